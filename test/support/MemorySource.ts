@@ -10,7 +10,13 @@ import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChec
 import type { Hint, Hinted } from "../../src/contract/Hints.ts"
 import { field } from "../../src/contract/Field.ts"
 import * as Integration from "../../src/contract/Integration.ts"
-import { CheckpointExpired, Gone, IntegrationError, type Reason } from "../../src/contract/IntegrationError.ts"
+import {
+  CheckpointExpired,
+  Gone,
+  IntegrationError,
+  Malformed,
+  type Reason
+} from "../../src/contract/IntegrationError.ts"
 import type { Page, Problem } from "../../src/contract/Page.ts"
 
 export interface SourceItem {
@@ -86,6 +92,16 @@ export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text
 
 export const fault = (reason: Reason): Effect.Effect<never, IntegrationError> =>
   Effect.fail(new IntegrationError({ reason }))
+
+/** Answers one method so, and all others well. */
+export const only =
+  (method: string, answer: ReturnType<MemorySource["answer"]>): MemorySource["answer"] =>
+  (asked) =>
+    asked === method ? answer : Effect.void
+
+/** The download of this item fails, for a reason that concerns the item only. */
+export const failing = (id: string): MemorySource["answer"] =>
+  only(`download ${id}`, fault(new Malformed({ message: "cut off" })))
 
 const Checkpoint = Schema.Struct({
   position: Schema.Int,

@@ -15,7 +15,7 @@ import { HintRouter } from "../../../src/engine/schedule/HintRouter.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
 import { ConnectionStore } from "../../../src/engine/store/ConnectionStore.ts"
 import { until } from "../../support/Moving.ts"
-import { fault, MemorySource } from "../../support/MemorySource.ts"
+import { fault, MemorySource, only } from "../../support/MemorySource.ts"
 import { connect, ids, layer } from "../../support/TestEngine.ts"
 
 const polling = Layer.build(Scheduler.layer)
@@ -122,7 +122,7 @@ describe("hints", () => {
         source.add("new")
         source.unlisted.add("new")
         source.log.splice(0)
-        source.answer = (method) => (method === "look" ? fault(new Transient({ message: "away" })) : Effect.void)
+        source.answer = only("look", fault(new Transient({ message: "away" })))
         hint({ part: "new" })
         yield* until(Effect.sync(() => listings(source, true).length >= 1))
         yield* until(Effect.sync(() => source.hinted.at(-1)?.only === false))

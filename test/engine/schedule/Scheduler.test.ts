@@ -15,7 +15,7 @@ import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
 import { WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { until } from "../../support/Moving.ts"
-import { fault, MemorySource } from "../../support/MemorySource.ts"
+import { fault, MemorySource, only } from "../../support/MemorySource.ts"
 import { connect, ids, layer } from "../../support/TestEngine.ts"
 
 const polling = Layer.build(Scheduler.layer)
@@ -25,8 +25,10 @@ describe("the poller", () => {
     const source = new MemorySource()
     source.addMany(5)
     const polls: Array<number> = []
-    source.answer = (method) =>
-      method === "changes" ? Effect.map(Clock.currentTimeMillis, (now) => void polls.push(now)) : Effect.void
+    source.answer = only(
+      "changes",
+      Effect.map(Clock.currentTimeMillis, (now) => void polls.push(now))
+    )
     return Effect.gen(function* () {
       const connection = yield* connect()
       yield* polling
@@ -141,7 +143,7 @@ describe("the poller", () => {
 
   it.effect("pauses a connection whose grant is gone, and asks its source no more", () => {
     const source = new MemorySource()
-    source.answer = (method) => (method === "list" ? fault(new Unauthorized({ message: "revoked" })) : Effect.void)
+    source.answer = only("list", fault(new Unauthorized({ message: "revoked" })))
     return Effect.gen(function* () {
       const connection = yield* connect()
       const store = yield* WholeStore

@@ -13,7 +13,7 @@ import type { Connection } from "../../../src/engine/model/Connection.ts"
 import * as Lease from "../../../src/engine/locks/Lease.ts"
 import * as LeasedSlice from "../../../src/engine/sync/LeasedSlice.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
-import { fault, integration, MemorySource } from "../../support/MemorySource.ts"
+import { fault, integration, MemorySource, only } from "../../support/MemorySource.ts"
 import { moving, turn } from "../../support/Moving.ts"
 import { connect, engineOver, layer, poll, shared, sync } from "../../support/TestEngine.ts"
 
@@ -57,8 +57,7 @@ describe("a run that ends late", () => {
       yield* store.setPaused(connection.id, "the grant was revoked")
       const asked = yield* Deferred.make<void>()
       const answer = yield* Deferred.make<void>()
-      source.answer = (method) =>
-        method === "list" ? Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(answer)) : Effect.void
+      source.answer = only("list", Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(answer)))
       const running = yield* Effect.forkChild(sync(connection))
       yield* Deferred.await(asked)
       yield* store.setPaused(connection.id, "by a person")
@@ -115,8 +114,7 @@ describe("the last check", () => {
       yield* TestClock.adjust("5 minutes")
       yield* sync(connection, { forceIds: ["m000001"] })
       assert.deepStrictEqual((yield* now(connection)).lastCheckedAt, before)
-      source.answer = (method) =>
-        method === "changes" ? fault(new RateLimited({ message: "slow down" })) : Effect.void
+      source.answer = only("changes", fault(new RateLimited({ message: "slow down" })))
       yield* moving(poll(connection))
       assert.deepStrictEqual((yield* now(connection)).lastCheckedAt, before)
     }).pipe(Effect.provide(layer(source)))

@@ -18,7 +18,7 @@ import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/Whole
 import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as Postgres from "../../../src/stores/Postgres.ts"
-import { fault, MemorySource } from "../../support/MemorySource.ts"
+import { fault, MemorySource, only } from "../../support/MemorySource.ts"
 import * as Database from "../../support/Postgres.ts"
 import { Limits } from "../../../src/engine/Limits.ts"
 import { connect, engineOver, ids, layer, poll, sync } from "../../support/TestEngine.ts"
@@ -108,7 +108,7 @@ for (const [name, store] of [
         yield* sync(connection)
         for (const id of source.items.keys()) source.remove(id)
         yield* poll(connection)
-        source.answer = (method) => (method === "changes" ? fault(new Forbidden({ message: "no" })) : Effect.void)
+        source.answer = only("changes", fault(new Forbidden({ message: "no" })))
         assert.strictEqual((yield* poll(connection)).error?.reason, "Forbidden")
         source.answer = () => Effect.void
         assert.strictEqual(yield* held(connection), 0)

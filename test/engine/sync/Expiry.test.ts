@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
-import { MemorySource } from "../../support/MemorySource.ts"
+import { MemorySource, only } from "../../support/MemorySource.ts"
 import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
 import * as LeasedSlice from "../../../src/engine/sync/LeasedSlice.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
@@ -74,7 +74,7 @@ describe("a task whose row was removed while it ran", () => {
       const connection = yield* connect()
       const store = yield* WholeStore
       const prune = Effect.andThen(TestClock.adjust("1 second"), Effect.orDie(store.pruneRuns(Duration.zero)))
-      source.answer = (method) => (method === "list" ? Effect.asVoid(prune) : Effect.void)
+      source.answer = only("list", Effect.asVoid(prune))
       const result = yield* sync(connection, { force: true })
       assert.strictEqual(result.error?.reason, "TaskRemoved")
     }).pipe(Effect.provide(layer(source, { limits: { slicePages: 1 } })))

@@ -17,7 +17,7 @@ import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { layer as wholeStoreLayer, WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../../src/stores/Postgres.ts"
-import { fault, MemorySource } from "../../support/MemorySource.ts"
+import { fault, MemorySource, only } from "../../support/MemorySource.ts"
 import * as Database from "../../support/Postgres.ts"
 import { moving, turn, until } from "../../support/Moving.ts"
 import { connect, ids, layer, poll, shared, sync } from "../../support/TestEngine.ts"
@@ -146,7 +146,7 @@ describe("a commit that fails while later items come in", () => {
   it.effect("is the only thing that keeps an interrupted run from committing the items that are whole", () => {
     const source = new MemorySource()
     source.addMany(10)
-    source.answer = (method) => (method === "download m000007" ? Effect.never : Effect.void)
+    source.answer = only("download m000007", Effect.never)
     return Effect.gen(function* () {
       const connection = yield* connect()
       const running = yield* Effect.forkChild(sync(connection))
@@ -170,7 +170,7 @@ describe("a commit that fails while later items come in", () => {
       // A page of ids that are known, which is committed without a row, and one with an item, whose answer is lost.
       source.add("new")
       source.expiredBefore = source.log.length
-      source.answer = (method) => (method === "download new" ? Effect.sleep("20 seconds") : Effect.void)
+      source.answer = only("download new", Effect.sleep("20 seconds"))
       const commits: Array<string> = []
       const lossy = replaceMethods((real) => ({
         ...real,

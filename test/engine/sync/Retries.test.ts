@@ -7,9 +7,17 @@ import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import { Forbidden, Malformed, RateLimited, TooLarge, Transient } from "../../../src/contract/IntegrationError.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
-import { fault, MemorySource } from "../../support/MemorySource.ts"
+import { failing, fault, MemorySource } from "../../support/MemorySource.ts"
 import { moving } from "../../support/Moving.ts"
 import { connect, ids, layer, poll, sync } from "../../support/TestEngine.ts"
+
+/** A source with one item, whose download fails. */
+const failingSource = () => {
+  const source = new MemorySource()
+  source.add("a")
+  source.answer = failing("a")
+  return source
+}
 
 /** Milliseconds from now until then. */
 const until = (at: DateTime.Utc) => Effect.map(DateTime.now, (now) => Duration.toMillis(DateTime.distance(now, at)))
@@ -23,9 +31,7 @@ const about = (millis: number, minutes: number, share: number) => {
 
 describe("a wait", () => {
   it.effect("of an item that fails grows from a minute to two days, and then the item is dead", () => {
-    const source = new MemorySource()
-    source.add("a")
-    source.answer = (method) => (method === "download a" ? fault(new Malformed({ message: "cut off" })) : Effect.void)
+    const source = failingSource()
     return Effect.gen(function* () {
       const connection = yield* connect()
       const store = yield* WholeStore
@@ -75,9 +81,7 @@ describe("a wait", () => {
     ["whose source asks to be left alone", new RateLimited({ message: "429", retryAfter: Duration.hours(1) }), 60]
   ] as const) {
     it.effect(`of a connection ${name} is not cut short by an item that is due again`, () => {
-      const source = new MemorySource()
-      source.add("a")
-      source.answer = (method) => (method === "download a" ? fault(new Malformed({ message: "cut off" })) : Effect.void)
+      const source = failingSource()
       return Effect.gen(function* () {
         const connection = yield* connect()
         const store = yield* WholeStore
@@ -96,9 +100,7 @@ describe("a wait", () => {
   }
 
   it.effect("of a connection for its own quota is not cut short by an item that is due again", () => {
-    const source = new MemorySource()
-    source.add("a")
-    source.answer = (method) => (method === "download a" ? fault(new Malformed({ message: "cut off" })) : Effect.void)
+    const source = failingSource()
     return Effect.gen(function* () {
       // Changes can be asked for once an hour.
       const quota = { unitsPerMinute: 60, weights: { changes: 3600 } }
@@ -117,7 +119,7 @@ describe("a wait", () => {
     const source = new MemorySource()
     source.by = "revision"
     source.add("a", { revision: "r1" })
-    source.answer = (method) => (method === "download a" ? fault(new Malformed({ message: "cut off" })) : Effect.void)
+    source.answer = failing("a")
     return Effect.gen(function* () {
       const connection = yield* connect()
       const store = yield* WholeStore
@@ -249,8 +251,7 @@ describe("a sync of a window", () => {
       assert.strictEqual(refused.error?.reason, "RateLimited")
       const before = source.answer
       yield* TestClock.adjust("30 hours")
-      source.answer = (method) =>
-        method === "download m000006" ? fault(new Malformed({ message: "cut off" })) : Effect.void
+      source.answer = failing("m000006")
       const { counts } = yield* moving(sync(connection, { window }))
       assert.deepInclude(counts, { listed: 10, existing: 4, stored: 5, failed: 1, retried: 0 })
       source.answer = before

@@ -6,15 +6,9 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { Malformed } from "../../../src/contract/IntegrationError.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
-import { bytes, fault, MemorySource } from "../../support/MemorySource.ts"
+import { bytes, failing, fault, MemorySource, only } from "../../support/MemorySource.ts"
 import { moving, turn, until } from "../../support/Moving.ts"
 import { connect, ids, layer, poll, sync } from "../../support/TestEngine.ts"
-
-/** Fails the download of this id, and lets all else through. */
-const failing =
-  (id: string): MemorySource["answer"] =>
-  (method) =>
-    method === `download ${id}` ? fault(new Malformed({ message: "cut off" })) : Effect.void
 
 describe("a retry in flight", () => {
   it.effect("is not begun for an id that the changes before it delete, though its bytes are still served", () => {
@@ -31,7 +25,7 @@ describe("a retry in flight", () => {
       source.add("c")
       source.tellsAll = true
       const gate = yield* Deferred.make<void>()
-      source.answer = (method) => (method === "download c" ? Deferred.await(gate) : Effect.void)
+      source.answer = only("download c", Deferred.await(gate))
       source.downloaded.length = 0
       const running = yield* Effect.forkChild(sync(connection))
       yield* Effect.repeat(turn, { times: 50 })
@@ -136,7 +130,7 @@ describe("a retry in flight", () => {
       source.expiredBefore = source.log.length
       source.aside = aside
       const gate = yield* Deferred.make<void>()
-      source.answer = (method) => (method === "download a" ? Deferred.await(gate) : Effect.void)
+      source.answer = only("download a", Deferred.await(gate))
       const running = yield* Effect.forkChild(sync(connection))
       yield* until(Effect.map(ids(connection), (there) => there.length >= 6))
       yield* Deferred.succeed(gate, undefined)

@@ -25,13 +25,8 @@ import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { moving, until } from "../../support/Moving.ts"
-import { bytes, fault, MemorySource } from "../../support/MemorySource.ts"
+import { failing, bytes, fault, MemorySource, only } from "../../support/MemorySource.ts"
 import { connect, faulty, ids, layer, poll, shared, sync } from "../../support/TestEngine.ts"
-
-const only =
-  (method: string, answer: ReturnType<MemorySource["answer"]>): MemorySource["answer"] =>
-  (asked) =>
-    asked === method ? answer : Effect.void
 
 describe("a sync", () => {
   it.effect("stores everything once, and a second one does nothing", () => {
@@ -234,7 +229,7 @@ describe("an item that fails", () => {
   it.effect("goes to the ledger, blocks nothing, and comes back", () => {
     const source = new MemorySource()
     source.addMany(15)
-    source.answer = only("download m000007", fault(new Malformed({ message: "cut off" })))
+    source.answer = failing("m000007")
     return Effect.gen(function* () {
       const connection = yield* connect()
       const first = yield* sync(connection)
