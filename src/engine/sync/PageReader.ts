@@ -1,6 +1,6 @@
 /**
  * Reads the pages of a slice, and emits its work in order: forced ids, changes at the source, retries of the ledger,
- * then the backfill, unless retries are left over. The stream is pulled: no page is listed before its work has room.
+ * then the backfill. The stream is pulled: no page is listed before its work has room.
  *
  * The integration has chosen what is new on a page (`ContentExistenceChecker.selectNew`, over the checker of
  * `InFlight.ts`).
@@ -220,13 +220,11 @@ export const make = Effect.fnUntraced(function* (
     return Stream.fromIterable<Work>(readPage(reader, listed, rows, copies))
   }, Stream.unwrap)
 
-  let isLeft = false
   const retries = Effect.gen(function* () {
     if ((yield* StopSignal.read(stop)) !== undefined) return Stream.empty
     const rows = yield* rowsToRetry(reader)
-    // More may be due: the backfill waits for the next slice.
-    isLeft = plan.ledger === "due" && rows.length >= limits.retries
-    if (isLeft) yield* listing.leave
+    // More may be due: then the listing ends with the page that it has, and goes on in the next slice.
+    if (plan.ledger === "due" && rows.length >= limits.retries) yield* listing.leave
     // The changes before may have chosen the same id, or deleted it in a page that is not committed yet.
     const free = rows.filter(
       ({ externalId }) => inflight.find(externalId) === undefined && !inflight.isRemoved(externalId)
@@ -244,12 +242,7 @@ export const make = Effect.fnUntraced(function* (
     return retries
   })
   const pages = Stream.flatMap(listing.pages, (listed) =>
-    listed.page.listing === undefined && !isRetried
-      ? read(listed)
-      : Stream.concat(
-          retriesOnce,
-          Stream.suspend(() => (isLeft ? Stream.empty : read(listed)))
-        )
+    listed.page.listing === undefined ? read(listed) : Stream.concat(retriesOnce, read(listed))
   )
   return Stream.concat(forced, Stream.concat(pages, retriesOnce))
 })
