@@ -35,8 +35,11 @@ export const read = async (
       page.cleanup()
     }
     const found = out.result()
+    if (found.text === "" && pages > 0)
+      throw new Unreadable("unsupported", "its pages have no text: they may be scanned")
     return { text: found.text, truncated: found.truncated || document.numPages > pages }
   } catch (error) {
+    if (error instanceof Unreadable) throw error
     throw error instanceof Error && error.name === "PasswordException"
       ? new Unreadable("encrypted", "the PDF is protected by a password")
       : new Unreadable("damaged", "it is no whole PDF")

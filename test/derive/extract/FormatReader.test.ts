@@ -109,6 +109,20 @@ describe("the text of a file", () => {
     assert.strictEqual(await textOf(card), "Bob Miller\nAcme Sales")
   })
 
+  // vCard 2.1, which phones still write.
+  it("is that of an address card in quoted-printable", async () => {
+    const card = [
+      "BEGIN:VCARD",
+      "VERSION:2.1",
+      "N;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:=D0=98=D0=B2=D0=B0=D0=BD;=D0=98",
+      "NOTE;ENCODING=QUOTED-PRINTABLE;CHARSET=ISO-8859-1:Gr=FC=",
+      "=DFe",
+      "TEL:123",
+      "END:VCARD"
+    ].join("\r\n")
+    assert.strictEqual(await textOf(card), "Иван И\nGrüße\n123")
+  })
+
   it("is decoded by its mark, as UTF-8, by its declaration, or as windows-1252", async () => {
     assert.strictEqual(await textOf(iconv.encode("\ufeffgrüße", "utf-16le"), "text/plain"), "grüße")
     assert.strictEqual(await textOf("grüße", "text/plain; charset=iso-8859-1"), "grüße")
@@ -147,6 +161,10 @@ describe("the text of a file", () => {
     assert.strictEqual(await reason(Buffer.from([0x89, 0x50, 0, 0]), "image/png"), "unsupported")
     assert.strictEqual(await reason(Buffer.from("d0cf11e0a1b11ae1", "hex")), "unsupported")
     assert.strictEqual(await reason(Files.pdf("x").subarray(0, 40)), "damaged")
+    assert.deepStrictEqual(
+      [(await read(Files.pdf())).reason, (await read(Files.pdf())).message],
+      ["unsupported", "its pages have no text: they may be scanned"]
+    )
     assert.strictEqual(await reason(Files.docx("x").subarray(0, 100)), "damaged")
     assert.strictEqual(await textOf(Buffer.from("name;größe", "utf16le"), "text/csv; charset=utf-16le"), "name;größe")
     const beginning = await FormatReader.text(Files.pdf("x"), { mediaType: undefined, fileName: undefined }, true)
