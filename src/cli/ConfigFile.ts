@@ -70,7 +70,7 @@ const isModuleSyntax = (source: string): boolean => /^\s*(import|export)\b/m.tes
 
 /**
  * `npm init -y` makes a package of the type `commonjs`, in which Node reads a TypeScript file as CommonJS. A file with
- * `import` or `export` is read as the module that it is, whatever the package says.
+ * `import` or `export` is loaded as an ES module, also where the package says CommonJS.
  */
 const asModule = (resolved: Module.ResolveFnOutput): Module.ResolveFnOutput => {
   if (resolved.format !== "commonjs-typescript" && !/^file:.*\.ts$/.test(resolved.url)) return resolved

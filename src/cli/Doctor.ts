@@ -16,7 +16,7 @@ import * as RemoteServer from "./RemoteServer.ts"
 import * as AppServices from "./AppServices.ts"
 import * as TextFormat from "./TextFormat.ts"
 
-/** `problem`: a person is needed, and `next` says what to do. `note`: worth knowing, and it goes on by itself. */
+/** `problem`: a person has to act, as `next` says. `note`: for information; no action is needed. */
 interface Check {
   readonly check: string
   readonly connection: string | null

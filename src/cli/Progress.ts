@@ -42,7 +42,7 @@ export const line = (
   return parts.join(" · ")
 }
 
-/** Draws on stderr until its scope closes. Only for a terminal. `limits` is asked for once, when something is drawn. */
+/** Draws on stderr until its scope closes. Only for a terminal. `limits` runs once, at the first drawing. */
 export const make = Effect.fnUntraced(function* (
   name: string,
   limits: Effect.Effect<ProgressEstimate.Limits>

@@ -2,7 +2,7 @@
  * Sends traces, metrics and logs by OTLP over HTTP, configured by OpenTelemetry's variables
  * (`OTEL_EXPORTER_OTLP_ENDPOINT`, `…_HEADERS`, `…_PROTOCOL`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, …).
  *
- * Nothing waits for a collector that is away: telemetry is dropped after a few tries, and the log says so once.
+ * Nothing waits for an unreachable collector: telemetry is dropped after a few tries, with one log line.
  */
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"

@@ -67,7 +67,7 @@ export const integration = make<Config, Credentials, Listing.Checkpoint, EmptyFo
   address: ["protocol", "host", "port", "implicit", "hostKey", "ca", "verifyCertificate"],
   // A server grants no quota of its own: `connections` bounds the requests that it gets at a time.
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
-  // A listing of a hundred thousand names takes its time.
+  // A listing of a hundred thousand names takes minutes on some servers.
   callTimeout: "5 minutes",
   // Loaded when a connection is opened: commands that only read would pay for the clients of the protocols.
   open: (options) =>

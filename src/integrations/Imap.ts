@@ -6,8 +6,8 @@
  *   Names.ts: mailbox names and external ids
  * - imap/Mailboxes.ts: which mailboxes · Listing.ts: polls and passes · Changes.ts: what changed in a mailbox ·
  *   UidDigests.ts: digests, for servers that tell no changes · Checkpoint.ts: what is kept
- * - imap/Session.ts: an open connection · Messages.ts: requests about messages · Downloads.ts: bodies · MessageContent.ts: a
- *   message as content · IdleHints.ts: hints by IDLE
+ * - imap/Session.ts: an open connection · Messages.ts: requests about messages · Downloads.ts: bodies ·
+ *   MessageContent.ts: a message as content · IdleHints.ts: hints by IDLE
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -37,7 +37,7 @@ export const integration = make<Config, Credentials, Checkpoint, Part>({
   leftOut: ({ includeSpamTrash, mailboxes = [] }) =>
     includeSpamTrash === true || mailboxes.length > 0 ? [] : [messagesIn("Junk and Trash")],
   projection,
-  // A mailbox of a hundred thousand messages takes its time to be searched.
+  // A search in a mailbox of a hundred thousand messages takes minutes on some servers.
   callTimeout: "5 minutes",
   hints: (options) => Stream.unwrap(Effect.map(session, ({ hints }) => hints(options))),
   open: (options) => Effect.flatMap(session, ({ open }) => open(options))

@@ -129,7 +129,7 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
   scope: ["channels", "types", "files"],
   address: ["slackApiUrl"],
   quota,
-  // Slack counts the calls of a method for each workspace and app, whoever the token stands for.
+  // Slack counts the calls of a method for each workspace and app, not for each token.
   budgets: ({ account, config, credentials }) => {
     const { methods, unitsPerMinute } = quota(config)
     const [workspace = account] = account.split("/")

@@ -1,5 +1,5 @@
 /**
- * The laws that every integration keeps, for whoever writes one. Give a source that you can script (a server on
+ * The laws that every integration keeps, for authors of integrations. Give a source that you can script (a server on
  * loopback that you control), and run each law as a test:
  *
  * @example

@@ -10,7 +10,7 @@ export interface ServerAddress {
   /** Without a trailing slash. */
   readonly url: string
   readonly token: Option.Option<Redacted.Redacted<string>>
-  /** True if nobody on the way can read the requests: https, or this machine. */
+  /** True if requests cannot be read on the way: https, or this machine. */
   readonly isPrivate: boolean
 }
 

@@ -54,7 +54,7 @@ const Unfinished = Schema.Struct({ task: TaskId, spec: Schema.String, createdAt:
 const Progress = Schema.Struct({
   /** Items with an outcome. */
   ended: Schema.Int,
-  /** About how many items there will be; null if nobody says. */
+  /** The estimated number of items; null if the source gives none. */
   expected: Schema.NullOr(Schema.Int),
   /** Items a minute; null before the first one. */
   perMinute: Schema.NullOr(Schema.Finite),

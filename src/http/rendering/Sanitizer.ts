@@ -37,7 +37,7 @@ const elements = [
   ..."section small span strike strong sub summary sup table tbody td tfoot th thead time tr tt u ul var wbr".split(" ")
 ]
 
-/** Elements that are left out with all that stands in them. */
+/** Elements that are removed with their content. */
 const withText =
   "script style textarea option title noscript noembed noframes template xmp iframe object embed applet svg math select audio video canvas".split(
     " "

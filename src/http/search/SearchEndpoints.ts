@@ -27,7 +27,7 @@ export const SearchResult = Schema.Struct({
   occurredAt: Schema.NullOr(Schema.DateTimeUtcFromString),
   /** A piece of the text around the words, as plain text. */
   snippet: Schema.NullOr(Schema.String),
-  /** Where the words stand in the snippet: start and end, in UTF-16 units. */
+  /** The ranges of the found words in the snippet: start and end, in UTF-16 units. */
   highlights: Schema.Array(Schema.Tuple([Schema.Int, Schema.Int])),
   /** The higher, the better; comparable within one search only. */
   score: Schema.Finite

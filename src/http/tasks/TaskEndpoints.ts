@@ -13,7 +13,7 @@ import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 import * as Documents from "./TaskDocuments.ts"
 
-/** A sync, as it is asked for. With nothing set it does what a poll does, now. */
+/** The options of a sync. Without any, it does what a poll does. */
 export const SyncRequest = Schema.Struct({
   /** Download all that is listed again, stored or not. */
   force: Schema.optionalKey(Schema.Boolean),

@@ -118,7 +118,7 @@ export const layer: Layer.Layer<Sender, never, Destination> = Layer.effect(
       Effect.scoped,
       Effect.catchTag("HttpClientError", (error) => Effect.fail(new SendError({ message: explain(error) }))),
       Effect.catchTag(["Refused", "UnknownHost"], ({ message }) => Effect.fail(new SendError({ message }))),
-      // The URL may hold a token, and a trace is nobody else's business.
+      // The URL may hold a token, and the trace context is internal.
       Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
       Effect.provideService(HttpClient.TracerPropagationEnabled, false)
     )

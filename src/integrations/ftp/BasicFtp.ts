@@ -88,7 +88,7 @@ export const make = Effect.fnUntraced(function* (
         secure: options.secure === "implicit" ? "implicit" : options.secure === "explicit",
         secureOptions: {
           rejectUnauthorized: options.verifyCertificate,
-          // The certificate is the host's, whatever address of it is connected to.
+          // The certificate is checked against the host's name, also where the connection goes to an address.
           ...(Net.isIP(options.host) === 0 ? { servername: options.host } : {}),
           ...(options.ca === undefined ? {} : { ca: options.ca })
         }

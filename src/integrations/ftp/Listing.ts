@@ -52,7 +52,7 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
   const verifyMillis =
     config.verifyEvery === null ? Number.POSITIVE_INFINITY : Duration.toMillis(config.verifyEvery ?? "30 days")
 
-  /** A LIST has no times: where they matter each file is asked for. One that is gone meanwhile is not listed. */
+  /** LIST gives no exact times: MDTM reads them, a call a file. Files that were deleted meanwhile are left out. */
   const complete = (file: Walk.Found): Effect.Effect<ReadonlyArray<Walk.Found>, IntegrationError> =>
     file.modified !== undefined && file.size !== undefined
       ? Effect.succeed([file])

@@ -90,7 +90,7 @@ const collect = (
     entries: listed,
     problems,
     digest: isTelling ? digestOf(digested) : undefined,
-    // A line that can't be read may be that of a file which is stored.
+    // The line may be about a stored file, so the folder's listing proves no deletion.
     incomplete: unread === 0 ? undefined : `${unread} lines can't be read`
   }
 }

@@ -21,11 +21,11 @@ export interface Stat {
 export interface Entry extends Stat {
   readonly name: string
   readonly kind: "file" | "folder" | "link" | "other"
-  /** The same for one folder by whatever path it is reached; absent where the server does not tell. */
+  /** An id of the folder that is the same by every path to it; absent where the server gives none. */
   readonly identity?: string | undefined
 }
 
-/** A folder's names in no order, and those that can't be taken, for people. */
+/** The names in a folder, unordered, and messages about the names that can't be mirrored. */
 export interface Listing {
   readonly entries: ReadonlyArray<Entry>
   readonly problems: ReadonlyArray<string>

@@ -68,7 +68,7 @@ export const list = Effect.fnUntraced(function* ({ attempt, folder, real, realPa
     "IntegrationError",
     "Transient",
     (_reason, error) =>
-      // Version 3 has one code for every other failure. What is no folder any more must not be tried for ever.
+      // Version 3 has one code for every other failure. A path that is no longer a folder is not tried again.
       Effect.flatMap(lookAt(Remote.quote(folder), real || "/"), (attributes) =>
         Effect.fail(kindOf(attributes) === "folder" ? error : Errors.gone(`${server}: ${what}: it is no folder`))
       )

@@ -41,7 +41,7 @@ const watermark = Effect.fnUntraced(function* (api: Api) {
   return later(start, history.historyId)
 })
 
-/** A pass of its own name. `before`: the one that it makes again. */
+/** Makes a pass with a new name. `before`: the pass that it repeats. */
 export const make = Effect.fnUntraced(function* (
   historyId: string,
   options: { readonly initial: boolean; readonly total?: number | undefined; readonly before?: Pass | undefined }

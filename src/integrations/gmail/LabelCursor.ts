@@ -11,8 +11,8 @@ import type { Api, Filter } from "./Api.ts"
 import type { Position } from "./Checkpoint.ts"
 
 /**
- * Pages of one label that are kept in memory at a time. An id that is still unmatched on an older page belongs to a message that the
- * listing of all messages does not show, so the page can be dropped.
+ * Pages of one label that are kept in memory at a time. An id that is still unmatched on an older page belongs to a
+ * message that the listing of all messages does not show, so the page can be dropped.
  */
 const maxPages = 3
 
@@ -46,7 +46,10 @@ export const open = Effect.fnUntraced(function* (api: Api, filter: Filter, label
   return cursor
 })
 
-/** Takes those of the ids that have the label out of the loaded pages, and loads more while the last page has some of them. */
+/**
+ * Removes the ids that have the label from the loaded pages, and returns them. Loads more pages while the last one has
+ * some of the ids.
+ */
 export const take = Effect.fnUntraced(function* (api: Api, filter: Filter, cursor: Cursor, ids: ReadonlySet<string>) {
   const taken = new Set<string>()
   const find = (page: LabelPage) => {

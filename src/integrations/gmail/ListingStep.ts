@@ -13,7 +13,7 @@ import type { Scope } from "./HistoryChanges.ts"
 import type { Cursor } from "./LabelCursor.ts"
 import type { Walk } from "./LabelRebuild.ts"
 
-/** Refused page tokens in one call of `list`: a server that refuses its own fresh ones would keep us for ever. */
+/** The most refused page tokens in one call of `list`: a server that refuses all of them ends the listing. */
 const maxRefused = 3
 
 /** The source to list, and how the history shows the scope's labels. */
@@ -21,7 +21,7 @@ export interface Source {
   readonly api: Api
   readonly filter: Filter
   readonly scope: Scope
-  /** Ids that the history gave to download and that were not asked for yet. At most those of a slice. */
+  /** New messages of the history whose download has not begun. Bounded by one slice. */
   readonly arrivals: Ref.Ref<HashSet.HashSet<string>>
 }
 

@@ -84,8 +84,8 @@ export const open = Effect.fnUntraced(function* ({
         HashSet.has(ids, externalId),
         HashSet.remove(ids, externalId)
       ])
-      // For seconds after a message's arrival Gmail may answer 404 (byeokim/gmailpush#10, gauteh/lieer#2). The next
-      // poll asks once more, and takes its word.
+      // For seconds after a message's arrival Gmail may answer 404 (byeokim/gmailpush#10, gauteh/lieer#2). At the next
+      // poll a 404 counts as gone.
       const found = yield* Effect.catch(api.rawMessage(externalId), (error) =>
         Effect.fail(isArrival && error.reason._tag === "Gone" ? notFoundYet(externalId) : error)
       )

@@ -18,7 +18,7 @@ import { IntegrationError, Transient, Unauthorized } from "../../contract/Integr
 import type { Grant, ServiceAccount } from "./Auth.ts"
 import { classify, type Failure, networkProblem, unreachable, unreadable } from "./Errors.ts"
 
-/** Where tokens are asked for. `issuer` is the name of the server. */
+/** The token endpoint of the authorization server `issuer`. */
 export interface Endpoint {
   readonly issuer: string
   readonly tokenUrl: string

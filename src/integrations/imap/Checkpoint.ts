@@ -30,7 +30,7 @@ export const MailboxPart = Schema.Struct({
   validity: Schema.String,
   /** Messages with this UID and higher ones were not seen yet. */
   next: Schema.Int,
-  /** How many messages there were. With those that came since it tells how many were deleted. */
+  /** The number of messages at the last poll. With the new ones, it gives the number of deleted ones. */
   messages: Schema.Int,
   /** Flags are known up to this mod-sequence. */
   modseq: Schema.optionalKey(Schema.String),

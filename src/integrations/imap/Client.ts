@@ -51,7 +51,7 @@ export interface Session {
   readonly capabilities: Capabilities.Capabilities
   /** Collects the UIDs of VANISHED (EARLIER) while a request asks for them. */
   vanished: Set<number> | undefined
-  /** Called when the server tells of a change that nobody asked for. */
+  /** Called when the server reports a change unasked (an untagged response). */
   changed: (() => void) | undefined
   /** Requests under way. */
   running: number
@@ -89,7 +89,7 @@ export interface Client {
   readonly size: Connections.Size
 }
 
-/** The largest literal that is read: bodies that are announced to be larger are asked for in pieces. */
+/** The largest literal that is read. Larger bodies are read in pieces. */
 const maxLiteral = 16 * 1024 * 1024
 
 /** IDLE is begun again so often: servers end one after half an hour, and routers sooner (RFC 2177). */
@@ -119,7 +119,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     port: options.port,
     secure: options.security === "tls",
     doSTARTTLS: options.security === "starttls",
-    // The certificate is the host's, whatever address of it is connected to.
+    // The certificate is checked against the host's name, also where the connection goes to an address.
     ...(Net.isIP(options.host) === 0 ? { servername: options.host } : {}),
     tls: {
       rejectUnauthorized: options.verifyCertificate,

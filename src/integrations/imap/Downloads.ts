@@ -47,7 +47,7 @@ export const make = Effect.fnUntraced(function* (
   const scope = yield* Effect.scope
   const expected = new Map<string, { readonly place: Place; readonly message: Details }>()
   const reading = new Map<string, Together>()
-  /** Bytes of those of them that have been read, oldest first. */
+  /** The sizes of the messages in `reading` that have been read, oldest first. */
   const kept = new Map<string, number>()
   let keptBytes = 0
 

@@ -9,7 +9,7 @@ import { details, type Place, uids, unreadable } from "./Messages.ts"
 import { chunksOf, endOf, listed, pageSize, type Source, type Step, type Steps } from "./ListingPages.ts"
 import * as UidDigests from "./UidDigests.ts"
 
-/** The days that SEARCH is asked for: a day more on both sides, since it knows no time and no zone. */
+/** The days of a SEARCH, with a day more on both sides: SEARCH compares dates, without time and zone. */
 const dayMillis = 86_400_000
 const daysOf = ({ window }: SyncTask) => ({
   since: window?.since === undefined ? undefined : new Date(DateTime.toEpochMillis(window.since) - dayMillis),

@@ -34,7 +34,7 @@ export interface Status {
 export interface Mailbox {
   /** As in external ids. */
   readonly name: string
-  /** As the server is asked for it. */
+  /** The mailbox's name in commands to the server. */
   readonly path: string
   readonly status: Status
 }

@@ -23,7 +23,7 @@ export interface Options<Client> {
   readonly max: number
   readonly open: Effect.Effect<Client, IntegrationError>
   readonly isOpen: (client: Client) => boolean
-  /** Ends the connection, whatever it is doing, and does not wait for long. */
+  /** Closes the connection, also during a request, within a bounded time. */
   readonly close: (client: Client) => Effect.Effect<void>
 }
 
@@ -215,7 +215,7 @@ export const make = Effect.fnUntraced(function* <Client>(
               return yield* ask(client).pipe(
                 Effect.map(Option.some),
                 Effect.onInterrupt(() => drop(slot)),
-                // After a time-out or a lost answer nobody knows what the connection would say next.
+                // After a time-out or a lost answer, the next answer may belong to the earlier request.
                 Effect.tapError((error) =>
                   error.reason._tag === "Transient" && !(error instanceof Errors.ServerFailure)
                     ? drop(slot)

@@ -96,7 +96,7 @@ const refresh = Effect.fnUntraced(function* (options: {
       Effect.mapError(decodeTokens(json), () => fail(new Transient({ message: `${method}: the answer can't be read` })))
     ),
     Effect.interruptible,
-    // No repetition mends a refused grant, whatever Slack calls it.
+    // A refused grant stays refused, whatever Slack's error code: a person has to sign in again.
     Effect.mapError((error) =>
       error.reason._tag === "RateLimited" || error.reason._tag === "Transient"
         ? error

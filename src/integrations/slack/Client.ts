@@ -28,7 +28,7 @@ export const silent: Logger = {
 
 export type Args = Readonly<Record<string, string | number | boolean | undefined>>
 
-/** Slack refused one request for a reason that concerns only what was asked for: `refused` is its word, or ours. */
+/** A refusal that concerns only the requested object. `refused` is Slack's error code, or a message of ours. */
 export interface Refusal {
   readonly refused: string
 }
@@ -115,7 +115,7 @@ export const make = (options: {
         1,
         Effect.flatMap(send(method, args, token), (answer) =>
           Effect.mapError(decode(answer), () =>
-            // The answer is not Slack's and may be a stranger's, so it is not quoted.
+            // The answer may come from another server, so the error does not quote it.
             fail(new Malformed({ message: `${method}: the answer is not what Slack's API documents` }))
           )
         )
@@ -129,7 +129,7 @@ export const make = (options: {
     )
   }
 
-  /** A page of very large messages is asked for again in smaller pages. */
+  /** Requests a page of very large messages again in smaller pages. */
   const request: Client["request"] = (method, args, schema) =>
     Effect.catch(requestOnce(method, args, schema), (error) =>
       error.reason instanceof TooManyItems && typeof args.limit === "number" && args.limit > fewest

@@ -130,7 +130,7 @@ export const fromThrown = (method: string, host: string, error: unknown): Integr
   return fail(new Transient({ message: `${method}: ${error instanceof Error ? error.message : "failed"}` }))
 }
 
-/** `fetch failed` says nothing; its cause does (ECONNREFUSED, ECONNRESET). */
+/** The reason is in the cause (ECONNREFUSED, ECONNRESET): the message is only `fetch failed`. */
 export const detail = (error: { readonly message: string; readonly cause?: unknown }) => {
   const cause = error.cause
   const code = Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined

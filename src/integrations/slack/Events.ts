@@ -87,7 +87,7 @@ const partsOf = (event: Event): ReadonlyArray<string> => {
   return ofDirectory.test(type) ? ["channels"] : []
 }
 
-/** The hints of one callback; none for what says nothing about content, or can't be read. */
+/** The hints of one callback; none if it can't be read or does not concern content. */
 export const hintsOf = (payload: unknown): ReadonlyArray<Hint> => {
   const callback = Option.getOrUndefined(decode(payload))
   if (callback === undefined) return []

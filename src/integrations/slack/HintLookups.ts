@@ -34,7 +34,7 @@ const absentFile: ReadonlySet<string> = new Set(["file_not_found", "file_deleted
 /** The parts that wait to be looked at, at most so many: each is about 40 bytes of the checkpoint. */
 const maxWaiting = 500
 
-/** Takes hinted parts into the state. Beyond the bound a message's conversation stands for it. */
+/** Adds hinted parts to the state. Beyond the bound, a message's whole conversation is added instead. */
 export const wait = (state: State, parts: ReadonlyArray<string>): void => {
   if (parts.length === 0) return
   const all = [...new Set([...(state.hinted ?? []), ...parts])]

@@ -60,7 +60,7 @@ const sliceGap = Duration.toMillis("15 seconds")
 const usersEvery = Duration.toMillis("1 hour")
 /** How often all histories are passed over while hints are heard. */
 const sweepWhileListening = Duration.days(7)
-/** While hints are heard, conversations are listed so often; for a conversation that nobody knows, sooner. */
+/** How often conversations are listed while hints come; for a hint about an unknown conversation, sooner. */
 const directoryEvery = Duration.toMillis("1 hour")
 const directoryForUnknown = Duration.toMillis("5 minutes")
 

@@ -131,7 +131,7 @@ export const revisionOf = (message: Message): string => {
 /** True if the two revisions stand for the same body. */
 export const isSameBody = (a: string, b: string): boolean => a.split(/[|~]/)[0] === b.split(/[|~]/)[0]
 
-/** The replies that a stored revision stands for; undefined where it stands for none, or not for all of them. */
+/** The replies that a stored revision counts; undefined where it counts none, or not all of them. */
 export const repliesOf = (revision: string): { readonly latest: string; readonly count: number } | undefined => {
   if (revision.endsWith(partial)) return undefined
   const [, latest, count] = (revision.split("~")[0] ?? "").split("|")
@@ -205,7 +205,7 @@ const fileRevision = (file: File): string | undefined => {
 
 export const isDeletedFile = (file: File): boolean => file.mode === "tombstone"
 
-/** Slack Connect names some files by their id only, and `files.info` says the rest: it is asked once. */
+/** True for a file of Slack Connect that a message names by id only: `files.info` gives its other fields. */
 export const isInfoOnly = (file: File): boolean => file.file_access === "check_file_info"
 
 /**

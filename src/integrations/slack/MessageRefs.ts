@@ -146,7 +146,7 @@ export const make = (
     }
   })
 
-  /** A windowed task lists a part of a thread: then the parent's revision must not stand for all of it. */
+  /** A windowed task lists a part of a thread: the parent's revision must not say that all of it is stored. */
   const parentRevision = (parent: Message.Message) => {
     const latest = parent.latest_reply ?? undefined
     const whole = env.until === undefined || (latest !== undefined && compareTs(latest, env.until) < 0)

@@ -78,7 +78,7 @@ export const list = Effect.fnUntraced(function* (options: {
       refs += MessageRefs.sizeOf(one)
       after = newest(after, one.ts)
     }
-    // An answer that says "more" and has nothing new would go on for ever.
+    // An answer with `has_more` and no new reply would be requested again without end.
     if (fresh.length === 0 || !hasMore(answer)) return listed("complete")
   }
   return listed("budget")

@@ -39,7 +39,7 @@ export interface Walk {
   readonly place: Place
   /** Objects of the first answer, where fewer than usual will mostly do. */
   readonly firstLimit?: number | undefined
-  /** No older message is asked for than this. */
+  /** The oldest message to request. */
   readonly oldest?: string | undefined
   /** The message that the history ended with before; undefined if it is read for the first time. */
   readonly floor: string | undefined
@@ -63,7 +63,7 @@ export interface Walk {
   readonly onShorter: (parent: string, by: number) => void
   /** Asked before each step: a budget that is spent ends the walk early. */
   readonly mayGoOn: () => boolean
-  /** The conversation can't be read: the walk ends, whatever was done is kept. */
+  /** The conversation can't be read: the walk ends, and keeps the pages that it has given. */
   readonly onClosed: (word: string) => void
   /** Asked once the walk has ended: whether the passes over the workspace are complete with it. */
   readonly completes?: (() => boolean) | undefined
@@ -81,7 +81,7 @@ interface Step {
   readonly rest: ReadonlyArray<Message.Message> | undefined
   readonly chosen: ReadonlySet<string>
   readonly patched: ReadonlySet<string>
-  /** Parents whose stored thread is not the one that Slack tells of. */
+  /** Parents whose thread differs from the stored one. */
   readonly changed: ReadonlySet<string>
   /** Slack's cursor for the next answer; undefined at the end. */
   readonly more: string | undefined
@@ -136,7 +136,7 @@ export const make = (
         (env.until === undefined || compareTs(message.ts, env.until) < 0)
     )
     const { chosen, changed, known, patched } = yield* select(inSpan, inSpan)
-    // Without a cursor the next answer is asked for by time: one that brought nothing new would come again for ever.
+    // Without a cursor the next request is by time: after an answer without new messages it would repeat without end.
     const stuck = Thread.nextCursor(answer) === undefined && inSpan.length === 0
     const ended = stuck || (last !== undefined && !walk.goOn(last))
     for (const { ts } of inSpan) if (chosen.has(idOf(ts)) && !known.has(idOf(ts))) walk.onNew?.(ts)
