@@ -32,6 +32,9 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // Much of it waits for processes and servers: two more than there are cores of a small machine.
     maxWorkers: 4,
+    // A worker runs many files, and imports Effect and the sources once: half the CPU of the small files. So no file may
+    // leave a global variable, an environment variable or a listener behind.
+    isolate: false,
     sequence: { sequencer: LongestFirst },
     globalSetup: ["test/support/globalSetup.ts"],
     // These end a test that hangs. No test is to depend on them: a slow machine may take many times longer than a fast one.

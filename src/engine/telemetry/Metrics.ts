@@ -133,12 +133,17 @@ export const ended = (
 export const began = (domain: string, lateSeconds: number): Effect.Effect<void> =>
   Metric.update(lag(domain), lateSeconds)
 
-/** Methods of one domain that get a series. The bound protects against integrations that put ids into method names. */
+/**
+ * Methods of one domain that get a series in a registry. The bound protects against integrations that put ids into
+ * method names.
+ */
 const methodsAtMost = 50
-const methods = new Map<string, Set<string>>()
-const bounded = (domain: string, method: string): string => {
-  const known = methods.get(domain) ?? new Set()
-  methods.set(domain, known)
+const methods = new WeakMap<object, Map<string, Set<string>>>()
+const bounded = (registry: object, domain: string, method: string): string => {
+  const domains = methods.get(registry) ?? new Map<string, Set<string>>()
+  methods.set(registry, domains)
+  const known = domains.get(domain) ?? new Set()
+  domains.set(domain, known)
   if (known.has(method)) return method
   if (known.size >= methodsAtMost) return "other"
   known.add(method)
@@ -157,7 +162,7 @@ export const called = (
   }
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const method = bounded(domain, call.method)
+    const method = bounded(yield* Metric.MetricRegistry, domain, call.method)
     yield* Metric.update(calls(domain, method, call.outcome), 1)
     if (call.units > 0) yield* Metric.update(units(domain, method), call.units)
     yield* Metric.update(callDuration(domain), call.seconds)

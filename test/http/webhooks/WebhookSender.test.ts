@@ -120,9 +120,16 @@ describe("sending to a webhook", () => {
   it.live("asks no proxy", () =>
     Effect.gen(function* () {
       const [receiver, proxy] = [yield* Receiver.make, yield* Receiver.make]
-      const before = { ...process.env }
-      yield* Effect.addFinalizer(() => Effect.sync(() => (process.env = before)))
-      for (const name of ["HTTP_PROXY", "http_proxy", "ALL_PROXY"]) process.env[name] = `http://127.0.0.1:${proxy.port}`
+      for (const name of ["HTTP_PROXY", "http_proxy", "ALL_PROXY"]) {
+        const before = process.env[name]
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() => {
+            if (before === undefined) delete process.env[name]
+            else process.env[name] = before
+          })
+        )
+        process.env[name] = `http://127.0.0.1:${proxy.port}`
+      }
       assert.strictEqual((yield* post(receiver.url)).status, 204)
       assert.strictEqual(proxy.connections, 0)
     }).pipe(Effect.scoped)
