@@ -2,7 +2,6 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
-import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import * as LocalApi from "../../src/http/client/LocalApi.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Memory from "../../src/stores/Memory.ts"
@@ -11,7 +10,7 @@ import type { Store } from "../../src/engine/Store.ts"
 import { integration, MemorySource } from "../support/MemorySource.ts"
 import * as Database from "../support/Postgres.ts"
 import * as TestEngine from "../support/TestEngine.ts"
-import { Scripted, suite } from "./lawsOfApi.ts"
+import { scheduler, Scripted, suite } from "./lawsOfApi.ts"
 
 /** The API over this store, in process, beside a scheduler. */
 const over = <E>(store: Layer.Layer<Store, E>) =>
@@ -19,7 +18,7 @@ const over = <E>(store: Layer.Layer<Store, E>) =>
     Effect.sync(() => {
       const source = new MemorySource()
       const api = LocalApi.layer.pipe(Layer.provide(NodeServices.layer))
-      return Layer.mergeAll(api, Scheduler.layer, Layer.succeed(Scripted, { source })).pipe(
+      return Layer.mergeAll(api, scheduler, Layer.succeed(Scripted, { source })).pipe(
         Layer.provide(TestEngine.engineOver(store, integration(source))),
         Layer.provide(Layer.succeed(References.MinimumLogLevel, "None"))
       )

@@ -5,12 +5,11 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
-import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import * as RemoteApi from "../../src/http/client/RemoteApi.ts"
 import * as Server from "../../src/http/Server.ts"
 import { MemorySource } from "../support/MemorySource.ts"
 import * as TestEngine from "../support/TestEngine.ts"
-import { Scripted, suite } from "./lawsOfApi.ts"
+import { scheduler, Scripted, suite } from "./lawsOfApi.ts"
 
 const token = "a-token-that-is-long-enough"
 const source = new MemorySource()
@@ -30,7 +29,7 @@ suite(
     Layer.provide(server),
     Layer.provide(NodeHttpClient.layerNodeHttp),
     Layer.merge(Layer.succeed(Scripted, { source })),
-    Layer.merge(Scheduler.layer),
+    Layer.merge(scheduler),
     Layer.provide(TestEngine.layer(source)),
     Layer.provide(Layer.succeed(References.MinimumLogLevel, "None"))
   )

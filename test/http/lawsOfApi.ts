@@ -2,15 +2,15 @@
  * The laws of the API: each operation has the same outcome and the same errors in process and over the network.
  *
  * A layer gives `ApiClient` and `Scripted`: the source that its connections of the domain `memory` mirror. A scheduler
- * polls the store for as long as the layer lives, by the real clock. Each law has a folder of that source, and a
- * connection, to itself.
+ * polls the store for as long as the layer lives. Each law has a folder of that source, and a connection, to itself.
  */
 import { assert, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import type { Scope } from "effect/Scope"
@@ -19,6 +19,7 @@ import { Forbidden, Malformed, Unauthorized } from "../../src/contract/Integrati
 import { pausedByPerson } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { TaskId } from "../../src/engine/model/Task.ts"
+import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import { ApiClient, body } from "../../src/http/client/ApiClient.ts"
 import type { Approval } from "../../src/http/connections/ConnectionDocuments.ts"
 import type { Task } from "../../src/http/tasks/TaskDocuments.ts"
@@ -29,6 +30,25 @@ import { fault, type MemorySource } from "../support/MemorySource.ts"
 export class Scripted extends Context.Service<Scripted, { readonly source: MemorySource }>()(
   "test/http/lawsOfApi/Scripted"
 ) {}
+
+/** The scheduler, by a clock on which each wait is a tenth: every law waits for a few of its looks, a second apart. */
+export const scheduler = Layer.provide(
+  Scheduler.layer,
+  Layer.effect(
+    Clock.Clock,
+    Clock.clockWith((real) =>
+      Effect.succeed<Clock.Clock>({
+        currentTimeMillisUnsafe: () => real.currentTimeMillisUnsafe(),
+        currentTimeMillis: real.currentTimeMillis,
+        currentTimeNanosUnsafe: () => real.currentTimeNanosUnsafe(),
+        currentTimeNanos: real.currentTimeNanos,
+        monotonicTimeNanosUnsafe: () => real.monotonicTimeNanosUnsafe(),
+        monotonicTimeNanos: real.monotonicTimeNanos,
+        sleep: (duration) => real.sleep(Duration.divideUnsafe(duration, 10))
+      })
+    )
+  )
+)
 
 const credentials = { token: "t0ps3cret" }
 const wait = 20
