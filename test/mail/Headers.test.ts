@@ -123,18 +123,20 @@ describe("the headers of an email", () => {
   it("take no longer for a header of 256 KiB that is made to be slow than for one of 64,000 addresses", async () => {
     const size = 256 * 1024
     /** CPU time, which does not depend on other programs; the least of three, since the first one compiles. */
-    const cost = async (bytes: Uint8Array) => {
+    const cost = async (bytes: Uint8Array, readings = 1) => {
       const costs: Array<number> = []
       for (let run = 0; run < 3; run++) {
         const before = process.threadCpuUsage()
-        await Headers.read(bytes)
+        for (let reading = 0; reading < readings; reading++) await Headers.read(bytes)
         const { system, user } = process.threadCpuUsage(before)
         costs.push(system + user)
       }
-      return Math.min(...costs)
+      return Math.min(...costs) / readings
     }
+    // Linux may count this time in steps of 4 ms, which one reading takes.
     const addresses = await cost(
-      email(...Array.from({ length: size / 40 }, () => "To: a@b,a@b,a@b,a@b,a@b,a@b,a@b,a@b,a@b"))
+      email(...Array.from({ length: size / 40 }, () => "To: a@b,a@b,a@b,a@b,a@b,a@b,a@b,a@b,a@b")),
+      20
     )
     const hostile = ["(", '"<', "=?", "a:", "<@", "a@b,", "=?utf-8?Q?a?= ", "<(", "\\", '"\\']
     for (const part of hostile) {
