@@ -104,12 +104,12 @@ const scripted = (mode: Mode) =>
     }
   })
 
-describe("the laws of integrations, for threads with files and replies, whose absences are deletions", () => {
+describe.concurrent("the laws of integrations, for threads with files and replies, whose absences are deletions", () => {
   for (const law of Conformance.laws(scripted("absent"), { without: ["repeat", "expire", "narrowed"] }))
     it.live(law.name, () => law.check)
 })
 
-describe("the laws of changes, for threads that changed since a time, with files and replies", () => {
+describe.concurrent("the laws of changes, for threads that changed since a time, with files and replies", () => {
   const laws = Conformance.laws(scripted("since"), { without: ["repeat", "expire", "narrowed"] }).filter(({ name }) =>
     /stores everything|removes|edit is|crash|forceIds|covers/.test(name)
   )

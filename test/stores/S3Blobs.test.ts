@@ -52,7 +52,7 @@ const isPart =
 const read = (hash: Uint8Array) =>
   BlobStore.use((blobs) => Effect.map(Stream.runCollect(blobs.read(hex(hash))), (chunks) => Buffer.concat(chunks)))
 
-describe("a bucket", () => {
+describe.concurrent("a bucket", () => {
   const law = (name: string, work: (proxy: S3Servers.S3Proxy) => Effect.Effect<void, unknown, BlobStore>) =>
     it.live(name, () =>
       Effect.gen(function* () {

@@ -71,7 +71,7 @@ const sources = {
   }
 } as const
 
-describe("a connection over HTTP", () => {
+describe.concurrent("a connection over HTTP", () => {
   for (const [domain, { field, integration, make }] of Object.entries(sources)) {
     it.live(`of ${domain} is refused at an address that is not public, which is not asked`, () =>
       Effect.gen(function* () {

@@ -54,7 +54,7 @@ for (const [name, compare, features] of [
   ["by revision", "revision", ["MLST", "SIZE", "MDTM"]],
   ["by revision, with LIST only", "revision", ["SIZE", "MDTM"]]
 ] as const) {
-  describe(`FTP keeps the laws of integrations ${name}`, () => {
+  describe.concurrent(`FTP keeps the laws of integrations ${name}`, () => {
     for (const law of Conformance.laws(scripted(compare, features), { without: ["expire", "repeat"] })) {
       // The checkpoint of a listing is the same for all three, and this law takes far longer than the others.
       if (law.name.startsWith("a crash between two pages") && name !== "by revision") continue

@@ -14,7 +14,7 @@ const file = (name: string, bytes: Uint8Array = Buffer.from(name)): StandIn.Entr
 
 const base = { password: "s3cret", method: "password" } as const
 
-describe("sftp", () => {
+describe.concurrent("sftp", () => {
   for (const method of ["password", "keyboard-interactive"] as const) {
     it.live(`logs in by ${method}, and a wrong one pauses the connection without being repeated`, () =>
       Effect.gen(function* () {
@@ -69,7 +69,7 @@ describe("sftp", () => {
     Effect.gen(function* () {
       let silent = true
       const standIn = yield* StandIn.run({ ...base, entries: [file("a")], silent: () => silent })
-      const config = { ...standIn.source.config, timeout: "300 millis" }
+      const config = { ...standIn.source.config, timeout: "2 seconds" }
       const opened = yield* Mirror.open({ ...standIn.source, config })
       assert.strictEqual((yield* Mirror.download(opened, { externalId: "a" })).reason, "Transient")
       silent = false

@@ -9,7 +9,7 @@ import * as Mirror from "../../support/ftp/Mirror.ts"
 import * as StandIn from "../../support/ftp/FtpStandIn.ts"
 import { files, received } from "../../support/ftp/FtpStandIn.ts"
 
-describe("a server that allows few connections", () => {
+describe.concurrent("a server that allows few connections", () => {
   for (const [cap, refusal] of [
     [2, "421"],
     [3, "530"],
@@ -54,7 +54,7 @@ describe("a server that allows few connections", () => {
   )
 })
 
-describe("a server that is silent", () => {
+describe.concurrent("a server that is silent", () => {
   it.live("a blocked file ends after its time-out, is asked for once, and holds up no other", () =>
     Effect.gen(function* () {
       // vsftpd opens a FIFO as if it were a file, and waits for a writer.
@@ -64,7 +64,7 @@ describe("a server that is silent", () => {
         script: (command, argument) =>
           command === "RETR" && argument === "/fifo" ? { data: "silent", last: "" } : undefined
       })
-      const opened = yield* Mirror.openWith(standIn.source, { timeout: "300 millis" })
+      const opened = yield* Mirror.openWith(standIn.source, { timeout: "2 seconds" })
       const results = yield* Mirror.downloadAll(opened, Mirror.chosen(yield* Mirror.list(opened)))
       assert.strictEqual(results.get("fifo")?.reason, "Transient")
       assert.strictEqual([...results.values()].filter(({ reason }) => reason === undefined).length, 20)
@@ -79,7 +79,7 @@ describe("a server that is silent", () => {
           files: files("a"),
           script: (command) => (command === silent ? { silent: true } : undefined)
         })
-        const opened = yield* Mirror.openWith(standIn.source, { timeout: "200 millis" })
+        const opened = yield* Mirror.openWith(standIn.source, { timeout: "2 seconds" })
         const reason =
           silent === "MLST"
             ? (yield* Mirror.download(opened, { externalId: "a" })).reason
@@ -96,7 +96,7 @@ describe("a server that is silent", () => {
         files: files("a"),
         script: (command) => (command === "MLSD" ? { data: "silent", last: "" } : undefined)
       })
-      const opened = yield* Mirror.openWith(standIn.source, { timeout: "200 millis" })
+      const opened = yield* Mirror.openWith(standIn.source, { timeout: "2 seconds" })
       assert.strictEqual((yield* Effect.flip(opened.session.estimate)).reason._tag, "Transient")
     }).pipe(Effect.scoped)
   )

@@ -35,7 +35,7 @@ const scripted = Effect.map(GmailServer.make(), (server): Conformance.ScriptedSo
   }
 })
 
-describe("Gmail", () => {
+describe.concurrent("Gmail", () => {
   // Mail does not change under its id, and each request is a connection of its own.
   for (const law of Conformance.laws(scripted, { without: ["edit", "open"] })) it.live(law.name, () => law.check)
 })

@@ -64,7 +64,8 @@ const passing: ReadonlyArray<readonly [string, GmailServer.Fault]> = [
   ["a reset in the middle of it", { _tag: "Reset", midway: true }]
 ]
 
-describe("Gmail that misbehaves", () => {
+// Most of them wait for a back-off.
+describe.concurrent("Gmail that misbehaves", () => {
   for (const [name, fault] of passing) {
     test(`with ${name} loses nothing and stores nothing twice`, (server) =>
       Effect.gen(function* () {

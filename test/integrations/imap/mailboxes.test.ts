@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { account, droppedLines, mail } from "../../support/imap/ScriptedAccount.ts"
 
-describe("mailboxes of IMAP", () => {
+describe.concurrent("mailboxes of IMAP", () => {
   // https://github.com/nylas/sync-engine/issues/396: a Dovecot folder that is a sieve file stopped all others.
   // https://github.com/imapsync/imapsync/issues/346 and 148: NO [SERVERBUG] for single folders. RFC 5530: INUSE.
   for (const answer of ["[NOPERM] Permission denied", "[SERVERBUG] Internal error occurred", "[INUSE] Locked"]) {
