@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import { poll } from "../../src/contract/SyncTask.ts"
 import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
 import type { ContentState } from "../../src/engine/model/Content.ts"
 import type { Store } from "../../src/engine/Store.ts"
@@ -154,6 +155,21 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* Time.use((time) => time.pass(Duration.minutes(11)))
         const { overdueSeconds } = yield* store.overview
         assert.isTrue(overdueSeconds >= 60 && overdueSeconds < 600, `${overdueSeconds}`)
+      })
+    )
+
+    it.effect("a task that waits is told too, also of a connection that is paused", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        yield* Effect.forEach(yield* store.connections, ({ id }) => store.setPaused(id, pausedByPerson))
+        const { fence, id } = yield* running()
+        yield* store.setPaused(id, pausedByPerson)
+        const spec = { kind: "sync", task: poll, spec: "", externalIds: null, key: undefined } as const
+        yield* store.requestTask(id, { ...spec, resumeWithin: Duration.days(1) })
+        yield* Time.use((time) => time.pass(Duration.seconds(2)))
+        assert.strictEqual((yield* store.overview).overdueSeconds, 0)
+        yield* store.release(fence, { pollIn: Duration.hours(1) })
+        assert.isAtLeast((yield* store.overview).overdueSeconds, 1)
       })
     )
   })

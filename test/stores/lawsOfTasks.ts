@@ -128,6 +128,24 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("many tasks of one connection do not hide the task of another", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const [many, one] = [yield* connect(), yield* connect()]
+        for (const { id } of [many, one]) yield* release(yield* fenceOf(id))
+        for (let count = 0; count < 100; count++) yield* request(many.id, retry([`id ${count}`]))
+        yield* Time.use((time) => time.pass(Duration.seconds(1)))
+        yield* request(one.id, retry(["id"]))
+        const all = yield* store.due(1000)
+        assert.includeMembers(
+          all.map(({ connectionId }) => connectionId),
+          [many.id, one.id]
+        )
+        assert.isBelow(all.length, 100)
+        assert.deepStrictEqual(yield* store.due(all.length), all)
+      })
+    )
+
     it.effect("a task that is queued again waits, and those that wait longest are next", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore

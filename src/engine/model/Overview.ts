@@ -26,7 +26,7 @@ export interface Overview {
     readonly count: number
   }>
   readonly deletionsHeld: ReadonlyArray<{ readonly domain: string; readonly count: number }>
-  /** How long the connection that waits longest has been due, in seconds; 0 where none waits. */
+  /** How long the connection that waits longest has been due, for a poll or a task, in seconds; 0 where none waits. */
   readonly overdueSeconds: number
   /** Sessions that Idem's processes have in the database, by what they do; none for a store that has no sessions. */
   readonly sessions: ReadonlyArray<{ readonly state: string; readonly count: number }>

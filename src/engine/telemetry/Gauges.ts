@@ -68,7 +68,7 @@ const samplesOf = (overview: Overview, holder: FeedHolder | null): ReadonlyArray
   },
   {
     name: "idem_overdue_seconds",
-    description: "How long the connection that waits longest has been due.",
+    description: "How long the connection that waits longest has been due, for a poll or a task.",
     attributes: {},
     value: overview.overdueSeconds
   }

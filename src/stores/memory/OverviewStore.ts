@@ -5,7 +5,7 @@ import * as Layer from "effect/Layer"
 import type { Overview } from "../../engine/model/Overview.ts"
 import { OverviewStore } from "../../engine/store/OverviewStore.ts"
 import type { LedgerRow } from "../../engine/model/Content.ts"
-import type { ConnectionEntry, Millis, State } from "./State.ts"
+import { type ConnectionEntry, isQueued, type Millis, type State } from "./State.ts"
 
 type Methods = OverviewStore["Service"]
 
@@ -47,9 +47,10 @@ const make = (state: State): Methods => ({
 
   overview: Effect.map(Clock.currentTimeMillis, (now) => {
     const entries = [...state.connections.values()]
-    const due = entries.filter(
-      (entry) => entry.paused === null && (entry.lease === null || entry.lease.until <= now) && entry.dueAt < now
-    )
+    const free = entries.filter(({ lease }) => lease === null || lease.until <= now)
+    const freeIds = new Set(free.map(({ id }) => id))
+    const requested = [...state.tasks.values()].filter((task) => isQueued(task) && freeIds.has(task.connectionId))
+    const due = [...free.filter(({ paused }) => paused === null), ...requested]
     return {
       connections: count(entries.map((entry) => [entry.domain, stateOf(entry, now)])),
       ledger: count(
@@ -64,7 +65,7 @@ const make = (state: State): Methods => ({
           Array.from(entry.staged.values()).flatMap(({ held }) => (held ? [[entry.domain, "held"] as const] : []))
         )
       ).map(({ count, domain }) => ({ domain, count })),
-      overdueSeconds: Math.max(0, ...due.map((entry) => (now - entry.dueAt) / 1000)),
+      overdueSeconds: Math.max(0, ...due.map(({ dueAt }) => (now - dueAt) / 1000)),
       sessions: []
     }
   })

@@ -122,7 +122,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
       }).pipe(onSession, toStoreError("ending a run's lease")),
 
     due: (limit) =>
-      // A connection may be due for both: it is given once. The statement's own time can be looked for in an index; the
+      // A connection may be due for both: it is given once, and its many tasks do not hide those of others. The statement's own time can be looked for in an index; the
       // clock's, which moves on while it runs, can't.
       sql`SELECT id AS "connectionId", min(due_at) AS "dueAt", bool_or(requested) AS requested FROM (
           (SELECT id, due_at, false AS requested FROM connection
@@ -130,9 +130,11 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
               AND (lease_until IS NULL OR lease_until <= statement_timestamp())
             ORDER BY due_at LIMIT ${limit})
           UNION ALL
-          (SELECT connection.id, task.due_at, true FROM task JOIN connection ON connection.id = connection_id
-            WHERE requested AND finished_at IS NULL AND task.due_at <= statement_timestamp()
-              AND (lease_until IS NULL OR lease_until <= statement_timestamp())
+          (SELECT connection.id, task.due_at, true FROM (
+              SELECT connection_id, min(due_at) AS due_at FROM task
+              WHERE requested AND finished_at IS NULL AND due_at <= statement_timestamp() GROUP BY connection_id
+            ) AS task JOIN connection ON connection.id = connection_id
+            WHERE lease_until IS NULL OR lease_until <= statement_timestamp()
             ORDER BY task.due_at LIMIT ${limit})
         ) AS either GROUP BY id ORDER BY min(due_at) LIMIT ${limit}`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeDue(rows))),

@@ -60,8 +60,12 @@ const query = `WITH summed AS (
     (SELECT coalesce(json_agg(ledger), '[]') FROM ledger) AS ledger,
     (SELECT coalesce(json_agg(held), '[]') FROM held) AS "deletionsHeld",
     (SELECT coalesce(json_agg(sessions), '[]') FROM sessions) AS sessions,
-    (SELECT greatest(0, coalesce(extract(epoch FROM clock_timestamp() - min(due_at)), 0))::float8 FROM connection
-      WHERE paused IS NULL AND (lease_until IS NULL OR lease_until <= clock_timestamp())) AS "overdueSeconds"`
+    (SELECT greatest(0, coalesce(extract(epoch FROM clock_timestamp() - min(due_at)), 0))::float8 FROM (
+        SELECT due_at, paused IS NULL AS counts, lease_until FROM connection
+        UNION ALL
+        SELECT task.due_at, true, lease_until FROM task JOIN connection ON connection.id = connection_id
+        WHERE requested AND finished_at IS NULL
+      ) AS waiting WHERE counts AND (lease_until IS NULL OR lease_until <= clock_timestamp())) AS "overdueSeconds"`
 
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.map(SqlClient.SqlClient, (sql) => ({
   totals: (connectionId) =>
