@@ -23,20 +23,20 @@ const administer = (statement: string) =>
     )
   )
 
-const makeDatabase = (template: string) =>
+const makeDatabase = (template: string, options = "") =>
   Effect.acquireRelease(
     Effect.suspend(() => {
       const name = `t_${randomBytes(8).toString("hex")}`
-      return Effect.as(administer(`CREATE DATABASE ${name} TEMPLATE ${template}`), name)
+      return Effect.as(administer(`CREATE DATABASE ${name} TEMPLATE ${template} ${options}`), name)
     }),
     (name) => Effect.orDie(administer(`DROP DATABASE ${name} WITH (FORCE)`))
   )
 
-const layerFrom = (choose: (template: string) => string, config: PgClient.PgPoolConfig = {}) =>
+const layerFrom = (choose: (template: string) => string, config: PgClient.PgPoolConfig = {}, options = "") =>
   PgClient.layerFrom(
     Effect.gen(function* () {
       const { pool: access, template } = yield* given
-      const database = yield* makeDatabase(choose(template))
+      const database = yield* makeDatabase(choose(template), options)
       return yield* makeClient({ ...access, database, applicationName: "idem-test", ...config })
     })
   ).pipe(Layer.orDie)
@@ -49,6 +49,10 @@ export const layerWith = (config: PgClient.PgPoolConfig) => layerFrom((template)
 
 /** The same of an empty one, without Idem's tables. */
 export const layerEmpty = layerFrom(() => "template1")
+
+/** The same in a locale of the system, whose rules for letters are others than the server's own. */
+export const layerOfLocale = (locale: string) =>
+  layerFrom(() => "template0", {}, `LOCALE_PROVIDER libc LOCALE '${locale}'`)
 
 /** The URL of an empty database that is gone when the scope closes, for processes. */
 export const makeUrl = Effect.gen(function* () {

@@ -4,6 +4,7 @@
  * rank. They are in the database so that `mirror.search` gives everyone the same results: the API, the command line,
  * the page, and people with a database client.
  */
+import * as Characters from "./Characters.ts"
 
 /** The schemas of the installed extensions. */
 export interface Extensions {
@@ -15,89 +16,102 @@ export interface Extensions {
 export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 /**
- * Scripts without spaces between words: Chinese, Japanese, Thai, Lao, Burmese, Khmer. Each character is a word of the
- * index, and a word of a query is a phrase of characters.
+ * Functions of earlier versions: those of now may have other parameters. The trigger's own one stays, and so does
+ * `mirror.search`, which views of people may use: it is replaced, and never gets other parameters or columns.
  */
-export const unspaced = String.raw`[\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u2E80-\u2FDF\u3040-\u30FF\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF]`
-
-/**
- * The separators of words in names, ASCII and general punctuation: the classes of a regular expression differ by
- * locale.
- */
-export const punctuation = String.raw`[\s!-/:-@\[-_{-~\u0060\u2000-\u206F\u3000-\u303F]+`
-
-/** A configuration of text search: that of the language, with accents removed before. */
-export const configuration = (language: string, { unaccent }: Extensions): ReadonlyArray<string> => {
-  const name = `derived.${identifier(`idem_${language}`)}`
-  const mapped = (kinds: string, dictionary: string): string =>
-    `ALTER TEXT SEARCH CONFIGURATION ${name} ALTER MAPPING FOR ${kinds}
-      WITH ${unaccent === undefined ? "" : `${identifier(unaccent)}.unaccent, `}pg_catalog.${dictionary}`
-  return [
-    `DROP TEXT SEARCH CONFIGURATION IF EXISTS ${name}`,
-    `CREATE TEXT SEARCH CONFIGURATION ${name} (COPY = pg_catalog.${identifier(language)})`,
-    mapped("word, hword, hword_part", language === "simple" ? "simple" : identifier(`${language}_stem`)),
-    mapped("numword, numhword, hword_numpart", "simple")
-  ]
-}
-
-/** Functions of earlier versions: those of now may have other parameters. The trigger's own one stays. */
 export const dropFunctions = `DO $$
 DECLARE
   found regprocedure;
 BEGIN
-  FOR found IN SELECT oid FROM pg_proc WHERE pronamespace IN ('derived'::regnamespace, 'mirror'::regnamespace)
-    AND (proname = 'search' OR starts_with(proname, 'search_')) AND proname <> 'search_unlearn' LOOP
+  FOR found IN SELECT oid FROM pg_proc WHERE pronamespace = 'derived'::regnamespace
+    AND starts_with(proname, 'search_') AND proname <> 'search_unlearn' LOOP
     EXECUTE 'DROP FUNCTION ' || found;
   END LOOP;
 END $$`
 
 /** In the order in which they depend on each other. `schema` is the one of Idem's own tables. */
-export const functions = ({ unaccent }: Extensions, schema: string): ReadonlyArray<string> => [
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_fold(given text) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT lower(${unaccent === undefined ? "given" : `${identifier(unaccent)}.unaccent(given)`}) $$`,
+export const functions = ({ unaccent }: Extensions, schema: string): ReadonlyArray<string> => {
+  const removed = unaccent === undefined ? "" : `${identifier(unaccent)}.unaccent, `
+  return [
+    // The text as it is seen: letters of one character each, and nothing invisible.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_clean(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN given ~ '[${Characters.invisible()}${Characters.combining}]'
+      THEN regexp_replace(normalize(given, NFC), '[${Characters.invisible()}]', '', 'g') ELSE given END $$`,
 
-  // The parser of PostgreSQL takes "and/or" for a path: slashes and underscores separate words here.
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_spaced(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN given ~ '${unspaced}' THEN regexp_replace(translate(given, '/\_', '   '), '(${unspaced})', ' \1 ', 'g')
-      ELSE translate(given, '/\_', '   ') END $$`,
+    // Its words, with spaces between them.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_separated(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT regexp_replace(derived.search_clean(given), '[${Characters.separators()}]+', ' ', 'g') $$`,
 
-  // The words of a name, folded: as they are written (ann@example.com), and without punctuation (ann, example, com).
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_words(given text) RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT coalesce(array_agg(DISTINCT left(word, 100)), '{}') FROM (
-      SELECT word FROM regexp_split_to_table(derived.search_fold(given), '[\s<>"(),;]+') AS word
-      UNION ALL SELECT word FROM regexp_split_to_table(derived.search_fold(given), '${punctuation}') AS word
-    ) AS words WHERE word <> '' $$`,
+    // The same for the parser of PostgreSQL, which also needs spaces where a script has none.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_spaced(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN words ~ '[${Characters.unspaced}]' THEN regexp_replace(words, '([${Characters.unspaced}])', ' \1 ', 'g') ELSE words END
+    FROM derived.search_separated(given) AS words $$`,
 
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_field(field text, given text) RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_fold(given text) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT lower(${unaccent === undefined ? "derived.search_clean(given)" : `${identifier(unaccent)}.unaccent(derived.search_clean(given))`}) $$`,
+
+    // The words of a name, folded.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_words(given text) RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT coalesce(array_agg(DISTINCT left(word, 100)), '{}')
+    FROM string_to_table(derived.search_fold(derived.search_separated(given)), ' ') AS word WHERE word <> '' $$`,
+
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_field(field text, given text) RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(array_agg(field || word), '{}') FROM unnest(derived.search_words(given)) AS word $$`,
 
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_vector(
-    configuration regconfig, title text, sender text, recipients text, place text, files text, labels text[],
-    flags text[], body text
-  ) RETURNS tsvector LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT setweight(to_tsvector(configuration, derived.search_spaced(coalesce(title, ''))), 'A')
-      || setweight(to_tsvector(configuration, derived.search_spaced(
-        concat_ws(' ', sender, recipients, place, files, translate(concat_ws(' ', sender, recipients, files), '@.-', '   ')))), 'B')
-      || to_tsvector(configuration, derived.search_spaced(coalesce(body, '')))
-      || array_to_tsvector(derived.search_field('subject:', title) || derived.search_field('from:', sender)
-        || derived.search_field('to:', recipients) || derived.search_field('in:', place)
-        || derived.search_field('filename:', files)
-        || coalesce((SELECT array_agg('label:' || left(derived.search_fold(label), 200)) FROM unnest(labels) AS label), '{}')
-        || flags) $$`,
+    // The lexeme of a label or a kind. The flags of IMAP begin with a backslash.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_flag(field text, given text) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT field || left(ltrim(derived.search_fold(given), '\'), 200) $$`,
 
-  // The words of people, channels and files in a vector.
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_names(vector tsvector) RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$
+    // A vector has at most 1 MB: of longer texts and lists of people, half is indexed, or half of that.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_vector(
+    configuration regconfig, title text, sender text, recipients text, place text, files text, labels text[], kind text,
+    has_attachment boolean, body text
+  ) RETURNS tsvector LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  most integer := greatest(length(sender), length(recipients), length(body), 0);
+BEGIN
+  LOOP
+    BEGIN
+      RETURN setweight(to_tsvector(configuration, derived.search_spaced(coalesce(title, ''))), 'A')
+        || setweight(to_tsvector(configuration, derived.search_spaced(
+          concat_ws(' ', left(sender, most), left(recipients, most), place, files))), 'B')
+        || to_tsvector(configuration, derived.search_spaced(coalesce(left(body, most), '')))
+        || array_to_tsvector(derived.search_field('subject:', title) || derived.search_field('from:', left(sender, most))
+          || derived.search_field('to:', left(recipients, most)) || derived.search_field('in:', place)
+          || derived.search_field('filename:', files)
+          || ARRAY(SELECT derived.search_flag('label:', label) FROM unnest(labels) AS label WHERE label IS NOT NULL)
+          || CASE WHEN kind IS NULL THEN '{}' ELSE ARRAY[derived.search_flag('kind:', kind)] END || CASE WHEN has_attachment THEN ARRAY['has:attachment'] ELSE '{}' END);
+    EXCEPTION WHEN program_limit_exceeded THEN
+      IF most = 0 THEN RAISE; END IF;
+      most := most / 2;
+    END;
+  END LOOP;
+END $$`,
+
+    // The words of people, channels and files in a vector.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_names(vector tsvector) RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$
     SELECT word FROM (SELECT substr(lexeme, strpos(lexeme, ':') + 1) AS word FROM unnest(tsvector_to_array(vector)) AS lexeme
-      WHERE lexeme ~ '^(from|to|in|filename):') AS words WHERE length(word) BETWEEN 3 AND 40 AND word !~ '[@.]' $$`,
+      WHERE lexeme ~ '^(from|to|in|filename):') AS words WHERE length(word) BETWEEN 3 AND 40 $$`,
 
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_learn(connections uuid[], ids text[]) RETURNS void LANGUAGE sql AS $$
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_learn(connections uuid[], ids text[]) RETURNS void LANGUAGE sql AS $$
     INSERT INTO derived.search_name
     SELECT DISTINCT derived.search_names(search.vector)
     FROM unnest(connections, ids) AS given(connection_id, external_id) JOIN derived.search USING (connection_id, external_id)
     ON CONFLICT DO NOTHING $$`,
 
-  // Sets the language of a connection's words. If it had another, its contents are indexed again.
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_use(connection_name text, language text) RETURNS void LANGUAGE plpgsql AS $$
+    // Makes the text search configuration of a language: that of PostgreSQL, with accents removed before.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_configure(language text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format('DROP TEXT SEARCH CONFIGURATION IF EXISTS derived.%I', 'idem_' || language);
+  EXECUTE format('CREATE TEXT SEARCH CONFIGURATION derived.%I (COPY = pg_catalog.%I)', 'idem_' || language, language);
+  EXECUTE format('ALTER TEXT SEARCH CONFIGURATION derived.%I ALTER MAPPING FOR word WITH ${removed}pg_catalog.%I',
+    'idem_' || language, CASE language WHEN 'simple' THEN language ELSE language || '_stem' END);
+  EXECUTE format('ALTER TEXT SEARCH CONFIGURATION derived.%I ALTER MAPPING FOR numword WITH ${removed}pg_catalog.simple',
+    'idem_' || language);
+END $$`,
+
+    // Sets the language of a connection's words. If it had another, its contents are indexed again.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_use(connection_name text, language text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   of_connection uuid;
 BEGIN
@@ -110,10 +124,7 @@ BEGIN
       FROM pg_ts_config WHERE cfgnamespace = 'pg_catalog'::regnamespace) USING ERRCODE = 'IDM01';
   END IF;
   IF NOT EXISTS (SELECT 1 FROM pg_ts_config WHERE cfgname = 'idem_' || language AND cfgnamespace = 'derived'::regnamespace) THEN
-    EXECUTE format('CREATE TEXT SEARCH CONFIGURATION derived.%I (COPY = pg_catalog.%I)', 'idem_' || language, language);
-    EXECUTE format('ALTER TEXT SEARCH CONFIGURATION derived.%I ALTER MAPPING FOR word, hword, hword_part WITH ${
-      unaccent === undefined ? "" : `${identifier(unaccent)}.unaccent, `
-    }pg_catalog.%I', 'idem_' || language, language || '_stem');
+    PERFORM derived.search_configure(language);
   END IF;
   INSERT INTO derived.search_language AS used VALUES (of_connection, language)
     ON CONFLICT (connection_id) DO UPDATE SET language = excluded.language WHERE used.language <> excluded.language;
@@ -122,4 +133,5 @@ BEGIN
     SELECT connection_id, external_id FROM derived.content WHERE connection_id = of_connection
     ON CONFLICT (connection_id, external_id) DO UPDATE SET position = DEFAULT;
 END $$`
-]
+  ]
+}

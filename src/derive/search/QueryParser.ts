@@ -2,35 +2,37 @@
  * The parser of search queries, as functions in the database: `derived.search_parse` turns a query like
  * `from:ann "annual report" -draft` into a `tsquery` and its bounds.
  */
-import { type Extensions, identifier, punctuation } from "./IndexFunctions.ts"
+import { type Extensions, identifier } from "./IndexFunctions.ts"
+
+/** What may follow `is:` besides `deleted`: the labels and flags that email has everywhere. */
+const marks = [
+  "unread",
+  "seen",
+  "starred",
+  "flagged",
+  "important",
+  "answered",
+  "sent",
+  "draft",
+  "inbox",
+  "spam",
+  "trash"
+]
 
 /** In the order in which they depend on each other; they call functions of `IndexFunctions.ts`. */
 export const functions = ({ pgTrgm }: Extensions): ReadonlyArray<string> => [
   String.raw`CREATE OR REPLACE FUNCTION derived.search_term(lexeme text, prefix boolean) RETURNS tsquery LANGUAGE sql IMMUTABLE AS $$
     SELECT ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''' || CASE WHEN prefix THEN ':*' ELSE '' END)::tsquery $$`,
 
-  // A value of a field: every word of it, as a beginning of a word in the field.
+  // A value of a field: every word of it, as a word in the field or as the beginning of one.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_value(field text, given text, prefix boolean) RETURNS tsquery
     LANGUAGE plpgsql STABLE AS $$
 DECLARE
-  token text;
   word text;
-  words tsquery;
   result tsquery;
 BEGIN
-  FOREACH token IN ARRAY regexp_split_to_array(derived.search_fold(given), '[\s<>"(),;]+') LOOP
-    token := left(regexp_replace(token, '^[@#]+', ''), 100);
-    CONTINUE WHEN token = '';
-    words := NULL;
-    FOREACH word IN ARRAY regexp_split_to_array(token, '${punctuation}') LOOP
-      CONTINUE WHEN word = '';
-      words := CASE WHEN words IS NULL THEN derived.search_term(field || word, prefix)
-        ELSE words && derived.search_term(field || word, prefix) END;
-    END LOOP;
-    words := CASE WHEN words IS NULL THEN derived.search_term(field || token, prefix)
-      WHEN words = derived.search_term(field || token, prefix) THEN words
-      ELSE words || derived.search_term(field || token, prefix) END;
-    result := CASE WHEN result IS NULL THEN words ELSE result && words END;
+  FOREACH word IN ARRAY derived.search_words(given) LOOP
+    result := coalesce(result && derived.search_term(field || word, prefix), derived.search_term(field || word, prefix));
   END LOOP;
   RETURN result;
 END $$`,
@@ -67,7 +69,7 @@ BEGIN
     CONTINUE WHEN numnode(found) = 0;
     result := CASE WHEN result IS NULL OR result = found THEN found ELSE result || found END;
   END LOOP;
-  IF exact OR result IS NULL OR given ~ '\s' OR length(given) < 3 THEN RETURN result; END IF;
+  IF exact OR result IS NULL OR length(given) < 3 THEN RETURN result; END IF;
   result := result || coalesce(derived.search_value('from:', given, true), result)
     || coalesce(derived.search_value('filename:', given, true), result);
   IF fuzzy THEN
@@ -95,11 +97,15 @@ DECLARE
   near text;
   negative boolean;
   joined boolean := false;
+  without_words boolean := false;
   alternative tsquery;
   alternative_title tsquery;
 BEGIN
   deleted := false;
-  FOR item IN SELECT regexp_matches(left(query, 2000), '(-)?(?:([a-zA-Z]+):)?(?:"([^"]*)"?|([^\s"]+))', 'g') LOOP
+  -- Other spaces, and the quotes that a telephone or a word processor makes.
+  query := translate(regexp_replace(left(query, 2000), '[\t-\r\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]', ' ', 'g'),
+    '“”„‟«»', '""""""');
+  FOR item IN SELECT regexp_matches(query, '(-)?(?:([a-zA-Z]+):)?(?:"([^"]*)"?|([^ "]+))', 'g') LOOP
     negative := item[1] IS NOT NULL;
     field := lower(item[2]);
     value := coalesce(item[3], item[4]);
@@ -118,6 +124,10 @@ BEGIN
     ELSIF field = 'is' AND lower(value) = 'deleted' THEN
       deleted := NOT negative;
       CONTINUE;
+    ELSIF field = 'is' AND lower(value) NOT IN (${marks.map((mark) => `'${mark}'`).join(", ")}) THEN
+      RAISE EXCEPTION 'is: is followed by deleted, ${marks.join(", ")}; of another label, use label:' USING ERRCODE = 'IDM01';
+    ELSIF field = 'has' AND lower(value) NOT IN ('attachment', 'attachments') THEN
+      RAISE EXCEPTION 'has: is followed by attachment' USING ERRCODE = 'IDM01';
     END IF;
     title := NULL;
     CASE
@@ -127,11 +137,13 @@ BEGIN
         term := derived.search_value('to:', value, true);
       WHEN field = 'in' THEN
         term := derived.search_value('in:', value, true);
-        term := term || derived.search_term('label:' || derived.search_fold(value), false);
+        term := coalesce(term || derived.search_term(derived.search_flag('label:', value), false), term);
       WHEN field IN ('label', 'is') THEN
-        term := derived.search_term('label:' || left(derived.search_fold(value), 200), false);
-      WHEN field IN ('has', 'kind') THEN
-        term := derived.search_term(field || ':' || regexp_replace(lower(value), '^attachments$', 'attachment'), false);
+        term := derived.search_term(derived.search_flag('label:', value), false);
+      WHEN field = 'kind' THEN
+        term := derived.search_term(derived.search_flag('kind:', value), false);
+      WHEN field = 'has' THEN
+        term := derived.search_term('has:attachment', false);
       ELSE
         value := CASE WHEN field IS NULL THEN value ELSE field || ':' || value END;
         term := derived.search_bare(configurations, value, fuzzy, negative OR item[3] IS NOT NULL);
@@ -145,7 +157,10 @@ BEGIN
         term := term || derived.search_term(field || ':' || near, false);
       END LOOP;
     END IF;
-    IF term IS NULL OR numnode(term) = 0 THEN CONTINUE; END IF;
+    IF term IS NULL OR numnode(term) = 0 THEN
+      without_words := without_words OR NOT negative;
+      CONTINUE;
+    END IF;
     IF negative THEN term := !! term; END IF;
     IF joined THEN
       alternative := alternative || term;
@@ -160,6 +175,8 @@ BEGIN
   END LOOP;
   wanted := coalesce(wanted && alternative, alternative, wanted);
   titled := coalesce(titled && alternative_title, alternative_title, titled);
+  -- An emoji alone finds nothing, rather than everything.
+  IF wanted IS NULL AND without_words THEN wanted := derived.search_term('nothing:', false); END IF;
   IF marked IS NULL THEN titled := NULL; END IF;
 END $$`
 ]

@@ -1,13 +1,16 @@
 /** The functions in the database that find, rank and show results. `QueryParser.ts` has those that read a query. */
-import { unspaced } from "./IndexFunctions.ts"
+import * as Characters from "./Characters.ts"
 
 /** Private characters around what a snippet marks. Texts do not have them. */
 export const marks = { start: "\ue000", stop: "\ue001" }
 
 /** In the order in which they depend on each other. `schema` is the one of Idem's own tables. */
-export const functions = (schema: string): ReadonlyArray<string> => [
-  // How many contents a query finds, as the planner estimates it. Only a volatile function may ask for that.
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_estimate(wanted tsquery) RETURNS float8 LANGUAGE plpgsql AS $$
+export const functions = (schema: string): ReadonlyArray<string> => {
+  const { unspaced } = Characters
+  const separators = Characters.separators()
+  return [
+    // How many contents a query finds, as the planner estimates it. Only a volatile function may ask for that.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_estimate(wanted tsquery) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
   plan json;
 BEGIN
@@ -15,15 +18,15 @@ BEGIN
   RETURN (plan -> 0 -> 'Plan' ->> 'Plan Rows')::float8;
 END $$`,
 
-  // The newest contents that fit, from a place on. Costs are counted in contents that are fetched, about 8 µs each; one
-  // that only the index of words gives costs 0.06 of that, and one of the index of times 0.08.
-  //
-  // A word that many contents have is found fastest by fetching the newest contents one by one. Any other is looked for
-  // by the index of words, among as many of the newest contents as should have it twice as often as needed, then among
-  // more. How many contents have it is the planner's estimate, or what the newest 300 tell, if that is more: the
-  // planner knows little of the beginnings of rare words. A phrase is looked for in the newest 2,000 that have its
-  // words.
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_newest(
+    // The newest contents that fit, from a place on. Costs are counted in contents that are fetched, about 8 µs each; one
+    // that only the index of words gives costs 0.06 of that, and one of the index of times 0.08.
+    //
+    // A word that many contents have is found fastest by fetching the newest contents one by one. Any other is looked for
+    // by the index of words, among as many of the newest contents as should have it twice as often as needed, then among
+    // more. How many contents have it is the planner's estimate, or what the newest 300 tell, if that is more: the
+    // planner knows little of the beginnings of rare words. A phrase is looked for in the newest 2,000 that have its
+    // words.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_newest(
     wanted tsquery, of_connections uuid[], since timestamptz, until timestamptz, is_deleted boolean,
     from_key derived.search_key, inclusive boolean, most integer
   ) RETURNS derived.search_key[] LANGUAGE plpgsql SET work_mem = '32MB' AS $$
@@ -91,12 +94,12 @@ BEGIN
   END LOOP;
 END $$`,
 
-  // A piece of the text around the first word that is looked for, with such words between two private characters.
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_snippet(
+    // A piece of the text around the first word that is looked for, with such words between two private characters.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_snippet(
     configuration regconfig, of_connection uuid, of_id text, marked tsquery, words text[]
   ) RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
-  controls CONSTANT text := chr(1) || chr(2) || chr(3) || chr(4) || chr(5) || chr(6);
+  pattern CONSTANT text := '(([${unspaced}]|[^ ${separators}${unspaced}]+)|[ ${separators}]+)';
   body text;
   place integer;
   piece text;
@@ -110,21 +113,25 @@ BEGIN
   IF coalesce(place, 1) > 81 THEN piece := '… ' || regexp_replace(piece, '^\S{0,40}\s+', ''); END IF;
   piece := regexp_replace(piece, '\s+', ' ', 'g');
   IF marked IS NULL THEN RETURN btrim(left(piece, 300)); END IF;
-  -- For the parser these would be tags, paths and entities. Controls only separate words, and are turned back.
-  piece := translate(left(piece, 300), '</_\>&', controls);
-  IF piece ~ '${unspaced}' THEN piece := regexp_replace(piece, '(${unspaced})', ' \1 ', 'g'); END IF;
-  piece := translate(ts_headline(configuration, piece, marked, format(
-    'StartSel=%s, StopSel=%s, HighlightAll=true', chr(57344), chr(57345))), controls, '</_\>&');
-  IF piece ~ '${unspaced}' THEN
-    piece := regexp_replace(piece, '\s*([\uE000\uE001]*${unspaced}[\uE000\uE001]*)\s*', '\1', 'g');
-    piece := replace(piece, chr(57345) || chr(57344), '');
-  END IF;
+  -- The words alone are marked, and put back among what separates them.
+  WITH
+    token AS MATERIALIZED (SELECT match[1] AS written, match[2] IS NOT NULL AS is_word, number
+      FROM regexp_matches(left(piece, 300), pattern, 'g') WITH ORDINALITY AS matches(match, number)),
+    shown AS (SELECT written, number, is_word, row_number() OVER (PARTITION BY is_word ORDER BY number) AS nth FROM token),
+    marks AS MATERIALIZED (SELECT starts_with(word, chr(57344)) AS is_marked, nth FROM string_to_table(ts_headline(configuration,
+      (SELECT string_agg(derived.search_clean(written), ' ' ORDER BY number) FILTER (WHERE is_word) FROM token), marked,
+      format('StartSel=%s, StopSel=%s, HighlightAll=true', chr(57344), chr(57345))), ' ')
+      WITH ORDINALITY AS words(word, nth))
+  SELECT string_agg(CASE WHEN is_word AND is_marked THEN chr(57344) || written || chr(57345) ELSE written END, '' ORDER BY number)
+    INTO piece FROM shown LEFT JOIN marks USING (nth);
+  -- Neighbours are marked together: example.org.
+  piece := regexp_replace(piece, '\uE001([${separators}]*)\uE000', '\1', 'g');
   RETURN btrim(piece);
 END $$`,
 
-  // A page of results. Of what fits, the newest 100 are ranked, and with them the newest 50 that have the words in the
-  // title. When these are used up, the next 100 are. The cursor is the "next" of the last result before.
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_page(
+    // A page of results. Of what fits, the newest 100 are ranked, and with them the newest 50 that have the words in the
+    // title. When these are used up, the next 100 are. The cursor is the "next" of the last result before.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_page(
     query text, of_connections uuid[], of_kind text, of_sender text, of_since timestamptz, of_until timestamptz,
     most integer, cursor text
   ) RETURNS TABLE (
@@ -169,8 +176,8 @@ BEGIN
     LOOP
       q := derived.search_parse(query, languages, is_fuzzy);
       IF of_kind IS NOT NULL THEN
-        q.wanted := coalesce(q.wanted && derived.search_term('kind:' || of_kind, false), derived.search_term('kind:' || of_kind, false));
-        q.titled := q.titled && derived.search_term('kind:' || of_kind, false);
+        q.wanted := coalesce(q.wanted && derived.search_term(derived.search_flag('kind:', of_kind), false), derived.search_term(derived.search_flag('kind:', of_kind), false));
+        q.titled := q.titled && derived.search_term(derived.search_flag('kind:', of_kind), false);
       END IF;
       IF of_sender IS NOT NULL THEN
         q.wanted := coalesce(q.wanted && derived.search_value('from:', of_sender, true), derived.search_value('from:', of_sender, true), q.wanted);
@@ -232,7 +239,7 @@ BEGIN
   END LOOP;
 END $$`,
 
-  String.raw`CREATE OR REPLACE FUNCTION mirror.search(
+    String.raw`CREATE OR REPLACE FUNCTION mirror.search(
     query text, connection_name text DEFAULT NULL, content_kind text DEFAULT NULL, sender text DEFAULT NULL,
     since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, max_results integer DEFAULT 20, after text DEFAULT NULL
   ) RETURNS TABLE (
@@ -247,4 +254,5 @@ END $$`,
     JOIN ${schema}.connection AS c ON c.id = found.connection_id
     JOIN derived.content AS content ON content.connection_id = found.connection_id AND content.external_id = found.external_id
     ORDER BY found.position $$`
-]
+  ]
+}

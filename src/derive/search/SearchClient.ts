@@ -39,6 +39,8 @@ const notIndexed = new UsageError({
 /** Searches that run at once: each has a session of the pool, which runs need too. */
 const searchesAtOnce = 4
 
+const textOrNull = (value: string | undefined) => (value === undefined ? null : Storable.text(value))
+
 /** How long a search may take. */
 const timeout = Duration.seconds(10)
 
@@ -86,10 +88,10 @@ export const make = Effect.gen(function* () {
         found.external_id AS "externalId", content.kind, content.title, found.sender AS "from",
         nullif(found.occurred_at, '-infinity') AS "occurredAt", found.snippet, found.score, found.next
       FROM derived.search_page(${Storable.text(query.text)}, ${query.connectionIds === undefined ? null : texts(query.connectionIds)}::uuid[],
-          ${query.kind?.toLowerCase() ?? null}, ${query.from ?? null},
+          ${textOrNull(query.kind)}, ${textOrNull(query.from)},
           ${query.since === undefined ? null : new Date(query.since.epochMilliseconds)}::timestamptz,
           ${query.until === undefined ? null : new Date(query.until.epochMilliseconds)}::timestamptz,
-          ${query.limit}, ${query.after ?? null})
+          ${query.limit}, ${textOrNull(query.after)})
         WITH ORDINALITY AS found(connection_id, external_id, occurred_at, sender, snippet, score, next, position)
       JOIN connection ON connection.id = found.connection_id
       JOIN derived.content AS content ON content.connection_id = found.connection_id

@@ -83,8 +83,7 @@ const upsert = (tables: ReadonlyArray<Table>): string => {
       content.state = 'deleted', document.sender,
       derived.search_vector(coalesce('derived.' || quote_ident('idem_' || language), 'derived.idem_simple')::regconfig,
         content.title, document.senders, document.recipients, document.place, body.files, document.labels,
-        array_remove(ARRAY['kind:' || lower(content.kind), CASE WHEN body.has_attachment THEN 'has:attachment' END], NULL),
-        body.text)
+        content.kind, body.has_attachment, body.text)
     FROM given JOIN derived.content AS content USING (connection_id, external_id)
       LEFT JOIN document USING (connection_id, external_id) LEFT JOIN body USING (connection_id, external_id)
       LEFT JOIN derived.search_language USING (connection_id)

@@ -16,10 +16,10 @@ import * as QueryParser from "./QueryParser.ts"
 import * as Ranking from "./Ranking.ts"
 
 /** Grows when the functions change. */
-const functionsVersion = 3
+const functionsVersion = 4
 
 /** Grows when vectors are made differently: all contents are indexed again. */
-const vectorsVersion = 1
+const vectorsVersion = 2
 
 const Profile = Schema.Struct({
   functions: Schema.Int,
@@ -111,9 +111,6 @@ export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effe
     const used = yield* Effect.orDie(decodeLanguages(yield* sql`SELECT DISTINCT language FROM derived.search_language`))
     const run = (statement: string) => sql.unsafe(statement).unprepared
     const languages = new Set(["simple", ...used.map(({ language }) => language)])
-    for (const language of languages) {
-      yield* Effect.forEach(IndexFunctions.configuration(language, has), run, { discard: true })
-    }
     yield* Effect.forEach(
       [
         IndexFunctions.dropFunctions,
@@ -124,6 +121,7 @@ export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effe
       run,
       { discard: true }
     )
+    for (const language of languages) yield* sql`SELECT derived.search_configure(${language})`
     yield* run("DROP INDEX IF EXISTS derived.search_name_similar")
     if (has.pgTrgm !== undefined) {
       yield* run(

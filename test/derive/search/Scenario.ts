@@ -51,7 +51,7 @@ export const found = (text: string, query: Partial<Query> = {}) =>
 
 export const rows = (query: string) => SqlClient.SqlClient.use((sql) => sql.unsafe(query))
 
-interface Mail {
+export interface Mail {
   readonly subject: string
   readonly text: string
   readonly from?: readonly [name: string, address: string]

@@ -68,6 +68,17 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
       assert.deepStrictEqual(yield* found("roof", { ...of, until: since }), ["garden"])
       const wrong = yield* Effect.flip(search("before:yesterday", of))
       assert.strictEqual(wrong.message, "before: is followed by a date like 2026-01-31")
+      for (const [text, message] of [
+        ["has:foo", /^has: is followed by attachment$/],
+        ["roof is:foo", /^is: is followed by deleted, unread, .*label:$/]
+      ] as const) {
+        const refused = yield* Effect.flip(search(text, of))
+        assert.strictEqual(refused._tag, "UsageError")
+        assert.match(refused.message, message)
+      }
+      assert.deepStrictEqual(yield* found("ro\0of", { ...of, kind: "mess\0age" }), [])
+      assert.deepStrictEqual(yield* found("roof", { ...of, from: "ann\0" }), ["garden", "roof"])
+      assert.strictEqual((yield* Effect.flip(search("roof", { ...of, after: "\0" })))._tag, "CursorInvalid")
       const damaged = yield* Effect.flip(search("roof", { ...of, after: "%%" }))
       assert.strictEqual(damaged._tag, "CursorInvalid")
     })
@@ -284,7 +295,9 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
       yield* rows(
         `UPDATE derived.search_profile SET profile = '{"functions":0,"vectors":1,"unaccent":null,"pgTrgm":null}'`
       )
+      yield* rows("CREATE VIEW public.roofs AS SELECT id, title FROM mirror.search('walrus') AS found")
       yield* derive
+      assert.strictEqual((yield* rows("SELECT id FROM public.roofs")).length, 3)
       assert.deepStrictEqual(yield* names, before)
     })
   )

@@ -9,7 +9,7 @@ import * as FeedFollower from "../../../src/derive/FeedFollower.ts"
 import * as SearchIndexer from "../../../src/derive/search/SearchIndexer.ts"
 import { running } from "../../stores/scenario.ts"
 import { visible } from "../../stores/visible.ts"
-import { derive, layer, mail, projections, rows, store } from "./Scenario.ts"
+import { derive, found, layer, mail, projections, rows, store } from "./Scenario.ts"
 
 /** The sessions of the database that wait for a lock now. */
 const waiting = Effect.map(
@@ -67,6 +67,29 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
       yield* derive
       const left = yield* rows(`SELECT external_id FROM derived.search WHERE connection_id = '${run.id}'`)
       assert.deepStrictEqual(left, [{ external_id: "stays" }])
+    })
+  )
+
+  it.effect("indexes the beginning of a text whose vector would be too long for PostgreSQL", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      // Rare ideographs: 4 bytes a character, and 4 for the place of each word.
+      const ideograph = (index: number) => String.fromCodePoint(0x20_000 + (index % 40_000))
+      const words = (from: number) =>
+        Array.from(
+          { length: 37_000 },
+          (_, index) => `${ideograph(from + index)}${ideograph((from + index) * 7)}${ideograph(index)}`
+        )
+      yield* store(run, {
+        long: {
+          subject: "Long",
+          text: "first",
+          files: { "a.txt": words(0).join(" "), "b.txt": words(50_000).join(" ") }
+        },
+        other: { subject: "Other", text: "first" }
+      })
+      assert.deepStrictEqual(yield* found("first", { connectionIds: [run.id] }), ["long", "other"])
+      assert.deepStrictEqual(yield* found(words(0)[5] ?? "", { connectionIds: [run.id] }), ["long"])
     })
   )
 })

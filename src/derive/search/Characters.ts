@@ -1,0 +1,49 @@
+/**
+ * Which characters separate words, as classes of PostgreSQL's regular expressions. The parser of PostgreSQL decides by
+ * the locale of the database, and takes dots, hyphens and signs for parts of hosts, versions and numbers. Idem therefore
+ * separates words itself, in texts and in queries alike: the parser meets only words with spaces between them.
+ */
+
+/**
+ * Scripts without spaces between words: Chinese, Japanese, Thai, Lao, Burmese, Khmer. Each character is a word of the
+ * index, and a word of a query is a phrase of characters.
+ */
+export const unspaced = String.raw`\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u2E80-\u2FDF\u3040-\u30FF\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF`
+
+/** Letters of two characters that are also one: `e` and an accent, kana with a voicing mark, syllables of Hangul. */
+export const combining = String.raw`\u0300-\u036F\u1100-\u11FF\u3099\u309A`
+
+/** Where characters are assigned that are not all letters: other planes have ideographs and private use. */
+const planes = [
+  [0x1, 0x1_ff_ff],
+  [0xe_00_00, 0xe_0f_ff]
+] as const
+
+const isInvisible = /^\p{Default_Ignorable_Code_Point}$/u
+const isSeparator = /^[^ \p{L}\p{M}\p{Nd}\p{Nl}\p{Default_Ignorable_Code_Point}]$/u
+const isUnused = /^[\p{Cn}\p{Cs}]$/u
+
+const escaped = (point: number): string =>
+  point > 0xffff ? `\\U${point.toString(16).padStart(8, "0")}` : `\\u${point.toString(16).padStart(4, "0")}`
+
+/** The ranges of such characters. Code points that are not in use may be in them, so that they are fewer. */
+const rangesOf = (kind: RegExp): string => {
+  const ranges: Array<[first: number, last: number]> = []
+  for (const [first, last] of planes) {
+    let open: [number, number] | undefined
+    for (let point = first; point <= last; point += 1) {
+      const char = String.fromCodePoint(point)
+      if (isUnused.test(char)) continue
+      if (!kind.test(char)) open = undefined
+      else if (open === undefined) ranges.push((open = [point, point]))
+      else open[1] = point
+    }
+  }
+  return ranges.map(([first, last]) => (first === last ? "" : `${escaped(first)}-`) + escaped(last)).join("")
+}
+
+/** Soft hyphens, joiners, marks of direction, and other characters that nobody sees: they separate nothing. */
+export const invisible = (): string => rangesOf(isInvisible)
+
+/** Punctuation, symbols, emoji, and spaces other than the ordinary one. */
+export const separators = (): string => rangesOf(isSeparator)
