@@ -1,10 +1,29 @@
-/** The text of a PDF, page by page. Nothing in it is run or fetched: fonts and pictures are not loaded. */
+/**
+ * The text of a PDF, page by page. Nothing in it is run or fetched: fonts and pictures are not loaded.
+ *
+ * Fonts of Chinese, Japanese and Korean name a table of characters that the file does not hold (ISO 32000-1, 9.7.5.2).
+ * `cmaps.zip` has these tables as Mozilla's pdf.js packs them (pdfjs-dist), with Adobe's license.
+ */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
 import { getDocument, VerbosityLevel } from "unpdf/pdfjs"
-import { Unreadable } from "./Archive.ts"
+import { inflate, Unreadable } from "./Archive.ts"
 import { TextBuilder } from "./TextBuilder.ts"
 
 /** Pages that are read. */
 const mostPages = 2000
+
+let tables: Uint8Array | undefined
+
+/** Gives the reader the tables that it asks for by name, as `90ms-RKSJ-H.bcmap`. */
+class TableFactory {
+  async fetch({ filename }: { readonly filename: string }): Promise<Uint8Array> {
+    tables ??= Fs.readFileSync(Path.join(import.meta.dirname, "cmaps.zip"))
+    const table = inflate(tables, (name) => name === filename).get(filename)
+    if (table === undefined) throw new Error(`there is no table ${filename}`)
+    return table
+  }
+}
 
 export const read = async (
   bytes: Uint8Array,
@@ -14,6 +33,8 @@ export const read = async (
     // The library takes the buffer for itself.
     data: new Uint8Array(bytes),
     useSystemFonts: false,
+    useWorkerFetch: false,
+    BinaryDataFactory: TableFactory,
     disableFontFace: true,
     stopAtErrors: false,
     verbosity: VerbosityLevel.ERRORS

@@ -29,6 +29,23 @@ export const pdf = (...lines: ReadonlyArray<string>): Uint8Array => {
   return pdfOf(page(`<</Length ${stream.length}>>\nstream\n${stream}\nendstream`))
 }
 
+/** A page with a line in a font of this encoding, which is not embedded, below one in Latin letters. */
+export const cjkPdf = (encoding: string, ordering: string, text: Uint8Array): Uint8Array => {
+  const stream = `BT /F2 12 Tf 10 140 Td (Latin) Tj /F1 12 Tf 0 -40 Td <${Buffer.from(text).toString("hex")}> Tj ET`
+  return pdfOf([
+    "<</Type/Catalog/Pages 2 0 R>>",
+    "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+    "<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R/Resources<</Font<</F1 5 0 R/F2 8 0 R>>>>>>",
+    `<</Length ${stream.length}>>\nstream\n${stream}\nendstream`,
+    `<</Type/Font/Subtype/Type0/BaseFont/X/Encoding/${encoding}/DescendantFonts[6 0 R]>>`,
+    `<</Type/Font/Subtype/CIDFontType0/BaseFont/X/FontDescriptor 7 0 R/DW 1000
+      /CIDSystemInfo<</Registry(Adobe)/Ordering(${ordering})/Supplement 2>>>>`,
+    `<</Type/FontDescriptor/FontName/X/Flags 4/FontBBox[0 0 1000 1000]/ItalicAngle 0/Ascent 800/Descent -200
+      /CapHeight 700/StemV 80>>`,
+    "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+  ])
+}
+
 /** A page whose content inflates to this many megabytes. */
 export const pdfBomb = (megabytes: number): Uint8Array => {
   const stream = deflateSync(Buffer.alloc(megabytes * 1_000_000, " "), { level: 9 }).toString("latin1")

@@ -21,6 +21,17 @@ describe("the text of a file", () => {
     assert.deepStrictEqual([found.format, found.text], ["pdf", "Invoice 4711\nTotal 12 EUR"])
   })
 
+  // SylphxAI/pdf-reader-mcp#250: such words are lost without the tables of their fonts.
+  for (const [encoding, ordering, bytes, text] of [
+    ["90ms-RKSJ-H", "Japan1", iconv.encode("日本語", "shift_jis"), "日本語"],
+    ["GBK-EUC-H", "GB1", iconv.encode("中文", "gbk"), "中文"],
+    ["UniJIS-UCS2-H", "Japan1", iconv.encode("日本語", "utf-16be", { addBOM: false }), "日本語"]
+  ] as const) {
+    it(`is that of a PDF with a font whose characters are in ${encoding}`, async () => {
+      assert.strictEqual(await textOf(Files.cjkPdf(encoding, ordering, bytes)), `Latin\n${text}`)
+    })
+  }
+
   it("is that of a Word document, with tables, notes and escaped characters", async () => {
     assert.strictEqual(await textOf(Files.docx("Dear Ann &amp; Bob", "second")), "Dear Ann & Bob\nsecond")
   })
