@@ -10,6 +10,9 @@
  *   lock, to take it exclusively. If that succeeds, no user is left, and the server is stopped.
  *
  * A server whose users were all killed runs on. The next command finds it by its `postmaster.pid`.
+ *
+ * A server that ends while it has users (killed for its memory, or after a panic) is started again by one of them, at
+ * the same socket, so that their clients connect again.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -18,12 +21,14 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as Fs from "node:fs/promises"
 import * as Binaries from "./embedded/Binaries.ts"
 import * as DataDirectory from "./embedded/DataDirectory.ts"
 import { EmbeddedError, io } from "./embedded/EmbeddedError.ts"
 import * as FileLock from "./embedded/FileLock.ts"
 import * as DataLocation from "./embedded/DataLocation.ts"
+import * as Postmaster from "./embedded/Postmaster.ts"
 import * as Server from "./embedded/Server.ts"
 
 export class Embedded extends Context.Service<
@@ -36,7 +41,7 @@ export class Embedded extends Context.Service<
     readonly database: string
     readonly username: string
     readonly password: Redacted.Redacted
-    /** The server's process. */
+    /** The server's process at the beginning: it is another one if it had to be started again. */
     readonly pid: number
     /** Whether this user started the server; else it attached to one that ran. */
     readonly started: boolean
@@ -82,17 +87,43 @@ const leave = (place: DataLocation.Place, share: FileLock.Held) =>
     Effect.catch((error) => Effect.logWarning(`the database's server may still run: ${error.message}`))
   )
 
+const lookEvery = Duration.millis(500)
+
+/** Starts the server again each time that it has ended. */
+const keepRunning = Effect.fnUntraced(function* (
+  place: DataLocation.Place,
+  pid: number,
+  ensure: Effect.Effect<{ readonly pid: number }, EmbeddedError>
+) {
+  let running = { pid }
+  while (true) {
+    yield* Effect.repeat(Postmaster.hasExited(running.pid), {
+      until: (exited) => exited,
+      schedule: Schedule.spaced(lookEvery)
+    })
+    yield* Effect.logWarning(
+      `the database's server in ${place.folder} has ended (see ${place.log}): it is started again`
+    )
+    running = yield* withMutex(place)(ensure).pipe(
+      Effect.tapError((error) => Effect.logError(`the database's server can't be started again: ${error.message}`)),
+      Effect.retry(Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")]))
+    )
+  }
+})
+
 /** Uses the server until the scope closes; starts it where none runs. */
 export const make = Effect.fn("Embedded.make")(function* (options: Options) {
   const place = yield* DataLocation.prepare(options.folder)
   const binaries = yield* Binaries.find(place)
+  const ensure = Server.ensure(place, binaries, options.settings ?? {})
   const running = yield* withMutex(place)(
     Effect.gen(function* () {
       // Before the server is started: if that is interrupted, leaving stops it.
       yield* Effect.acquireRelease(enter(place), (share) => leave(place, share))
-      return yield* Server.ensure(place, binaries, options.settings ?? {})
+      return yield* ensure
     })
   )
+  yield* Effect.forkScoped(keepRunning(place, running.pid, ensure))
   const password = yield* io(`${place.password}, the database's password, can't be read`, () =>
     Fs.readFile(place.password, "utf8")
   )

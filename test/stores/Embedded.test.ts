@@ -202,6 +202,29 @@ describe("Embedded", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("is started again for those who use it, at the same socket, where it was killed", () =>
+    Effect.gen(function* () {
+      const folder = yield* EmbeddedUser.folder
+      const server = yield* Embedded.make({ folder })
+      const other = yield* EmbeddedUser.start(folder)
+      yield* other.server
+      for (let killed = server.pid, times = 0; times < 2; times += 1) {
+        process.kill(killed, "SIGKILL")
+        // Fails until one of the two has started it.
+        const pidOf = Effect.promise(() => Fs.readFile(Path.join(server.folder, "postgres", "postmaster.pid"), "utf8"))
+        const before = killed
+        yield* query(server, (sql) => sql`SELECT 1`).pipe(
+          Effect.andThen(pidOf),
+          Effect.tap((text) => Effect.sync(() => void (killed = Number.parseInt(text, 10)))),
+          Effect.eventually,
+          Effect.repeat({ until: () => killed !== before })
+        )
+        assert.isTrue(yield* EmbeddedUser.runs(killed))
+      }
+      yield* other.leave
+    }).pipe(Effect.scoped)
+  )
+
   it.live("is not kept from starting by another process that has a dead server's number", () =>
     Effect.gen(function* () {
       const folder = yield* EmbeddedUser.folder

@@ -19,7 +19,10 @@ const advice = (error: SqlError): string => {
   if (code.startsWith("53")) return `the database is out of room (${said}); give it disk, memory or connections`
   if (code === "3D000" || code.startsWith("28")) return `the database refuses us (${said}); check DATABASE_URL`
   if (code === "" && error.reason._tag === "ConnectionError") {
-    return `the database can't be reached (${said}); check that it runs, and DATABASE_URL`
+    // At a socket it may be the one that Idem starts.
+    return said.includes(".s.PGSQL.")
+      ? `the database can't be reached (${said}); Idem starts its own again by itself (see postgres.log beside its data); of another, check that it runs`
+      : `the database can't be reached (${said}); check that it runs, and DATABASE_URL`
   }
   return `the database failed: ${said}`
 }
