@@ -24,6 +24,19 @@ export interface AccessToken {
   ) => Effect.Effect<Redacted.Redacted, IntegrationError>
 }
 
+/** Makes a request with the access token. If the source refuses the token, makes the request once more with another. */
+export const withToken = <A, R>(
+  { replace, token }: AccessToken,
+  request: (token: Redacted.Redacted) => Effect.Effect<A, IntegrationError, R>
+): Effect.Effect<A, IntegrationError, R> =>
+  Effect.flatMap(token, (first) =>
+    Effect.catchIf(
+      request(first),
+      ({ reason }) => reason._tag === "Unauthorized",
+      (error) => Effect.flatMap(replace(first, error), request)
+    )
+  )
+
 /** The access token that credentials hold. Without `expiresAt` it is used until the source refuses it. */
 export interface StoredToken {
   readonly token: Redacted.Redacted | undefined

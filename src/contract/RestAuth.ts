@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import type { OpenOptions } from "./Definition.ts"
 import { field } from "./Field.ts"
 import type { IntegrationError } from "./IntegrationError.ts"
+import * as AccessToken from "./AccessToken.ts"
 import * as OAuthGrant from "./OAuthGrant.ts"
 import type { SignIn } from "./SignIn.ts"
 
@@ -116,14 +117,7 @@ export const oauth2 = <Config>(auth: OAuth2<Config>): Auth<Config, Credentials> 
             : undefined
       })
       const headersOf = (token: Redacted.Redacted) => ({ authorization: `Bearer ${Redacted.value(token)}` })
-      return (request) =>
-        Effect.flatMap(access.token, (token) =>
-          Effect.catchIf(
-            request(headersOf(token)),
-            ({ reason }) => reason._tag === "Unauthorized",
-            (error) => Effect.flatMap(access.replace(token, error), (next) => request(headersOf(next)))
-          )
-        )
+      return (request) => AccessToken.withToken(access, (token) => request(headersOf(token)))
     }
   }
 }

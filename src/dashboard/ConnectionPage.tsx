@@ -2,7 +2,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
 import { useEffect, useRef, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
-import { isFresh, useAsked } from "./RecentRequests.ts"
+import { hasRecentRequest, useRecordRequest } from "./RecentRequests.ts"
 import { ContentPage } from "./ContentPage.tsx"
 import { ContentsPage } from "./ContentsPage.tsx"
 import { DeletionsPage } from "./DeletionsPage.tsx"
@@ -31,7 +31,7 @@ const useStatus = (ref: string) => {
     queryKey: ["connection", ref, "status"],
     queryFn: (context) => Api.status(ref, context),
     refetchInterval: ({ state: { data } }) =>
-      isFresh(client, ref) || (data !== undefined && isMoving(data)) ? 1000 : 5000
+      hasRecentRequest(client, ref) || (data !== undefined && isMoving(data)) ? 1000 : 5000
   })
   // Lists that a run changes are refreshed when it ends, and now and then while it goes on.
   const run = query.data?.lastRun ?? null
@@ -146,7 +146,7 @@ export const ConnectionPage = ({ connection, page }: { readonly connection: stri
     // The page was opened by the connection's name. Its address uses the id.
     if (id !== undefined && id !== connection) navigate(connectionPath(id, page), { replace: true })
   }, [connection, id, page])
-  const refresh = useAsked(connection)
+  const refresh = useRecordRequest(connection)
   const poll = useMutation({
     mutationFn: (what: "pause" | "resume") => (what === "pause" ? Api.pause(connection) : Api.resume(connection)),
     onSuccess: refresh

@@ -1,7 +1,7 @@
 /** The page of a content: its fields, and its body as far as it can be shown safely. */
 import { useMutation, useQuery } from "@tanstack/preact-query"
 import * as Api from "./Api.ts"
-import { useAsked } from "./RecentRequests.ts"
+import { useRecordRequest } from "./RecentRequests.ts"
 import { EmailView } from "./EmailView.tsx"
 import * as Format from "./Format.ts"
 import { connectionPath, useParameters } from "./Location.ts"
@@ -110,7 +110,7 @@ const Known = ({ content }: { readonly content: Api.Content }) => {
 }
 
 export const ContentPage = ({ status }: { readonly status: Api.Status }) => {
-  const refresh = useAsked(status.id)
+  const refresh = useRecordRequest(status.id)
   const externalId = useParameters().get("id") ?? ""
   const { data: content, error } = useQuery({
     queryKey: ["connection", status.id, "content", externalId],

@@ -2,7 +2,7 @@
 import { useMutation, useQuery } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
-import { useAsked } from "./RecentRequests.ts"
+import { useRecordRequest } from "./RecentRequests.ts"
 import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
 import { Ago, Badge, CardTable, ChooseCell, Empty, ErrorNotice, Loading, Notice } from "./Components.tsx"
@@ -50,7 +50,7 @@ const Row = ({ busy, chosen, onChoose, onRetry, row, status }: RowProps) => (
 )
 
 export const LedgerPage = ({ status }: { readonly status: Api.Status }) => {
-  const refresh = useAsked(status.id)
+  const refresh = useRecordRequest(status.id)
   const [limit, setLimit] = useState(100)
   const [chosen, choose] = useState<ReadonlySet<string>>(new Set())
   const { data, error } = useQuery({

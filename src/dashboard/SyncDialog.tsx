@@ -2,7 +2,7 @@
 import { useMutation } from "@tanstack/preact-query"
 import { useRef, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
-import { useAsked } from "./RecentRequests.ts"
+import { useRecordRequest } from "./RecentRequests.ts"
 import { Dialog } from "./Dialog.tsx"
 import * as Format from "./Format.ts"
 import { ErrorNotice, Field, Notice } from "./Components.tsx"
@@ -44,7 +44,7 @@ export const SyncDialog = ({ onClose, status }: { readonly status: Api.Status; r
   // The same idempotency key for every attempt to send this request.
   const key = useRef<string>(crypto.randomUUID())
   const request = () => SyncRequest.requestOf({ what, ids, since, until })
-  const refresh = useAsked(status.id)
+  const refresh = useRecordRequest(status.id)
   const sync = useMutation({
     mutationFn: () => Api.sync(status.id, request(), key.current),
     onSuccess: async () => {

@@ -186,7 +186,7 @@ export const make = Effect.fnUntraced(function* (
         const facts = FtpCommands.mlstFacts(message)
         const kind = kindOf(facts)
         if (kind === "link") throw new FTPError({ code: 550, message: "it is a link, and links are not followed" })
-        if (kind !== "file") throw new FTPError({ code: 501, message: "it is no file" })
+        if (kind !== "file") throw new FTPError({ code: 501, message: "it is not a regular file" })
         return statOf(facts)
       }
       // A server may lack one of them: what it can't say is unknown. Any other refusal is about the file.

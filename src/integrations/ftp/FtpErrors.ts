@@ -29,7 +29,9 @@ export const make = (server: string, secrets: ReadonlyArray<string>) => {
     if (cause instanceof Error && cause.message.startsWith("Timeout (")) return Errors.noAnswer(text)
     const code = Errors.codeOf(cause)
     if (code === "ERR_SSL_WRONG_VERSION_NUMBER") {
-      return Errors.unauthorized(`${text}: the server does not begin with TLS ("implicit" in the config)`)
+      return Errors.unauthorized(
+        `${text}: the server does not begin with TLS (set "implicit": false in the config, or another port)`
+      )
     }
     if (typeof code === "string" && certificateCodes.test(code)) {
       return Errors.unauthorized(

@@ -189,7 +189,7 @@ export const make = Effect.fnUntraced(function* (
       ask<Attributes>((done) => session.sftp.lstat(real, done))
     )
     if (kindOf(attributes) === "file") return statOf(attributes)
-    return yield* Effect.fail(Errors.malformed(`${server}: ${Remote.quote(path)} is no file`))
+    return yield* Effect.fail(Errors.malformed(`${server}: ${Remote.quote(path)} is not a regular file`))
   })
 
   const read = (path: string, stat: Remote.Stat): Stream.Stream<Uint8Array, IntegrationError> =>

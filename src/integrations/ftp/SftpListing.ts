@@ -70,7 +70,7 @@ export const list = Effect.fnUntraced(function* ({ attempt, folder, real, realPa
     (_reason, error) =>
       // Version 3 has one code for every other failure. A path that is no longer a folder is not tried again.
       Effect.flatMap(lookAt(Remote.quote(folder), real || "/"), (attributes) =>
-        Effect.fail(kindOf(attributes) === "folder" ? error : Errors.gone(`${server}: ${what}: it is no folder`))
+        Effect.fail(kindOf(attributes) === "folder" ? error : Errors.gone(`${server}: ${what}: not a folder`))
       )
   )
   for (const { attrs, filename } of names) {

@@ -75,7 +75,7 @@ export const readNames = (
         )
         if (some === undefined) return names
         if (some.length === 0 && ++empty > maxEmptyAnswers) {
-          return yield* Effect.fail(Errors.malformed(`${server}: ${what}: the server names nothing, and no end`))
+          return yield* Effect.fail(Errors.malformed(`${server}: ${what}: the server sends empty answers without end`))
         }
         for (const name of some) {
           bytes += Buffer.byteLength(name.filename) + Buffer.byteLength(name.longname) + nameOverhead

@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { AccessToken } from "../../contract/AccessToken.ts"
+import * as AccessToken from "../../contract/AccessToken.ts"
 import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import { classify, type Failure, failureOf, unreadable } from "./Errors.ts"
@@ -25,7 +25,7 @@ interface RequestOptions {
 export type GoogleClient<Client, Method extends string> = ReturnType<typeof make<Client, Method>>
 
 export const make = <Client, Method extends string>(options: {
-  readonly auth: AccessToken
+  readonly auth: AccessToken.AccessToken
   readonly call: Call
   readonly client: Client
   /** Units of the quota by method. */
@@ -55,13 +55,7 @@ export const make = <Client, Method extends string>(options: {
     method: Method,
     request: (token: Redacted.Redacted) => Effect.Effect<A, IntegrationError>
   ): Effect.Effect<A, IntegrationError> =>
-    Effect.flatMap(auth.token, (token) =>
-      Effect.catch(call(method, units[method], request(token)), (error) =>
-        error.reason._tag === "Unauthorized"
-          ? Effect.flatMap(auth.replace(token, error), (next) => call(method, units[method], request(next)))
-          : Effect.fail(error)
-      )
-    )
+    AccessToken.withToken(auth, (token) => call(method, units[method], request(token)))
 
   /** A request whose answer is read as a whole. `what` names the answer in errors. */
   const request = <A, I>(

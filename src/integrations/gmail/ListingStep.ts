@@ -47,7 +47,9 @@ export const refused = <S extends { readonly refused: number }>(
     ? Effect.succeed(next([], { ...state, refused: state.refused + 1 }))
     : Effect.fail(
         new IntegrationError({
-          reason: new Transient({ message: "Gmail refuses the page tokens that it has just given" })
+          reason: new Transient({
+            message: "Gmail refuses the page tokens that it has just given: the next poll tries again"
+          })
         })
       )
 

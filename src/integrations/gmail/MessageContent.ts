@@ -67,13 +67,15 @@ const labelSet = (labelIds: Iterable<string>): Metadata =>
 /** The failure of a chat where chats are left out: for the connection it is gone. */
 export const isChat = (id: string): IntegrationError =>
   new IntegrationError({
-    reason: new Gone({ message: `Gmail has ${id} as a chat, which needs includeChats: true` })
+    reason: new Gone({ message: `Gmail has ${id} as a chat: set "includeChats": true in the config to mirror chats` })
   })
 
 /** The failure of a message where Trash and Spam are left out: for the connection it is gone. */
 export const inTrash = (id: string): IntegrationError =>
   new IntegrationError({
-    reason: new Gone({ message: `Gmail has message ${id} in Trash or Spam, which needs includeSpamTrash: true` })
+    reason: new Gone({
+      message: `Gmail has message ${id} in Trash or Spam: set "includeSpamTrash": true in the config to mirror them`
+    })
   })
 
 /**

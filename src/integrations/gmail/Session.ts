@@ -31,7 +31,9 @@ const scopeOf = (filter: Api.Filter) => {
 
 /** The failure of a message that the history has just shown. */
 const notFoundYet = (id: string): IntegrationError =>
-  new IntegrationError({ reason: new Unsettled({ message: `Gmail does not find message ${id} yet` }) })
+  new IntegrationError({
+    reason: new Unsettled({ message: `Gmail does not find message ${id} yet: the next poll asks for it again` })
+  })
 
 export const open = Effect.fnUntraced(function* ({
   config,

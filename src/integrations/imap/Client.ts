@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type { AccessToken } from "../../contract/AccessToken.ts"
+import * as AccessToken from "../../contract/AccessToken.ts"
 import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Network } from "../../contract/Network.ts"
@@ -29,7 +29,7 @@ export interface Options {
   readonly verifyCertificate: boolean
   readonly compress: boolean
   readonly username: string
-  readonly secret: { readonly password: string } | AccessToken
+  readonly secret: { readonly password: string } | AccessToken.AccessToken
   readonly connections: number
   /** Milliseconds without a byte after which a connection is given up. */
   readonly timeout: number
@@ -186,17 +186,8 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       return login
     })
 
-  /** A token that the server refuses is replaced once. */
-  const open = Effect.gen(function* () {
-    const { secret: given } = options
-    if ("password" in given) return yield* login
-    const token = yield* given.token
-    return yield* Effect.catchIf(
-      loginWith(token),
-      ({ reason }) => reason._tag === "Unauthorized",
-      (error) => Effect.flatMap(given.replace(token, error), loginWith)
-    )
-  })
+  const { secret: given } = options
+  const open = "password" in given ? login : AccessToken.withToken(given, loginWith)
 
   const pool = yield* Connections.make<Session>({
     call: options.call,

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
-import type { AccessToken } from "../../contract/AccessToken.ts"
+import * as AccessToken from "../../contract/AccessToken.ts"
 import type { Call } from "../../contract/Integration.ts"
 import { type IntegrationError, Malformed, type Reason } from "../../contract/IntegrationError.ts"
 import { read } from "../../contract/HttpRequest.ts"
@@ -92,7 +92,7 @@ export const sender =
     })
 
 export const make = (options: {
-  readonly auth: AccessToken
+  readonly auth: AccessToken.AccessToken
   readonly slackApiUrl: string | undefined
   readonly call: Call
   readonly fetch: typeof globalThis.fetch
@@ -109,7 +109,7 @@ export const make = (options: {
 
   const requestOnce: Client["request"] = (method, args, schema) => {
     const decode = Schema.decodeUnknownEffect(schema)
-    const attempt = (token: Redacted.Redacted) =>
+    return AccessToken.withToken(options.auth, (token) =>
       options.call(
         method,
         1,
@@ -119,12 +119,6 @@ export const make = (options: {
             fail(new Malformed({ message: `${method}: the answer is not what Slack's API documents` }))
           )
         )
-      )
-    return Effect.flatMap(options.auth.token, (token) =>
-      Effect.catch(attempt(token), (error) =>
-        error.reason._tag === "Unauthorized"
-          ? Effect.flatMap(options.auth.replace(token, error), attempt)
-          : Effect.fail(error)
       )
     )
   }

@@ -17,10 +17,11 @@ const ChannelAnswer = Schema.Struct({ channel: Schema.Unknown })
 
 const isFile = Schema.is(Message.File)
 
-const gone = (id: string) => new IntegrationError({ reason: new Gone({ message: `${id} is gone` }) })
+const gone = (id: string) => new IntegrationError({ reason: new Gone({ message: `Slack has ${id} no longer` }) })
 const hidden = (id: string, why: string) =>
   new IntegrationError({ reason: new Forbidden({ message: `Slack does not show ${id}: ${why}` }) })
-const unreadable = (id: string) => new IntegrationError({ reason: new Malformed({ message: `${id} can't be read` }) })
+const unreadable = (id: string) =>
+  new IntegrationError({ reason: new Malformed({ message: `Slack's answer for ${id} can't be read` }) })
 
 /**
  * The properties of a file's bytes that are certain. Slack's size is the number of uploaded bytes

@@ -117,7 +117,7 @@ export const fromThrown = (method: string, host: string, error: unknown): Integr
   if (isRateLimitedError(error)) return fail(limited(`${method}: ratelimited`, error.retryAfter))
   if (isHttpError(error)) return httpStatus(method, error.statusCode)
   if (isRequestError(error) && error.original instanceof AnswerTooMuch) {
-    return fail(new TooManyItems({ message: `${method}: the answer is too much: ${error.original.message}` }))
+    return fail(new TooManyItems({ message: `${method}: the answer is too large: ${error.original.message}` }))
   }
   if (isRequestError(error))
     return fail(
