@@ -8,6 +8,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Pool from "effect/Pool"
 import * as Schema from "effect/Schema"
 import { type ChildProcess, fork, type Serializable } from "node:child_process"
@@ -48,6 +49,8 @@ const ownMegabytes = 160
 const isOutOfMemory = (code: number | null, signal: string | null): boolean =>
   signal === "SIGABRT" || signal === "SIGKILL" || code === 134
 
+const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode !== null || signalCode !== null
+
 /**
  * A pool whose workers end with the scope. `ask` sends a question to a worker that is free, and waits for its answer.
  */
@@ -63,14 +66,16 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
   })
 
   const start = Effect.acquireRelease(
-    Effect.sync(() =>
-      fork(program, [String((3 * megabytes + ownMegabytes) * 1024 * 1024)], {
+    Effect.sync(() => {
+      const worker = fork(program, [String((3 * megabytes + ownMegabytes) * 1024 * 1024)], {
         env: {},
         execArgv: [`--max-old-space-size=${megabytes}`],
         serialization: "advanced",
         stdio: ["ignore", "ignore", "ignore", "ipc"]
       })
-    ),
+      // A system without room for a process says so later: `ask` looks whether the worker lives.
+      return worker.on("error", () => undefined)
+    }),
     (worker) => Effect.sync(() => worker.kill("SIGKILL"))
   )
   const pool = yield* Pool.makeWithTTL({ acquire: start, min: 0, max: atOnce, timeToLive: keptWarm })
@@ -94,10 +99,6 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
         if ("partial" in reply) return onPartial(reply.partial)
         end("failed" in reply ? Effect.fail(unreadable) : Effect.succeed(reply.answer))
       }
-      if (worker.exitCode !== null || worker.signalCode !== null) {
-        exited(worker.exitCode, worker.signalCode)
-        return Effect.void
-      }
       worker.on("message", replied).on("error", failed).on("exit", exited)
       worker.send(question, (error) => {
         if (error !== null) failed()
@@ -113,17 +114,26 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
     question: Effect.Effect<Question, E>,
     size: (question: Question) => number,
     onPartial: (partial: Partial) => void = () => undefined
-  ) =>
+  ): Effect.Effect<Answer, E | WorkerFailed> =>
     Effect.gen(function* () {
       const worker = yield* Pool.get(pool)
       const asked = yield* question
+      if (worker.pid === undefined || hasEnded(worker)) {
+        yield* Pool.invalidate(pool, worker)
+        // A worker that could not be started, or that ended while it was idle, for example by the system.
+        return yield* worker.pid === undefined ? Effect.fail(tooMuch) : Effect.succeedNone
+      }
       return yield* answerOf(worker, asked, onPartial).pipe(
         Effect.timeoutOrElse({ duration: longest, orElse: () => Effect.fail(tooLong) }),
         Effect.onExit((exit) =>
           Exit.isSuccess(exit) && size(asked) <= recycledAbove ? Effect.void : Pool.invalidate(pool, worker)
-        )
+        ),
+        Effect.asSome
       )
-    }).pipe(Effect.scoped)
+    }).pipe(
+      Effect.scoped,
+      Effect.flatMap(Option.match({ onNone: () => ask(question, size, onPartial), onSome: Effect.succeed }))
+    )
 
   return { ask }
 })

@@ -45,6 +45,31 @@ describe("a pool of workers", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("asks another worker where one was ended while it was idle", () =>
+    Effect.gen(function* () {
+      const ask = yield* within
+      const first = Number(yield* ask("which worker"))
+      yield* Effect.sync(() => process.kill(first, "SIGKILL"))
+      const isGone = Effect.sync(() => {
+        try {
+          return !process.kill(first, 0)
+        } catch {
+          return true
+        }
+      })
+      yield* Effect.repeat(
+        Effect.andThen(
+          Effect.promise(() => new Promise(setImmediate)),
+          isGone
+        ),
+        {
+          until: (gone) => gone
+        }
+      )
+      assert.notStrictEqual(Number(yield* ask("which worker")), first)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("ends a worker that takes too long", () =>
     Effect.gen(function* () {
       const { ask } = yield* pool(Duration.millis(500))

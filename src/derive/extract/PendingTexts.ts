@@ -151,7 +151,7 @@ export const make = Effect.gen(function* () {
 
   /**
    * Puts a content whose body can't be read now at a later place in the queue: after a minute, and after an hour at
-   * most. Search can index it meanwhile, by its title and its names.
+   * most. Search indexes it meanwhile, by its title and its names.
    */
   const postpone = (of: Due) => sql`WITH later AS (
       UPDATE derived.text SET attempts = ${of.attempts + 1},

@@ -7,6 +7,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as PendingTexts from "../../../src/derive/extract/PendingTexts.ts"
 import * as FormatReader from "../../../src/derive/extract/FormatReader.ts"
 import * as TextExtractor from "../../../src/derive/extract/TextExtractor.ts"
+import * as SearchIndexer from "../../../src/derive/search/SearchIndexer.ts"
 import * as FeedFollower from "../../../src/derive/FeedFollower.ts"
 import type { Projection } from "../../../src/contract/Projection.ts"
 import { absent, BodyStore } from "../../../src/engine/store/BodyStore.ts"
@@ -103,7 +104,12 @@ it.layer(layer, { excludeTestServices: true })("texts of bodies that can't be re
           FROM derived.text WHERE external_id LIKE 'folder-%'`),
         [{ read: 5, waiting: 55 }]
       )
-      assert.deepStrictEqual(yield* rows("SELECT count(*)::int AS count FROM derived.pending"), [{ count: 60 }])
+      const indexer = yield* SearchIndexer.make([])
+      yield* indexer.step
+      assert.deepStrictEqual(
+        yield* rows("SELECT count(*)::int AS count FROM derived.search WHERE external_id LIKE 'folder-%'"),
+        [{ count: 60 }]
+      )
     })
   )
 
