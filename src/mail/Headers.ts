@@ -3,13 +3,13 @@
  * nobody knows, NULs, and no Message-ID, Date or Subject. None of that is an error: a field that cannot be read is
  * absent.
  *
- * postal-mime parses the fields. Before that, only the fields that are read are picked out, so that thousands of others
- * cost nothing, and their bytes are decoded:
+ * postal-mime reads the values of fields. Only the fields that are read are picked out before, so that thousands of
+ * others cost nothing, and their bytes are decoded:
  * - adjacent encoded words of one charset become one word, since a character may be split over two of them;
  * - bytes above 127 are UTF-8 (RFC 6532) where they are valid as such, else in the charset that the email itself
  *   declares, else windows-1252.
  */
-import PostalMime, { type Address } from "postal-mime"
+import { type Address, addressParser, decodeWords } from "postal-mime"
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Charset from "./Charset.ts"
@@ -32,19 +32,6 @@ export interface Headers {
   readonly to: ReadonlyArray<Mailbox> | undefined
   readonly cc: ReadonlyArray<Mailbox> | undefined
   readonly bcc: ReadonlyArray<Mailbox> | undefined
-}
-
-const none: Headers = {
-  subject: undefined,
-  messageId: undefined,
-  inReplyTo: undefined,
-  references: undefined,
-  date: undefined,
-  from: undefined,
-  replyTo: undefined,
-  to: undefined,
-  cc: undefined,
-  bcc: undefined
 }
 
 /** Bytes of an email that are searched for its fields. */
@@ -75,32 +62,24 @@ const textFields = new Set(["subject", "message-id", "in-reply-to", "references"
 const maxReferences = 20
 
 /** The fields of an email, given its bytes or at least its beginning. */
-export const read = async (email: Uint8Array): Promise<Headers> => {
+export const read = (email: Uint8Array): Headers => {
   const end = headerEnd(email)
   const header = Buffer.from(email.buffer, email.byteOffset, end).toString("latin1")
   const charset = declaredCharset(Buffer.from(email.subarray(0, end + declarationBytes)).toString("latin1"))
-  const fields = fieldsOf(header).map(({ name, value }) => {
-    const text = decoded(value, charset)
-    return { name, value: addressFields.has(name) ? withoutNestedGroups(withoutRoutes(text)) : text }
-  })
+  const fields = fieldsOf(header).map(({ name, value }) => ({ name, value: oneLine(decoded(value, charset)) }))
+  const valuesOf = (name: string) => fields.flatMap((field) => (field.name === name ? [field.value] : []))
   const valueOf = (name: string) => fields.find((field) => field.name === name)?.value
-  const normalized = fields.map(({ name, value }) => `${name}: ${value}\r\n`).join("")
-  try {
-    const mail = await PostalMime.parse(`${normalized}\r\n`)
-    return {
-      subject: textOf(mail.subject),
-      messageId: textOf(mail.messageId),
-      inReplyTo: messageIds(valueOf("in-reply-to"))[0],
-      references: ends(messageIds(valueOf("references"))),
-      date: dateOf(valueOf("date")),
-      from: mailboxes(mail.from === undefined ? undefined : [mail.from])?.[0],
-      replyTo: mailboxes(mail.replyTo),
-      to: mailboxes(mail.to),
-      cc: mailboxes(mail.cc),
-      bcc: mailboxes(mail.bcc)
-    }
-  } catch {
-    return none
+  return {
+    subject: textOf(decodeWords(valueOf("subject") ?? "")),
+    messageId: textOf(decodeWords(valueOf("message-id") ?? "")),
+    inReplyTo: messageIds(valueOf("in-reply-to"))[0],
+    references: ends(messageIds(valueOf("references"))),
+    date: dateOf(valueOf("date")),
+    from: mailboxes(valuesOf("from").slice(0, 1))?.[0],
+    replyTo: mailboxes(valuesOf("reply-to")),
+    to: mailboxes(valuesOf("to")),
+    cc: mailboxes(valuesOf("cc")),
+    bcc: mailboxes(valuesOf("bcc"))
   }
 }
 
@@ -240,11 +219,19 @@ const withoutRoutes = (text: string): string =>
           .trim()}>`
   )
 
-const mailboxes = (list: ReadonlyArray<Address> | undefined): ReadonlyArray<Mailbox> | undefined =>
-  list
-    ?.flatMap((each) => each.group ?? [each])
-    .slice(0, maxAddresses)
-    .map(({ address, name }) => ({ name, address: address ?? "" }))
+const oneLine = (text: string): string => text.replaceAll(/[\r\n]+/g, " ").trimEnd()
+
+const addressesOf = (text: string): ReadonlyArray<Address> => addressParser(withoutNestedGroups(withoutRoutes(text)))
+
+const mailboxes = (values: ReadonlyArray<string>): ReadonlyArray<Mailbox> | undefined => {
+  const addresses = values.flatMap(addressesOf)
+  return addresses.length === 0
+    ? undefined
+    : addresses
+        .flatMap((each) => each.group ?? [each])
+        .slice(0, maxAddresses)
+        .map(({ address, name }) => ({ name, address: address ?? "" }))
+}
 
 /** The Message-IDs in a text, with their angle brackets. */
 export const messageIds = (text: string | undefined): ReadonlyArray<string> => text?.match(/<[^<>\s]+>/g) ?? []
@@ -256,8 +243,8 @@ const ends = (ids: ReadonlyArray<string>): ReadonlyArray<string> | undefined =>
       ? ids
       : [...ids.slice(0, maxReferences), ...ids.slice(-maxReferences)]
 
-const textOf = (value: string | undefined): string | undefined => {
-  const trimmed = value?.trim()
+const textOf = (value: string): string | undefined => {
+  const trimmed = value.trim()
   return trimmed === "" ? undefined : trimmed
 }
 

@@ -8,18 +8,17 @@ import * as Headers from "./Headers.ts"
 const kind = { kind: "message", mediaType: "message/rfc822" }
 
 /** All but the body: the source's own fields, and those of the email's header, which `head` begins with. */
-export const fields = Effect.fnUntraced(function* (head: Uint8Array, { metadata, ...own }: Omit<AfterBody, "title">) {
-  const { subject, ...header } = yield* Effect.promise(() => Headers.read(head))
+export const fields = (head: Uint8Array, { metadata, ...own }: Omit<AfterBody, "title">): AfterBody => {
+  const { subject, ...header } = Headers.read(head)
   const present = Object.entries(header).flatMap(([name, value]) =>
     value === undefined ? [] : [[name, value] as const]
   )
-  const result: AfterBody = {
+  return {
     title: subject?.slice(0, maxTitleLength),
     ...own,
     metadata: { ...metadata, ...Object.fromEntries(present) }
   }
-  return result
-})
+}
 
 /** The content of an email that was read as a whole. */
 export const whole = (body: Uint8Array, fields: AfterBody): Content => ({ ...kind, ...fields, body })

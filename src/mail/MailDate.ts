@@ -24,6 +24,7 @@ const grammar =
 
 /** Replaces comments by a space; they may be nested. */
 const withoutComments = (text: string): string => {
+  if (!text.includes("(")) return text
   let depth = 0
   let kept = ""
   for (const character of text) {

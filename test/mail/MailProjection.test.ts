@@ -3,8 +3,8 @@ import { assert, it } from "@effect/vitest"
 import * as Headers from "../../src/mail/Headers.ts"
 import * as MailProjection from "../../src/mail/MailProjection.ts"
 
-const threadOf = async (...lines: ReadonlyArray<string>): Promise<unknown> => {
-  const { subject: _subject, ...fields } = await Headers.read(Buffer.from([...lines, "", "text"].join("\r\n")))
+const threadOf = (...lines: ReadonlyArray<string>): unknown => {
+  const { subject: _subject, ...fields } = Headers.read(Buffer.from([...lines, "", "text"].join("\r\n")))
   const { rows } = MailProjection.project({
     externalId: "1",
     kind: "message",
@@ -20,12 +20,12 @@ const threadOf = async (...lines: ReadonlyArray<string>): Promise<unknown> => {
 }
 
 // djcb/mu#871, nextcloud/mail#3298: a conversation that falls apart after its first reply.
-it("an email, its reply and the reply to that are one conversation", async () => {
-  assert.strictEqual(await threadOf("Message-ID: <a@x>"), "<a@x>")
-  assert.strictEqual(await threadOf("Message-ID: <b@x>", "In-Reply-To: Your message of Monday <a@x>"), "<a@x>")
-  assert.strictEqual(await threadOf("Message-ID: <c@x>", "In-Reply-To: <b@x>", "References: <a@x>", " <b@x>"), "<a@x>")
+it("an email, its reply and the reply to that are one conversation", () => {
+  assert.strictEqual(threadOf("Message-ID: <a@x>"), "<a@x>")
+  assert.strictEqual(threadOf("Message-ID: <b@x>", "In-Reply-To: Your message of Monday <a@x>"), "<a@x>")
+  assert.strictEqual(threadOf("Message-ID: <c@x>", "In-Reply-To: <b@x>", "References: <a@x>", " <b@x>"), "<a@x>")
 })
 
-it("words that are no id make no conversation", async () => {
-  assert.strictEqual(await threadOf("Message-ID: <b@x>", "In-Reply-To: Your message of Monday"), "<b@x>")
+it("words that are no id make no conversation", () => {
+  assert.strictEqual(threadOf("Message-ID: <b@x>", "In-Reply-To: Your message of Monday"), "<b@x>")
 })

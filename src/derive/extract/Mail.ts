@@ -74,8 +74,8 @@ export const read = async (bytes: Uint8Array, most: number, isCut: boolean): Pro
 }
 
 /** Subject and people of an email that is attached to another. */
-export const head = async (bytes: Uint8Array): Promise<string> => {
-  const { cc, from, subject, to } = await Headers.read(bytes)
+export const head = (bytes: Uint8Array): string => {
+  const { cc, from, subject, to } = Headers.read(bytes)
   const people = (list: ReadonlyArray<Headers.Mailbox> | undefined) =>
     (list ?? []).map(({ address, name }) => `${name} ${address}`.trim()).join(", ")
   return tidy(

@@ -41,7 +41,7 @@ const read = async (bytes: Uint8Array): Promise<Email> => {
   const { html } = parsed
   const isShown = html !== undefined && html.trim() !== "" && html.length <= longestHtml
   return {
-    headers: await Headers.read(bytes),
+    headers: Headers.read(bytes),
     parsed,
     safe: isShown ? sanitized(html, parsed.attachments) : undefined
   }

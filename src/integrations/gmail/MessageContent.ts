@@ -10,11 +10,12 @@ import type { FullMessage, Message } from "./Resources.ts"
 import { unreadableBody } from "./RawMessage.ts"
 
 /** The content of a message that was read as a whole. */
-export const content = Effect.fnUntraced(function* (message: Message) {
+export const content = (message: Message): Effect.Effect<Content, IntegrationError> => {
   const body = message.raw === undefined ? undefined : decodeBase64Url(message.raw)
-  if (body === undefined || body.length === 0) return yield* unreadableBody(message.id)
-  return MailContent.whole(body, yield* fields(message, body, body.length))
-})
+  return body === undefined || body.length === 0
+    ? Effect.fail(unreadableBody(message.id))
+    : Effect.succeed(MailContent.whole(body, fields(message, body, body.length)))
+}
 
 /**
  * The content of a message whose bytes are still to come. `admit` decides by its fields whether it is wanted at all.
@@ -25,23 +26,22 @@ export const streamed = (
 ): Content =>
   MailContent.streamed(message.body, message.estimate, (head, size) =>
     Effect.flatMap(Effect.flatMap(message.rest, admit), (found) =>
-      size === 0 ? Effect.fail(unreadableBody(found.id)) : fields(found, head, size)
+      size === 0 ? Effect.fail(unreadableBody(found.id)) : Effect.succeed(fields(found, head, size))
     )
   )
 
 /** A chat, as `format=full` gives it: its parts as JSON are the body. */
-export const chat = Effect.fnUntraced(function* ({ payload, ...message }: FullMessage) {
+export const chat = ({ payload, ...message }: FullMessage): Content => {
   const body = new TextEncoder().encode(JSON.stringify(payload))
-  const { title = message.snippet, ...rest } = yield* fields(message, body, body.length)
-  const result: Content = {
+  const { title = message.snippet, ...rest } = fields(message, body, body.length)
+  return {
     kind: "chat",
     mediaType: "application/json",
     ...rest,
     title: title?.slice(0, maxTitleLength),
     body
   }
-  return result
-})
+}
 
 /** All but the body: from the message's other fields, the start of its bytes, and how many there are. */
 const fields = (message: Message, start: Uint8Array, size: number) =>

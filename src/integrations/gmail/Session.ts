@@ -100,7 +100,7 @@ export const open = Effect.fnUntraced(function* ({
       if (found._tag === "Streamed") return MessageContent.streamed(found, admit)
       const message = yield* admit(found.message)
       return message.labelIds?.includes(chatLabel) === true
-        ? yield* Effect.flatMap(api.fullMessage(externalId), MessageContent.chat)
+        ? MessageContent.chat(yield* api.fullMessage(externalId))
         : yield* MessageContent.content(message)
     })
   }

@@ -176,7 +176,7 @@ export const make = Effect.fnUntraced(function* (
     }
     if (!isSmall(message)) return MessageContent.streamed(place.name, message, pieces(place, message))
     const chunks = yield* Stream.runCollect(pieces(place, message))
-    return yield* MessageContent.content(place.name, message, Buffer.concat(chunks))
+    return MessageContent.content(place.name, message, Buffer.concat(chunks))
   })
 
   return {
@@ -199,7 +199,7 @@ export const make = Effect.fnUntraced(function* (
       const read = together === undefined ? Option.none() : yield* Deferred.await(together)
       forget(id)
       if (Option.isNone(read)) return yield* readAlone(place, uid)
-      return yield* MessageContent.content(place.name, read.value.message, read.value.body)
+      return MessageContent.content(place.name, read.value.message, read.value.body)
     })
   }
 })

@@ -31,12 +31,13 @@ const fields = (mailbox: string, message: Details, head: Uint8Array, size: numbe
     bodyKey: keyOf(message, head)
   })
 
-export const content = (mailbox: string, message: Details, body: Uint8Array): Effect.Effect<Content> =>
-  Effect.map(fields(mailbox, message, body, body.length), (fields) => MailContent.whole(body, fields))
+export const content = (mailbox: string, message: Details, body: Uint8Array): Content =>
+  MailContent.whole(body, fields(mailbox, message, body, body.length))
 
 /** The content of a message whose bytes are still to come. */
 export const streamed = (
   mailbox: string,
   message: Details,
   bytes: Stream.Stream<Uint8Array, IntegrationError>
-): Content => MailContent.streamed(bytes, message.size, (head, size) => fields(mailbox, message, head, size))
+): Content =>
+  MailContent.streamed(bytes, message.size, (head, size) => Effect.sync(() => fields(mailbox, message, head, size)))
