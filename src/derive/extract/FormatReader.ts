@@ -160,7 +160,7 @@ const byFormat: Readonly<Record<Format.Format, Reader>> = {
   mail: async (bytes, _hints, isCut, depth) => {
     if (depth > deepest) return none("mail", "unsupported", `it is nested deeper than ${deepest} emails`)
     const email = await mail(bytes, mostText, depth, isCut)
-    const pieces = [await (await import("./Mail.ts")).head(bytes), email.text.text ?? ""]
+    const pieces = [(await import("./Mail.ts")).head(bytes), email.text.text ?? ""]
     let length = pieces.join("").length
     let isWhole = !email.text.truncated
     for (const [index, { fileName }] of email.parts.entries()) {

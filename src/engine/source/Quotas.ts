@@ -20,6 +20,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schedule from "effect/Schedule"
 import { adaptiveOf, bucketsOf, bytesOf } from "./QuotaBuckets.ts"
@@ -69,87 +70,85 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
   return {
     call: (options) => {
       const { budgets, domain, meter } = options
+      const bytes = bytesOf(domain, budgets)
+
+      const retries = Schedule.exponential("500 millis").pipe(
+        Schedule.jittered,
+        Schedule.setInputType<IntegrationError>(),
+        Schedule.while(({ attempt: made, input, now }) => {
+          if (input.reason._tag === "Transient") return Effect.succeed(made <= transientRetries)
+          if (input.reason._tag !== "RateLimited" || made > rateLimitedRetries) return Effect.succeed(false)
+          const until = now + Duration.toMillis(input.reason.retryAfter ?? Duration.zero)
+          return Effect.map(RunMeter.read(meter), ({ waitUntil }) => until <= waitUntil)
+        })
+      )
 
       return (method, units, effect) => {
         const tokens = options.weights?.[method] ?? units
         const limits = {
           buckets: bucketsOf(domain, budgets, method, tokens),
           adaptive: adaptiveOf(domain, budgets[0], method),
-          bytes: bytesOf(domain, budgets)
+          bytes
         }
         const refusalKey = `${limits.adaptive.key} ${method}`
         let attemptsMade = 0
         let waitedMillis = 0
 
-        const admit = Effect.flatMap(Slot, (slot) => slot.admitting(admission.admit(limits, meter)))
+        const timed = Effect.timeoutOrElse(effect, {
+          duration: options.timeout,
+          orElse: () =>
+            Effect.fail(
+              new IntegrationError({
+                reason: new Transient({
+                  message: `${method} gave no answer within ${Duration.format(Duration.fromInputUnsafe(options.timeout))}`
+                })
+              })
+            )
+        })
 
         const attempt = Effect.gen(function* () {
           const askedAt = yield* Clock.currentTimeMillis
-          const epoch = yield* admit
+          const epoch = yield* (yield* Slot).admitting(admission.admit(limits, meter))
           const begunAt = yield* Clock.currentTimeMillis
           attemptsMade += 1
           waitedMillis += begunAt - askedAt
           yield* RunMeter.called(meter, tokens)
-          return yield* effect.pipe(
-            Effect.timeoutOrElse({
-              duration: options.timeout,
-              orElse: () =>
-                Effect.fail(
-                  new IntegrationError({
-                    reason: new Transient({
-                      message: `${method} gave no answer within ${Duration.format(Duration.fromInputUnsafe(options.timeout))}`
-                    })
-                  })
-                )
-            }),
+          return yield* timed.pipe(
             Effect.mapError((error) => RefusalDelay.bound(error, longestRetryAfter)),
-            Effect.tap(() => Effect.sync(() => backOff.passed(refusalKey))),
-            Effect.tapError(
-              Effect.fnUntraced(function* (error) {
-                if (error.reason._tag !== "RateLimited") return
-                const named = error.reason.retryAfter
-                const retryAfter = named ?? backOff.refused(refusalKey, begunAt, yield* Clock.currentTimeMillis)
-                yield* admission.refused(limits, { epoch, retryAfter }, meter)
-              })
+            Effect.tapError(({ reason }) =>
+              reason._tag !== "RateLimited"
+                ? Effect.void
+                : Effect.flatMap(Clock.currentTimeMillis, (now) => {
+                    const retryAfter = reason.retryAfter ?? backOff.refused(refusalKey, begunAt, now)
+                    return admission.refused(limits, { epoch, retryAfter }, meter)
+                  })
             ),
             Effect.onExit((exit) =>
-              Effect.flatMap(Clock.currentTimeMillis, (now) =>
-                Metrics.called(domain, {
+              Effect.flatMap(Clock.currentTimeMillis, (now) => {
+                if (Exit.isSuccess(exit)) backOff.passed(refusalKey)
+                const ended = Metrics.called(domain, {
                   method,
                   units: tokens,
                   outcome: outcomeOf(exit),
                   seconds: (now - begunAt) / 1000,
                   waitedSeconds: (begunAt - askedAt) / 1000
                 })
-              )
-            ),
-            Effect.ensuring(RunMeter.touch(meter))
+                return Effect.andThen(ended, RunMeter.touch(meter))
+              })
+            )
           )
         })
 
-        const attempts = Effect.retry(attempt, ($) =>
-          $(Schedule.exponential("500 millis")).pipe(
-            Schedule.jittered,
-            Schedule.while(({ attempt: made, input, now }) => {
-              if (input.reason._tag === "Transient") return Effect.succeed(made <= transientRetries)
-              if (input.reason._tag !== "RateLimited" || made > rateLimitedRetries) return Effect.succeed(false)
-              const until = now + Duration.toMillis(input.reason.retryAfter ?? Duration.zero)
-              return Effect.map(RunMeter.read(meter), ({ waitUntil }) => until <= waitUntil)
-            })
-          )
-        )
+        const called = Effect.flatMap(Slot, (slot) => slot.calling(Effect.retry(attempt, retries)))
         const told = Effect.suspend(() =>
           Effect.annotateCurrentSpan({ "idem.waited_ms": waitedMillis, "idem.attempts": attemptsMade })
         )
-        return Effect.withSpan(
-          Effect.flatMap(Slot, (slot) => slot.calling(Effect.ensuring(attempts, told))),
-          `call ${method}`,
-          {
-            kind: "client",
-            attributes: { "idem.domain": domain, "idem.quota_units": tokens },
-            captureStackTrace: false
-          }
-        )
+        const traced = Effect.withSpan(Effect.ensuring(called, told), `call ${method}`, {
+          kind: "client",
+          attributes: { "idem.domain": domain, "idem.quota_units": tokens },
+          captureStackTrace: false
+        })
+        return Effect.flatMap(References.TracerEnabled, (isTraced) => (isTraced ? traced : called))
       }
     }
   }

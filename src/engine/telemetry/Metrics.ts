@@ -4,6 +4,7 @@
  *
  * Items are counted once a batch and calls once a call, so that a single item costs nothing.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type { RunStatus } from "../model/Run.ts"
@@ -161,10 +162,11 @@ export const called = (
     readonly waitedSeconds: number
   }
 ): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    const method = bounded(yield* Metric.MetricRegistry, domain, call.method)
-    yield* Metric.update(calls(domain, method, call.outcome), 1)
-    if (call.units > 0) yield* Metric.update(units(domain, method), call.units)
-    yield* Metric.update(callDuration(domain), call.seconds)
-    yield* Metric.update(quotaWait(domain), call.waitedSeconds)
+  Effect.withFiber(({ context }) => {
+    const method = bounded(Context.get(context, Metric.MetricRegistry), domain, call.method)
+    calls(domain, method, call.outcome).updateUnsafe(1, context)
+    if (call.units > 0) units(domain, method).updateUnsafe(call.units, context)
+    callDuration(domain).updateUnsafe(call.seconds, context)
+    quotaWait(domain).updateUnsafe(call.waitedSeconds, context)
+    return Effect.void
   })

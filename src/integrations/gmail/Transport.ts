@@ -6,6 +6,7 @@
  * answers are decompressed; and the proxies of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are used.
  */
 import type { gmail_v1 } from "googleapis/build/src/apis/gmail/index.js"
+import type { IncomingHttpHeaders } from "node:http"
 import { direct, type Network } from "../../contract/Network.ts"
 
 type Adapter = NonNullable<gmail_v1.Options["adapter"]>
@@ -34,6 +35,11 @@ const parsed = (text: string): unknown => {
   }
 }
 
+const headersOf = (headers: IncomingHttpHeaders): Headers => {
+  const lines = Object.entries(headers).flatMap(([name, value = []]) => [value].flat().map((each) => [name, each]))
+  return new Headers(lines as Array<[string, string]>)
+}
+
 const adapter: Adapter = async (config) => {
   const { dispatcher, request } = await (loaded ??= load())
   const { body, headers, statusCode, statusText } = await request(config.url, {
@@ -44,12 +50,13 @@ const adapter: Adapter = async (config) => {
   })
   const isJson = String(headers["content-type"]).includes("application/json")
   const data = config.responseType === "stream" ? body : isJson ? parsed(await body.text()) : await body.text()
-  const lines = Object.entries(headers).flatMap(([name, value = []]) => [value].flat().map((each) => [name, each]))
+  const ok = statusCode >= 200 && statusCode < 300
   const response = {
     config,
     data,
-    headers: new Headers(lines as Array<[string, string]>),
-    ok: statusCode >= 200 && statusCode < 300,
+    // Only an error of the client reads them as `Headers`.
+    headers: ok ? headers : headersOf(headers),
+    ok,
     status: statusCode,
     statusText,
     // An error of the client carries `data` only then.
