@@ -4,6 +4,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import { spawnSync } from "node:child_process"
 import { Malformed } from "../../../src/contract/IntegrationError.ts"
+import * as Metrics from "../../../src/engine/telemetry/Metrics.ts"
 import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
@@ -82,6 +83,24 @@ describe("GET /metrics", () => {
         for (const word of ["private name", "me@example.com", "s3cret"]) assert.notInclude(text, word)
       })
     )
+  )
+
+  it.live("gives methods a series, however many another registry has met", () =>
+    Effect.gen(function* () {
+      const call = (method: string) =>
+        Metrics.called("memory", { method, units: 0, outcome: "ok", seconds: 0, waitedSeconds: 0 })
+      yield* Effect.forEach(Array.from({ length: 60 }).keys(), (index) => call(`other ${index}`)).pipe(
+        Effect.provideService(Metric.MetricRegistry, new Map())
+      )
+      yield* serving(
+        {},
+        Effect.gen(function* () {
+          yield* call("own")
+          const name = 'idem_source_calls_total{domain="memory",method="own",outcome="ok"}'
+          assert.strictEqual(read((yield* scrape).text).get(name), 1)
+        })
+      )
+    })
   )
 
   it.live("counts requests by the pattern of their route, and what has no route as one", () =>
