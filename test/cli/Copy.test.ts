@@ -6,25 +6,18 @@ import * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { repository, run } from "../support/IdemProcess.ts"
+import { programFile, run } from "../support/IdemProcess.ts"
 import { makeUrl } from "../support/Postgres.ts"
 
 const key = Buffer.alloc(32, 7).toString("base64")
-const source = JSON.stringify(Path.join(repository, "test/support/InstantSource.ts"))
-
-/** Thirty items, of which one is large enough for the blob store and two have the same bytes. */
-const config = `import { integration } from ${source}
-const bodyOf = (index) =>
-  index === 3 ? new Uint8Array(5_000_000).map((_, n) => n % 251) : new TextEncoder().encode("body " + Math.max(index, 2))
-export default { integrations: [integration(30, bodyOf)] }
-`
+const config = { IDEM_CONFIG: programFile("test/cli/instant.config.ts") }
 
 describe("idem copy", () => {
   const scope = Scope.makeUnsafe()
   const database = () => Effect.runPromise(Scope.provide(makeUrl, scope))
   let folder = ""
   const idem = async (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) => {
-    const ended = await run([...args, "--json"], { cwd: folder, env })
+    const ended = await run([...args, "--json"], { cwd: folder, env: { ...config, ...env } })
     // oxlint-disable-next-line typescript/no-explicit-any
     const json = JSON.parse(ended.stdout) as Record<string, any>
     return { ...ended, json }
@@ -39,7 +32,6 @@ describe("idem copy", () => {
   beforeAll(async () => {
     folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-copy-"))
     Fs.chmodSync(folder, 0o755)
-    Fs.writeFileSync(Path.join(folder, "idem.config.ts"), config)
     const connected = await idem(["connect", "instant", "--name", "work", "--credentials", "{}"], embedded())
     assert.strictEqual(connected.code, 0, connected.stderr)
     const synced = await idem(["sync", "work"], embedded())
@@ -66,7 +58,10 @@ describe("idem copy", () => {
     const synced = await idem(["sync", "work"], target)
     assert.strictEqual(synced.code, 0, synced.stderr)
     assert.include(synced.json, { status: "succeeded", stored: 0, downloads: 0 })
-    const large = await run(["show", "work", before[3].externalId, "--raw"], { cwd: folder, env: target })
+    const large = await run(["show", "work", before[3].externalId, "--raw"], {
+      cwd: folder,
+      env: { ...config, ...target }
+    })
     assert.strictEqual(large.stdout.length > 1_000_000, true)
     const again = await idem(["copy", "--from", "data"], target)
     assert.deepStrictEqual([again.code, again.json], [0, { copied: [], skipped: ["work"], webhooks: [] }])

@@ -24,13 +24,14 @@ export const programFile = (source: string): string => {
 }
 
 /**
- * The command line, for Node to run. A config file of the folder or the environment shares the modules of the sources,
- * which the bundle does not use.
+ * The command line, for Node to run. A config file shares the modules of the sources, which the bundle does not use,
+ * unless the file is bundled with the command line.
  */
-const commandLine = ({ cwd, env }: Options): string =>
-  env?.["IDEM_CONFIG"] !== undefined || Fs.existsSync(Path.join(cwd ?? ".", "idem.config.ts"))
-    ? Path.join(repository, "src/main.ts")
-    : programFile("src/main.ts")
+const commandLine = ({ cwd, env }: Options): string => {
+  const config = env?.["IDEM_CONFIG"]
+  const isBundled = config?.startsWith(programFile("test/")) ?? !Fs.existsSync(Path.join(cwd ?? ".", "idem.config.ts"))
+  return isBundled ? programFile("src/main.ts") : Path.join(repository, "src/main.ts")
+}
 
 /** Runs a program to its end. */
 const runFile = (file: string, args: ReadonlyArray<string>, options: Options): Promise<Ended> =>

@@ -14,7 +14,13 @@ const folder = Path.join(root, "node_modules/.cache/idem-programs")
 /** Written last: the sources, a line each. */
 const list = Path.join(folder, "sources.txt")
 // A config file that is bundled with the command line shares its modules.
-const programs = ["src/main.ts", "test/chaos/child.ts", "test/cluster/idem.config.ts", "test/support/embedded-user.ts"]
+const programs = [
+  "src/main.ts",
+  "test/chaos/child.ts",
+  "test/cli/instant.config.ts",
+  "test/cluster/idem.config.ts",
+  "test/support/embedded-user.ts"
+]
 
 /** In a bundle too, a module finds the files that stand beside its source. */
 const inItsFolder: Esbuild.Plugin = {
