@@ -34,11 +34,13 @@ const suite = (kind: Servers.Kind) => {
     return
   }
   describe(kind, () => {
-    it.live("mirrors 700 files byte for byte, in bounded pages, one listing a folder", () =>
+    // More than a page holds. The others' listings go into pages by the same code.
+    const count = kind === "vsftpd" ? 700 : 100
+    it.live(`mirrors ${count} files byte for byte, in bounded pages, one listing a folder`, () =>
       Effect.gen(function* () {
         const server = yield* Servers.run(kind)
         const expected = new Map<string, string>()
-        for (let index = 0; index < 700; index++) {
+        for (let index = 0; index < count; index++) {
           const path = `folder ${index % 40}/sub/file "${index}" é.bin`
           const bytes = createHash("sha512")
             .update(`${index}`)
@@ -59,7 +61,7 @@ const suite = (kind: Servers.Kind) => {
           new Map([...expected].sort(([a], [b]) => (a < b ? -1 : 1)))
         )
         const again = yield* Mirror.list(opened, { checkpoint: pages.at(-1)?.checkpoint })
-        assert.strictEqual(Mirror.chosen(again).length, 700)
+        assert.strictEqual(Mirror.chosen(again).length, count)
         assert.notStrictEqual(again[0]?.listing, pages[0]?.listing)
       }).pipe(Effect.scoped)
     )
