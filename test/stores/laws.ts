@@ -284,7 +284,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.deepStrictEqual(yield* store.existing(id, []), new Set())
         assert.deepStrictEqual(yield* store.revisions(id, ["\0", "\ud800"]), new Map())
         assert.isTrue(Option.isNone(yield* store.content(id, "\0")))
-        assert.deepStrictEqual(yield* store.redrive(id, ["\0"]), [])
+        assert.strictEqual(yield* store.redrive(id, ["\0"]), 0)
       })
     )
 

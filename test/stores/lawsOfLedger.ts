@@ -122,13 +122,13 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         })
         yield* commit({ misses: [miss("stored", { attempts: 9, retryIn: undefined })] })
         yield* store.release(fence, { pollIn: Duration.hours(9) })
-        assert.deepStrictEqual(yield* store.redrive(id, ["b", "fine", "nobody"]), ["b"])
+        assert.strictEqual(yield* store.redrive(id, ["b", "fine", "nobody"]), 1)
         assert.deepStrictEqual(
           (yield* store.retriesDue(id, 10)).map((one) => `${one.externalId} ${one.attempts}`).toSorted(),
           ["b 0", "c 0"]
         )
         assert.isTrue((yield* store.due(1000)).some((due) => due.connectionId === id))
-        assert.deepStrictEqual([...(yield* store.redrive(id, undefined))].toSorted(), ["a", "b", "c", "stored"])
+        assert.strictEqual(yield* store.redrive(id, undefined), 4)
         assert.deepStrictEqual((yield* store.retriesDue(id, 10)).map((one) => one.externalId).toSorted(), [
           "a",
           "b",
@@ -136,6 +136,29 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           "stored"
         ])
         assert.deepStrictEqual(yield* stored(id), ["fine", "stored"])
+      })
+    )
+
+    it.effect("rows that were redriven are read in the order of their ids, until they are tried", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { commit, id } = yield* running()
+        const redriven = (redrivenAfter: string, limit = 10, externalIds?: ReadonlyArray<string>) =>
+          Effect.map(store.ledger(id, { externalIds, redrivenAfter, limit }), (rows) =>
+            rows.map(({ externalId }) => externalId)
+          )
+        yield* commit({ misses: ["a", "B", "é", "z"].map((externalId) => miss(externalId)) })
+        assert.deepStrictEqual(yield* redriven(""), [])
+        assert.strictEqual(yield* store.redrive(id, undefined), 4)
+        // By bytes, as all lists of ids are.
+        assert.deepStrictEqual(yield* redriven(""), ["B", "a", "z", "é"])
+        assert.deepStrictEqual(yield* redriven("B", 2), ["a", "z"])
+        assert.deepStrictEqual(yield* redriven("", 10, ["é", "B", "nobody"]), ["B", "é"])
+        yield* commit({
+          items: [item("B")],
+          misses: [miss("a", { attempts: 1 }), miss("new"), miss("later", { outcome: "deferred" })]
+        })
+        assert.deepStrictEqual(yield* redriven(""), ["z", "é"])
       })
     )
 

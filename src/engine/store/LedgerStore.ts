@@ -16,18 +16,25 @@ export class LedgerStore extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<LedgerRow>, StoreError>
     /** Makes failed rows due now, with the attempts that they have. Returns true if any had a later time. */
     readonly makeFailedDue: (fence: Fence) => Effect.Effect<boolean, StoreError | Superseded>
-    /** Returns the ledger ordered by external id: all rows, or those of `externalIds`. */
+    /**
+     * Returns the ledger ordered by external id: all rows, or those of `externalIds`. `redrivenAfter` leaves of them the
+     * rows after this id that were redriven and not tried since.
+     */
     readonly ledger: (
       connectionId: ConnectionId,
-      options: { readonly externalIds?: ReadonlyArray<string> | undefined; readonly limit: number }
+      options: {
+        readonly externalIds?: ReadonlyArray<string> | undefined
+        readonly redrivenAfter?: string | undefined
+        readonly limit: number
+      }
     ) => Effect.Effect<ReadonlyArray<LedgerRow>, StoreError>
     /**
      * Resets the attempts of failed, dead and deferred rows (all, or these ids). Makes the rows and the connection due
-     * now. Returns the ids of the rows.
+     * now. Returns how many rows these are.
      */
     readonly redrive: (
       connectionId: ConnectionId,
       externalIds: ReadonlyArray<string> | undefined
-    ) => Effect.Effect<ReadonlyArray<string>, StoreError>
+    ) => Effect.Effect<number, StoreError>
   }
 >()("idem/engine/store/LedgerStore") {}

@@ -54,7 +54,7 @@ export class TaskStore extends Context.Service<
     readonly task: (taskId: TaskId) => Effect.Effect<Option.Option<TaskRow>, StoreError>
     /** Returns the requested task of this connection that has been due the longest, if any is due. */
     readonly nextTask: (connectionId: ConnectionId) => Effect.Effect<Option.Option<TaskRow>, StoreError>
-    /** Makes a requested task due again after `dueIn`. Sets `checkpoint` and `externalIds` if they are given. */
+    /** Makes a requested task due again after `dueIn`. Sets `checkpoint` if it is given. */
     readonly requeueTask: (
       fence: Fence,
       taskId: TaskId,
@@ -62,7 +62,6 @@ export class TaskStore extends Context.Service<
         readonly dueIn: Duration.Duration
         readonly failures: number
         readonly checkpoint?: Schema.Json | undefined
-        readonly externalIds?: ReadonlyArray<string> | undefined
       }
     ) => Effect.Effect<void, StoreError | Superseded>
     /** Returns tasks with the totals of their runs, newest first: all, or this one. */

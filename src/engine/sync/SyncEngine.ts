@@ -1,5 +1,4 @@
 /** The implementation of `Engine`: runs the slices of a sync until the task is done. */
-import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -204,16 +203,16 @@ export const make = Effect.gen(function* () {
     const startedAt = yield* Clock.currentTimeMillis
     const keyless = yield* withoutKey
     if (keyless !== undefined) return yield* result(connection, startedAt, { total: nothing, error: keyless })
-    const rows = Arr.chunksOf(yield* ledger.redrive(connection.id, externalIds), TaskQueue.rowsAtOnce)
-    const untried: Ended = { total: nothing, error: null }
-    const ended = yield* Effect.reduce(
-      rows,
-      () => untried,
-      (before, ids) =>
-        before.error === null
-          ? untilDone(connection, before.total, { _tag: "Ledger", externalIds: ids }, { wait: true })
-          : Effect.succeed(before)
-    )
+    yield* ledger.redrive(connection.id, externalIds)
+    let ended: Ended = { total: nothing, error: null }
+    let redrivenAfter: string | undefined = ""
+    while (redrivenAfter !== undefined && ended.error === null) {
+      const rows: TaskQueue.Redriven = yield* TaskQueue.redriven(ledger, connection.id, { externalIds, redrivenAfter })
+      if (rows.ids.length > 0) {
+        ended = yield* untilDone(connection, ended.total, { _tag: "Ledger", externalIds: rows.ids }, { wait: true })
+      }
+      redrivenAfter = rows.last
+    }
     return yield* result(connection, startedAt, ended)
   })
 

@@ -14,7 +14,7 @@ import * as Schema from "effect/Schema"
 import { isLive } from "../../contract/SyncTask.ts"
 import { UsageError } from "../Engine.ts"
 import * as MessageText from "../MessageText.ts"
-import type { Connection } from "../model/Connection.ts"
+import type { Connection, ConnectionId } from "../model/Connection.ts"
 import type { TaskId, TaskRow } from "../model/Task.ts"
 import type { SliceResult } from "./SliceResult.ts"
 import type { SlicePurpose } from "./SyncPlan.ts"
@@ -39,7 +39,7 @@ const passing: ReadonlySet<string> = new Set([
 ])
 
 /** Ledger rows that one slice of a retry takes. */
-export const rowsAtOnce = 500
+const rowsAtOnce = 500
 
 /** The row of the task is gone. */
 export class TaskRemoved extends Schema.TaggedError<TaskRemoved>()("TaskRemoved", { message: Schema.String }) {}
@@ -49,11 +49,11 @@ export interface Next {
   /** The task as it was read, once a slice, under the lease. */
   readonly row: TaskRow
   readonly purpose: SlicePurpose
-  /** How many rows of a retry are done after this slice; undefined if these are the last ones. */
-  readonly rowsDone: number | undefined
+  /** The last row of this slice of a retry, if more follow. */
+  readonly lastRow: string | undefined
 }
 
-const decodeDone = Schema.decodeUnknownOption(Schema.Int)
+const decodeLastRow = Schema.decodeUnknownOption(Schema.String)
 
 /** The next slice of a task, under the lease; undefined if the task has ended meanwhile. */
 export const next = Effect.fnUntraced(function* (
@@ -74,22 +74,34 @@ export const next = Effect.fnUntraced(function* (
     const purpose: SlicePurpose = isLive(row.task)
       ? { _tag: "Live", recorded: true, retryFailed: !row.begun }
       : { _tag: "Task", row }
-    return { row, purpose, rowsDone: undefined }
+    return { row, purpose, lastRow: undefined }
   }
-  const before = Option.flatMap(row.checkpoint, decodeDone)
-  let ids = row.externalIds ?? []
+  const externalIds = row.externalIds ?? undefined
+  const before = Option.flatMap(row.checkpoint, decodeLastRow)
   if (Option.isNone(before)) {
-    // The rows are chosen once: items that fail later are not part of this task.
-    ids = yield* ledger.redrive(fence.connectionId, row.externalIds ?? undefined)
-    yield* tasks.requeueTask(fence, row.id, { dueIn: Duration.zero, failures: 0, checkpoint: 0, externalIds: ids })
+    yield* ledger.redrive(fence.connectionId, externalIds)
+    yield* tasks.requeueTask(fence, row.id, { dueIn: Duration.zero, failures: 0, checkpoint: "" })
   }
-  const from = Option.getOrElse(before, () => 0)
-  const done = from + rowsAtOnce
-  return {
-    row,
-    purpose: { _tag: "Ledger", externalIds: ids.slice(from, done) },
-    rowsDone: done < ids.length ? done : undefined
-  }
+  const redrivenAfter = Option.getOrElse(before, () => "")
+  const { ids, last } = yield* redriven(ledger, fence.connectionId, { externalIds, redrivenAfter })
+  return { row, purpose: { _tag: "Ledger", externalIds: ids }, lastRow: last }
+})
+
+/** Rows of a retry, and the last of them if more follow. */
+export interface Redriven {
+  readonly ids: ReadonlyArray<string>
+  readonly last: string | undefined
+}
+
+/** The next rows of a retry. Items that failed since it began have an attempt: they are not part of it. */
+export const redriven = Effect.fnUntraced(function* (
+  { ledger }: Pick<LedgerStore["Service"], "ledger">,
+  connectionId: ConnectionId,
+  options: { readonly externalIds: ReadonlyArray<string> | undefined; readonly redrivenAfter: string }
+) {
+  const rows = yield* ledger(connectionId, { ...options, limit: rowsAtOnce + 1 })
+  const ids = rows.slice(0, rowsAtOnce).map(({ externalId }) => externalId)
+  return { ids, last: rows.length > rowsAtOnce ? ids.at(-1) : undefined } satisfies Redriven
 })
 
 /**
@@ -98,7 +110,7 @@ export const next = Effect.fnUntraced(function* (
  */
 export const afterSlice = Effect.fnUntraced(function* (
   fence: Fence,
-  { row, rowsDone }: Next,
+  { lastRow, row }: Next,
   { error, next }: SliceResult
 ) {
   const tasks = yield* TaskStore
@@ -114,8 +126,8 @@ export const afterSlice = Effect.fnUntraced(function* (
     return yield* tasks.requeueTask(fence, row.id, { dueIn, failures })
   }
   if (next._tag === "Wait") return yield* tasks.requeueTask(fence, row.id, { dueIn: next.delay, failures: 0 })
-  if (next._tag === "More" || rowsDone !== undefined) {
-    const checkpoint = next._tag === "More" ? undefined : rowsDone
+  if (next._tag === "More" || lastRow !== undefined) {
+    const checkpoint = next._tag === "More" ? undefined : lastRow
     return yield* tasks.requeueTask(fence, row.id, { dueIn: Duration.zero, failures: 0, checkpoint })
   }
   return yield* tasks.finishTask(fence, row.id)

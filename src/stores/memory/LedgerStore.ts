@@ -17,6 +17,9 @@ const ledgerOf = (entry: ContentEntry, state: LedgerRow["state"]): LedgerRow => 
   nextAttemptAt: state === "failed" && entry.nextAttemptAt !== null ? utc(entry.nextAttemptAt) : null
 })
 
+const isRedriven = ({ attempts, externalId, pending }: ContentEntry, after: string): boolean =>
+  pending === "failed" && attempts === 0 && byBytes(externalId, after) > 0
+
 const make = (state: State): LedgerStore["Service"] => {
   const inLedger = (connectionId: ConnectionId, externalIds: ReadonlyArray<string> | undefined) => {
     const wanted = externalIds === undefined ? undefined : new Set(externalIds)
@@ -47,9 +50,10 @@ const make = (state: State): LedgerStore["Service"] => {
       return later.length > 0
     }),
 
-    ledger: (connectionId, { externalIds, limit }) =>
+    ledger: (connectionId, { externalIds, limit, redrivenAfter }) =>
       Effect.sync(() =>
         inLedger(connectionId, externalIds)
+          .filter(({ entry }) => redrivenAfter === undefined || isRedriven(entry, redrivenAfter))
           .slice(0, limit)
           .map(({ row }) => row)
       ),
@@ -65,7 +69,7 @@ const make = (state: State): LedgerStore["Service"] => {
         }
         const connection = state.connections.get(connectionId)
         if (connection !== undefined && reset.length > 0) connection.dueAt = Math.min(connection.dueAt, now)
-        return reset.map(({ entry }) => entry.externalId)
+        return reset.length
       })
   }
 }

@@ -188,7 +188,6 @@ const make = (state: State): Methods => {
       task.movedAt = now
       task.failures = next.failures
       if (next.checkpoint !== undefined) task.checkpoint = Option.some(next.checkpoint)
-      task.externalIds = next.externalIds ?? task.externalIds
     }),
 
     taskSummaries: (connectionId, { limit, taskId }) =>

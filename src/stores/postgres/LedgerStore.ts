@@ -16,7 +16,7 @@ import { transaction } from "./Transactions.ts"
 type Methods = LedgerStore["Service"]
 
 const decodeMoved = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hasMoved: Schema.Boolean })))
-const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
+const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ count: Schema.Finite })]))
 
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -48,8 +48,13 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
         toStoreError("making failed items due")
       ),
 
-    ledger: (connectionId, { externalIds, limit }) => {
-      const rows = sql`SELECT * FROM content WHERE connection_id = ${connectionId} AND pending IS NOT NULL`
+    ledger: (connectionId, { externalIds, limit, redrivenAfter }) => {
+      const redriven =
+        redrivenAfter === undefined
+          ? sql``
+          : sql`AND pending = 'failed' AND attempts = 0 AND external_id > ${Storable.text(redrivenAfter)}`
+      const rows = sql`SELECT * FROM content
+        WHERE connection_id = ${connectionId} AND pending IS NOT NULL ${redriven}`
       // `OFFSET 0` keeps the look-up by id: other plans read the whole ledger.
       const which =
         externalIds === undefined
@@ -70,13 +75,14 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
             UPDATE content SET attempts = 0, next_attempt_at = clock_timestamp(), pending = 'failed',
               state = CASE WHEN state = 'stored' THEN state ELSE 'failed' END
             FROM was WHERE connection_id = ${connectionId} AND external_id = was_id
-            RETURNING external_id AS id, ${sql.literal(Totals.movedColumns)}
+            RETURNING ${sql.literal(Totals.movedColumns)}
           ), counted AS (${Totals.add(sql, connectionId, { moved: "moved" })})
-          SELECT id FROM moved`
-        if (rows.length > 0) {
+          SELECT count(*)::float8 AS count FROM moved`
+        const [{ count }] = yield* Effect.orDie(decodeCount(rows))
+        if (count > 0) {
           yield* sql`UPDATE connection SET due_at = least(due_at, clock_timestamp()) WHERE id = ${connectionId}`
         }
-        return (yield* Effect.orDie(decodeIds(rows))).map(({ id }) => id)
+        return count
       }).pipe(transaction(sql), toStoreError("resetting the ledger"))
   } satisfies Methods
 })

@@ -174,8 +174,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
         yield* checkFence(sql, fence)
         const checkpoint = next.checkpoint === undefined ? null : JSON.stringify(next.checkpoint)
         yield* sql`UPDATE task SET due_at = clock_timestamp() + ${interval(sql, next.dueIn)}, moved_at = clock_timestamp(),
-            failures = ${PgTypes.int4(next.failures)}, checkpoint = coalesce(${checkpoint}::json, checkpoint),
-            external_ids = coalesce(${next.externalIds === undefined ? null : texts(next.externalIds)}::text[], external_ids)
+            failures = ${PgTypes.int4(next.failures)}, checkpoint = coalesce(${checkpoint}::json, checkpoint)
           WHERE id = ${taskId} AND connection_id = ${fence.connectionId} AND finished_at IS NULL`
       }).pipe(inTransaction, toStoreError("queueing a task again")),
 
