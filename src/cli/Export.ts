@@ -35,20 +35,23 @@ export const exportContents = Command.make(
         const connection = yield* api.connections.get({ params: { connection: name } })
         const format = Option.getOrElse(input.format, () => Formats.standardFormat(connection.domain))
         const folder = yield* Folder.open(input.to)
-        const { bytes, skipped, written } = yield* Formats.write(connection, folder, format)
-        yield* output.answer({ connection: name, to: folder.path, format, written, skipped, bytes }, () =>
+        const { bytes, gone, skipped, written } = yield* Formats.write(connection, folder, format)
+        yield* output.answer({ connection: name, to: folder.path, format, written, skipped, gone, bytes }, () =>
           [
             `${TextFormat.many(written, "content")} of ${TextFormat.oneLine(name)} (${TextFormat.bytes(bytes)}) written to ${TextFormat.oneLine(folder.path)} as ${format}`,
             ...(skipped === 0
               ? []
-              : [`${TextFormat.count(skipped)} skipped: no emails; --format files or ndjson holds them`])
+              : [`${TextFormat.count(skipped)} skipped: no emails; --format files or ndjson holds them`]),
+            ...(gone === 0 ? [] : [`${TextFormat.count(gone)} were deleted and purged meanwhile`])
           ].join("\n")
         )
       })
     )
   })
 ).pipe(
-  Command.withDescription("Write what is stored into a folder"),
+  Command.withDescription(
+    "Write what is stored into a folder. It is no mirror: files of contents that were deleted since an earlier export stay"
+  ),
   Command.withExamples([
     { command: "idem export work --to ./mail", description: "One .eml file a message" },
     { command: "idem export work --to ./mail --format mbox", description: "One mailbox, as mail programs import it" }

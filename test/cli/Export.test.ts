@@ -5,6 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import { systemError } from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
@@ -79,6 +80,7 @@ describe("idem export --format files", () => {
         format: "files",
         written: ids,
         skipped: 0,
+        gone: 0,
         bytes: Object.values(hostile).join("").length
       })
       const written = tree(to)
@@ -182,7 +184,63 @@ describe("idem export --format files", () => {
   )
 })
 
+describe("contents that are deleted and purged while an export runs", () => {
+  for (const format of ["files", "ndjson"]) {
+    it.effect(`are counted, and end no export as ${format}`, () =>
+      Effect.gen(function* () {
+        const purged = replaceMethods((real) => ({
+          ...real,
+          content: (id, externalId) => (externalId === "b" ? Effect.succeedNone : real.content(id, externalId))
+        }))
+        const store = Layer.provide(purged, Memory.layer)
+        const { write } = yield* stored({ a: "1", b: "2", c: "3" }, { store })
+        const ended = yield* write(format)
+        assert.strictEqual(ended.code, 0, ended.stderr)
+        assert.include(CommandLine.json(ended), { written: 2, skipped: 0, gone: 1 })
+      })
+    )
+  }
+})
+
+describe("a file that can't be written", () => {
+  it.effect("is named with the system's reason, also where Effect knows none", () =>
+    Effect.gen(function* () {
+      const to = yield* temporary
+      const cause = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" })
+      const full = FileSystem.FileSystem.use((fs) =>
+        Effect.succeed({
+          ...fs,
+          open: () =>
+            Effect.fail(
+              systemError({ _tag: "Unknown", module: "FileSystem", method: "open", pathOrDescriptor: to, cause })
+            )
+        })
+      )
+      const folder = yield* Folder.open(to).pipe(Effect.provideServiceEffect(FileSystem.FileSystem, full))
+      const error = yield* Effect.flip(folder.write(["a"], Stream.succeed(bytes("1"))))
+      assert.match(error.message, /^can't write ".*a": the disk is full$/)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+})
+
 describe("idem export --format eml and mbox", () => {
+  it.effect("skip files without a media type", () =>
+    Effect.gen(function* () {
+      const untyped = replaceMethods((real) => ({
+        ...real,
+        contents: (id, selection) =>
+          Effect.map(real.contents(id, selection), (page) => ({
+            ...page,
+            contents: page.contents.map((row) => ({ ...row, mediaType: null, kind: row.externalId }))
+          }))
+      }))
+      const store = Layer.provide(untyped, Memory.layer)
+      const { to, write } = yield* stored({ file: "text", message: "From: a@b.example\n\n" }, { store })
+      assert.include(CommandLine.json(yield* write("eml")), { written: 1, skipped: 1 })
+      assert.deepStrictEqual(Object.keys(tree(to)), ["message.eml"])
+    })
+  )
+
   it.effect("write mails, and skip what says that it is none", () =>
     Effect.gen(function* () {
       const { context, run, to, write } = yield* stored({ one: "From: a@b.example\n\nFrom me\n" })

@@ -11,6 +11,7 @@ import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import { createHash, randomBytes } from "node:crypto"
+import { explainPlatform } from "../../engine/SystemErrors.ts"
 import { failed, type Failure } from "../CommandFailure.ts"
 import * as TextFormat from "../TextFormat.ts"
 
@@ -28,7 +29,7 @@ export interface Folder {
 }
 
 const refused = (what: string) => (error: PlatformError.PlatformError) =>
-  failed("Export", `can't write ${TextFormat.quoted(what)}: ${error.reason.description ?? error.reason._tag}`)
+  failed("Export", `can't write ${TextFormat.quoted(what)}: ${explainPlatform(error)}`)
 
 /** `O_CREAT | O_EXCL`: the call creates the file or fails. It never opens an existing file and never follows a link. */
 const exclusive = { flag: "wx", mode: 0o600 } as const

@@ -19,10 +19,14 @@ export type Format = (typeof formats)[number]
 export const standardFormat = (domain: string): Format =>
   domain === "gmail" || domain === "imap" ? "eml" : domain === "ftp" ? "files" : "ndjson"
 
-/** `skipped` are contents that the form can't hold: what is no email, for `eml` and `mbox`. */
+/**
+ * `skipped` are contents that the form can't hold: what is no email, for `eml` and `mbox`. `gone` are contents that were
+ * deleted and purged while the export ran.
+ */
 interface Exported {
   readonly written: number
   readonly skipped: number
+  readonly gone: number
   readonly bytes: number
 }
 
@@ -59,13 +63,27 @@ const rowsOf = (connection: Connection): Stream.Stream<Documents.Content, ReadEr
     )
   )
 
-const bodyOf = (connection: Connection, row: Documents.Content): Stream.Stream<Uint8Array, ReadError, ApiClient> =>
-  row.hash === null
-    ? Stream.empty
-    : Stream.unwrap(Effect.map(body(connection.id, row.externalId), ({ bytes }) => bytes))
+interface Found {
+  readonly hash: string | null
+  readonly size: number
+  readonly bytes: Stream.Stream<Uint8Array, BodyError>
+}
 
-/** True unless the media type says that the content is no email. */
-const isMail = (row: Documents.Content): boolean => row.mediaType === null || row.mediaType.startsWith("message/rfc822")
+/** None if the content is no longer stored: it was deleted and purged since its row was read. */
+const bodyOf = (
+  connection: Connection,
+  row: Documents.Content
+): Effect.Effect<Option.Option<Found>, ReadError, ApiClient> =>
+  row.hash === null
+    ? Effect.succeedSome({ hash: null, size: row.size, bytes: Stream.empty })
+    : body(connection.id, row.externalId).pipe(
+        Effect.asSome,
+        Effect.catchTag("NotFoundProblem", () => Effect.succeedNone)
+      )
+
+/** By the media type. Without one, messages of any source are mail, and whatever a source of mail has. */
+const isMail = ({ domain }: Connection, { kind, mediaType }: Documents.Content): boolean =>
+  mediaType === null ? kind === "message" || standardFormat(domain) === "eml" : mediaType.startsWith("message/rfc822")
 
 /** Writes one file for each content. */
 const writeEach = Effect.fnUntraced(function* (
@@ -77,6 +95,7 @@ const writeEach = Effect.fnUntraced(function* (
   const cases = folder.ignoresCase ? new Names.Cases() : undefined
   let written = 0
   let skipped = 0
+  let gone = 0
   let bytes = 0
   yield* rows.pipe(
     // In order, so that who keeps the plain name on a disk that ignores case is always the same.
@@ -87,26 +106,35 @@ const writeEach = Effect.fnUntraced(function* (
       ({ path, row }) =>
         path === undefined
           ? Effect.sync(() => void skipped++)
-          : Effect.map(folder.write(path, bodyOf(connection, row), row.occurredAt ?? undefined), (size) => {
-              written++
-              bytes += size
-            }),
+          : Effect.flatMap(
+              bodyOf(connection, row),
+              Option.match({
+                onNone: () => Effect.sync(() => void gone++),
+                onSome: (found) =>
+                  Effect.map(folder.write(path, found.bytes, row.occurredAt ?? undefined), (size) => {
+                    written++
+                    bytes += size
+                  })
+              })
+            ),
       { concurrency, unordered: true }
     ),
     Stream.runDrain
   )
-  return { written, skipped, bytes }
+  return { written, skipped, gone, bytes }
 })
 
 /** Writes one file with all contents. */
 const writeAll = Effect.fnUntraced(function* (
+  connection: Connection,
   folder: Folder,
   name: string,
   rows: Stream.Stream<Documents.Content, ReadError, ApiClient>,
-  lineOf: (row: Documents.Content) => Stream.Stream<Uint8Array, ReadError, ApiClient> | undefined
+  lineOf: (row: Documents.Content) => ((found: Found) => Stream.Stream<Uint8Array, ReadError>) | undefined
 ) {
   let written = 0
   let skipped = 0
+  let gone = 0
   const bytes = yield* folder.write(
     [name],
     rows.pipe(
@@ -117,15 +145,24 @@ const writeAll = Effect.fnUntraced(function* (
             skipped++
             return Stream.empty
           }
-          written++
-          return row.size > readAhead ? line : Stream.fromIterable(yield* Stream.runCollect(line))
+          const whole = Stream.unwrap(
+            Effect.map(bodyOf(connection, row), (found) => {
+              if (Option.isNone(found)) {
+                gone++
+                return Stream.empty
+              }
+              written++
+              return line(found.value)
+            })
+          )
+          return row.size > readAhead ? whole : Stream.fromIterable(yield* Stream.runCollect(whole))
         }),
         { concurrency }
       ),
       Stream.flatten()
     )
   )
-  return { written, skipped, bytes }
+  return { written, skipped, gone, bytes }
 })
 
 const encoder = new TextEncoder()
@@ -156,24 +193,8 @@ const base64 = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint
 
 const encode = Schema.encodeSync(Documents.Content)
 
-/**
- * The line's hash and size belong to the body in the line, also if a run has stored another body since the row was
- * read.
- */
-const ndjsonLine = (connection: Connection, row: Documents.Content): Stream.Stream<Uint8Array, ReadError, ApiClient> =>
-  row.hash === null
-    ? ndjsonOf(row, Stream.empty)
-    : Stream.unwrap(
-        Effect.map(body(connection.id, row.externalId), ({ bytes, hash, size }) =>
-          ndjsonOf({ ...row, hash, size }, bytes)
-        )
-      )
-
 /** The line of a content: its fields, then `bodyEncoding` (`utf8` or `base64`) and `body`. */
-const ndjsonOf = (
-  row: Documents.Content,
-  body: Stream.Stream<Uint8Array, ReadError>
-): Stream.Stream<Uint8Array, ReadError> => {
+const ndjsonOf = (row: Documents.Content, body: Found["bytes"]): Stream.Stream<Uint8Array, ReadError> => {
   const head = JSON.stringify(encode(row)).slice(0, -1)
   const line = (encoding: string) => encoder.encode(`${head},"bodyEncoding":"${encoding}","body":`)
   const inQuotes = <E, R>(encoded: Stream.Stream<Uint8Array, E, R>) =>
@@ -220,17 +241,26 @@ export const write = (connection: Connection, folder: Folder, format: Format): W
   switch (format) {
     case "eml":
       return writeEach(connection, folder, rows, (row) =>
-        Effect.succeed(isMail(row) ? [`${Names.encodeSegment(row.externalId)}.eml`] : undefined)
+        Effect.succeed(isMail(connection, row) ? [`${Names.encodeSegment(row.externalId)}.eml`] : undefined)
       )
     case "files": {
       const pathOf = shadowing(connection)
       return writeEach(connection, folder, rows, (row) => pathOf(row.externalId))
     }
     case "mbox":
-      return writeAll(folder, `${name}.mbox`, rows, (row) =>
-        isMail(row) ? Mbox.message(bodyOf(connection, row), row.occurredAt ?? row.createdAt) : undefined
+      return writeAll(connection, folder, `${name}.mbox`, rows, (row) =>
+        isMail(connection, row) ? ({ bytes }) => Mbox.message(bytes, row.occurredAt ?? row.createdAt) : undefined
       )
     case "ndjson":
-      return writeAll(folder, `${name}.ndjson`, rows, (row) => ndjsonLine(connection, row))
+      // The line's hash and size belong to its body, also if a run has stored another one since the row was read.
+      return writeAll(
+        connection,
+        folder,
+        `${name}.ndjson`,
+        rows,
+        (row) =>
+          ({ bytes, hash, size }) =>
+            ndjsonOf({ ...row, hash, size }, bytes)
+      )
   }
 }

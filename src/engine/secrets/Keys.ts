@@ -16,6 +16,7 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { explainPlatform } from "../SystemErrors.ts"
 
 /**
  * No key of this process opens the sealed bytes (another key sealed them, or they were changed), or there is no usable
@@ -83,7 +84,7 @@ export const ofConfig: Effect.Effect<Keyring, VaultError> = Effect.gen(function*
 })
 
 const failed = (what: string) => (error: PlatformError.PlatformError) =>
-  new VaultError({ message: `${what}: ${error.reason._tag}` })
+  new VaultError({ message: `${what}: ${explainPlatform(error)}` })
 
 const ignoring =
   (tag: PlatformError.PlatformError["reason"]["_tag"]) =>

@@ -11,6 +11,7 @@ import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import * as SecureRandom from "effect/crypto/SecureRandom"
+import { explainPlatform } from "../../engine/SystemErrors.ts"
 import { absent } from "../../engine/store/BodyStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import { abandonedAfter, BlobStore, meter, type Place } from "../Blobs.ts"
@@ -18,7 +19,7 @@ import { abandonedAfter, BlobStore, meter, type Place } from "../Blobs.ts"
 const failed =
   (doing: string) =>
   (error: PlatformError): StoreError =>
-    new StoreError({ message: `${doing}: ${error.message}`, cause: error })
+    new StoreError({ message: `${doing}: ${explainPlatform(error)} (${error.message})`, cause: error })
 
 const isMissing = (error: PlatformError): boolean => error.reason._tag === "NotFound"
 

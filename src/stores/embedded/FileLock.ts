@@ -15,7 +15,8 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import { DatabaseSync } from "node:sqlite"
-import { codeOf, EmbeddedError, ioSync } from "./EmbeddedError.ts"
+import { codeOf } from "../../engine/SystemErrors.ts"
+import { EmbeddedError, ioSync } from "./EmbeddedError.ts"
 
 export interface Held {
   /** Gives the lock back; again does nothing. */

@@ -1,7 +1,8 @@
 /** Runs one of PostgreSQL's programs to its end. */
 import * as Effect from "effect/Effect"
 import * as ChildProcess from "node:child_process"
-import { codeOf, EmbeddedError } from "./EmbeddedError.ts"
+import { codeOf } from "../../engine/SystemErrors.ts"
+import { EmbeddedError } from "./EmbeddedError.ts"
 import type { ServerUser } from "./DataLocation.ts"
 
 /** The folder may be one that the server's user can't be in, the language and the time zone are not to differ. */

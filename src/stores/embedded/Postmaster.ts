@@ -6,7 +6,8 @@ import * as Fs from "node:fs/promises"
 import * as Net from "node:net"
 import * as Path from "node:path"
 import { promisify } from "node:util"
-import { codeOf, type EmbeddedError, io } from "./EmbeddedError.ts"
+import { codeOf } from "../../engine/SystemErrors.ts"
+import { type EmbeddedError, io } from "./EmbeddedError.ts"
 
 export interface Postmaster {
   readonly pid: number

@@ -1,0 +1,26 @@
+/** Errors of the operating system, in words. */
+import type { PlatformError } from "effect/PlatformError"
+
+const words: Readonly<Record<string, string>> = {
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  EROFS: "the file system is read-only",
+  ENOTDIR: "part of the path is a file",
+  EMFILE: "too many open files",
+  EIO: "the disk fails (input/output error)"
+}
+
+/** The system's error code (`ENOENT`, …), where the cause carries one. */
+export const codeOf = (cause: unknown): string | undefined =>
+  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined
+
+export const explain = (cause: unknown): string => {
+  const known = words[codeOf(cause) ?? ""]
+  return known ?? (cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause))
+}
+
+/** Why a file operation failed. Effect names few of the system's codes, and calls the others `Unknown`. */
+export const explainPlatform = ({ reason }: PlatformError): string =>
+  words[codeOf(reason.cause) ?? ""] ?? reason.description ?? codeOf(reason.cause) ?? reason._tag
