@@ -135,8 +135,12 @@ const write = Effect.fnUntraced(function* (
         OR old.reason = ${PendingTexts.goneReason}
         OR excluded.sha256 IS NULL AND old.text IS DISTINCT FROM excluded.text`
   }
+  // Contents whose texts were not tried yet are added when these are extracted: the queue of the index has only what
+  // can be indexed now.
+  yield* sql`DELETE FROM derived.pending USING ${given} WHERE ${isGiven("pending")}`
   yield* sql`INSERT INTO derived.pending (connection_id, external_id)
-    SELECT connection_id, external_id FROM ${given}
+    SELECT connection_id, external_id FROM ${given} WHERE NOT EXISTS (SELECT 1 FROM derived.text
+      WHERE ${isGiven("text")} AND text.version IS NULL AND text.attempts IS NULL)
     ON CONFLICT (connection_id, external_id) DO UPDATE SET position = DEFAULT`
 })
 

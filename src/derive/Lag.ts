@@ -21,7 +21,7 @@ export interface Lag {
   readonly since: DateTime.Utc | null
   /** Contents whose text is not extracted yet; at most 10,000 are counted. */
   readonly unread: number
-  /** Contents that search does not find yet as they are now; at most 10,000 are counted. */
+  /** Contents that search does not find yet as they are now, those with `unread` texts too; at most 10,000. */
   readonly unindexed: number
   /** True while everything is derived again. */
   readonly rebuilding: boolean
@@ -55,15 +55,14 @@ export const read = Effect.fnUntraced(function* (of: Scope) {
   const { row, transaction } = found?.place ?? { row: null, transaction: 0n }
   const rows = yield* sql`SELECT count(*)::float8 AS behind, min(updated_at) AS since,
       greatest(0, coalesce(extract(epoch FROM clock_timestamp() - min(updated_at)), 0))::float8 AS seconds,
-      (SELECT count(*)::float8 FROM (SELECT connection_id FROM derived.text
-        WHERE version IS NULL AND part = -1 LIMIT ${most}) AS due WHERE ${counted}) AS unread,
-      (SELECT count(*)::float8 FROM (SELECT connection_id FROM derived.pending LIMIT ${most}) AS due
-        WHERE ${counted}) AS unindexed
-    FROM (SELECT updated_at, connection_id FROM content
+      (SELECT count(*)::float8 FROM (SELECT 1 FROM derived.text
+        WHERE version IS NULL AND part = -1 AND ${counted} LIMIT ${most}) AS due) AS unread,
+      (SELECT count(*)::float8 FROM (SELECT 1 FROM derived.pending WHERE ${counted} LIMIT ${most}) AS due) AS unindexed
+    FROM (SELECT updated_at FROM content
       WHERE changed_xid IS NOT NULL AND (changed_xid, connection_id, external_id) > (${String(transaction)}::text::xid8,
-        ${row?.connectionId ?? "00000000-0000-0000-0000-000000000000"}::uuid, ${row?.externalId ?? ""})
-      ORDER BY changed_xid, connection_id, external_id LIMIT ${most}) AS waiting
-    WHERE ${counted}`
+        ${row?.connectionId ?? "00000000-0000-0000-0000-000000000000"}::uuid, ${row?.externalId ?? ""}) AND ${counted}
+      ORDER BY changed_xid, connection_id, external_id LIMIT ${most}) AS waiting`
   const [lag] = yield* Effect.orDie(decodeLag(rows))
-  return { ...lag, rebuilding } satisfies Lag
+  // A content waits for its text first, and then in the queue of the index.
+  return { ...lag, unindexed: Math.min(lag.unread + lag.unindexed, most), rebuilding } satisfies Lag
 }, toStoreError("reading how far the schema mirror is"))

@@ -5,6 +5,8 @@ import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as PostgresDeriver from "../../src/derive/PostgresDeriver.ts"
 import { ProjectionRegistry } from "../../src/derive/Deriver.ts"
+import * as PendingTexts from "../../src/derive/extract/PendingTexts.ts"
+import * as TextExtractor from "../../src/derive/extract/TextExtractor.ts"
 import * as FeedFollower from "../../src/derive/FeedFollower.ts"
 import * as Lag from "../../src/derive/Lag.ts"
 import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
@@ -17,6 +19,7 @@ import * as Database from "../support/Postgres.ts"
 const projections = new Map([["gmail", gmail]])
 const layer = Layer.mergeAll(
   Postgres.layer.pipe(Layer.provide(Blobs.layer)),
+  TextExtractor.layer,
   Layer.succeed(ProjectionRegistry, { all: Effect.succeed(projections) })
 ).pipe(Layer.provideMerge(Database.layer))
 
@@ -50,10 +53,29 @@ it.layer(layer, { excludeTestServices: true })("the lag", (it) => {
           rebuilding: false
         })
 
-        yield* SqlClient.SqlClient.use((sql) => sql`UPDATE derived.text SET version = 1`)
+        yield* Effect.flatMap(PendingTexts.make, ({ step }) => step)
         assert.deepStrictEqual(yield* counts(), [0, 0, 3])
         yield* (yield* PostgresDeriver.make).catchUp
         assert.deepStrictEqual(yield* counts(), [0, 0, 0])
       })
+  )
+
+  it.effect("counts what is behind the many changes of other connections", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      const others = "00000000-0000-0000-0000-000000000001"
+      yield* SqlClient.SqlClient.use((sql) =>
+        Effect.gen(function* () {
+          yield* sql`INSERT INTO derived.pending SELECT ${others}::uuid, i::text FROM generate_series(1, 10001) AS i`
+          yield* sql`INSERT INTO derived.text (connection_id, external_id, part)
+            SELECT ${others}::uuid, i::text, -1 FROM generate_series(1, 10001) AS i`
+          yield* sql`INSERT INTO derived.pending VALUES (${run.id}::uuid, 'a')`
+          yield* sql`INSERT INTO derived.text (connection_id, external_id, part) VALUES (${run.id}::uuid, 'b', -1)`
+        })
+      )
+      const { unindexed, unread } = yield* Lag.read([run.id])
+      assert.deepStrictEqual([unread, unindexed], [1, 2])
+      assert.deepStrictEqual((yield* Lag.read(undefined)).unindexed, 10_000)
+    })
   )
 })

@@ -1,7 +1,7 @@
 /**
  * Keeps the vectors of search up to date with derived rows and texts. `derived.pending` names the contents whose rows
  * or texts changed; a batch of them is indexed in one transaction, which also deletes what it has read from there. A
- * content whose texts are still to be extracted waits for their first attempt, so that it is mostly indexed once.
+ * content whose text was not tried yet is not among them, so that it is indexed once.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -116,10 +116,9 @@ export const make = Effect.fnUntraced(function* (tables: ReadonlyArray<Table>) {
   const dependentsOf = tables.flatMap(dependents)
 
   const pending = sql`SELECT connection_id AS "connectionId", external_id AS "externalId", position::text AS position
-    FROM derived.pending WHERE NOT EXISTS (SELECT 1 FROM derived.text
-      WHERE text.connection_id = pending.connection_id AND text.external_id = pending.external_id AND text.version IS NULL
-        AND text.attempts IS NULL)
-    ORDER BY position LIMIT ${batchSize}`.pipe(Effect.flatMap((rows) => Effect.orDie(decodePending(rows))))
+    FROM derived.pending ORDER BY position LIMIT ${batchSize}`.pipe(
+    Effect.flatMap((rows) => Effect.orDie(decodePending(rows)))
+  )
 
   /** Indexes one batch. Returns the number of its contents. */
   const step: Effect.Effect<number, StoreError> = Effect.gen(function* () {

@@ -92,4 +92,30 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
       assert.deepStrictEqual(yield* found(words(0)[5] ?? "", { connectionIds: [run.id] }), ["long"])
     })
   )
+
+  it.effect("waits for the first attempt at a text, and no longer", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      const commit = (subject: string) =>
+        Effect.andThen(run.commit({ items: [mail("a", { subject, text: subject })] }), visible)
+      yield* commit("First")
+      const follower = yield* FeedFollower.make(projections)
+      const indexer = yield* SearchIndexer.make(follower.tables)
+      yield* follower.catchUp
+      const queue = rows(`SELECT external_id AS id FROM derived.pending WHERE connection_id = '${run.id}'`)
+      assert.deepStrictEqual(yield* queue, [])
+      const texts = yield* PendingTexts.make
+      while ((yield* texts.step) > 0);
+      assert.deepStrictEqual(yield* queue, [{ id: "a" }])
+      yield* commit("Second")
+      yield* follower.catchUp
+      assert.deepStrictEqual(yield* queue, [])
+      // An attempt failed, as where a folder of bodies is away.
+      yield* rows("UPDATE derived.text SET attempts = 1, next_attempt = 'infinity' WHERE version IS NULL")
+      yield* rows("UPDATE derived.follower SET cursor = NULL")
+      yield* follower.catchUp
+      while ((yield* indexer.step) > 0);
+      assert.deepStrictEqual(yield* found("second", { connectionIds: [run.id] }), ["a"])
+    })
+  )
 })
