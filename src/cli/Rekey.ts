@@ -14,15 +14,22 @@ export const rekey = Command.make(
     yield* RemoteServer.refuse("rekey")
     const output = yield* Output
     const services = yield* AppServices
-    const { key, locked, resealed, retired } = yield* services.rekey
-    yield* output.answer({ rekeyed: { key, resealed, retired: [...retired], locked: [...locked] } }, () =>
-      [
-        `${output.style.good("rekeyed")}: ${TextFormat.many(resealed, "secret")} sealed afresh, all with the key ${key} now`,
-        ...retired.map(
-          (id) => `nothing is sealed with the key ${id} any more, nor can be: backups from before need it`
-        ),
-        ...locked.map((name) => output.style.warn(`${TextFormat.oneLine(name)} is sealed with a key that is not here`))
-      ].join("\n")
+    const { kept, key, locked, resealed, retired } = yield* services.rekey
+    yield* output.answer(
+      { rekeyed: { key, resealed, retired: [...retired], locked: [...locked], kept: [...kept] } },
+      () =>
+        [
+          `${output.style.good("rekeyed")}: ${TextFormat.many(resealed, "secret")} sealed afresh, all with the key ${key} now`,
+          ...retired.map(
+            (id) => `nothing is sealed with the key ${id} any more, nor can be: backups from before need it`
+          ),
+          ...kept.map(
+            (path) => `the former key is kept in ${TextFormat.oneLine(path)}: keep it as long as those backups`
+          ),
+          ...locked.map((name) =>
+            output.style.warn(`${TextFormat.oneLine(name)} is sealed with a key that is not here`)
+          )
+        ].join("\n")
     )
     if (locked.length > 0) return yield* new CommandFailure.Ended({ code: CommandFailure.exitCode.partial })
   })

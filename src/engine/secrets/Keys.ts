@@ -16,6 +16,8 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { createHash } from "node:crypto"
+import { basename, dirname, join } from "node:path"
 import { explainPlatform } from "../SystemErrors.ts"
 
 /**
@@ -129,6 +131,25 @@ const readFile = Effect.fnUntraced(function* (path: string) {
   return Option.isNone(text) ? undefined : yield* parse(text.value, path)
 })
 
+/** Without this a crash of the machine could forget that a file was made or renamed. */
+const syncFolder = (path: string) =>
+  FileSystem.FileSystem.use((fs) =>
+    Effect.scoped(Effect.flatMap(fs.open(dirname(path)), (folder) => folder.sync)).pipe(
+      Effect.mapError(failed(`the folder of ${path} can't be written to the disk`))
+    )
+  )
+
+/** Removes drafts of keys that a killed process has left. Nothing was sealed with them. */
+const clearDrafts = Effect.fnUntraced(
+  function* (path: string) {
+    const fs = yield* FileSystem.FileSystem
+    const isDraft = (name: string) => name.startsWith(`${basename(path)}.`) && /\.[0-9a-f]{12}$/.test(name)
+    const names = (yield* fs.readDirectory(dirname(path))).filter(isDraft)
+    yield* Effect.forEach(names, (name) => fs.remove(join(dirname(path), name), { force: true }), { discard: true })
+  },
+  Effect.mapError(failed("a draft of a key can't be removed"))
+)
+
 const oldPath = (path: string) => `${path}.old`
 
 /**
@@ -160,6 +181,7 @@ export const rotateFile = Effect.fnUntraced(function* (path: string) {
   const old = yield* readFile(oldPath(path))
   const isUnderWay = current !== undefined && old !== undefined && !sameKey(current, old)
   if (!isUnderWay) {
+    yield* clearDrafts(path)
     yield* makeFile(next)
     yield* fs
       .link(path, oldPath(path))
@@ -170,18 +192,29 @@ export const rotateFile = Effect.fnUntraced(function* (path: string) {
         Effect.mapError(failed(`the key file ${path} can't be replaced`))
       )
   }
-  return { resumed: isUnderWay }
+  yield* syncFolder(path)
 })
 
-/** Removes the files of former keys. Nothing may be sealed with them any more. */
+/**
+ * Renames the files of former keys to `secret.key.<id>`, and returns their paths: backups from before need them. Nothing
+ * may be sealed with them any more.
+ */
 export const endRotation = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   const given = yield* currentOfConfig
   const filed = yield* readFile(path)
   const isOther = given !== undefined && filed !== undefined && !sameKey(given, filed)
-  yield* Effect.forEach(
-    [oldPath(path), `${path}.new`, ...(isOther ? [path] : [])],
-    (each) => fs.remove(each, { force: true }),
-    { discard: true }
-  ).pipe(Effect.mapError(failed("the file of the former key can't be removed")))
+  const kept: Array<string> = []
+  for (const each of [oldPath(path), ...(isOther ? [path] : [])]) {
+    const key = yield* readFile(each)
+    if (key === undefined) continue
+    const to = `${path}.${createHash("sha256").update(Redacted.value(key)).digest("hex").slice(0, 16)}`
+    yield* fs.rename(each, to).pipe(Effect.mapError(failed(`${each}, the former key, can't be renamed`)))
+    kept.push(to)
+  }
+  yield* fs
+    .remove(`${path}.new`, { force: true })
+    .pipe(Effect.mapError(failed("the file of a key that is not used can't be removed")))
+  yield* syncFolder(path)
+  return kept
 })

@@ -26,6 +26,8 @@ export interface Rekeyed {
   readonly locked: ReadonlyArray<string>
   /** Ids of former keys with which nothing is sealed, and nothing can be. */
   readonly retired: ReadonlyArray<string>
+  /** Files with former keys, which older backups need. */
+  readonly kept: ReadonlyArray<string>
 }
 
 const chunk = 100
@@ -88,7 +90,7 @@ const reseal = Effect.gen(function* () {
     const retired = yield* Effect.filter(free, (id) => secrets.retireKey(id))
     // Another process has stored, or may have stored, a value that a former key sealed.
     const isUnsettled = retired.length < free.length || (done.moved > 0 && free.length < former.length)
-    if (!isUnsettled) return { key: current, resealed, locked: done.locked.map(nameOf), retired } satisfies Rekeyed
+    if (!isUnsettled) return { key: current, resealed, locked: done.locked.map(nameOf), retired }
     yield* Effect.sleep(betweenPasses)
   }
   return yield* new UsageError({
@@ -97,7 +99,7 @@ const reseal = Effect.gen(function* () {
 })
 
 /**
- * With a key file (`Keys.ofFiles`), makes a new key unless `IDEM_SECRET_KEY` sets one, and removes the former key's
+ * With a key file (`Keys.ofFiles`), makes a new key unless `IDEM_SECRET_KEY` sets one, and renames the former key's
  * file once nothing is sealed with it. Without a key file, both keys must be set.
  */
 export const rekey = (
@@ -119,7 +121,7 @@ export const rekey = (
         })
       }
       const rekeyed = yield* reseal
-      if (file !== undefined && rekeyed.retired.length === former.length) yield* Keys.endRotation(file)
-      return rekeyed
+      const isOver = file !== undefined && rekeyed.retired.length === former.length
+      return { ...rekeyed, kept: isOver ? yield* Keys.endRotation(file) : [] }
     })
   )

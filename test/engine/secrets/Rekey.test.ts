@@ -174,6 +174,10 @@ describe("rekeying with the key in a file", () => {
     FileSystem.FileSystem.use((fs) =>
       Effect.map(fs.readDirectory(path.replace("/secret.key", "")), (all) => all.sort())
     )
+  /** The files besides those of former keys, which are kept for backups. */
+  const filesButKept = (path: string) =>
+    Effect.map(files(path), (all) => all.filter((name) => !/\.[0-9a-f]{16}$/.test(name)))
+
   const services = Layer.mergeAll(NodeServices.layer, Memory.layer, noEnvironment)
 
   it.live("makes a new one; a process that runs all the while opens and seals with it", () =>
@@ -183,11 +187,37 @@ describe("rekeying with the key in a file", () => {
       const running = yield* vaultAt(path)
       const connections = yield* connectMany(3, running)
       const before = yield* fs.readFileString(path)
-      const done = yield* rekey(yield* vaultAt(path), path)
+      const former = (yield* running.keys).current
+      // A draft that a killed process has left.
+      yield* fs.writeFileString(`${path}.new.0123456789ab`, "a key")
+      const synced: Array<string> = []
+      const watched = FileSystem.FileSystem.of({
+        ...fs,
+        open: (name, options) =>
+          Effect.map(fs.open(name, options), (file) => ({
+            ...file,
+            writeAll: (bytes) => file.writeAll(bytes),
+            sync: Effect.tap(file.sync, () => Effect.sync(() => void synced.push(name)))
+          }))
+      })
+      const done = yield* Effect.provideService(
+        Effect.provideService(Rekey.rekey(path), Vault.Vault, yield* vaultAt(path)),
+        FileSystem.FileSystem,
+        watched
+      )
       assert.strictEqual(done.resealed, 3)
+      // The new name is on the disk before anything is sealed with the new key, and the former's at the end.
+      assert.lengthOf(
+        synced.filter((name) => path === `${name}/secret.key`),
+        2
+      )
+      assert.deepStrictEqual(done.kept, [`${path}.${former}`])
+      assert.strictEqual(yield* fs.readFileString(`${path}.${former}`), before)
+      assert.strictEqual((yield* fs.stat(`${path}.${former}`)).mode & 0o777, 0o600)
+      assert.deepStrictEqual(yield* files(path), ["secret.key", `secret.key.${former}`])
       assert.notStrictEqual(yield* fs.readFileString(path), before)
       assert.strictEqual((yield* fs.stat(path)).mode & 0o777, 0o600)
-      assert.deepStrictEqual(yield* files(path), ["secret.key"])
+      assert.deepStrictEqual(yield* filesButKept(path), ["secret.key"])
       assert.deepStrictEqual(yield* open(running), tokens(connections))
       const sealed = yield* running.seal("later", "test")
       assert.strictEqual(Vault.keyIdOf(sealed), done.key)
@@ -212,7 +242,7 @@ describe("rekeying with the key in a file", () => {
       const again = yield* (yield* vaultAt(path)).seal("again", credentialsContext({ domain, account }))
       yield* store.updateConnection(damaged.id, { credentials: again })
       yield* rekey(yield* vaultAt(path), path)
-      assert.deepStrictEqual(yield* files(path), ["secret.key"])
+      assert.deepStrictEqual(yield* filesButKept(path), ["secret.key"])
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
@@ -245,7 +275,7 @@ describe("rekeying with the key in a file", () => {
         finished = exit._tag === "Success"
         assert.deepStrictEqual(yield* open(yield* vaultAt(path)), tokens(connections))
         yield* rekey(yield* vaultAt(path), path)
-        assert.deepStrictEqual(yield* files(path), ["secret.key"])
+        assert.deepStrictEqual(yield* filesButKept(path), ["secret.key"])
         assert.deepStrictEqual(yield* open(yield* vaultAt(path)), tokens(connections))
         assert.isFalse(keys.has((yield* (yield* vaultAt(path)).keys).current))
       }
@@ -256,7 +286,7 @@ describe("rekeying with the key in a file", () => {
       yield* fs.writeFileString(`${path}.new`, `${randomBytes(32).toString("base64")}\n`)
       yield* fs.link(path, `${path}.old`)
       yield* rekey(yield* vaultAt(path), path)
-      assert.deepStrictEqual(yield* files(path), ["secret.key"])
+      assert.deepStrictEqual(yield* filesButKept(path), ["secret.key"])
       assert.deepStrictEqual(yield* open(yield* vaultAt(path)), tokens(connections))
     }).pipe(Effect.scoped, Effect.provide(services))
   )
@@ -267,12 +297,12 @@ describe("rekeying with the key in a file", () => {
       const connections = yield* connectMany(5, yield* vaultAt(path))
       const vaults = yield* Effect.forEach(Array.from({ length: 4 }), () => vaultAt(path))
       yield* Effect.forEach(vaults, (vault) => rekey(vault, path), { concurrency: "unbounded" })
-      assert.deepStrictEqual(yield* files(path), ["secret.key"])
+      assert.deepStrictEqual(yield* filesButKept(path), ["secret.key"])
       assert.deepStrictEqual(yield* open(yield* vaultAt(path)), tokens(connections))
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
-  it.live("where IDEM_SECRET_KEY is set everything is sealed with that, and the file goes", () =>
+  it.live("where IDEM_SECRET_KEY is set everything is sealed with that, and the file is kept under its id", () =>
     Effect.gen(function* () {
       const path = yield* keyFile
       const connections = yield* connectMany(2, yield* vaultAt(path))
@@ -282,7 +312,7 @@ describe("rekeying with the key in a file", () => {
       const given = Effect.gen(function* () {
         const vault = yield* vaultAt(path)
         assert.strictEqual((yield* Effect.provideService(Rekey.rekey(path), Vault.Vault, vault)).resealed, 2)
-        assert.deepStrictEqual(yield* files(path), [])
+        assert.deepStrictEqual(yield* filesButKept(path), [])
         assert.deepStrictEqual(yield* open(yield* vaultAt(path)), tokens(connections))
       })
       yield* Effect.provide(given, environment)
