@@ -23,6 +23,7 @@ const encoder = new TextEncoder()
 
 /** Why this text can't be an external id, or undefined where it can. */
 export const externalIdProblem = (id: string): string | undefined => {
+  if (typeof id !== "string") return "an external id must be a text"
   if (id.length === 0) return "an external id may not be empty"
   if (id.includes("\0")) return "an external id may not hold a NUL character"
   if (!id.isWellFormed()) return "an external id must be well-formed Unicode (no lone surrogates)"

@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import type { Definition, DeletionLimits, Guide, OpenOptions, RefreshCredentials, Session } from "./Definition.ts"
 import { describe } from "./Field.ts"
 import type { Callback, Hint, Received } from "./Hints.ts"
-import { CheckpointExpired, IntegrationError, Unauthorized } from "./IntegrationError.ts"
+import { CheckpointExpired, IntegrationError, Malformed, Unauthorized } from "./IntegrationError.ts"
 import type { AnyMembers, Members } from "./Members.ts"
 import { direct, type Network } from "./Network.ts"
 import type { PartMove, Parts } from "./Parts.ts"
@@ -152,7 +152,14 @@ export const make: {
   const encodeMove = ({ checkpoint: value, key }: PartMove<Part>) =>
     value === null
       ? Effect.succeed({ key, checkpoint: null })
-      : Effect.map(Effect.orDie(encodePart(value)), (encoded) => ({ key, checkpoint: encoded }))
+      : Effect.map(encodePart(value), (encoded) => ({ key, checkpoint: encoded }))
+
+  const misfit = (index: number, what: string) => (error: Schema.SchemaError) =>
+    new IntegrationError({
+      reason: new Malformed({
+        message: `${definition.domain}, page ${index + 1}: the ${what} does not fit its schema: ${error.message}`
+      })
+    })
 
   /** Stored credentials, which fitted when they were stored. Nothing of them is in the error. */
   const readCredentials = (json: Schema.Json) =>
@@ -170,11 +177,13 @@ export const make: {
         Effect.mapError(expired("the stored checkpoint")),
         Effect.map((decoded) => opened.list(task, Option.fromUndefinedOr(decoded[0]), partsOf(parts))),
         Stream.unwrap,
-        Stream.mapEffect((page) =>
-          Effect.map(
-            Effect.all([Effect.orDie(encodeCheckpoint(page.checkpoint)), Effect.forEach(page.parts ?? [], encodeMove)]),
-            ([checkpoint, moves]) => ({ ...page, checkpoint, parts: moves })
-          )
+        Stream.mapEffect((page, index) =>
+          Effect.all([
+            Effect.mapError(encodeCheckpoint(page.checkpoint), misfit(index, "checkpoint")),
+            Effect.forEach(page.parts ?? [], (move) =>
+              Effect.mapError(encodeMove(move), misfit(index, `part ${JSON.stringify(move.key)}`))
+            )
+          ]).pipe(Effect.map(([checkpoint, moves]) => ({ ...page, checkpoint, parts: moves })))
         )
       )
   })

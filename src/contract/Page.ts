@@ -3,6 +3,12 @@ import type * as Schema from "effect/Schema"
 import type { Metadata, Ref } from "./Content.ts"
 import type { PartMove } from "./Parts.ts"
 
+/** The most refs of one page: memory does not grow with the source. */
+export const maxPageRefs = 1000
+
+/** The largest checkpoint, in bytes of JSON. */
+export const maxCheckpointBytes = 64 * 1024
+
 /** Metadata to merge into a stored row without a body, as a JSON merge patch (RFC 7396: null removes a name). */
 export interface Patch {
   readonly externalId: string
@@ -26,7 +32,7 @@ export interface Coverage {
   readonly except?: ReadonlyArray<string> | undefined
 }
 
-/** A page of at most 1,000 refs, so that memory does not grow with the source. */
+/** A page of at most 1,000 refs. The run of a page that is out of its bounds fails as `Malformed`. */
 export interface Page<out Checkpoint, out Part = Schema.Json> {
   /** Every ref of this page, known or not. */
   readonly listed: ReadonlyArray<Ref>
@@ -43,7 +49,7 @@ export interface Page<out Checkpoint, out Part = Schema.Json> {
   readonly listing?: string | undefined
   /**
    * The coverage that the pass named by `listing` has now listed completely. Stored content in it that was not seen is
-   * absent.
+   * absent. Only with `listing`.
    */
   readonly covers?: ReadonlyArray<Coverage> | undefined
   /**

@@ -1,6 +1,7 @@
 /** Laws of a sync's result for the source's state and its changes. */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import { type Draft, expect, type ScriptedSource } from "./Law.ts"
+import { type Draft, expect, type ScriptedSource, Thrown } from "./Law.ts"
 import { makeStore, type Process, start, watcher, type Watcher } from "./Harness.ts"
 
 /** A connected process on a new store, with a record of what it did. */
@@ -37,6 +38,10 @@ export const mirrors = Effect.fnUntraced(function* (source: ScriptedSource, proc
 /** A sync that must succeed. */
 export const succeed = Effect.fnUntraced(function* (process: Process, task: Parameters<Process["sync"]>[0] = {}) {
   const result = yield* process.sync(task)
+  const { thrown } = process.watch
+  if (result.status !== "succeeded" && thrown !== undefined) {
+    return yield* new Thrown({ found: `the integration's code threw: ${Cause.pretty(thrown)}` })
+  }
   const why = result.error === null ? `status ${result.status}` : `${result.error.reason}: ${result.error.message}`
   yield* expect(result.status === "succeeded", `the sync did not succeed (${why})`)
   return result
@@ -119,7 +124,8 @@ export const drafts: ReadonlyArray<Draft> = [
   },
   {
     name: "what the source removes is deleted, and nothing else",
-    remedy: "Say `deleted` for the source's own deletion events, or `covers` for what a pass has listed completely",
+    remedy:
+      "Say `deleted` for the source's own deletion events; or give each page of a pass the same `listing`, and say in `covers` what the pass has listed completely",
     needs: ["remove"],
     check: Effect.fnUntraced(function* (source) {
       const added = yield* source.add(12)

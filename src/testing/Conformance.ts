@@ -41,7 +41,11 @@ export const laws = (
           : draft.check(source)
       }).pipe(
         Effect.scoped,
-        Effect.mapError((found) => new LawBroken({ law: draft.name, found, remedy: draft.remedy }))
+        Effect.mapError((found) =>
+          typeof found === "string"
+            ? new LawBroken({ law: draft.name, found, remedy: draft.remedy })
+            : new LawBroken({ law: draft.name, found: found.found, remedy: "" })
+        )
       )
     }))
 

@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import type { Batch } from "../engine/model/Batch.ts"
 import { mirrors, succeed } from "./ChangeLaws.ts"
 import { crashCost, makeStore, start, watcher } from "./Harness.ts"
-import { type Draft, expect, type ScriptedSource } from "./Law.ts"
+import { type Draft, expect, type Finding, type ScriptedSource } from "./Law.ts"
 import type { WholeStore } from "./WholeStore.ts"
 
 /**
@@ -69,7 +69,7 @@ const survive = Effect.fnUntraced(function* (
   source: ScriptedSource,
   strikes: ReadonlyArray<(batch: Batch) => boolean>,
   where: string
-): Effect.fn.Return<boolean, string, Scope.Scope> {
+): Effect.fn.Return<boolean, Finding, Scope.Scope> {
   const { credentials, integration } = source
   const store = yield* makeStore
   const watch = watcher()

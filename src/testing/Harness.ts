@@ -1,4 +1,5 @@
 /** The real engine over a store in memory, for one integration: what the conformance laws run on. */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -28,6 +29,8 @@ export interface Watcher {
   readonly downloads: Array<string>
   /** The hints that each listing gets, in place of none. */
   hinted: Hinted | undefined
+  /** What the integration's code threw: the cause of the first defect. */
+  thrown: Cause.Cause<unknown> | undefined
   /** The id whose download throws, as a fault in the integration's code does. */
   throwing: string | undefined
   /** Asked before each page is handed on, and each download begun. */
@@ -38,14 +41,24 @@ export const watcher = (): Watcher => ({
   pages: [],
   downloads: [],
   hinted: undefined,
+  thrown: undefined,
   throwing: undefined,
   step: () => Effect.void
 })
 
+/** Keeps the first defect of the integration's code, for the finding of a law. */
+const keepDefect =
+  (watch: Watcher) =>
+  <E>(cause: Cause.Cause<E>) =>
+    Effect.sync(() => {
+      if (Cause.hasDies(cause)) watch.thrown ??= cause
+    })
+
 const watched = (session: AnySession, watch: Watcher): AnySession => ({
   ...session,
   list: (task, checkpoint, parts) =>
-    session.list(task, checkpoint, { get: parts.get, hinted: watch.hinted ?? parts.hinted }).pipe(
+    Stream.suspend(() => session.list(task, checkpoint, { get: parts.get, hinted: watch.hinted ?? parts.hinted })).pipe(
+      Stream.tapCause((cause) => keepDefect(watch)(cause)),
       Stream.tap((page) => {
         watch.pages.push({ task, page })
         return watch.step()
@@ -55,7 +68,13 @@ const watched = (session: AnySession, watch: Watcher): AnySession => ({
     Effect.suspend(() => {
       watch.downloads.push(ref.externalId)
       if (watch.throwing === ref.externalId) throw new TypeError("thrown by the conformance laws")
-      return Effect.andThen(watch.step(), session.download(ref))
+      return Effect.andThen(
+        watch.step(),
+        Effect.tapCause(
+          Effect.suspend(() => session.download(ref)),
+          keepDefect(watch)
+        )
+      )
     })
 })
 
@@ -83,6 +102,7 @@ const vault = Layer.succeed(
 
 /** An engine, as a process has it. Several engines over one store play a restart. */
 export interface Process {
+  readonly watch: Watcher
   readonly sync: (task?: Partial<SyncTask>) => Effect.Effect<SyncResult>
   readonly connect: (config: unknown) => Effect.Effect<Connection>
   readonly ids: (state: ContentState) => Effect.Effect<ReadonlyArray<string>>
@@ -107,7 +127,11 @@ export const start = Effect.fnUntraced(function* (options: {
   const { credentials, integration, store, watch } = options
   const seen: Integration = {
     ...integration,
-    open: (given) => Effect.map(integration.open(given), (session) => watched(session, watch))
+    open: (given) =>
+      Effect.suspend(() => integration.open(given)).pipe(
+        Effect.tapCause(keepDefect(watch)),
+        Effect.map((session) => watched(session, watch))
+      )
   }
   const services = Layer.mergeAll(
     WholeStore.layer(store),
@@ -138,6 +162,7 @@ export const start = Effect.fnUntraced(function* (options: {
   })
 
   return {
+    watch,
     connect: (config) =>
       engine.connect({ domain: integration.domain, name, config, credentials, every: undefined }).pipe(
         Effect.map((connected) => connected.connection),

@@ -11,7 +11,7 @@ export class LawBroken extends Schema.TaggedError<LawBroken>()("LawBroken", {
   remedy: Schema.String
 }) {
   override get message(): string {
-    return `${this.law}: ${this.found}. ${this.remedy}`
+    return this.remedy === "" ? `${this.law}: ${this.found}` : `${this.law}: ${this.found}. ${this.remedy}`
   }
 }
 
@@ -66,8 +66,14 @@ export interface Draft {
   /** The optional members it needs. */
   readonly needs: ReadonlyArray<keyof ScriptedSource>
   /** Fails with the finding. */
-  readonly check: (source: ScriptedSource) => Effect.Effect<void, string, Scope.Scope>
+  readonly check: (source: ScriptedSource) => Effect.Effect<void, Finding, Scope.Scope>
 }
+
+/** A finding that is not about the law: the integration's own code threw. No remedy of a law mends that. */
+export class Thrown extends Schema.TaggedError<Thrown>()("Thrown", { found: Schema.String }) {}
+
+/** Why a check fails. */
+export type Finding = string | Thrown
 
 /** The failure of a check, with its finding. */
 export const expect = (holds: boolean, found: string): Effect.Effect<void, string> =>

@@ -2,13 +2,10 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { externalIdProblem } from "../contract/Content.ts"
-import type { Coverage } from "../contract/Page.ts"
+import { type Coverage, maxCheckpointBytes, maxPageRefs } from "../contract/Page.ts"
 import { maxPartBytes, maxParts } from "../contract/Parts.ts"
 import { begin, missing, some, succeed } from "./ChangeLaws.ts"
 import { type Draft, expect } from "./Law.ts"
-
-const mostRefs = 1000
-const mostCheckpoint = 64 * 1024
 
 /** Far more pages than any source needs for the items of a law. */
 const mostPages = 1000
@@ -37,16 +34,16 @@ export const drafts: ReadonlyArray<Draft> = [
   },
   {
     name: "pages are bounded, their ids can be stored, and what they choose is what they list",
-    remedy: `A page has at most ${mostRefs} refs and a checkpoint of at most ${mostCheckpoint} bytes; \`download\` is a part of \`listed\``,
+    remedy: `A page has at most ${maxPageRefs} refs and a checkpoint of at most ${maxCheckpointBytes} bytes; \`download\` is a part of \`listed\``,
     needs: [],
     check: Effect.fnUntraced(function* (source) {
       yield* source.add(1200)
       const { process, watch } = yield* begin(source)
       yield* succeed(process)
       for (const { page } of watch.pages) {
-        yield* expect(page.listed.length <= mostRefs, `a page has ${page.listed.length} refs`)
+        yield* expect(page.listed.length <= maxPageRefs, `a page has ${page.listed.length} refs`)
         const size = JSON.stringify(page.checkpoint).length
-        yield* expect(size <= mostCheckpoint, `a checkpoint has ${size} characters`)
+        yield* expect(size <= maxCheckpointBytes, `a checkpoint has ${size} characters`)
         const ids = page.listed.map((ref) => ref.externalId)
         const bad = ids.find((id) => externalIdProblem(id) !== undefined)
         yield* expect(bad === undefined, `an id can't be stored: ${JSON.stringify(bad)}`)
@@ -98,7 +95,7 @@ export const drafts: ReadonlyArray<Draft> = [
   {
     name: "`covers` says only what was listed completely",
     remedy:
-      "A pass covers a prefix once each id below it has been in one of the pass's pages; when in doubt, cover nothing",
+      "Give each page of one pass the same `listing`. A pass covers a prefix once each id below it has been in one of its pages; when in doubt, cover nothing",
     needs: [],
     check: Effect.fnUntraced(function* (source) {
       yield* source.add(60)

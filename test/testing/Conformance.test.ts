@@ -180,6 +180,21 @@ describe("a law that is broken is found, and says what to do", () => {
     })
   )
 
+  it.live("throws, which is said with its stack, and without the remedy of a law", () =>
+    Effect.gen(function* () {
+      const throwing = scripted((session) => ({
+        ...session,
+        list: () => {
+          throw new TypeError("cannot read x of undefined")
+        }
+      }))
+      const error = yield* Effect.flip(named("a sync stores everything", throwing).check)
+      assert.include(error.message, "TypeError: cannot read x of undefined")
+      assert.include(error.message, "Conformance.test.ts")
+      assert.strictEqual(error.remedy, "")
+    })
+  )
+
   it.live("names no field of its config as its scope", () =>
     Effect.gen(function* () {
       const unscoped = Effect.map(scripted(), (source) => ({

@@ -8,6 +8,7 @@ import * as ConfigErrors from "./ConfigErrors.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
 import { Integrations } from "./Integrations.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
+import * as PageCheck from "./PageCheck.ts"
 import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
 import type { Connection } from "../model/Connection.ts"
@@ -105,7 +106,9 @@ const openOptions = Effect.fnUntraced(function* (
 
 /** Opens the source for this connection. */
 export const session = (options: Openable & { readonly connection: Connection }, meter: RunMeter.RunMeter) =>
-  Effect.flatMap(openOptions(options, meter), options.integration.open)
+  Effect.flatMap(openOptions(options, meter), options.integration.open).pipe(
+    Effect.map((opened) => PageCheck.checked(opened, options.integration.domain))
+  )
 
 /** The connection's stream of hints; none where its integration has none, or its credentials do not allow one. */
 export const hints = Effect.fnUntraced(function* (connection: Connection) {

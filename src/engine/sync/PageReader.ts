@@ -11,9 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as Schema from "effect/Schema"
 import { externalIdProblem, type Ref as ContentRef } from "../../contract/Content.ts"
-import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
 import type { Page, Problem } from "../../contract/Page.ts"
-import { maxPartBytes, type PartMove } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import { Limits } from "../Limits.ts"
 import type { CopySource } from "../model/Batch.ts"
@@ -38,17 +36,6 @@ interface Reader extends SliceContext {
   readonly contents: ContentStore["Service"]
   readonly ledger: LedgerStore["Service"]
   readonly limits: Limits
-}
-
-/** Why this move of a part can't be stored: a fault in the integration. */
-const partProblem = ({ checkpoint, key }: PartMove<Schema.Json>): string | undefined => {
-  const problem = externalIdProblem(key)
-  const bytes = Buffer.byteLength(JSON.stringify(checkpoint))
-  return problem !== undefined
-    ? `the key of a part: ${problem.replace("an external id", "it")}`
-    : bytes > maxPartBytes
-      ? `the checkpoint of part ${JSON.stringify(key)} has ${bytes} bytes, more than ${maxPartBytes}`
-      : undefined
 }
 
 const isUsable = (id: string): boolean => externalIdProblem(id) === undefined
@@ -173,7 +160,7 @@ const readPage = (
       patches: patches.filter((patch) => isUsable(patch.externalId)),
       seen,
       listing: isLive ? page.listing : undefined,
-      covers: isLive && page.listing !== undefined ? (page.covers ?? []) : [],
+      covers: isLive ? (page.covers ?? []) : [],
       complete: isLive && Deletions.completesPass(page)
     }
   }
@@ -212,9 +199,6 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const read = Effect.fnUntraced(function* (listed: Listed) {
-    const { parts = [] } = listed.page
-    const wrong = parts.map(partProblem).find((problem) => problem !== undefined)
-    if (wrong !== undefined) return yield* new IntegrationError({ reason: new Malformed({ message: wrong }) })
     const rows = yield* inLedger(reader, listed.page)
     const copies = yield* copySources(reader, listed.page)
     return Stream.fromIterable<Work>(readPage(reader, listed, rows, copies))

@@ -6,6 +6,7 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type { ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import * as DefectText from "../DefectText.ts"
 import * as ConfigErrors from "../source/ConfigErrors.ts"
 import type { NotOpenable } from "../source/OpenSource.ts"
 import type { Stalled } from "../locks/Lease.ts"
@@ -19,12 +20,15 @@ export interface Failure {
   readonly message: string
 }
 
+/** Where the stack of a defect is, for a person. */
+const log = "its text and stack are in the log (standard error; of createIdem, the option `log`)"
+
 /** Returns the name and the message of a failure. The text of a defect may hold anything, so it is not shown. */
 const ofCause = (cause: Cause.Cause<RunError>): Failure => {
   const found = Cause.findErrorOption(cause)
-  if (Option.isNone(found))
-    return { reason: "Defect", message: "a fault in Idem or in the integration ended the run; see the log" }
-  return of(found.value)
+  if (Option.isSome(found)) return of(found.value)
+  const what = DefectText.describe(Cause.squash(cause))
+  return { reason: "Defect", message: `a fault in Idem or in the integration ended the run: ${what}; ${log}` }
 }
 
 /** Runs a step, and returns its value or how it failed. An interruption passes through. */

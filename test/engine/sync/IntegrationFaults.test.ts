@@ -4,9 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Content, Ref } from "../../../src/contract/Content.ts"
+import * as Integration from "../../../src/contract/Integration.ts"
 import type { AnySession } from "../../../src/contract/Integration.ts"
 import type { Page } from "../../../src/contract/Page.ts"
 import { Limits } from "../../../src/engine/Limits.ts"
@@ -208,4 +209,103 @@ describe("a listing", () => {
       }).pipe(Effect.provide(layer))
     })
   }
+})
+
+describe("a page", () => {
+  type Listed = Page<Schema.Json>
+  const faults: ReadonlyArray<readonly [string, (page: Listed) => unknown, RegExp]> = [
+    [
+      "with too large a checkpoint",
+      (page) => ({ ...page, checkpoint: { position: "x".repeat(70_000) } }),
+      /^memory, page 2: the checkpoint has 70015 bytes, more than 65536$/
+    ],
+    [
+      "with too many refs",
+      (page) => ({ ...page, listed: Array.from({ length: 1001 }, (_, id) => ({ externalId: `${id}` })) }),
+      /^memory, page 2: `listed` has 1001 refs, more than 1000$/
+    ],
+    ["without refs", (page) => ({ ...page, listed: undefined }), /^memory, page 2: `listed` must be an array of refs$/],
+    [
+      "with a number for an id",
+      (page) => ({ ...page, listed: [{ externalId: 42 }] }),
+      /^memory, page 2: in `listed`: an external id must be a text$/
+    ],
+    [
+      "that covers something and belongs to no listing",
+      (page) => ({ ...page, listing: undefined, covers: [{ prefix: "" }] }),
+      /^memory, page 2: `covers` and `complete` need `listing`/
+    ],
+    [
+      "that is complete and belongs to no listing",
+      (page) => ({ ...page, listing: undefined, complete: true }),
+      /^memory, page 2: `covers` and `complete` need `listing`/
+    ],
+    [
+      "with too large a part",
+      (page) => ({ ...page, parts: [{ key: "a", checkpoint: "x".repeat(5000) }] }),
+      /^memory, page 2: the checkpoint of part "a" has 5002 bytes, more than 4096$/
+    ]
+  ]
+  for (const [name, change, message] of faults) {
+    it.effect(`${name} fails the run, and names its number and the domain; the pages before it are stored`, () => {
+      const source = new MemorySource()
+      source.addMany(30)
+      const { layer } = changed(source, (session) => ({
+        ...session,
+        list: (task, checkpoint, parts) =>
+          Stream.mapEffect(session.list(task, checkpoint, parts), (page, index) =>
+            Effect.succeed(index === 1 ? (change(page) as Listed) : page)
+          )
+      }))
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        for (const task of [{ dryRun: true }, {}]) {
+          const { error } = yield* sync(connection, task)
+          assert.deepStrictEqual(error?.reason, "Malformed")
+          assert.match(error?.message ?? "", message)
+        }
+        assert.strictEqual((yield* ids(connection)).length, 10)
+      }).pipe(Effect.provide(layer))
+    })
+  }
+
+  it.effect("whose checkpoint does not fit its schema names the field", () => {
+    const Checkpoint = Schema.Struct({ after: Schema.String })
+    const notes = Integration.make({
+      domain: "memory",
+      config: Schema.Struct({}),
+      credentials: Schema.Struct({ token: Schema.String }),
+      checkpoint: Checkpoint,
+      scope: [],
+      quota: () => ({ unitsPerMinute: 1_000_000 }),
+      open: () =>
+        Effect.succeed({
+          account: Effect.succeed("me"),
+          estimate: Effect.succeed({ unitsPerItem: 1 }),
+          list: () => Stream.succeed({ listed: [], download: [], checkpoint: { after: 1 as never } }),
+          download: () => Effect.die("none")
+        })
+    })
+    return Effect.gen(function* () {
+      const { error } = yield* sync(yield* connect())
+      assert.strictEqual(error?.reason, "Malformed")
+      assert.match(error?.message ?? "", /^memory, page 1: the checkpoint does not fit its schema: .*string.*"after"/s)
+    }).pipe(Effect.provide(engineOver(Memory.layer, notes)))
+  })
+
+  it.effect("that can't be listed, since the code throws, names the class and the line, and where the log is", () => {
+    const { layer, log } = changed(new MemorySource(), (session) => ({
+      ...session,
+      list: () => {
+        throw new TypeError("s3cret")
+      }
+    }))
+    return Effect.gen(function* () {
+      const { error } = yield* sync(yield* connect())
+      assert.strictEqual(error?.reason, "Defect")
+      assert.match(error?.message ?? "", /TypeError at sync\/IntegrationFaults\.test\.ts:\d+; .*createIdem/)
+      assert.notInclude(error?.message ?? "", "s3cret")
+      assert.include(log.join("\n"), "s3cret")
+    }).pipe(Effect.provide(layer))
+  })
 })

@@ -120,7 +120,7 @@ it.live("a part that is too large, or whose key can't be stored, fails the run a
     const { error } = yield* sync(yield* connect)
     assert.deepStrictEqual(error, {
       reason: "Malformed",
-      message: "the key of a part: it may not hold a NUL character"
+      message: "parts, page 1: the key of a part: it may not hold a NUL character"
     })
   }).pipe(Effect.provide(Layer.fresh(engineOver(Memory.layer, broken))))
 })
