@@ -116,14 +116,55 @@ const keyChecks = Effect.gen(function* () {
 /** A source that is not asked for this long, in intervals, is not polled by anybody. */
 const missedPolls = 5
 
+/** Failures that pass without a person: the source or the database is away, or another process was faster. */
+const passing = new Set([
+  "Transient",
+  "RateLimited",
+  "StoreError",
+  "ContentExistenceCheckerError",
+  "Superseded",
+  "Stalled"
+])
+
+/** Failures of the program, which no further run heals. */
+const faults = new Set(["Defect", "CountsDontAddUp"])
+
+/** After this number of runs that failed for another reason, a person is told. */
+const failuresAllowed = 2
+
+/** Whether a connection that is polled is read, and when it was read. */
+const successCheck = (status: Status, now: DateTime.Utc): Check => {
+  const { failures, lastCheckedAt, lastRun, name } = status
+  const of = check("success", name)
+  const word = TextFormat.shellWord(name)
+  if (failures > 0) {
+    const reason = lastRun?.error?.reason ?? ""
+    const runs = failures === 1 ? "the last run failed" : `the last ${failures} runs failed`
+    const message = `${runs} (${TextFormat.short(lastRun?.error?.message ?? "unknown", 300)})`
+    const debug = `idem sync ${word} --log-level debug`
+    if (faults.has(reason)) return of.problem(message, `mend the integration; its stack is shown by: ${debug}`)
+    return failures > failuresAllowed && !passing.has(reason)
+      ? of.problem(message, debug)
+      : of.note(`${message}; it is tried again by itself`)
+  }
+  const every = Duration.max(Duration.fromInputUnsafe(status.every as Duration.Input), Duration.minutes(2))
+  const since = DateTime.distance(lastCheckedAt ?? status.createdAt, now)
+  if (Duration.isGreaterThan(since, Duration.times(every, missedPolls))) {
+    return of.problem(
+      lastCheckedAt === null
+        ? "never checked"
+        : `last checked ${TextFormat.moment(lastCheckedAt, now)}, though due every ${status.every}`,
+      `keep \`idem serve\` running, or: idem sync ${word}`
+    )
+  }
+  return of.ok(lastCheckedAt === null ? "not checked yet" : `last checked ${TextFormat.moment(lastCheckedAt, now)}`)
+}
+
 const connectionChecks = (status: Status, now: DateTime.Utc): ReadonlyArray<Check> => {
   const { lastRun, name, totals } = status
   const of = (what: string) => check(what, name)
   const word = TextFormat.shellWord(name)
   const error = lastRun?.error ?? null
-  const every = Duration.max(Duration.fromInputUnsafe(status.every as Duration.Input), Duration.minutes(2))
-  const since = DateTime.distance(status.lastCheckedAt ?? status.createdAt, now)
-  const isLate = Duration.isGreaterThan(since, Duration.times(every, missedPolls))
   const connect = `idem connect ${status.domain} --name ${word} --credentials @FILE`
   if (status.state === "disconnected") return [of("credentials").note("disconnected; what was stored can be read")]
   return [
@@ -133,22 +174,7 @@ const connectionChecks = (status: Status, now: DateTime.Utc): ReadonlyArray<Chec
           `paused: ${TextFormat.short(status.paused, 300)}`,
           error?.reason === "Unauthorized" ? connect : `idem resume ${word}`
         ),
-    status.failures > 0
-      ? of("success").note(
-          `the last ${TextFormat.many(status.failures, "run")} failed (${TextFormat.short(error?.message ?? "unknown", 200)}); it is tried again by itself`
-        )
-      : status.paused === null && isLate
-        ? of("success").problem(
-            status.lastCheckedAt === null
-              ? "never checked"
-              : `last checked ${TextFormat.moment(status.lastCheckedAt, now)}, though due every ${status.every}`,
-            `keep \`idem serve\` running, or: idem sync ${word}`
-          )
-        : of("success").ok(
-            status.lastCheckedAt === null
-              ? "not checked yet"
-              : `last checked ${TextFormat.moment(status.lastCheckedAt, now)}`
-          ),
+    ...(status.paused === null ? [successCheck(status, now)] : []),
     status.askedToWaitUntil === null
       ? of("quota").ok("not waiting")
       : of("quota").note(`the source asked to wait until ${TextFormat.upcoming(status.askedToWaitUntil, now)}`),

@@ -48,6 +48,41 @@ describe("idem doctor", () => {
       assert.include(found, { check: "credentials", connection: "work" })
       assert.include(found?.message, "the token was revoked")
       assert.strictEqual(found?.next, "idem connect memory --name work --credentials @FILE")
+      // Nobody polls it while it is paused.
+      assert.isFalse((document["checks"] as ReadonlyArray<Check>).some(({ check }) => check === "success"))
+    })
+  )
+
+  it.effect("takes a fault of the integration for a problem at once, as nothing heals it", () =>
+    Effect.gen(function* () {
+      const source = new MemorySource()
+      source.addMany(3)
+      const { connect, run } = yield* CommandLine.make(source)
+      yield* connect("work")
+      source.answer = () => Effect.die(new TypeError("undefined"))
+      yield* run(["sync", "work"])
+      const ended = yield* run(["doctor", "--json"])
+      assert.strictEqual(ended.code, 1)
+      const [found] = problemsOf(CommandLine.json(ended))
+      assert.include(found, { check: "success", connection: "work" })
+      assert.match(found?.message ?? "", /^the last run failed \(.*TypeError/)
+      assert.strictEqual(found?.next, "mend the integration; its stack is shown by: idem sync work --log-level debug")
+    })
+  )
+
+  it.effect("takes a failure that may not pass for a problem once it has come three times", () =>
+    Effect.gen(function* () {
+      const source = new MemorySource()
+      source.addMany(3)
+      const { connect, run } = yield* CommandLine.make(source)
+      yield* connect("work")
+      source.answer = () => fault(new IntegrationError.Forbidden({ message: "no access" }))
+      const codes = []
+      for (const _ of [1, 2, 3]) {
+        yield* run(["sync", "work"])
+        codes.push((yield* run(["doctor"])).code)
+      }
+      assert.deepStrictEqual(codes, [0, 0, 1])
     })
   )
 
