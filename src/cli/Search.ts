@@ -5,6 +5,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { fields, unknownFields } from "../derive/search/Search.ts"
 import { ApiClient } from "../http/client/ApiClient.ts"
 import * as ContentNames from "../http/contents/ContentNames.ts"
 import { Query, SearchResult, Word } from "../http/search/SearchEndpoints.ts"
@@ -70,7 +71,13 @@ export const search = Command.make(
     )
     const { bold, dim } = output.style
     yield* output.answer({ results: results.map((result) => encodeResult(result)), next }, () => {
-      if (results.length === 0) return "nothing found"
+      if (results.length === 0) {
+        const notes = unknownFields(query).map(
+          (name) =>
+            `${TextFormat.oneLine(name)}: is searched as a word; the fields are ${fields.map((field) => `${field}:`).join(" ")}`
+        )
+        return ["nothing found", ...notes].join("\n")
+      }
       const blocks = results.map((result) => {
         const when = result.occurredAt === null ? [] : [DateTime.formatIso(result.occurredAt).slice(0, 10)]
         const author = TextFormat.author(result)

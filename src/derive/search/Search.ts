@@ -7,6 +7,15 @@ import type { CursorInvalid } from "../../engine/feed/Cursor.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { StoreError } from "../../engine/store/StoreError.ts"
 
+/** Words that mean something before a colon in a query. */
+export const fields = "from to cc bcc subject in label is has filename kind after before".split(" ")
+
+/** Words before a colon that are no fields, as in `frm:bob`: a query finds them as words of the text. */
+export const unknownFields = (query: string): ReadonlyArray<string> => {
+  const found = query.matchAll(/(?:^|\s)-?([a-z]+):(?![\s/]|$)/gi)
+  return [...new Set(Array.from(found, ([, name = ""]) => name))].filter((name) => !fields.includes(name.toLowerCase()))
+}
+
 export interface Query {
   /** Words, "phrases", -excluded, OR, and fields such as `from:ann`; empty for everything. */
   readonly text: string

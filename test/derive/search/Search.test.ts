@@ -2,10 +2,16 @@
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import { unknownFields } from "../../../src/derive/search/Search.ts"
 import * as SearchSchema from "../../../src/derive/search/SearchSchema.ts"
 import { ContentStore } from "../../../src/engine/store/ContentStore.ts"
 import { bytesOf, item, page, running, settle } from "../../stores/scenario.ts"
 import { derive, found, idsOf, layer, rows, search, store } from "./Scenario.ts"
+
+it("a word before a colon that is no field is told to people", () => {
+  const query = 'roof frm:bob From:ann -cpy:x https://a.test "x:y" Re: 10:30 frm:carl'
+  assert.deepStrictEqual(unknownFields(query), ["frm", "cpy"])
+})
 
 it.layer(layer, { excludeTestServices: true })("a search", (it) => {
   it.effect("understands words, phrases, OR, exclusion, fields and times", () =>
