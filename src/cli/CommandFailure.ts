@@ -53,7 +53,7 @@ const reasons: Readonly<Record<string, string>> = {
 const isUsage = (error: unknown, tag: string): boolean =>
   tag === "UsageProblem" ||
   tag === "UsageError" ||
-  (Predicate.hasProperty(error, "what") && error.what === "connection") ||
+  (Predicate.hasProperty(error, "what") && /^(connection|message|token|webhook)$/.test(String(error.what))) ||
   (Predicate.hasProperty(error, "setting") && typeof error.setting === "string")
 
 /** How the values are written, by what Effect's message expects. `$&` is that message. */

@@ -183,7 +183,9 @@ const connectionChecks = (status: Status, now: DateTime.Utc): ReadonlyArray<Chec
       : [
           of("places").problem(
             `${TextFormat.many(status.problems.length, "problem")}, one at ${TextFormat.quoted(status.problems[0]?.place ?? "")}: ${TextFormat.short(status.problems[0]?.message ?? "", 200)}`,
-            `idem status ${word}`
+            status.problems.length === 1
+              ? "let the account read it at the source, or leave it out by the config; the next poll looks again"
+              : `idem status ${word}`
           )
         ]),
     ...(totals.dead === 0

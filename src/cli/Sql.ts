@@ -45,7 +45,12 @@ const csvCell = (value: Schema.Json): string => {
 const csvOf = ({ columns, rows }: QueryResult): string =>
   [columns, ...rows].map((row) => `${row.map(csvCell).join(",")}\n`).join("")
 
-const ask = (query: string, limit: number) => ApiClient.use(({ mirror }) => mirror.query({ payload: { query, limit } }))
+const fitting = Arguments.fitting("the query", Query)
+
+const ask = (query: string, limit: number) =>
+  Effect.flatMap(fitting(query), (fits) =>
+    ApiClient.use(({ mirror }) => mirror.query({ payload: { query: fits, limit } }))
+  )
 
 /** Reads queries from a terminal, each ended by a semicolon or an empty line, until the input ends. */
 const prompt = Effect.fnUntraced(function* (limit: number) {
@@ -109,7 +114,7 @@ export const sql = Command.make(
             CommandFailure.usage("standard input can't be read")
           )
       if (text.trim() === "") return yield* CommandFailure.usage('give a query: idem sql "SELECT …"')
-      const result = yield* ask(yield* Arguments.fitting("the query", Query)(text), limit)
+      const result = yield* ask(text, limit)
       if (csv) return yield* output.bytes(Stream.encodeText(Stream.succeed(csvOf(result))))
       const shown = output.json ? "" : yield* tableOf(result)
       yield* output.answer(encode(result), () => shown)

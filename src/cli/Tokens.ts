@@ -35,30 +35,26 @@ const create = Command.make(
   })
 ).pipe(Command.withDescription("Make a token that may only read"))
 
-const list = Command.make(
-  "list",
-  {},
-  Effect.fn("tokens.list")(function* () {
-    const output = yield* Output
-    const { tokens } = yield* AppServices.ask(ApiClient.use(({ tokens }) => tokens.list({})))
-    const now = yield* DateTime.now
-    const table = yield* TextFormat.table
-    yield* output.answer({ tokens: encode(tokens) }, () =>
-      tokens.length === 0
-        ? "there are no read tokens: idem tokens create NAME"
-        : table(
-            ["NAME", "READS", "MADE", "USED"],
-            tokens.map(({ connections, createdAt, name, usedAt }) => [
-              TextFormat.oneLine(name),
-              connections === null ? "everything" : connections.map(TextFormat.oneLine).join(", "),
-              TextFormat.moment(createdAt, now),
-              usedAt === null ? "never" : TextFormat.moment(usedAt, now)
-            ]),
-            { style: output.style.bold }
-          )
-    )
-  })
-).pipe(Command.withDescription("List the read tokens"))
+const list = Effect.fn("tokens.list")(function* () {
+  const output = yield* Output
+  const { tokens } = yield* AppServices.ask(ApiClient.use(({ tokens }) => tokens.list({})))
+  const now = yield* DateTime.now
+  const table = yield* TextFormat.table
+  yield* output.answer({ tokens: encode(tokens) }, () =>
+    tokens.length === 0
+      ? "there are no read tokens: idem tokens create NAME"
+      : table(
+          ["NAME", "READS", "MADE", "USED"],
+          tokens.map(({ connections, createdAt, name, usedAt }) => [
+            TextFormat.oneLine(name),
+            connections === null ? "everything" : connections.map(TextFormat.oneLine).join(", "),
+            TextFormat.moment(createdAt, now),
+            usedAt === null ? "never" : TextFormat.moment(usedAt, now)
+          ]),
+          { style: output.style.bold }
+        )
+  )
+})
 
 const revoke = Command.make(
   "revoke",
@@ -70,7 +66,11 @@ const revoke = Command.make(
   })
 ).pipe(Command.withDescription("End a token at once"))
 
-export const tokens = Command.make("tokens").pipe(
-  Command.withDescription("Tokens that agents read with, over MCP"),
-  Command.withSubcommands([create, list, revoke])
+export const tokens = Command.make("tokens", {}, list).pipe(
+  Command.withDescription("List tokens that agents read with, over MCP, and create and revoke them"),
+  Command.withSubcommands([
+    create,
+    Command.make("list", {}, list).pipe(Command.withDescription("List the read tokens")),
+    revoke
+  ])
 )

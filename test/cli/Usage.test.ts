@@ -36,7 +36,7 @@ describe("wrong usage", () => {
         [["search", "roof", "--from", ""], "--from: expected"],
         [["search", "roof", "--kind", ""], "--kind: expected"],
         [["search", "x".repeat(2001)], "the query: expected"],
-        [["sql", "x".repeat(100_001)], "the query: expected"],
+        [["sql", "x".repeat(100_001)], "the query: it must have 1 to 100,000 characters"],
         [["tokens", "create", "a/b"], "the name: a token's name has 1 to 100 letters"],
         [["tokens", "create", "a", "--connection", ""], "may not be empty"],
         [["webhooks", "create", ""], "the url: expected"],

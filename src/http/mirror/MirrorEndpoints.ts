@@ -9,7 +9,11 @@ import { UsageProblem } from "../Problems.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 
 /** A query that reads, in PostgreSQL's SQL. */
-export const Query = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100_000)))
+export const Query = Schema.String.pipe(
+  Schema.check(
+    Schema.isBetweenLength(1, 100_000, { message: "it must have 1 to 100,000 characters: make a view of its parts" })
+  )
+)
 
 const QueryRequest = Schema.Struct({
   query: Query,

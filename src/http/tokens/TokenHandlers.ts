@@ -31,7 +31,10 @@ export const layer = HttpApiBuilder.group(
 
       revoke: Effect.fnUntraced(function* ({ params: { name } }) {
         if (yield* tokens.revoke(name)) return
-        return yield* new NotFoundProblem({ what: "token", detail: `there is no read token ${JSON.stringify(name)}` })
+        return yield* new NotFoundProblem({
+          what: "token",
+          detail: `there is no read token ${JSON.stringify(name)}: see the list of tokens`
+        })
       }, asProblem)
     })
   })

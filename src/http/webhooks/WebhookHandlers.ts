@@ -46,7 +46,10 @@ const secretOf = (given: Redacted.Redacted | undefined) =>
   given === undefined ? Signature.generate : Signature.check(given)
 
 const absent = (id: string) =>
-  new NotFoundProblem({ what: "webhook", detail: `there is no webhook ${JSON.stringify(id)}; see: GET /webhooks` })
+  new NotFoundProblem({
+    what: "webhook",
+    detail: `there is no webhook ${JSON.stringify(id)}; see the list of webhooks`
+  })
 
 export const layer = HttpApiBuilder.group(
   CommandApi,
@@ -205,7 +208,7 @@ export const layer = HttpApiBuilder.group(
         if (Option.isSome(message)) return Documents.message(message.value)
         return yield* new NotFoundProblem({
           what: "message",
-          detail: `the webhook has no message ${JSON.stringify(messageId)}; see: GET /webhooks/${id}/messages`
+          detail: `the webhook has no message ${JSON.stringify(messageId)}; see the webhook's messages`
         })
       }, asProblem),
 
