@@ -12,6 +12,7 @@ import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
+import { waiting, whileLocked as whileHeld } from "./locking.ts"
 import {
   batch,
   beginRun,
@@ -38,40 +39,9 @@ const versions = (id: string) =>
       WHERE connection_id = ${id} ORDER BY external_id`
   )
 
-/** Waits until this many sessions of the database wait for a lock: no later than the server can tell. */
-const waiting = (count: number) =>
-  SqlClient.SqlClient.use((sql) =>
-    Effect.gen(function* () {
-      for (;;) {
-        const rows = yield* sql`SELECT 1 FROM pg_stat_activity
-          WHERE datname = current_database() AND wait_event_type = 'Lock'`
-        if (rows.length >= count) return
-        yield* Effect.yieldNow
-      }
-    })
-  )
-
 /** Holds the lock of a row (a connection's, or a run's) while the effect runs. */
 const whileLocked = <A, E, R>(id: string, effect: Effect.Effect<A, E, R>, table = "connection") =>
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    const locked = yield* Deferred.make<void>()
-    const unlock = yield* Deferred.make<void>()
-    const holder = yield* Effect.forkChild(
-      sql.withTransaction(
-        Effect.gen(function* () {
-          yield* sql`SELECT 1 FROM ${sql(table)} WHERE id = ${id} FOR UPDATE`
-          yield* Deferred.succeed(locked, undefined)
-          yield* Deferred.await(unlock)
-        })
-      )
-    )
-    yield* Deferred.await(locked)
-    const result = yield* effect
-    yield* Deferred.succeed(unlock, undefined)
-    yield* Fiber.join(holder)
-    return result
-  })
+  SqlClient.SqlClient.use((sql) => whileHeld(sql`SELECT 1 FROM ${sql(table)} WHERE id = ${id} FOR UPDATE`, effect))
 
 it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
   it.effect("of many who take a connection at once, one has it", () =>

@@ -2,7 +2,6 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
@@ -18,39 +17,10 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Purge from "../../src/stores/postgres/Purge.ts"
 import * as Database from "../support/Postgres.ts"
+import { waiting, whileLocked } from "./locking.ts"
 import { bytesOf, deleteStaged, item, nextRun, page, row, running, sha256, stored } from "./scenario.ts"
 
 const layer = Postgres.layer.pipe(Layer.provideMerge(Blobs.layer), Layer.provideMerge(Database.layer))
-
-const waiting = (count: number) =>
-  SqlClient.SqlClient.use((sql) =>
-    Effect.gen(function* () {
-      for (;;) {
-        const rows = yield* sql`SELECT 1 FROM pg_stat_activity
-          WHERE datname = current_database() AND wait_event_type = 'Lock'`
-        if (rows.length >= count) return
-        yield* Effect.yieldNow
-      }
-    })
-  )
-
-/** Keeps rows locked while the effect runs. */
-const whileLocked = <A, E, R, E2>(lock: Effect.Effect<unknown, E2>, effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    const locked = yield* Deferred.make<void>()
-    const unlock = yield* Deferred.make<void>()
-    const holder = yield* Effect.forkChild(
-      sql.withTransaction(
-        lock.pipe(Effect.andThen(Deferred.succeed(locked, undefined)), Effect.andThen(Deferred.await(unlock)))
-      )
-    )
-    yield* Deferred.await(locked)
-    const result = yield* effect
-    yield* Deferred.succeed(unlock, undefined)
-    yield* Fiber.join(holder)
-    return result
-  })
 
 const read = (hash: string) => Effect.flatMap(WholeStore, (store) => Effect.exit(Stream.runDrain(store.body(hash))))
 

@@ -10,6 +10,7 @@ import { BlobStore, within } from "../Blobs.ts"
 import * as Purge from "./Purge.ts"
 import { byteas, fromHex, interval } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
+import { onOwnSession } from "./Transactions.ts"
 
 /** Bodies removed by one statement, so that none holds its locks for long. */
 const atOnce = 1000
@@ -36,7 +37,7 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
   const removeBodies = Effect.fnUntraced(function* (untouched: Duration.Duration) {
     let removed = 0
     while (true) {
-      const rows = yield* bodies(untouched)
+      const rows = yield* onOwnSession(sql)(bodies(untouched))
       removed += rows.length
       if (rows.length < atOnce) return removed
     }

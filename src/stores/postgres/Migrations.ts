@@ -15,6 +15,7 @@ import { became } from "./migrations/Became.ts"
 import { deletions } from "./migrations/Deletions.ts"
 import { feed } from "./migrations/Feed.ts"
 import { first } from "./migrations/InitialSchema.ts"
+import { history } from "./migrations/History.ts"
 import { keys } from "./migrations/Keys.ts"
 import { messageContents } from "./migrations/MessageContents.ts"
 import { listings } from "./migrations/Listings.ts"
@@ -74,7 +75,8 @@ export const migrations = {
   "0021_totals": totals,
   "0022_became": became,
   "0023_text_queue": textQueue,
-  "0024_message_contents": messageContents
+  "0024_message_contents": messageContents,
+  "0025_history": history
 }
 
 /** The schema that this version works with. */

@@ -1,11 +1,13 @@
 /** Runs: their status, counts, problems and notes. */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Struct from "effect/Struct"
+import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
 import type { Problem } from "../../contract/Page.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
@@ -16,7 +18,7 @@ import * as Storable from "../Storable.ts"
 import { countColumn, countNames, runColumns, runs as decodeRuns } from "./RowDecoders.ts"
 import { checkFence } from "./Fence.ts"
 import { toStoreError } from "./SqlErrors.ts"
-import { transaction } from "./Transactions.ts"
+import { onOwnSession, transaction } from "./Transactions.ts"
 import { interval } from "./Parameters.ts"
 
 type Methods = RunStore["Service"]
@@ -49,6 +51,55 @@ export const interruptRuns = (sql: SqlClient.SqlClient, connectionId: Connection
   UPDATE run SET status = 'interrupted', finished_at = clock_timestamp()
   WHERE connection_id = ${connectionId} AND status = 'running'`
 
+/** Rows looked at by one step of pruning, so that none holds its locks, or the feed, for long. */
+const atOnce = 1000
+
+/** Where a step of pruning ended: a time as PostgreSQL writes it, and an id. */
+const After = Schema.Struct({ at: Schema.String, id: Schema.String })
+type After = typeof After.Type
+
+/** Sorts before all ids. */
+const nilId = "00000000-0000-0000-0000-000000000000"
+
+const Step = Schema.Struct({ removed: Schema.Int, after: Schema.NullOr(After) })
+type Step = typeof Step.Type
+const decodeStep = Schema.decodeUnknownEffect(Schema.Tuple([Step]))
+
+/** How many rows a step removed of those it looked at, and where the next one begins, if there is one. */
+const stepOf = (sql: SqlClient.SqlClient) => sql`(SELECT count(*) FROM removed)::int AS removed,
+    (SELECT json_build_object('at', at::text, 'id', id::text) FROM old ORDER BY at, id OFFSET ${atOnce - 1}) AS after`
+
+/** Removes old runs, except the last one of a connection: the step passes it. */
+const pruneRuns = (sql: SqlClient.SqlClient, olderThan: Duration.Duration, after: After) => sql`
+  WITH old AS MATERIALIZED (
+      SELECT id, connection_id, started_at, finished_at AS at FROM run
+      WHERE finished_at < clock_timestamp() - ${interval(sql, olderThan)}
+        AND (finished_at, id) > (${after.at}::timestamptz, ${after.id})
+      ORDER BY finished_at, id LIMIT ${atOnce}),
+    removed AS (DELETE FROM run WHERE id IN (
+        SELECT id FROM old WHERE EXISTS (SELECT 1 FROM run AS later
+          WHERE later.connection_id = old.connection_id AND later.started_at > old.started_at))
+      RETURNING 1)
+  SELECT ${stepOf(sql)}`
+
+/** Removes old tasks that have not moved, with what is theirs, except those that wait for a process to run them. */
+const pruneTasks = (sql: SqlClient.SqlClient, olderThan: Duration.Duration, after: After) => {
+  const before = sql`clock_timestamp() - ${interval(sql, olderThan)}`
+  return sql`
+    WITH old AS MATERIALIZED (
+        SELECT id, created_at AS at FROM task
+        WHERE created_at < ${before} AND (created_at, id) > (${after.at}::timestamptz, ${after.id}::uuid)
+        ORDER BY created_at, id LIMIT ${atOnce}),
+      removed AS (DELETE FROM task WHERE id IN (SELECT id FROM old)
+          AND moved_at < ${before} AND NOT (requested AND finished_at IS NULL)
+        RETURNING id, connection_id),
+      keys AS (DELETE FROM task_key WHERE task_id IN (SELECT id FROM removed)),
+      parts AS (DELETE FROM part USING removed
+        WHERE part.connection_id = removed.connection_id AND part.owner_id = removed.id),
+      done AS (DELETE FROM task_done WHERE task_id IN (SELECT id FROM removed))
+    SELECT ${stepOf(sql)}`
+}
+
 /** The counts that are summed by the hour. */
 const byHour = ["stored", "updated", "unchanged", "failed", "deleted", "apiCalls", "quotaUnits"] as const
 
@@ -65,6 +116,21 @@ const decodeHours = Schema.decodeUnknownEffect(
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
+  const onSession = onOwnSession(sql)
+  /** Runs the steps, each a statement and so a transaction of its own, and returns how many rows they removed. */
+  const inSteps = Effect.fnUntraced(function* (
+    step: (after: After) => Effect.Effect<ReadonlyArray<unknown>, SqlError>
+  ) {
+    let removed = 0
+    let after: After | null = { at: "-infinity", id: nilId }
+    while (after !== null) {
+      const rows: ReadonlyArray<unknown> = yield* onSession(step(after))
+      const [done]: readonly [Step] = yield* Effect.orDie(decodeStep(rows))
+      removed += done.removed
+      after = done.after
+    }
+    return removed
+  })
   const ofRun = sql.literal(runColumns)
   const summed = sql.literal(byHour.map((name) => `sum(${countColumn(name)})::float8 AS "${name}"`).join(", "))
   const filled = sql.literal(byHour.map((name) => `coalesce("${name}", 0) AS "${name}"`).join(", "))
@@ -103,18 +169,9 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
 
     pruneRuns: (olderThan) =>
       Effect.gen(function* () {
-        const before = sql`clock_timestamp() - ${interval(sql, olderThan)}`
-        const rows = yield* sql`DELETE FROM run WHERE finished_at < ${before} AND EXISTS (
-            SELECT 1 FROM run AS later
-            WHERE later.connection_id = run.connection_id AND later.started_at > run.started_at)
-          RETURNING 1`
-        yield* sql`WITH old AS (DELETE FROM task WHERE moved_at < ${before} AND NOT (requested AND finished_at IS NULL)
-            RETURNING id, connection_id),
-            keys AS (DELETE FROM task_key WHERE task_id IN (SELECT id FROM old)),
-            parts AS (DELETE FROM part USING old
-              WHERE part.connection_id = old.connection_id AND part.owner_id = old.id)
-          DELETE FROM task_done WHERE task_id IN (SELECT id FROM old)`
-        return rows.length
+        const removed = yield* inSteps((after) => pruneRuns(sql, olderThan, after))
+        yield* inSteps((after) => pruneTasks(sql, olderThan, after))
+        return removed
       }).pipe(toStoreError("removing old runs")),
 
     runs: (connectionId, limit) =>
