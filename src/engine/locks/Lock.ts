@@ -6,7 +6,6 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import { randomUUID } from "node:crypto"
 import * as ProcessIdentity from "./ProcessIdentity.ts"
 import { LockStore } from "../store/LockStore.ts"
@@ -17,6 +16,11 @@ const retry = Duration.millis(100)
 
 /** How long to wait for a held lock. */
 const longestWait = Duration.minutes(3)
+
+const lost = (name: string, other: string) => {
+  const message = `the lock "${name}" ran out, and ${other} has it: try again`
+  return new StoreError({ message, cause: message })
+}
 
 /** The claim of one fiber: each fiber of a process is a holder of its own. */
 const claim = Effect.fnUntraced(function* (name: string) {
@@ -29,19 +33,22 @@ const claim = Effect.fnUntraced(function* (name: string) {
     if (other === undefined || !(yield* ProcessIdentity.isDead(other.replace(/^\S+ of /, "")))) return other
     return Option.getOrUndefined(yield* locks.takeLock(name, { holder, ttl, deadHolder: other }))
   })
-  const keep = Effect.ignore(take).pipe(
+  /** Renews the lock until interrupted. Fails once another holder has it; while the database is away, it tries on. */
+  const keep = take.pipe(
+    Effect.catchTag("StoreError", ({ message }) => Effect.as(Effect.logWarning(message), Option.none<string>())),
+    Effect.flatMap(Option.match({ onNone: () => Effect.void, onSome: (other) => Effect.fail(lost(name, other)) })),
     Effect.delay(Duration.divideUnsafe(ttl, 3)),
-    Effect.repeat(Schedule.forever),
+    Effect.forever,
     Effect.interruptible
   )
-  /** Renews the lock while the work runs. */
-  const renewed = <A, E, R>(work: Effect.Effect<A, E, R>) =>
-    Effect.scoped(Effect.andThen(Effect.forkScoped(keep), work))
+  /** Renews the lock while the work runs, and ends the work when the lock is lost. */
+  const renewed = <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.raceFirst(work, keep)
   return { acquire, renewed, release: Effect.ignore(locks.releaseLock(name, holder)) }
 })
 
 /**
- * Runs the work while it holds the lock. Fails with `StoreError` if the lock does not become free. The wait can be
+ * Runs the work while it holds the lock. Fails with `StoreError` if the lock does not become free, or is lost (the
+ * process was frozen for longer than its lease, say): then the work is interrupted. The wait can be
  * interrupted; the caller decides whether the work can.
  */
 export const withLock =
