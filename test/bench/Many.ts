@@ -19,7 +19,9 @@ import { Quotas } from "../../src/engine/source/Quotas.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
 import { makeClient } from "../../src/stores/Database.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
+import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
+import * as Webhooks from "../../src/stores/postgres/WebhookStore.ts"
 import * as Database from "./Database.ts"
 import { scaled } from "./Scale.ts"
 import * as Statements from "./Statements.ts"
@@ -60,7 +62,9 @@ const ours = Effect.gen(function* () {
   const { count, socket } = yield* Statements.counting(server.socket)
   const client = PgClient.layerFrom(makeClient({ ...server, path: socket }))
   // Fresh: the benchmark has the same layer over its own client.
-  const store = Layer.fresh(Postgres.layer.pipe(Layer.provide(Blobs.layer))).pipe(Layer.provideMerge(client))
+  const store = Layer.fresh(Layer.merge(Postgres.layer.pipe(Layer.provide(Blobs.layer)), Webhooks.layer)).pipe(
+    Layer.provideMerge(client)
+  )
   return yield* Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`DELETE FROM connection`
@@ -79,7 +83,8 @@ const ours = Effect.gen(function* () {
       Integrations.layer({ quiet: Effect.succeed(integration) }),
       Quotas.layerMemory,
       Unsealed.layer,
-      wholeStoreLayer(yield* WholeStore)
+      wholeStoreLayer(yield* WholeStore),
+      Layer.succeed(WebhookStore, yield* WebhookStore)
     )
     const before = count()
     const took = yield* seconds(

@@ -1,6 +1,6 @@
 /**
  * Daily maintenance of the database: removes bodies that no content refers to, finishes removals that a crash cut
- * short, and prunes the history of runs. It is safe beside runs, and beside another process that does the same.
+ * short, and prunes the history of runs and of webhooks' messages. It is safe beside runs, and beside another process that does the same.
  */
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
@@ -9,6 +9,7 @@ import * as DurationSetting from "../DurationSetting.ts"
 import { BodyStore } from "../store/BodyStore.ts"
 import { RunStore } from "../store/RunStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
+import { WebhookStore } from "../store/WebhookStore.ts"
 
 const every = Duration.days(1)
 
@@ -17,6 +18,9 @@ const firstAfter = Duration.minutes(10)
 
 /** How long an unreferenced body is kept: far longer than a run takes from writing a body to committing its row. */
 const bodiesUnusedFor = Duration.days(1)
+
+/** How long delivered messages of webhooks and dead letters are kept. */
+const messagesKept = { delivered: Duration.days(3), dead: Duration.days(30) }
 
 /** How long runs are kept: `IDEM_KEEP_RUNS`, by default 30 days. A connection's last run stays. */
 export const settings: Config.Config<{ readonly keepRuns: Duration.Duration }> = Config.all({
@@ -37,8 +41,10 @@ const step = <R>(work: Effect.Effect<number, StoreError, R>, say: (count: number
 const once = Effect.fn("Maintenance.once")(function* (options: { readonly keepRuns: Duration.Duration }) {
   const runs = yield* RunStore
   const bodies = yield* BodyStore
+  const webhooks = yield* WebhookStore
   yield* step(runs.pruneRuns(options.keepRuns), (count) => `removed ${count} old runs`)
   yield* step(bodies.collectBodies(bodiesUnusedFor), (count) => `removed ${count} bodies that no content refers to`)
+  yield* step(webhooks.prune(messagesKept), (count) => `removed ${count} old messages of webhooks`)
 })
 
 /** Runs the maintenance once a day until the scope closes. */

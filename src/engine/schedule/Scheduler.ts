@@ -37,6 +37,7 @@ import { RunStore } from "../store/RunStore.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
 import { LeaseStore } from "../store/LeaseStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
+import type { WebhookStore } from "../store/WebhookStore.ts"
 import { TaskStore } from "../store/TaskStore.ts"
 import * as Maintenance from "./Maintenance.ts"
 import * as Supervisor from "../Supervisor.ts"
@@ -225,7 +226,7 @@ const schedule = Effect.gen(function* () {
 /** The scheduler: one for the whole cluster, in the process that has its shard. It moves when that process leaves. */
 const scheduler = Layer.unwrap(
   Effect.gen(function* () {
-    const context = yield* Effect.context<BodyStore | LeaseStore | RunStore | Sharding.Sharding>()
+    const context = yield* Effect.context<BodyStore | LeaseStore | RunStore | WebhookStore | Sharding.Sharding>()
     const maintenance = yield* Maintenance.settings
     const work = Effect.gen(function* () {
       yield* Maintenance.daily(maintenance)
@@ -264,11 +265,17 @@ const polling = <E, E2, R, R2>(
   )
 
 /** Polls every connection of the store, in this process alone. Other work of a single process uses its cluster, too. */
-export const layer: Layer.Layer<Sharding.Sharding | PollingClaim.PollingClaim, PollerError, LeasedSlice.Services> =
-  polling(PollingClaim.ofOneProcess, layerOneProcess)
+export const layer: Layer.Layer<
+  Sharding.Sharding | PollingClaim.PollingClaim,
+  PollerError,
+  LeasedSlice.Services | WebhookStore
+> = polling(PollingClaim.ofOneProcess, layerOneProcess)
 
 /** Polls its share of the connections, as a member of this cluster. */
 export const layerMember = <E, R>(
   cluster: Layer.Layer<Sharding.Sharding, E, R>
-): Layer.Layer<Sharding.Sharding | PollingClaim.PollingClaim, PollerError | E, LeasedSlice.Services | R> =>
-  polling(PollingClaim.ofCluster, cluster)
+): Layer.Layer<
+  Sharding.Sharding | PollingClaim.PollingClaim,
+  PollerError | E,
+  LeasedSlice.Services | WebhookStore | R
+> => polling(PollingClaim.ofCluster, cluster)

@@ -6,7 +6,6 @@
  * letter. Until then later changes wait in the feed, where content that changes twice is reported once.
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -35,10 +34,6 @@ const batch = 100
 
 /** The delay before a failed database operation is repeated. */
 const pause = Duration.seconds(5)
-
-/** How long delivered messages and dead letters are kept, and how often older ones are removed. */
-const kept = { delivered: Duration.days(3), dead: Duration.days(30) }
-const pruneEvery = Duration.hours(6)
 
 /**
  * Waits for changes that match this webhook, and makes a message from them. A webhook whose filter was changed
@@ -114,7 +109,6 @@ export const run: Effect.Effect<never, never, Services> = Effect.gen(function* (
   const store = yield* WebhookStore
   const fibers = yield* FiberMap.make<WebhookId>()
   const nudges = new Map<WebhookId, Queue.Queue<void>>()
-  let pruneAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(pruneEvery)
 
   const look = Effect.gen(function* () {
     const work = yield* store.deliveryStates
@@ -135,10 +129,6 @@ export const run: Effect.Effect<never, never, Services> = Effect.gen(function* (
       )
       yield* FiberMap.run(fibers, webhookId, fiber)
     }
-    const now = yield* Clock.currentTimeMillis
-    if (now < pruneAt) return
-    pruneAt = now + Duration.toMillis(pruneEvery)
-    yield* store.prune(kept)
   }).pipe(
     Effect.catchTag("StoreError", ({ message }) => Effect.andThen(Effect.logWarning(message), Effect.sleep(pause)))
   )

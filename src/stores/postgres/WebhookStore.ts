@@ -20,9 +20,12 @@ import { WebhookStore } from "../../engine/store/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
-import { transaction } from "./Transactions.ts"
+import { onOwnSession, transaction } from "./Transactions.ts"
 
 const Time = Schema.DateTimeUtcFromDate
+
+/** Old messages removed by one statement, so that none holds the feed for long. */
+const prunedAtOnce = 1000
 
 const webhookColumns = `w.id, w.name, w.url, w.connection_id AS "connectionId", w.changes, w.secret, w.state, w.reason, w.cursor,
   w.failing_since AS "failingSince", w.created_at AS "createdAt"`
@@ -285,12 +288,17 @@ const make = Effect.gen(function* () {
         : Effect.succeed(0),
 
     prune: ({ dead, delivered }) =>
-      sql`DELETE FROM webhook_message WHERE (state = 'delivered' AND attempted_at < clock_timestamp() - ${interval(sql, delivered)})
-          OR (state = 'dead' AND attempted_at < clock_timestamp() - ${interval(sql, dead)}) RETURNING 1`.pipe(
-        Effect.map((rows) => rows.length),
-        inTransaction,
-        toStoreError("removing old messages")
-      )
+      Effect.gen(function* () {
+        const isOld = sql`((state = 'delivered' AND attempted_at < clock_timestamp() - ${interval(sql, delivered)})
+          OR (state = 'dead' AND attempted_at < clock_timestamp() - ${interval(sql, dead)}))`
+        let removed = 0
+        while (true) {
+          const rows = yield* onOwnSession(sql)(sql`DELETE FROM webhook_message WHERE ${isOld}
+            AND id IN (SELECT id FROM webhook_message WHERE ${isOld} LIMIT ${prunedAtOnce}) RETURNING 1`)
+          removed += rows.length
+          if (rows.length < prunedAtOnce) return removed
+        }
+      }).pipe(toStoreError("removing old messages"))
   })
 })
 

@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
+import { WebhookStore } from "../../../src/engine/store/WebhookStore.ts"
 import * as Maintenance from "../../../src/engine/schedule/Maintenance.ts"
 import { bytes, MemorySource } from "../../support/MemorySource.ts"
 import { connect, layer, sync } from "../../support/TestEngine.ts"
@@ -44,6 +45,25 @@ describe("maintenance", () => {
       assert.deepStrictEqual([yield* runs, yield* isThere(after)], [1, true])
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
   })
+
+  it.effect("removes old messages of webhooks, also in processes that are restarted daily", () =>
+    Effect.gen(function* () {
+      const store = yield* WebhookStore
+      const pruned: Array<Parameters<(typeof store)["prune"]>[0]> = []
+      const counting = {
+        ...store,
+        prune: (olderThan: (typeof pruned)[number]) => Effect.sync(() => pruned.push(olderThan))
+      }
+      const started = Maintenance.daily({ keepRuns: Duration.days(30) }).pipe(
+        Effect.andThen(TestClock.adjust("1 hour")),
+        Effect.scoped,
+        Effect.provideService(WebhookStore, counting)
+      )
+      yield* Effect.repeat(started, { times: 1 })
+      const kept = { delivered: Duration.days(3), dead: Duration.days(30) }
+      assert.deepStrictEqual(pruned, [kept, kept])
+    }).pipe(Effect.provide(layer(new MemorySource())))
+  )
 
   it.effect("keeps runs for as long as IDEM_KEEP_RUNS says, and refuses what is no duration", () =>
     Effect.gen(function* () {

@@ -543,21 +543,6 @@ describe("delivering to webhooks", () => {
       assert.deepStrictEqual(endpoints.sent.flatMap(told), ["a stored"])
     }))
 
-  test("keeps what was delivered for 3 days and what died for 30, and looks for older ones every 6 hours", () =>
-    Effect.gen(function* () {
-      const store = yield* WebhookStore
-      const pruned: Array<Parameters<(typeof store)["prune"]>[0]> = []
-      yield* Effect.forkChild(
-        Effect.provideService(Dispatcher.run, WebhookStore, {
-          ...store,
-          prune: (olderThan) => Effect.sync(() => pruned.push(olderThan))
-        })
-      )
-      yield* pass("13 hours", "1 minute")
-      const kept = { delivered: Duration.days(3), dead: Duration.days(30) }
-      assert.deepStrictEqual(pruned, [kept, kept])
-    }))
-
   test("an endpoint that never answers holds up no other", (endpoints) =>
     Effect.gen(function* () {
       const { commit } = yield* connected()
