@@ -167,9 +167,9 @@ const answering = Effect.fnUntraced(function* (answer: MemorySource["answer"]) {
 })
 
 export const suite = <E>(name: string, layer: Layer.Layer<ApiClient | Scripted, E>): void => {
-  it.layer(layer, { excludeTestServices: true, timeout: "30 seconds" })(`${name}: the API`, (it) => {
+  it.layer(layer, { excludeTestServices: true })(`${name}: the API`, (it) => {
     const law = (says: string, work: () => Effect.Effect<void, unknown, ApiClient | Scripted | Scope>) =>
-      it.effect(says, () => Effect.scoped(Effect.orDie(work())), 30_000)
+      it.effect(says, () => Effect.scoped(Effect.orDie(work())))
 
     law("a connection is made once, and is found by its name and by its id", () =>
       Effect.gen(function* () {

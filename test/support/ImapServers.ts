@@ -209,6 +209,8 @@ export const connected = (host: string, port: number, user: string): Effect.Effe
         doSTARTTLS: false,
         auth: { user, pass: password },
         logger: false,
+        // ImapFlow gives up a connection whose server sends on before the client has switched to compression.
+        disableCompression: true,
         disableAutoIdle: true
       })
       await client.connect()

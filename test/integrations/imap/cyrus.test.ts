@@ -22,7 +22,7 @@ const account = Effect.fnUntraced(function* (username: string) {
 })
 
 describe.skipIf(skips("the tests of IMAP against Cyrus", Cyrus.missing()))("IMAP against Cyrus", () => {
-  it.layer(Server.layer, { excludeTestServices: true, timeout: "2 minutes" })((it) => {
+  it.layer(Server.layer, { excludeTestServices: true })((it) => {
     it.effect("follows new mail, flags, moves and deletions, and an idle poll is two requests", () =>
       Effect.gen(function* () {
         const { append, by, flags, poll, process, stored } = yield* account("changes")

@@ -31,7 +31,7 @@ const account = (user: string, variant: Servers.Variant = "qresync", config: Rec
   )
 
 describe.skipIf(skips("the tests of IMAP against Dovecot", Servers.missing()))("IMAP against Dovecot", () => {
-  it.layer(Server.layer, { excludeTestServices: true, timeout: "2 minutes" })((it) => {
+  it.layer(Server.layer, { excludeTestServices: true })((it) => {
     for (const variant of ["qresync", "condstore", "plain", "mdbox"] as const) {
       it.effect(`follows new mail, flags, moves and deletions with ${variant}, and an idle poll costs little`, () =>
         Effect.gen(function* () {
