@@ -107,7 +107,10 @@ export const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Cr
     download: Effect.fnUntraced(function* ({ externalId }) {
       const id = Names.parse(externalId)
       if (id === undefined) {
-        return yield* Effect.fail(Errors.malformed(`${Names.quote(externalId)} is not mailbox/UIDVALIDITY/UID`))
+        // Only a person asks for such an id.
+        return yield* Effect.fail(
+          Errors.gone(`${Names.quote(externalId)} is no id of this source: those are mailbox/UIDVALIDITY/UID`)
+        )
       }
       const path = yield* pathOf(id.mailbox)
       const place = { name: id.mailbox, path, validity: id.validity }

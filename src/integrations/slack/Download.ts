@@ -95,7 +95,8 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
   return Effect.fn("Slack.download")(function* (id: string): Effect.fn.Return<Content, IntegrationError> {
     const [head = "", ...tail] = id.split("/")
     const name = tail.join("/")
-    if (head === "" || name === "" || tail.length > 1) return yield* unreadable(id)
+    // Only a person asks for an id of another form.
+    if (head === "" || name === "" || tail.length > 1) return yield* gone(id)
     if (head === "files") return yield* file(id, name)
     if (head === "users") {
       const answer = yield* client.request("users.info", { user: name }, UserAnswer)

@@ -6,6 +6,22 @@ import * as Harness from "../../../src/testing/Harness.ts"
 import * as StandIn from "../../support/imap/ImapStandIn.ts"
 import { account, droppedLines, mail } from "../../support/imap/ScriptedAccount.ts"
 
+describe("an id that a person asks for", () => {
+  it.live("and that has not the form of one of this source is gone, and leaves no row in the ledger", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { append, connect, process, sync } = yield* account()
+        append("INBOX", mail(1))
+        yield* connect
+        yield* sync
+        const { counts } = yield* process.sync({ forceIds: ["nope"] })
+        assert.deepStrictEqual([counts.gone, counts.failed], [1, 0])
+        assert.deepStrictEqual(yield* process.ids("failed"), [])
+      })
+    )
+  )
+})
+
 describe("IMAP servers as users found them", () => {
   // https://github.com/Foundry376/Mailspring-Sync/pull/141: VANISHED was not seen, and HIGHESTMODSEQ moved past it.
   it.live("a deletion that a server with QRESYNC does not tell is found by comparing UIDs", () =>

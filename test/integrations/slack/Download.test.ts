@@ -26,6 +26,15 @@ const reasonOf = (session: AnySession, externalId: string) =>
 const bytes = (text: string) => new TextEncoder().encode(text)
 
 describe("an id alone", () => {
+  it.live("that has not the form of one of Slack's is Gone, without a request", () =>
+    Effect.gen(function* () {
+      const { server } = yield* setup
+      const session = yield* open(server)
+      for (const id of ["nope", "C1/", "/1.2", "C1/1.2/3"]) assert.strictEqual(yield* reasonOf(session, id), "Gone")
+      assert.strictEqual(server.count(), 0)
+    })
+  )
+
   it.live("gives a message, a parent, a reply, a user and a conversation, with the bytes that a listing gives", () =>
     Effect.gen(function* () {
       const { general, server, slack } = yield* setup
