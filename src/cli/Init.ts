@@ -4,6 +4,8 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import { fileURLToPath } from "node:url"
+import packageJson from "../../package.json" with { type: "json" }
 import * as Arguments from "./Arguments.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
@@ -15,6 +17,24 @@ const packageName = (folder: string): string =>
     .toLowerCase()
     .replaceAll(/[^a-z0-9-]+/g, "-")
     .replaceAll(/^-+|-+$/g, "") || "my-integration"
+
+/** The checkout that this file belongs to; undefined in the published package. */
+const checkout = import.meta.url.endsWith("/src/cli/Init.ts")
+  ? fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "")
+  : undefined
+
+/** The commands that install Idem into the new project and run its tests: from a checkout, as a tarball of it. */
+const nextSteps = (folder: string): ReadonlyArray<string> => {
+  const enter = folder === "." ? "" : `cd ${TextFormat.shellWord(folder)} && `
+  if (checkout === undefined) return [`next: ${enter}npm install && npm test`]
+  const from = TextFormat.shellWord(checkout)
+  const tarball = `${packageJson.name.replace("@", "").replace("/", "-")}-${packageJson.version}.tgz`
+  return [
+    "next:",
+    `  npm --prefix ${from} run build && npm pack ${from}/dist --pack-destination ${TextFormat.shellWord(folder)}`,
+    `  ${enter}npm install ./${tarball} && npm test`
+  ]
+}
 
 export const init = Command.make(
   "init",
@@ -57,7 +77,7 @@ export const init = Command.make(
       [
         `${output.style.good("made")} a project in ${TextFormat.oneLine(folder)}`,
         ...wanted.map(([name]) => `  ${name}`),
-        `next: ${input.folder === "." ? "" : `cd ${TextFormat.shellWord(input.folder)} && `}npm install && npm test`
+        ...nextSteps(input.folder)
       ].join("\n")
     )
   })

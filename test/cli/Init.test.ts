@@ -4,6 +4,18 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { inFolder, repository, run } from "../support/IdemProcess.ts"
 
+it("idem init from a checkout prints how to install Idem from that checkout", async () => {
+  await inFolder(async (folder) => {
+    const { stdout } = await run(["init", "notes"], { cwd: folder })
+    const version = JSON.parse(Fs.readFileSync(Path.join(repository, "package.json"), "utf8")).version
+    assert.include(
+      stdout,
+      `npm --prefix ${repository} run build && npm pack ${repository}/dist --pack-destination notes`
+    )
+    assert.include(stdout, `cd notes && npm install ./idem-sync-idem-${version}.tgz && npm test`)
+  })
+})
+
 for (const flags of [[], ["--rest"]]) {
   const command = ["idem init", ...flags].join(" ")
   it(`${command} makes a project whose integration keeps the laws at once, and overwrites nothing`, async () => {
