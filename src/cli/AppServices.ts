@@ -54,6 +54,7 @@ export class AppServices extends Context.Service<
         }>
         readonly skipped: ReadonlyArray<string>
         readonly webhooks: ReadonlyArray<{ readonly id: string; readonly name: string }>
+        readonly tokens: ReadonlyArray<string>
       },
       StartError | NameTaken
     >

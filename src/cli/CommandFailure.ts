@@ -63,13 +63,15 @@ const forms: ReadonlyArray<readonly [RegExp, string]> = [
   [/"true" \|/, "true or false"],
   [/URL/, "an address like https://idem.example.com"],
   [/integer/, "a whole number"],
-  [/finite number|between/, "a number"]
+  [/finite number/, "a number"]
 ]
 
-const formOf = (name: string, message: string): string =>
-  /(^|_)PORT$/.test(name)
-    ? "a port, from 0 to 65535"
-    : (forms.find(([pattern]) => pattern.test(message))?.[1] ?? "another value").replace("$&", message)
+const formOf = (name: string, message: string): string => {
+  if (/(^|_)PORT$/.test(name)) return "a port, from 0 to 65535"
+  const [, least, most] = /between (\d+) and (\d+)/.exec(message) ?? []
+  if (most !== undefined) return `a number from ${least} to ${most}`
+  return (forms.find(([pattern]) => pattern.test(message))?.[1] ?? "another value").replace("$&", message)
+}
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 

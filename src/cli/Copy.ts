@@ -31,8 +31,8 @@ export const copy = Command.make(
       Flag.optional
     ),
     fromBlobs: Flag.String("from-blobs").pipe(
-      Flag.withDescription("the folder that was IDEM_BLOB_DIR, if one was"),
-      Flag.withMetavar("DIR"),
+      Flag.withDescription("the folder that was IDEM_BLOB_DIR, or the bucket that was IDEM_BLOB_URL, if one was"),
+      Flag.withMetavar("DIR|URL"),
       Flag.optional
     ),
     blobs: Arguments.flag(
@@ -61,7 +61,7 @@ export const copy = Command.make(
     if (Option.isNone(url) || Redacted.value(url.value) === "") {
       return yield* CommandFailure.usage("DATABASE_URL, the database that is copied into, is not set")
     }
-    const { copied, skipped, webhooks } = yield* services
+    const { copied, skipped, tokens, webhooks } = yield* services
       .copy({
         folder: from,
         blobFolder: Option.getOrUndefined(fromBlobs),
@@ -84,7 +84,12 @@ export const copy = Command.make(
         )
       )
     yield* output.answer(
-      { copied: copied.map((one) => ({ ...one })), skipped: [...skipped], webhooks: [...webhooks] },
+      {
+        copied: copied.map((one) => ({ ...one })),
+        skipped: [...skipped],
+        webhooks: [...webhooks],
+        tokens: [...tokens]
+      },
       () =>
         [
           ...copied.map(
@@ -97,6 +102,7 @@ export const copy = Command.make(
             ({ name }) =>
               `the webhook ${TextFormat.oneLine(name)} copied, but for its messages: it begins again with all that is stored`
           ),
+          ...(tokens.length === 0 ? [] : [`read tokens copied: ${tokens.map(TextFormat.oneLine).join(", ")}`]),
           ...(copied.length + skipped.length === 0 ? [`there are no connections in ${TextFormat.oneLine(from)}`] : []),
           ...(copied.length > 0
             ? [output.style.dim(`stop Idem in ${TextFormat.oneLine(from)}, or both will poll`)]

@@ -62,6 +62,35 @@ const decodeWebhooks = Schema.decodeUnknownEffect(
 )
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 
+const decodeLanguages = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ language: Schema.String })))
+const decodeTokens = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ name: Schema.String })))
+
+/** Copies the language of a connection's words. Where the target has search already, that configures the language. */
+const copyLanguage = Effect.fnUntraced(function* ({ source, target }: Options, { id, name }: Row) {
+  const rows = yield* source.sql`SELECT language FROM derived.search_language WHERE connection_id = ${id}`
+  const [found] = yield* Effect.orDie(decodeLanguages(rows))
+  if (found === undefined) return
+  const ready = yield* target.sql`SELECT 1 WHERE to_regproc('derived.search_use') IS NOT NULL`
+  yield* ready.length > 0
+    ? target.sql`SELECT derived.search_use(${name}, ${found.language})`
+    : target.sql`INSERT INTO derived.search_language VALUES (${id}, ${found.language})`
+})
+
+/** Copies the read tokens that the target lacks, and says which. Only hashes of them are stored. */
+const copyTokens = Effect.fnUntraced(function* (options: Options) {
+  const { source, target } = options
+  const names = (sql: SqlClient.SqlClient) =>
+    Effect.flatMap(sql`SELECT name FROM read_token ORDER BY name`, (rows) => Effect.orDie(decodeTokens(rows)))
+  const there = new Set((yield* names(target.sql)).map(({ name }) => name))
+  const missing = (yield* names(source.sql)).map(({ name }) => name).filter((name) => !there.has(name))
+  yield* copyRows(
+    options,
+    "read_token",
+    `name = ANY(ARRAY[${missing.map((name) => `'${name.replaceAll("'", "''")}'`).join()}]::text[])`
+  )
+  return missing
+})
+
 const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) {
   const { sql } = options.target
   const { id, name } = row
@@ -84,6 +113,7 @@ const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) 
     yield* Effect.forEach(belongings, (table) => copyTable(options, id, table), { discard: true })
     yield* sql`UPDATE run SET status = 'interrupted', finished_at = clock_timestamp()
       WHERE connection_id = ${id} AND status = 'running'`
+    yield* copyLanguage(options, row)
     return yield* verify(options.target, row, expected)
   }).pipe(sql.withTransaction, Effect.catchDefect(lostConnection))
 })
@@ -113,7 +143,7 @@ const namesIn = (sql: SqlClient.SqlClient, rows: ReadonlyArray<Row>) =>
   sql`SELECT id, name, domain, account, credentials FROM connection WHERE name = ANY(${texts(rows.map(({ name }) => name))})`
 
 /**
- * Copies all connections and webhooks, and says which. What was copied before is left as it is (`skipped`); a name that
+ * Copies all connections, webhooks and read tokens, and says which. What was copied before is left as it is (`skipped`); a name that
  * another connection has in the target fails the copy before anything is written.
  */
 export const run = (
@@ -123,6 +153,8 @@ export const run = (
     readonly copied: ReadonlyArray<Copied>
     readonly skipped: ReadonlyArray<string>
     readonly webhooks: ReadonlyArray<CopiedWebhook>
+    /** The names of read tokens. */
+    readonly tokens: ReadonlyArray<string>
   },
   StoreError | NameTaken
 > =>
@@ -142,5 +174,6 @@ export const run = (
       (row) => copyConnection(options, row)
     )
     const webhooks = yield* copyWebhooks(options)
-    return { copied, skipped: rows.filter(isThere).map(({ name }) => name), webhooks }
+    const tokens = yield* copyTokens(options)
+    return { copied, skipped: rows.filter(isThere).map(({ name }) => name), webhooks, tokens }
   }).pipe(options.source.sql.withTransaction, Effect.catchDefect(lostConnection), toStoreError("copying"))

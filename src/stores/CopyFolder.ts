@@ -1,9 +1,11 @@
 /** Copies what Idem keeps in a folder of its own into the database in context. */
+import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Path from "node:path"
@@ -26,7 +28,7 @@ class CopyError extends Schema.TaggedError<CopyError>()("CopyError", { message: 
 export interface Options {
   /** An `IDEM_DATA_DIR`, whether Idem runs there or not. */
   readonly folder: string
-  /** The `IDEM_BLOB_DIR` that it was used with. */
+  /** The `IDEM_BLOB_DIR` or `IDEM_BLOB_URL` that it was used with. */
   readonly blobFolder: string | undefined
   /** The context that the seal binds credentials of a connection to. */
   readonly context: (connection: { readonly domain: string; readonly account: string }) => string
@@ -54,6 +56,27 @@ const keysOf = Effect.fnUntraced(function* (folder: string) {
   return built.flatMap((one) => (one._tag === "Some" ? [Context.get(one.value, Vault)] : []))
 })
 
+/** Settings that the buckets of source and target have in common: of the source's place none but its name is given. */
+const bucketSettings = Effect.map(
+  Effect.forEach(
+    [
+      "AWS_ACCESS_KEY_ID",
+      "AWS_SECRET_ACCESS_KEY",
+      "AWS_SESSION_TOKEN",
+      "AWS_REGION",
+      "AWS_DEFAULT_REGION",
+      "AWS_ENDPOINT_URL",
+      "AWS_ENDPOINT_URL_S3",
+      "IDEM_BLOB_ENDPOINT"
+    ],
+    (name) =>
+      Effect.map(Config.option(Config.Redacted(name)), (value) =>
+        value._tag === "Some" ? [[name, Redacted.value(value.value)] as const] : []
+      )
+  ),
+  (found) => Object.fromEntries(found.flat())
+)
+
 const decodeMeta = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ hasFolder: Schema.Boolean })]))
 
 /** The source's large bodies; a folder that it has no note of would be taken for it, which is a change. */
@@ -62,11 +85,11 @@ const blobsOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, { blobFol
   const [{ hasFolder }] = yield* Effect.orDie(decodeMeta(rows))
   if (hasFolder && blobFolder === undefined) {
     return yield* new CopyError({
-      message: `the large bodies of ${folder} are in another folder: name it, which was IDEM_BLOB_DIR there, with --from-blobs`
+      message: `the large bodies of ${folder} are in another folder or bucket: name it, which was IDEM_BLOB_DIR or IDEM_BLOB_URL there, with --from-blobs`
     })
   }
   const layer = hasFolder
-    ? Layer.provide(BlobLocation.layer, env({ IDEM_BLOB_DIR: blobFolder ?? "" }))
+    ? Layer.provide(BlobLocation.layer, env({ ...(yield* bucketSettings), IDEM_BLOB_DIR: blobFolder ?? "" }))
     : InDatabase.layer
   // Fresh: a layer that was built for the target would be taken for the source's.
   const context = yield* Layer.build(Layer.fresh(layer)).pipe(

@@ -79,6 +79,8 @@ const parseUrl = (url: Redacted.Redacted, setting: string) =>
     try: () => {
       const parsed = new URL(Redacted.value(url))
       if (parsed.protocol !== "postgres:" && parsed.protocol !== "postgresql:") throw new Error(parsed.protocol)
+      // A password with an unescaped # or / would be taken for a host or a database, and be shown.
+      if (parsed.hash !== "" || parsed.pathname.includes("@")) throw new Error("not encoded")
       const host = parsed.searchParams.get("host") ?? decodeURIComponent(parsed.hostname)
       const user = parsed.searchParams.get("user") ?? decodeURIComponent(parsed.username)
       const path = decodeURIComponent(parsed.pathname.slice(1))
@@ -93,7 +95,7 @@ const parseUrl = (url: Redacted.Redacted, setting: string) =>
     catch: () =>
       new DatabaseError({
         setting,
-        message: `${setting} is not of the form postgresql://user:password@host:port/database`
+        message: `${setting} is not of the form postgresql://user:password@host:port/database (special characters percent-encoded: # is %23)`
       })
   })
 

@@ -52,7 +52,8 @@ describe("idem copy", () => {
     assert.deepStrictEqual(copied.json, {
       copied: [{ name: "work", contents: 30, bodies: 28, bytes }],
       skipped: [],
-      webhooks: []
+      webhooks: [],
+      tokens: []
     })
     assert.deepStrictEqual(await rows(target), before)
     const synced = await idem(["sync", "work"], target)
@@ -64,7 +65,7 @@ describe("idem copy", () => {
     })
     assert.strictEqual(large.stdout.length > 1_000_000, true)
     const again = await idem(["copy", "--from", "data"], target)
-    assert.deepStrictEqual([again.code, again.json], [0, { copied: [], skipped: ["work"], webhooks: [] }])
+    assert.deepStrictEqual([again.code, again.json], [0, { copied: [], skipped: ["work"], webhooks: [], tokens: [] }])
     assert.deepStrictEqual(await rows(target), before)
     assert.deepStrictEqual(await rows(embedded()), before)
     assert.include((await idem(["sync", "work"], embedded())).json, { status: "succeeded", downloads: 0 })
@@ -78,6 +79,20 @@ describe("idem copy", () => {
     assert.strictEqual(refused.json["error"].reason, "NameTaken")
     assert.include(refused.json["error"].message, '"work"')
     assert.deepStrictEqual(await rows(target), [])
+  })
+
+  it("looks for bodies in a bucket with the credentials and the endpoint of the environment", async () => {
+    const source = { IDEM_DATA_DIR: Path.join(folder, "outside"), IDEM_BLOB_DIR: Path.join(folder, "blobs") }
+    await idem(["connect", "instant", "--name", "work", "--credentials", "{}"], source)
+    await idem(["sync", "work"], source)
+    const target = inPostgres(await database())
+    const unnamed = await idem(["copy", "--from", "outside"], target)
+    assert.include(unnamed.json["error"].message, "in another folder or bucket")
+    const aws = { AWS_ACCESS_KEY_ID: "a key", AWS_SECRET_ACCESS_KEY: "a secret", IDEM_BLOB_ENDPOINT: "nowhere" }
+    const named = await idem(["copy", "--from", "outside", "--from-blobs", "s3://bucket/p"], { ...target, ...aws })
+    assert.include(named.json["error"].message, "IDEM_BLOB_ENDPOINT is not of the form")
+    const copied = await idem(["copy", "--from", "outside", "--from-blobs", "blobs"], target)
+    assert.strictEqual(copied.json["copied"][0]?.contents, 30, copied.stderr)
   })
 
   it("says what is missing before it starts or makes anything", async () => {

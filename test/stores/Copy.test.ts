@@ -12,6 +12,7 @@ import { fromContext, WholeStore } from "../../src/testing/WholeStore.ts"
 import { BlobStore } from "../../src/stores/Blobs.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Copy from "../../src/stores/Copy.ts"
+import { belongings } from "../../src/stores/copy/Rows.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
 import { bytesOf, item, miss, nextRun, page, running, settle, sha256, stored, take } from "./scenario.ts"
@@ -89,6 +90,31 @@ const lived = Effect.gen(function* () {
 
 const tables = ["connection", "content", "staged_deletion", "listing", "seen", "part", "task", "task_done", "run"]
 
+/** Tables that are made again from the contents. */
+const derived = [
+  "derived.follower",
+  "derived.projection",
+  "derived.relation",
+  "derived.pending",
+  "derived.search",
+  "derived.search_name",
+  "derived.search_profile",
+  "derived.text"
+]
+/** Tables of one database: its ids, locks and sessions, and messages whose cursor is its own. */
+const left = [
+  "idem_migration",
+  "meta",
+  "rate_limit_bucket",
+  "rate_limit_window",
+  "rate_limit_adaptive",
+  "webhook_message",
+  "sign_in",
+  "named_lock",
+  "retired_key",
+  "ended_session"
+]
+
 /** Fails with the first rows that differ: all of them would fill screens. */
 const assertSame = (found: ReadonlyArray<string>, expected: ReadonlyArray<string>) => {
   const only = (rows: ReadonlyArray<string>, others: ReadonlyArray<string>) =>
@@ -147,7 +173,8 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
       assert.deepStrictEqual(yield* copy(source, target), {
         copied: [],
         skipped: copied.map((each) => each.name),
-        webhooks: []
+        webhooks: [],
+        tokens: []
       })
       assertSame(yield* everything(target.sql), before)
       // The connection lives on in the target: a run acquires it and finds all of its content known.
@@ -188,6 +215,53 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
       assert.deepStrictEqual((yield* copy(source, target)).webhooks, [])
       assert.deepStrictEqual(yield* webhooks(target.sql), there)
     })
+  )
+
+  it.effect("read tokens and languages of words come too, and tokens of the target stay", () =>
+    Effect.gen(function* () {
+      const source = yield* side
+      const target = yield* side
+      const run = yield* Effect.provideContext(running(), source.context)
+      yield* source.sql`INSERT INTO derived.search_language VALUES (${run.id}, 'german')`
+      yield* source.sql`INSERT INTO read_token (name, hash, connections) VALUES ('it''s', '\x01', ARRAY[${run.id}::uuid]),
+        ('both', '\x02', NULL)`
+      yield* target.sql`INSERT INTO read_token (name, hash) VALUES ('both', '\x03')`
+      assert.deepStrictEqual((yield* copy(source, target)).tokens, ["it's"])
+      assert.deepStrictEqual(
+        yield* target.sql`SELECT name, encode(hash, 'hex') AS hash, connections::text FROM read_token ORDER BY name`,
+        [
+          { name: "both", hash: "03", connections: null },
+          { name: "it's", hash: "01", connections: `{${run.id}}` }
+        ]
+      )
+      assert.deepStrictEqual(
+        yield* target.sql`SELECT connection_id::text AS id, language FROM derived.search_language`,
+        [{ id: run.id, language: "german" }]
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("every table is copied, made again, or left behind for a reason", () =>
+    Effect.gen(function* () {
+      const { sql } = yield* side
+      const copied = [
+        "connection",
+        ...belongings,
+        "body",
+        "blob",
+        "blob_chunk",
+        "blob_upload",
+        "webhook",
+        "read_token",
+        "derived.search_language"
+      ]
+      const found = yield* sql<{ name: string }>`SELECT CASE schemaname WHEN 'public' THEN '' ELSE schemaname || '.' END
+        || tablename AS name FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`
+      assert.sameMembers(
+        found.map(({ name }) => name),
+        [...copied, ...derived, ...left]
+      )
+    }).pipe(Effect.scoped)
   )
 
   it.effect("a copy that is cut off leaves no part of a connection, and can be begun again", () =>

@@ -52,6 +52,8 @@ describe("Database", () => {
     ["a host by name", `postgresql://me:${password}@localhost:1/mail`, /mail at localhost:1 .*nothing listens there/],
     ["no database", `postgresql://me:${password}@127.0.0.1:1`, /^the database me at/],
     ["another scheme", `mysql://me:${password}@127.0.0.1/mail`, /is not of the form postgresql:\/\//],
+    ["a password with #", `postgresql://me:12#${password}@127.0.0.1/mail`, /percent-encoded: # is %23/],
+    ["a password with /", `postgresql://me:12/${password}@127.0.0.1/mail`, /percent-encoded/],
     ["no URL at all", password, /is not of the form postgresql:\/\//],
     ["a port that is none", `postgresql://me:${password}@127.0.0.1:99999/mail`, /is not of the form postgresql:\/\//]
   ]
