@@ -1,3 +1,7 @@
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Layer from "effect/Layer"
+import * as CommandFailure from "../../src/cli/CommandFailure.ts"
+import * as DownloadBudget from "../../src/engine/sync/DownloadBudget.ts"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { spawnSync } from "node:child_process"
@@ -79,6 +83,19 @@ describe("wrong usage", () => {
       }
       assert.strictEqual(started.count, 0)
     })
+  )
+
+  it.effect("names the range of a number that is out of it", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Layer.build(DownloadBudget.layer))
+      assert.strictEqual(
+        CommandFailure.fromError(error).message,
+        "IDEM_DOWNLOAD_MEMORY_MB is not right: it must be a number from 16 to 65536"
+      )
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { IDEM_DOWNLOAD_MEMORY_MB: "1" } })))
+    )
   )
 
   it.effect("is also a connection that there is not, and a setting that is not right", () =>
