@@ -17,6 +17,7 @@ import { AppServices } from "./cli/AppServices.ts"
 import type { Integration } from "./contract/Integration.ts"
 import { afterSync } from "./derive/Deriver.ts"
 import { Engine } from "./engine/Engine.ts"
+import * as ConfigErrors from "./engine/source/ConfigErrors.ts"
 import { Change, ContentRow } from "./engine/feed/ChangeDocument.ts"
 import { ConnectionStore } from "./engine/store/ConnectionStore.ts"
 import type { StartError } from "./engine/store/StoreError.ts"
@@ -139,18 +140,30 @@ const encodeConnected = Schema.encodeSync(Connected)
 const encodeRow = Schema.encodeSync(ContentRow)
 const encodeStatus = Schema.encodeSync(Status)
 const encodeSynced = Schema.encodeSync(Synced)
-const decodeName = Schema.decodeUnknownEffect(Name)
-const decodeEvery = Schema.decodeUnknownEffect(Every)
-const decodeSync = Schema.decodeUnknownEffect(SyncRequest)
+const RequestedConnection = Schema.Struct({
+  domain: Schema.String,
+  name: Name,
+  // The engine decodes both with the schemas of the integration, and shows nothing of the credentials.
+  config: Schema.optionalKey(Schema.Unknown),
+  credentials: Schema.optionalKey(Schema.Unknown),
+  every: Schema.optionalKey(Schema.UndefinedOr(Every))
+})
 
-const connect = Effect.fnUntraced(function* ({ config, credentials, domain, every, name }: ConnectRequest) {
-  const connected = yield* (yield* Engine).connect({
-    domain,
-    name: yield* decodeName(name),
-    config,
-    credentials,
-    every: every === undefined ? undefined : yield* decodeEvery(every)
-  })
+/** Decodes a request. The error names a field that is wrong, or that does not exist. */
+const decoded = <A, I>(schema: Schema.Codec<A, I>) => {
+  const decode = Schema.decodeUnknownEffect(schema, { onExcessProperty: "error", errors: "all" })
+  return (request: unknown) =>
+    Effect.mapError(
+      decode(request),
+      ({ issue }) => new Problems.UsageProblem({ detail: ConfigErrors.explain(issue, { secret: false }) })
+    )
+}
+const decodeConnection = decoded(RequestedConnection)
+const decodeSync = decoded(SyncRequest)
+
+const connect = Effect.fnUntraced(function* (request: ConnectRequest) {
+  const { config, credentials, domain, every, name } = yield* decodeConnection(request)
+  const connected = yield* (yield* Engine).connect({ domain, name, config, credentials, every })
   return encodeConnected(yield* ConnectionHandlers.connected(connected))
 }, Problems.asProblem)
 
@@ -209,14 +222,20 @@ const changes = ({ after, connection, follow = false }: ChangesRequest) =>
 export const createIdem = async (options: Options = {}): Promise<Idem> => {
   const runtime = ManagedRuntime.make(layer(options))
   const context = await runtime.context()
+  let isClosed = false
+  const run = <A, E>(effect: Effect.Effect<A, E, ManagedRuntime.ManagedRuntime.Services<typeof runtime>>) =>
+    isClosed ? Promise.reject(new Error("this Idem is closed")) : runtime.runPromise(effect)
   const iterate = <A, E>(stream: Stream.Stream<A, E, ApiClient>) => Stream.toAsyncIterableWith(stream, context)
   return {
-    connect: (request) => runtime.runPromise(connect(request)),
-    sync: (connection, request = {}) => runtime.runPromise(sync(connection, request)),
-    status: (connection) => runtime.runPromise(status(connection)),
+    connect: (request) => run(connect(request)),
+    sync: (connection, request = {}) => run(sync(connection, request)),
+    status: (connection) => run(status(connection)),
     contents: (connection, request = {}) => iterate(contents(connection, request)),
     body: (connection, id) => iterate(Stream.unwrap(Effect.map(body(connection, id), ({ bytes }) => bytes))),
     changes: (request = {}) => iterate(changes(request)),
-    close: () => runtime.dispose()
+    close: () => {
+      isClosed = true
+      return runtime.dispose()
+    }
   }
 }

@@ -23,6 +23,26 @@ const idsOf = async (rows: AsyncIterable<{ readonly externalId: string }>) =>
   (await collect(rows)).map(({ externalId }) => externalId)
 
 describe("createIdem", () => {
+  it("refuses a request that it does not understand, naming the field, and any once it is closed", async () => {
+    const idem = await createIdem({ database: "memory", integrations: [integration(new MemorySource())] })
+    const connection = { domain: "memory", name: "work", credentials: { token: "s3cret" } }
+    const refusal = (request: Promise<unknown>) =>
+      request.then(
+        () => assert.fail("it was done"),
+        (error: Error & { readonly detail?: string }) => `${error.name}: ${error.detail ?? error.message}`
+      )
+    await idem.connect(connection)
+    const requests: ReadonlyArray<readonly [Promise<unknown>, RegExp]> = [
+      [idem.connect({ ...connection, every: "5" }), /^UsageProblem: .*every/],
+      [idem.connect({ ...connection, evry: "5 minutes" } as never), /^UsageProblem: .*evry/],
+      [idem.sync("work", { force: "yes" } as never), /^UsageProblem: .*force/],
+      [idem.sync("work", { forceIDs: ["a"] } as never), /^UsageProblem: .*forceIDs/]
+    ]
+    for (const [request, message] of requests) assert.match(await refusal(request), message)
+    await idem.close()
+    assert.match(await refusal(idem.sync("work")), /this Idem is closed/)
+  })
+
   it.live("connects, syncs, reads and follows, twice in one process, and leaves the process as it was", () =>
     Effect.gen(function* () {
       const database = yield* Postgres.makeUrl

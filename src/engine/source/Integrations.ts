@@ -16,7 +16,7 @@ const unknown = (domain: string, domains: ReadonlyArray<string>): string => {
   const meant = isName ? MessageText.nearest(domain, domains) : undefined
   const named = isName ? ` "${domain}"` : " of this name"
   const hint = meant === undefined ? "" : `did you mean ${meant}? `
-  return `there is no integration${named}; ${hint}there are: ${domains.join(", ")} (your own are listed in idem.config.ts)`
+  return `there is no integration${named}; ${hint}there are: ${domains.join(", ")} (your own are listed in idem.config.ts, or in the option integrations of createIdem)`
 }
 
 export class Integrations extends Context.Service<
