@@ -151,9 +151,10 @@ Fs.writeFileSync(Path.join(dist, "LICENSES-OF-BUNDLED-PACKAGES.txt"), licences(a
 if (!Fs.existsSync(Path.join(root, dashboard))) run("npm", "run", "-s", "prepare")
 Fs.cpSync(Path.join(root, dashboard), Path.join(dist, dashboard), { recursive: true })
 
-// The tables of characters for PDFs, which hold their licence.
-const tables = "src/derive/extract/cmaps.zip"
-Fs.cpSync(Path.join(root, tables), Path.join(dist, tables))
+// The tables of characters for PDFs, with their licence.
+Fs.cpSync(Path.join(root, "node_modules/pdfjs-dist/cmaps"), Path.join(dist, "src/derive/extract/cmaps"), {
+  recursive: true
+})
 
 /** `idem init` gives its projects these versions. Nobody who installs the package gets them with it. */
 const ofProjects = ["@effect/vitest", "@types/node", "typescript", "vitest"]

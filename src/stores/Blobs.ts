@@ -115,7 +115,7 @@ export const layerMemory: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {
 })
 
 /** A small file in a place, beside the blobs. */
-interface PlaceFile {
+export interface PlaceFile {
   /** None if the file does not exist. */
   readonly read: Effect.Effect<Option.Option<string>, StoreError>
   /** Writes the file, unless it exists. */

@@ -2,26 +2,28 @@
  * The text of a PDF, page by page. Nothing in it is run or fetched: fonts and pictures are not loaded.
  *
  * Fonts of Chinese, Japanese and Korean name a table of characters that the file does not hold (ISO 32000-1, 9.7.5.2).
- * `cmaps.zip` has these tables as Mozilla's pdf.js packs them (pdfjs-dist), with Adobe's license.
+ * Mozilla's pdf.js (pdfjs-dist) has these tables. The package of Idem holds a copy of them, since the rest is not used.
  */
 import * as Fs from "node:fs"
+import { createRequire } from "node:module"
+import { readFile } from "node:fs/promises"
 import * as Path from "node:path"
 import { getDocument, VerbosityLevel } from "unpdf/pdfjs"
-import { inflate, Unreadable } from "./Archive.ts"
+import { Unreadable } from "./Archive.ts"
 import { TextBuilder } from "./TextBuilder.ts"
 
 /** Pages that are read. */
 const mostPages = 2000
 
-let tables: Uint8Array | undefined
+const copied = Path.join(import.meta.dirname, "cmaps")
+const tables = Fs.existsSync(copied)
+  ? copied
+  : Path.join(Path.dirname(createRequire(import.meta.url).resolve("pdfjs-dist/package.json")), "cmaps")
 
 /** Gives the reader the tables that it asks for by name, as `90ms-RKSJ-H.bcmap`. */
 class TableFactory {
   async fetch({ filename }: { readonly filename: string }): Promise<Uint8Array> {
-    tables ??= Fs.readFileSync(Path.join(import.meta.dirname, "cmaps.zip"))
-    const table = inflate(tables, (name) => name === filename).get(filename)
-    if (table === undefined) throw new Error(`there is no table ${filename}`)
-    return table
+    return await readFile(Path.join(tables, Path.basename(filename)))
   }
 }
 

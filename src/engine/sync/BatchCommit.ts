@@ -40,7 +40,7 @@ export interface Recorded {
 }
 
 /** The commits of a run so far. */
-interface Committed extends Recorded {
+export interface Committed extends Recorded {
   readonly spent: RunMeter.Spent
   /** The stored checkpoint, as `OpenBatch.checkpointText` has it: an equal one is not written again. */
   readonly checkpoint: string | undefined

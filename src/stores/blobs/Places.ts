@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import { StoreError } from "../../engine/store/StoreError.ts"
-import type { Place } from "../Blobs.ts"
+import type { Place, PlaceFile } from "../Blobs.ts"
 import * as FolderBlobs from "./FolderBlobs.ts"
 
 const refuse = (message: string) => Effect.fail(new StoreError({ message, cause: message }))
@@ -38,7 +38,7 @@ export const ofSettings = Effect.gen(function* () {
 })
 
 /** The file that holds the id of the database to which a place belongs. */
-export const mark = (place: Place) => place.file("idem-database")
+export const mark = (place: Place): PlaceFile => place.file("idem-database")
 
 /**
  * True if both names lead to one place: by other spellings, links, mounts or endpoints. A file that is made in the one

@@ -7,7 +7,7 @@ import { StoreError } from "../../engine/store/StoreError.ts"
 import type { BlobStore } from "../Blobs.ts"
 
 /** A database, and the store of its large bodies. */
-interface Side {
+export interface Side {
   readonly sql: SqlClient.SqlClient
   readonly blobs: BlobStore["Service"]
 }

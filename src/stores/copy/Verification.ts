@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
-import { belongings, ofConnection, type Sides, wrong } from "./Rows.ts"
+import { belongings, ofConnection, type Side, wrong } from "./Rows.ts"
 
 const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ count: Schema.Int })]))
 const decodeTally = Schema.decodeUnknownEffect(
@@ -29,7 +29,7 @@ const tally = (sql: SqlClient.SqlClient, id: ConnectionId) =>
   )
 
 /** Counts what the source has of a connection: before the target's transaction, which then waits for nothing. */
-export const measure = Effect.fnUntraced(function* (source: Sides["source"], id: ConnectionId) {
+export const measure = Effect.fnUntraced(function* (source: Side, id: ConnectionId) {
   const rows = yield* Effect.forEach(belongings, (table) => countOf(source.sql, table, id))
   return { tally: yield* tally(source.sql, id), rows: new Map(belongings.map((table, at) => [table, rows[at] ?? 0])) }
 })
@@ -38,7 +38,7 @@ export const measure = Effect.fnUntraced(function* (source: Sides["source"], id:
  * Fails unless the target equals the source. The locks keep bodies from being removed until the end of the transaction.
  */
 export const verify = Effect.fnUntraced(function* (
-  { sql }: Sides["target"],
+  { sql }: Side,
   { id, name }: { readonly id: ConnectionId; readonly name: string },
   expected: Effect.Success<ReturnType<typeof measure>>
 ) {
