@@ -3,6 +3,7 @@
  * arguments of the process, handles its signals, ends it or logs, and several may be open in one process.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,6 +15,7 @@ import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
 import { AddedIntegrations, layer as appLayer, layerMemory } from "./App.ts"
 import { AppServices } from "./cli/AppServices.ts"
+import * as CommandFailure from "./cli/CommandFailure.ts"
 import type { Integration } from "./contract/Integration.ts"
 import { afterSync } from "./derive/Deriver.ts"
 import { Engine } from "./engine/Engine.ts"
@@ -221,7 +223,9 @@ const changes = ({ after, connection, follow = false }: ChangesRequest) =>
 /** Opens Idem. Rejects with an error that says what is wrong with the database or with a setting. */
 export const createIdem = async (options: Options = {}): Promise<Idem> => {
   const runtime = ManagedRuntime.make(layer(options))
-  const context = await runtime.context()
+  const context = await runtime.context().catch((error: unknown) => {
+    throw error instanceof Config.ConfigError ? new Error(CommandFailure.settingProblem(error)) : error
+  })
   let isClosed = false
   const run = <A, E>(effect: Effect.Effect<A, E, ManagedRuntime.ManagedRuntime.Services<typeof runtime>>) =>
     isClosed ? Promise.reject(new Error("this Idem is closed")) : runtime.runPromise(effect)

@@ -41,6 +41,9 @@ describe("createIdem", () => {
     for (const [request, message] of requests) assert.match(await refusal(request), message)
     await idem.close()
     assert.match(await refusal(idem.sync("work")), /this Idem is closed/)
+    const settings = { IDEM_LONGEST_RETRY_AFTER: "forever" }
+    const setting = await refusal(createIdem({ database: "memory", settings }))
+    assert.match(setting, /^Error: .*IDEM_LONGEST_RETRY_AFTER.* duration/)
   })
 
   it.live("connects, syncs, reads and follows, twice in one process, and leaves the process as it was", () =>

@@ -76,7 +76,7 @@ const formOf = (name: string, message: string): string => {
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** Explains a wrong setting (an environment variable) in one line: its name and its form, never its value. */
-const settingProblem = ({ cause }: Config.ConfigError): string => {
+export const settingProblem = ({ cause }: Config.ConfigError): string => {
   if (cause._tag !== "SchemaError") return cause.message
   const [first] = format(cause.issue).issues
   const name = (first?.path ?? []).map(String).join("_")
