@@ -94,7 +94,8 @@ export const Deriver = Context.Reference<Deriver>("idem/derive/Deriver", {
 })
 
 /**
- * Derives what a sync has stored, unless a server does. A failure is only logged, a defect too: the sync itself is done.
+ * Derives what a sync has stored, unless a server does. A failure is only logged, a defect too: the sync itself is
+ * done.
  */
 export const afterSync: Effect.Effect<void> = Effect.flatMap(Deriver, ({ catchUp }) => catchUp).pipe(
   Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}; later: idem derive`)),

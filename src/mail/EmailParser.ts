@@ -1,7 +1,8 @@
 /**
- * Emails with their parts, by postal-mime. The library knows the charsets of `TextDecoder` only, takes the declared one at
- * its word, does not tell that of an attachment, and keeps an object for each line of a part. So three methods of its
- * parser are replaced, which its types hide: the tests of emails fail where another version of it has none of these.
+ * Emails with their parts, by postal-mime. The library knows the charsets of `TextDecoder` only, takes the declared one
+ * at its word, does not tell that of an attachment, and keeps an object for each line of a part. So three methods of
+ * its parser are replaced, which its types hide: the tests of emails fail where another version of it has none of
+ * these.
  */
 import PostalMime, { type Attachment, type Email } from "postal-mime"
 import * as Charset from "./Charset.ts"
@@ -88,7 +89,9 @@ parsers.collectAttachment = function collect(part, ...rest) {
   if (isAtEnd(part)) last.add(attachment)
 }
 
-/** Reads an email. Attached emails are attachments. Rejects if its parts nest too deeply, or its headers are too long. */
+/**
+ * Reads an email. Attached emails are attachments. Rejects if its parts nest too deeply, or its headers are too long.
+ */
 export const parse = (bytes: Uint8Array): Promise<Email> =>
   PostalMime.parse(bytes, { maxNestingDepth: 50, maxHeadersSize: 512 * 1024, rfc822Attachments: true })
 

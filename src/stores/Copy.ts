@@ -143,8 +143,8 @@ const namesIn = (sql: SqlClient.SqlClient, rows: ReadonlyArray<Row>) =>
   sql`SELECT id, name, domain, account, credentials FROM connection WHERE name = ANY(${texts(rows.map(({ name }) => name))})`
 
 /**
- * Copies all connections, webhooks and read tokens, and says which. What was copied before is left as it is (`skipped`); a name that
- * another connection has in the target fails the copy before anything is written.
+ * Copies all connections, webhooks and read tokens, and says which. What was copied before is left as it is
+ * (`skipped`); a name that another connection has in the target fails the copy before anything is written.
  */
 export const run = (
   options: Options

@@ -29,7 +29,7 @@ export interface Watcher {
   readonly downloads: Array<string>
   /** The hints that each listing gets, in place of none. */
   hinted: Hinted | undefined
-  /** What the integration's code threw: the cause of the first defect. */
+  /** The cause of the first defect: the error that the integration's code threw. */
   thrown: Cause.Cause<unknown> | undefined
   /** The id whose download throws, as a fault in the integration's code does. */
   throwing: string | undefined

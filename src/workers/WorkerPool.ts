@@ -1,9 +1,9 @@
 /**
- * Processes that read untrusted bytes. A file can be made so that reading it takes minutes or all memory, for example by a
- * hundred thousand nested elements, and this process must go on meanwhile. A worker process has bounds of time and memory,
- * and no access to the environment's secrets; one that exceeds its bounds is ended. Threads would not do: V8 ends the
- * whole process where a single allocation of a thread exceeds its bound (nodejs/node#47224). Workers stay warm for a while,
- * because starting one takes longer than reading most files.
+ * Processes that read untrusted bytes. A file can be made so that reading it takes minutes or all memory, for example
+ * by a hundred thousand nested elements, and this process must go on meanwhile. A worker process has bounds of time and
+ * memory, and no access to the environment's secrets; one that exceeds its bounds is ended. Threads would not do: V8
+ * ends the whole process where a single allocation of a thread exceeds its bound (nodejs/node#47224). Workers stay warm
+ * for a while, because starting one takes longer than reading most files.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

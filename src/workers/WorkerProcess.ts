@@ -3,8 +3,8 @@ import { Worker } from "node:worker_threads"
 import type { Reply } from "./WorkerPool.ts"
 
 /**
- * Ends the process, from a thread that goes on while the process reads, once its memory exceeds the bound or nobody is left
- * to end it. A bound of V8's heap counts no buffers.
+ * Ends the process, from a thread that goes on while the process reads, once its memory exceeds the bound or nobody is
+ * left to end it. A bound of V8's heap counts no buffers.
  */
 const watch = `
 const most = Number(process.argv[2])

@@ -43,8 +43,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     throw new Error(`the tests need Node 24, and this is ${process.version}: run them by npm (npm test -- FILE)`)
   }
   buildIfStale()
-  // Each database is a thousand files, and ext4 is slow to make files where as many were removed a moment ago: on a disk
-  // the system takes a third of the CPU of all tests, and in memory next to nothing.
+  // Each database is a thousand files, and ext4 is slow to make files where as many were removed a moment ago: on a
+  // disk the system takes a third of the CPU of all tests, and in memory next to nothing.
   if (isRoomy(memory)) process.env["TMPDIR"] = memory
   // Workers, and the many processes that they start, keep what Node compiled: a third less CPU a start.
   process.env["NODE_COMPILE_CACHE"] ??= Path.resolve(import.meta.dirname, "../../node_modules/.cache/idem")

@@ -7,7 +7,7 @@ const heap = (): never => {
   for (;;) kept.push({ text: String(kept.length).repeat(10) })
 }
 
-/** One array that grows beyond the bound: V8 aborts the process, and would do so in a thread too. */
+/** Grows an array beyond the bound: V8 aborts the process, and would do so in a thread too. */
 const array = (): never => {
   for (;;) kept.push(1)
 }

@@ -20,8 +20,8 @@ export const standardFormat = (domain: string): Format =>
   domain === "gmail" || domain === "imap" ? "eml" : domain === "ftp" ? "files" : "ndjson"
 
 /**
- * `skipped` are contents that the form can't hold: what is no email, for `eml` and `mbox`. `gone` are contents that were
- * deleted and purged while the export ran.
+ * `skipped` are contents that the form can't hold: what is no email, for `eml` and `mbox`. `gone` are contents that
+ * were deleted and purged while the export ran.
  */
 interface Exported {
   readonly written: number

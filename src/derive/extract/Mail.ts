@@ -42,8 +42,8 @@ const bytesOf = (content: ArrayBuffer | Uint8Array | string): Uint8Array =>
       : new Uint8Array(content)
 
 /**
- * Its plain text, or else the text of its HTML, and its attachments. `isCut` tells that the bytes are the beginning of a
- * longer email.
+ * Its plain text, or else the text of its HTML, and its attachments. `isCut` tells that the bytes are the beginning of
+ * a longer email.
  */
 export const read = async (bytes: Uint8Array, most: number, isCut: boolean): Promise<Email> => {
   const parsed = await EmailParser.parse(bytes)

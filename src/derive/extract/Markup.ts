@@ -3,8 +3,8 @@ import { Parser } from "htmlparser2"
 import { TextBuilder } from "./TextBuilder.ts"
 
 /**
- * Elements whose content nobody reads. A head is none of them: any text but the title's ends it, with or without its tag
- * (HTML Standard, 13.2.6.4.4, "in head": anything else).
+ * Elements whose content nobody reads. A head is none of them: any text but the title's ends it, with or without its
+ * tag (HTML Standard, 13.2.6.4.4, "in head": anything else).
  */
 const silent: ReadonlySet<string> = new Set([
   "iframe",

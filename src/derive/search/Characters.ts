@@ -1,7 +1,8 @@
 /**
  * Which characters separate words, as classes of PostgreSQL's regular expressions. The parser of PostgreSQL decides by
- * the locale of the database, and takes dots, hyphens and signs for parts of hosts, versions and numbers. Idem therefore
- * separates words itself, in texts and in queries alike: the parser meets only words with spaces between them.
+ * the locale of the database, and takes dots, hyphens and signs for parts of hosts, versions and numbers. Idem
+ * therefore separates words itself, in texts and in queries alike: the parser meets only words with spaces between
+ * them.
  */
 
 /**

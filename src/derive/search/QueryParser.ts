@@ -4,7 +4,7 @@
  */
 import { type Extensions, identifier } from "./IndexFunctions.ts"
 
-/** What may follow `is:` besides `deleted`: the labels and flags that email has everywhere. */
+/** The words that may follow `is:` besides `deleted`: the labels and flags that email has everywhere. */
 const marks = [
   "unread",
   "seen",

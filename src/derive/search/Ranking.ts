@@ -18,14 +18,14 @@ BEGIN
   RETURN (plan -> 0 -> 'Plan' ->> 'Plan Rows')::float8;
 END $$`,
 
-    // The newest contents that fit, from a place on. Costs are counted in contents that are fetched, about 8 µs each; one
-    // that only the index of words gives costs 0.06 of that, and one of the index of times 0.08.
+    // The newest contents that fit, from a place on. Costs are counted in contents that are fetched, about 8 µs each;
+    // one that only the index of words gives costs 0.06 of that, and one of the index of times 0.08.
     //
-    // A word that many contents have is found fastest by fetching the newest contents one by one. Any other is looked for
-    // by the index of words, among as many of the newest contents as should have it twice as often as needed, then among
-    // more. How many contents have it is the planner's estimate, or what the newest 300 tell, if that is more: the
-    // planner knows little of the beginnings of rare words. A phrase is looked for in the newest 2,000 that have its
-    // words.
+    // A word that many contents have is found fastest by fetching the newest contents one by one. Any other is looked
+    // for by the index of words, among as many of the newest contents as should have it twice as often as needed, then
+    // among more. How many contents have it is the planner's estimate, or what the newest 300 tell, if that is more:
+    // the planner knows little of the beginnings of rare words. A phrase is looked for in the newest 2,000 that have
+    // its words.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_newest(
     wanted tsquery, of_connections uuid[], since timestamptz, until timestamptz, is_deleted boolean,
     from_key derived.search_key, inclusive boolean, most integer
@@ -129,8 +129,8 @@ BEGIN
   RETURN btrim(piece);
 END $$`,
 
-    // A page of results. Of what fits, the newest 100 are ranked, and with them the newest 50 that have the words in the
-    // title. When these are used up, the next 100 are. The cursor is the "next" of the last result before.
+    // A page of results. Of what fits, the newest 100 are ranked, and with them the newest 50 that have the words in
+    // the title. When these are used up, the next 100 are. The cursor is the "next" of the last result before.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_page(
     query text, of_connections uuid[], of_kind text, of_sender text, of_since timestamptz, of_until timestamptz,
     most integer, cursor text

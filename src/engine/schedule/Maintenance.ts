@@ -1,6 +1,7 @@
 /**
  * Daily maintenance of the database: removes bodies that no content refers to, finishes removals that a crash cut
- * short, and prunes the history of runs and of webhooks' messages. It is safe beside runs, and beside another process that does the same.
+ * short, and prunes the history of runs and of webhooks' messages. It is safe beside runs, and beside another process
+ * that does the same.
  */
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"

@@ -196,8 +196,8 @@ export const rotateFile = Effect.fnUntraced(function* (path: string) {
 })
 
 /**
- * Renames the files of former keys to `secret.key.<id>`, and returns their paths: backups from before need them. Nothing
- * may be sealed with them any more.
+ * Renames the files of former keys to `secret.key.<id>`, and returns their paths: backups from before need them.
+ * Nothing may be sealed with them any more.
  */
 export const endRotation = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem

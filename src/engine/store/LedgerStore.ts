@@ -17,8 +17,8 @@ export class LedgerStore extends Context.Service<
     /** Makes failed rows due now, with the attempts that they have. Returns true if any had a later time. */
     readonly makeFailedDue: (fence: Fence) => Effect.Effect<boolean, StoreError | Superseded>
     /**
-     * Returns the ledger ordered by external id: all rows, or those of `externalIds`. `redrivenAfter` leaves of them the
-     * rows after this id that were redriven and not tried since.
+     * Returns the ledger ordered by external id: all rows, or those of `externalIds`. `redrivenAfter` leaves of them
+     * the rows after this id that were redriven and not tried since.
      */
     readonly ledger: (
       connectionId: ConnectionId,

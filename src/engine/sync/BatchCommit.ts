@@ -1,5 +1,6 @@
 /**
- * Commits the batches of a run, each in one transaction, one at a time, and keeps the totals that the run has committed.
+ * Commits the batches of a run, each in one transaction, one at a time, and keeps the totals that the run has
+ * committed.
  *
  * If a commit fails, no later batch is written. If the answer of a commit was lost, its effect is unknown: the batch is
  * not retried and not counted. The next run asks the store what is there.

@@ -144,7 +144,7 @@ const repeats = ({ hinted }: Plan, { isUnmoved, listing, pages }: BatchWriter.Wr
   isUnmoved &&
   hinted.parts.length === 0
 
-/** What comes after the slice. */
+/** Decides whether the run ends after this slice, goes on, or waits. */
 const nextOf = (
   stopReason: StopSignal.Reason | undefined,
   isMoreListed: boolean,

@@ -1,4 +1,4 @@
-/** What the steps of one slice share. */
+/** The context of one slice, which its steps share. */
 import type { LeasedConnection } from "../model/Connection.ts"
 import type { RunId, RunKind } from "../model/Run.ts"
 import type { TaskId } from "../model/Task.ts"

@@ -34,7 +34,9 @@ export const toStored = (body: typeof ContentChanged.Type): Effect.Effect<string
     })
   )
 
-/** The text to send: the changes of a stored message, with the contents as they are now. Removed contents are left out. */
+/**
+ * The text to send: the changes of a stored message, with the contents as they are now. Removed contents are left out.
+ */
 export const toSend = Effect.fnUntraced(function* (stored: string) {
   const { contentsById } = yield* ContentStore
   const body = yield* Effect.orDie(decode(stored))

@@ -68,8 +68,8 @@ export const changes = Effect.fnUntraced(function* (
   const found = HistoryChanges.fold(records ?? [], source.scope)
   const checkpoint = marked(more.length > 0 ? state.checkpoint : moved(state.checkpoint, pageToken, until), found)
   const listed = found.candidates.map((externalId) => ({ externalId }))
-  // A label's list shows no message that is in Trash at that time, so a label walk may have taken the labels of one that
-  // is back: it is downloaded whether it is known or not, with all its labels.
+  // A label's list shows no message that is in Trash at that time, so a label walk may have taken the labels of one
+  // that is back: it is downloaded whether it is known or not, with all its labels.
   const forceIds = [...task.forceIds, ...found.returned]
   const download = yield* ContentExistenceChecker.selectNew({ ...task, forceIds }, listed)
   const arrived = HashSet.fromIterable(download.map(({ externalId }) => externalId))

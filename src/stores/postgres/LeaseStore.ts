@@ -122,8 +122,8 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
       }).pipe(onSession, toStoreError("ending a run's lease")),
 
     due: (limit) =>
-      // A connection may be due for both: it is given once, and its many tasks do not hide those of others. The statement's own time can be looked for in an index; the
-      // clock's, which moves on while it runs, can't.
+      // A connection may be due for both: it is given once, and its many tasks do not hide those of others. The
+      // statement's own time can be looked for in an index; the clock's, which moves on while it runs, can't.
       sql`SELECT id AS "connectionId", min(due_at) AS "dueAt", bool_or(requested) AS requested FROM (
           (SELECT id, due_at, false AS requested FROM connection
             WHERE paused IS NULL AND due_at <= statement_timestamp()

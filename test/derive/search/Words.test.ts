@@ -1,4 +1,4 @@
-/** What is a word, of a text and of a query: the same in a database of any locale. */
+/** Texts and queries are cut into the same words, in a database of any locale. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -56,7 +56,8 @@ for (const [name, compare, features] of [
 ] as const) {
   describe.concurrent(`FTP keeps the laws of integrations ${name}`, () => {
     for (const law of Conformance.laws(scripted(compare, features), { without: ["expire", "repeat"] })) {
-      // Pages and the checkpoint of a listing are the same for all three, and these laws take far longer than the others.
+      // Pages and the checkpoint of a listing are the same for all three, and these laws take far longer than the
+      // others.
       if (/^(a crash between two pages|pages are bounded)/.test(law.name) && name !== "by revision") continue
       it.live(law.name, () => law.check)
     }

@@ -1,6 +1,6 @@
 /**
- * The queue of texts to extract: `next_attempt` is null where nothing is to be done, and later than now where an attempt
- * failed. `attempts` counts those that failed.
+ * The queue of texts to extract: `next_attempt` is null where nothing is to be done, and later than now where an
+ * attempt failed. `attempts` counts those that failed.
  */
 import { statements } from "./Statements.ts"
 
