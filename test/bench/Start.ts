@@ -40,7 +40,7 @@ const timed = async (child: ChildProcess, before: number): Promise<Found> => {
 }
 
 const serve = async (env: Readonly<Record<string, string>>): Promise<Found> => {
-  const port = await freePort()
+  const port = await Effect.runPromise(freePort)
   const before = performance.now()
   return await timed(
     spawn(process.execPath, ["--max-semi-space-size=16", Path.join(repository, "src/main.ts"), "serve", "--json"], {

@@ -33,7 +33,7 @@ const begin = async (args: ReadonlyArray<string>, env: Readonly<Record<string, s
 describe("idem connect, by signing in", () => {
   it.live("waits for the browser, connects the account, and renews its grant", () =>
     Effect.gen(function* () {
-      const port = yield* Effect.promise(freePort)
+      const port = yield* freePort
       const callback = `http://127.0.0.1:${port}/callback`
       const rootUrl = yield* Provider.google([callback])
       const { clientId, clientSecret } = Provider.client

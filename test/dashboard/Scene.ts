@@ -82,7 +82,7 @@ const trap = Effect.acquireRelease(
 )
 
 const make = Effect.gen(function* () {
-  const port = yield* Effect.promise(freePort)
+  const port = yield* freePort
   const databaseUrl = yield* Postgres.makeUrl
   const idem = yield* Effect.acquireRelease(
     Effect.promise(async () => {

@@ -2,6 +2,7 @@
  * The demo's data: an emulated Gmail (npm's `emulate`, on loopback) with two mailboxes, and Idem with a folder of its
  * own.
  */
+import * as Effect from "effect/Effect"
 import { createEmulator } from "emulate"
 import { spawn } from "node:child_process"
 import { mkdtemp, rm } from "node:fs/promises"
@@ -27,7 +28,7 @@ const me = "me@example.com"
 const archive = "archive@example.com"
 const gmail = await createEmulator({
   service: "google",
-  port: await freePort(),
+  port: await Effect.runPromise(freePort),
   seed: {
     tokens: { "token-me": { login: me, scopes: [] }, "token-archive": { login: archive, scopes: [] } },
     google: {

@@ -38,7 +38,7 @@ const scene = Effect.gen(function* () {
   const cwd = yield* folder
   const gmail = yield* GmailServer.make()
   for (let index = 0; index < 5; index += 1) gmail.mailbox.add({ id: `18c000${index}`, subject: `Letter ${index}` })
-  const port = yield* Effect.promise(freePort)
+  const port = yield* freePort
   const env = {
     PATH: process.env["PATH"],
     HOME: process.env["HOME"],

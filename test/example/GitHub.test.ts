@@ -76,7 +76,7 @@ describe("GitHub's issues", () => {
 
   it.live("are mirrored from a GitHub that is not ours: npm's emulate", () =>
     Effect.gen(function* () {
-      const port = yield* Effect.promise(freePort)
+      const port = yield* freePort
       const seed = {
         tokens: { t0ken: { login: "ann", scopes: ["repo"] } },
         github: { users: [{ login: "ann" }], repos: [{ owner: "ann", name: "notes" }] }

@@ -32,7 +32,7 @@ const firstAnswer = (port: number, text: string): Effect.Effect<string> =>
 
 it.live("a request that comes the moment the port is open is answered", () =>
   Effect.gen(function* () {
-    const port = yield* Effect.promise(freePort)
+    const port = yield* freePort
     const early = yield* Effect.forkChild(
       firstAnswer(port, "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     )

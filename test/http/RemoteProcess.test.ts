@@ -61,7 +61,7 @@ describe("the command line through a process that serves", () => {
       for (let index = 0; index < 12; index++) gmail.mailbox.add({ id: `m${index}`, subject: `Letter ${index}` })
       const folder = yield* temporary
       const elsewhere = yield* temporary
-      const port = String(yield* Effect.promise(freePort))
+      const port = String(yield* freePort)
       const here = { IDEM_DATA_DIR: Path.join(folder, "data") }
       yield* serving({ ...here, PORT: port, IDEM_API_TOKEN: token, IDEM_SOURCE_ALLOW: "127.0.0.1" }, folder)
 

@@ -9,7 +9,7 @@ import * as Net from "node:net"
 import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { freePort } from "./FtpServers.ts"
+import { freePort } from "./FreePort.ts"
 import * as ImapServers from "./ImapServers.ts"
 
 const root = `${process.env.IDEM_TEST_SERVERS ?? "/var/cache/idem-test-servers"}/cyrus`

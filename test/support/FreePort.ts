@@ -1,12 +1,16 @@
+import * as Effect from "effect/Effect"
+import { randomInt } from "node:crypto"
 import { createServer } from "node:net"
 
-/** A TCP port of loopback on which nothing listens now. */
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const address = probe.address()
-      probe.close(() =>
-        typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no free port"))
-      )
-    })
-  })
+/** Systems take ports from here on (Linux) for servers that name none, and for the near ends of connections. */
+const ephemeral = 32_768
+
+/**
+ * A TCP port of loopback on which nothing listens, for a program that must be told one. It is below those that the
+ * system gives away itself, since a test beside this one would soon get such a port again.
+ */
+export const freePort: Effect.Effect<number> = Effect.callback<number, Error>((resume) => {
+  const port = randomInt(10_000, ephemeral)
+  const probe = createServer().once("error", (error) => resume(Effect.fail(error)))
+  probe.listen(port, "127.0.0.1", () => probe.close(() => resume(Effect.succeed(port))))
+}).pipe(Effect.retry({ times: 100 }), Effect.orDie)

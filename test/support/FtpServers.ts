@@ -12,6 +12,7 @@ import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import { freePort } from "./FreePort.ts"
 
 export type Kind = "pure-ftpd" | "pure-ftpd with TLS" | "vsftpd with implicit TLS" | "vsftpd" | "openssh"
 
@@ -69,15 +70,6 @@ const temporaryFolder: Effect.Effect<string, never, Scope.Scope> = Effect.acquir
   }),
   (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true, force: true }))
 )
-
-/** A port that nobody listens on. */
-export const freePort: Effect.Effect<number> = Effect.callback((resume) => {
-  const server = Net.createServer().listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    const port = typeof address === "object" && address !== null ? address.port : 0
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 const reachable = (port: number): Effect.Effect<void, Error> =>
   Effect.callback((resume) => {

@@ -11,7 +11,7 @@ import { ImapFlow } from "imapflow"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { freePort } from "./FtpServers.ts"
+import { freePort } from "./FreePort.ts"
 
 /**
  * Variants of one server, each on a loopback address of its own: all that Dovecot can, no QRESYNC, no mod-sequences and

@@ -33,7 +33,7 @@ export const agree = async (authorizationUrl: string, account = ""): Promise<URL
 
 const emulator = (service: "google" | "linear" | "slack", seed: Record<string, unknown>) =>
   Effect.gen(function* () {
-    const port = yield* Effect.promise(freePort)
+    const port = yield* freePort
     const started = yield* Effect.acquireRelease(
       Effect.promise(() => createEmulator({ service, port, seed })),
       (one) => Effect.promise(() => one.close())

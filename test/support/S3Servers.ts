@@ -192,7 +192,7 @@ const proxyTo = Effect.fnUntraced(function* (target: string, key: string, secret
 })
 
 const emulate = Effect.gen(function* () {
-  const port = yield* Effect.promise(freePort)
+  const port = yield* freePort
   const { url } = yield* Effect.acquireRelease(
     Effect.promise(() =>
       createEmulator({ service: "aws", port, seed: { aws: { s3: { buckets: [{ name: bucket }] } } } })

@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SyncTask from "../../../src/contract/SyncTask.ts"
+import { freePort } from "../../support/FreePort.ts"
 import * as Servers from "../../support/FtpServers.ts"
 import { skips } from "../../support/Requirement.ts"
 import * as Mirror from "../../support/ftp/Mirror.ts"
@@ -439,7 +440,7 @@ describe("who is let in, and who is trusted", () => {
 
   it.live("a server that is not there may be there next time", () =>
     Effect.gen(function* () {
-      const port = yield* Servers.freePort
+      const port = yield* freePort
       for (const protocol of ["ftp", "ftps", "sftp"]) {
         const config = { protocol, host: "127.0.0.1", port, hostKey: "SHA256:none" }
         const message = yield* outcome({ config, credentials: { username: "u", password: "p" } })

@@ -1,5 +1,4 @@
 /** Against a Gmail that is not ours: npm's `emulate`. It has no `getProfile`, and its page tokens are offsets. */
-import * as net from "node:net"
 import { assert, it } from "@effect/vitest"
 import { createEmulator } from "emulate"
 import * as DateTime from "effect/DateTime"
@@ -7,14 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import { poll } from "../../../src/contract/SyncTask.ts"
+import { freePort } from "../../support/FreePort.ts"
 import * as Mirror from "./Mirror.ts"
-
-const freePort = Effect.callback<number>((resume) => {
-  const probe = net.createServer().listen(0, "127.0.0.1", () => {
-    const address = probe.address()
-    probe.close(() => resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0)))
-  })
-})
 
 const noon = Date.UTC(2026, 0, 1, 12)
 

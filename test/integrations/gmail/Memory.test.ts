@@ -69,7 +69,7 @@ it.live(
         cwd: folder,
         says: "\n"
       })
-      const port = String(yield* Effect.promise(freePort))
+      const port = String(yield* freePort)
       const peakFile = Path.join(folder, "peak")
       const server = yield* started(
         // As `idem` itself is started.

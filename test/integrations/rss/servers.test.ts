@@ -125,7 +125,7 @@ describe("a feed server", () => {
         const asked = reason._tag === "RateLimited" ? reason.retryAfter : undefined
         assert.strictEqual(asked && Duration.toSeconds(asked), seconds)
       }
-      const { host } = new URL(`http://127.0.0.1:${yield* Effect.promise(freePort)}`)
+      const { host } = new URL(`http://127.0.0.1:${yield* freePort}`)
       const away = yield* refused(`http://${host}/rss?key=s3cret`)
       assert.deepStrictEqual([away._tag, away.message], ["Transient", `${host} gives no answer (ECONNREFUSED)`])
     })

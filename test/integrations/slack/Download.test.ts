@@ -151,7 +151,7 @@ describe("an id alone", () => {
       assert.strictEqual(yield* reasonOf(session, `${general}/${reply}`), "Gone")
       assert.strictEqual(yield* reasonOf(session, "users/U99"), "Gone")
       assert.strictEqual(yield* reasonOf(session, "files/F99"), "Gone")
-      assert.strictEqual(yield* reasonOf(session, "nonsense"), "Malformed")
+      assert.strictEqual(yield* reasonOf(session, "nonsense"), "Gone")
       slack.channel(general).closed = "channel_not_found"
       assert.strictEqual(yield* reasonOf(session, `${general}/${removed}`), "Forbidden")
       assert.strictEqual(yield* reasonOf(session, `channels/${general}`), "Forbidden")

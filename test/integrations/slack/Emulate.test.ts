@@ -1,20 +1,11 @@
 /** Against npm's `emulate`: a Slack that is not ours. It ignores `oldest` and `latest`, and takes any token. */
-import * as NodeNet from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { createEmulator } from "emulate"
 import { poll } from "../../../src/contract/SyncTask.ts"
+import { freePort } from "../../support/FreePort.ts"
 import { Model, open } from "../../support/slack/Model.ts"
-
-const freePort = Effect.callback<number>((resume) => {
-  const probe = NodeNet.createServer()
-  probe.listen(0, "127.0.0.1", () => {
-    const address = probe.address()
-    const port = typeof address === "object" && address !== null ? address.port : 0
-    probe.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 const Answer = Schema.Struct({
   ok: Schema.Literal(true),
