@@ -186,7 +186,7 @@ export const search = (parameters: Readonly<Record<string, string>>, after: stri
 export const content = (ref: string, externalId: string, { signal }: Signal) =>
   ask<Content>(at(ref, `/content${query({ externalId })}`), { signal })
 
-/** The conversation of a content, oldest first. */
+/** The newest part of the conversation of a content, oldest first. */
 export const thread = async (ref: string, externalId: string, limit: number, { signal }: Signal) =>
   (
     await ask<{ messages: ReadonlyArray<ThreadMessage> }>(at(ref, `/content/thread${query({ externalId, limit })}`), {

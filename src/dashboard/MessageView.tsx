@@ -144,13 +144,20 @@ export const useThread = (content: Api.Content, status: Api.Status) =>
     staleTime: 5000,
     // Threads are derived after their messages are stored: the page asks again until this message is in its thread.
     refetchInterval: ({ state: { data } }) =>
-      data === undefined || data.some(({ externalId }) => externalId === content.externalId) ? false : 3000
+      data === undefined ||
+      data.length >= mostMessages ||
+      data.some(({ externalId }) => externalId === content.externalId)
+        ? false
+        : 3000
   }).data ?? []
 
 export const MessageView = ({ content, status }: { readonly content: Api.Content; readonly status: Api.Status }) => {
   const thread = useThread(content, status)
   const isIn = thread.some(({ externalId }) => externalId === content.externalId)
-  const messages: ReadonlyArray<Message> = isIn ? thread : [...thread, { ...content, text: null }]
+  const shown: Message = { ...content, text: null }
+  // The newest messages are shown: one that is not among them is older, unless the thread is still being derived.
+  const isOlder = thread.length >= mostMessages
+  const messages: ReadonlyArray<Message> = isIn ? thread : isOlder ? [shown, ...thread] : [...thread, shown]
   const channel = textOf(content.metadata["channel"])
   const [first] = messages
   const name = content.externalId === first?.externalId ? undefined : first?.externalId
@@ -178,9 +185,7 @@ export const MessageView = ({ content, status }: { readonly content: Api.Content
           />
         ))}
       </ol>
-      {thread.length < mostMessages ? null : (
-        <p class="hint">The first {Format.count(mostMessages)} messages of the thread are shown.</p>
-      )}
+      {!isOlder ? null : <p class="hint">The newest {Format.count(mostMessages)} messages of the thread are shown.</p>}
       <Source content={content} status={status} />
     </section>
   )

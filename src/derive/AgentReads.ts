@@ -65,8 +65,25 @@ export interface Filter {
   readonly folder?: string | undefined
   readonly since?: DateTime.Utc | undefined
   readonly until?: DateTime.Utc | undefined
+}
+
+/** The part of a list that is read: `limit` items after the first `offset`. */
+export interface Page {
+  readonly offset: number
   readonly limit: number
 }
+
+/** `next` is the offset of the next page, or null. */
+export interface Paged<A> {
+  readonly items: ReadonlyArray<A>
+  readonly next: number | null
+}
+
+/** The page of rows of which one more than it holds was read. */
+const paged = <A>(rows: ReadonlyArray<A>, { limit, offset }: Page): Paged<A> => ({
+  items: rows.slice(0, limit),
+  next: rows.length > limit ? offset + limit : null
+})
 
 /** Characters of one text in a conversation. */
 const longestMessage = 4000
@@ -101,9 +118,9 @@ const fields = `content.connection, content.id, content.kind, content.title, ${s
 
 export const make = (isolated: boolean) => {
   /** Stored contents that have a time, newest first. */
-  const list = Effect.fnUntraced(function* (names: Names, filter: Filter) {
+  const list = Effect.fnUntraced(function* (names: Names, filter: Filter, page: Page) {
     const sql = yield* SqlClient.SqlClient
-    const { channel, folder, from, kind, limit, since, until } = filter
+    const { channel, folder, from, kind, since, until } = filter
     const time = (at: DateTime.Utc) => sql`${DateTime.toDateUtc(at)}::timestamptz`
     const like = (text: string) => `%${Storable.text(text).replaceAll(/[\\%_]/g, "\\$&")}%`
     const conditions = [
@@ -128,8 +145,8 @@ export const make = (isolated: boolean) => {
         : [sql`(file.folder = ${Storable.text(folder)} OR ${Storable.text(folder)} = ANY(mail.labels))`])
     ]
     const rows = yield* sql`SELECT ${sql.literal(fields)} FROM ${sql.literal(joined)} WHERE ${all(sql, conditions)}
-      ORDER BY content.occurred_at DESC LIMIT ${limit}`
-    return yield* Effect.orDie(decodeItems(rows))
+      ORDER BY content.occurred_at DESC, content.connection, content.id LIMIT ${page.limit + 1} OFFSET ${page.offset}`
+    return paged(yield* Effect.orDie(decodeItems(rows)), page)
   }, reading(isolated))
 
   /** Reads a content with a page of its text, and its attachments. */
@@ -156,8 +173,8 @@ export const make = (isolated: boolean) => {
     return Option.some<Content>({ ...found, attachments: yield* Effect.orDie(decodeAttachments(parts)) })
   }, reading(isolated))
 
-  /** The conversation of a content, oldest first; empty where it has none. */
-  const thread = Effect.fnUntraced(function* (names: Names, ref: Ref, limit: number) {
+  /** The conversation of a content, newest first; empty where it has none. */
+  const thread = Effect.fnUntraced(function* (names: Names, ref: Ref, page: Page) {
     const sql = yield* SqlClient.SqlClient
     const id = Storable.text(ref.id)
     const connection = Storable.text(ref.connection)
@@ -174,8 +191,8 @@ export const make = (isolated: boolean) => {
             ON other.connection = one.connection AND other.channel_id = one.channel_id
             AND coalesce(other.thread_ts, other.ts) = coalesce(one.thread_ts, one.ts)
           WHERE one.connection = ${connection} AND one.id = ${id} AND other.deleted_at IS NULL)
-      ORDER BY content.occurred_at LIMIT ${limit}`
-    return yield* Effect.orDie(decodeMessages(rows))
+      ORDER BY content.occurred_at DESC, content.id LIMIT ${page.limit + 1} OFFSET ${page.offset}`
+    return paged(yield* Effect.orDie(decodeMessages(rows)), page)
   }, reading(isolated))
 
   return { list, get, thread }

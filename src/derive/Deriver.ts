@@ -7,7 +7,7 @@ import { UsageError } from "../engine/Engine.ts"
 import type { StoreError } from "../engine/store/StoreError.ts"
 import type { Lag } from "./Lag.ts"
 import type { Query, Result } from "./SqlQuery.ts"
-import type { Content, Filter, Item, Message, Ref } from "./AgentReads.ts"
+import type { Content, Filter, Item, Message, Page, Paged, Ref } from "./AgentReads.ts"
 import type { ReadToken, Scope } from "./ReadTokens.ts"
 import type { Projections } from "./MirrorTables.ts"
 
@@ -40,17 +40,13 @@ export interface Deriver {
   readonly query: (query: Query) => Effect.Effect<Result, DeriveError>
   /** Bounded reads for agents, of connections by their names. */
   readonly reads: {
-    readonly list: (names: ReadonlyArray<string>, filter: Filter) => Effect.Effect<ReadonlyArray<Item>, DeriveError>
+    readonly list: (names: ReadonlyArray<string>, filter: Filter, page: Page) => Effect.Effect<Paged<Item>, DeriveError>
     readonly get: (
       names: ReadonlyArray<string>,
       ref: Ref,
       page: { readonly offset: number; readonly length: number }
     ) => Effect.Effect<Option.Option<Content>, DeriveError>
-    readonly thread: (
-      names: ReadonlyArray<string>,
-      ref: Ref,
-      limit: number
-    ) => Effect.Effect<ReadonlyArray<Message>, DeriveError>
+    readonly thread: (names: ReadonlyArray<string>, ref: Ref, page: Page) => Effect.Effect<Paged<Message>, DeriveError>
   }
   /** Tokens that may only read; see `ReadTokens.ts`. */
   readonly tokens: {

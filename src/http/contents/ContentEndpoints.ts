@@ -60,6 +60,12 @@ const contentQuery = {
   after: Schema.optionalKey(Cursor)
 }
 
+const offset = (description: string) =>
+  Schema.Int.pipe(
+    Schema.check(Schema.isBetween({ minimum: 0, maximum: 100_000_000 })),
+    Schema.withDecodingDefaultKey(Effect.succeed(0))
+  ).annotate({ description })
+
 const optionalHeader = (description: string) => Schema.optionalKey(Schema.String).annotate({ description })
 
 /** Conditions and the range of a body; see RFC 9110, sections 13 and 14. */
@@ -106,20 +112,24 @@ export const contents = HttpApiGroup.make("contents")
       params: connectionRef,
       query: {
         externalId: ExternalId,
-        offset: Schema.Int.pipe(
-          Schema.check(Schema.isBetween({ minimum: 0, maximum: 100_000_000 })),
-          Schema.withDecodingDefaultKey(Effect.succeed(0))
-        ).annotate({ description: "where the page begins: `next` of the page before" })
+        offset: offset("where the page begins: `next` of the page before")
       },
       success: ContentText,
       error: [NotFoundProblem, UsageProblem]
     }).annotate(OpenApi.Summary, "The text of one content, as it was read from its body: 100,000 characters at a time"),
     HttpApiEndpoint.get("thread", "/connections/:connection/content/thread", {
       params: connectionRef,
-      query: { externalId: ExternalId, limit: limit(1000, 100) },
-      success: Schema.Struct({ messages: Schema.Array(ThreadMessage) }),
+      query: {
+        externalId: ExternalId,
+        limit: limit(1000, 100),
+        offset: offset("how many newer messages to leave out: `next` of the part after it")
+      },
+      success: Schema.Struct({ messages: Schema.Array(ThreadMessage), next: Schema.NullOr(Schema.Int) }),
       error: [NotFoundProblem, UsageProblem]
-    }).annotate(OpenApi.Summary, "The conversation that an email or a message belongs to, oldest first"),
+    }).annotate(
+      OpenApi.Summary,
+      "The newest part of the conversation that an email or a message belongs to, oldest first"
+    ),
     HttpApiEndpoint.get("body", "/connections/:connection/content/body", {
       params: connectionRef,
       query: { externalId: ExternalId },

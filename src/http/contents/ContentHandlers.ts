@@ -82,10 +82,11 @@ export const layer = HttpApiBuilder.group(
       }, asProblem),
 
       thread: Effect.fnUntraced(function* ({ params, query }) {
-        const { externalId, limit } = query
+        const { externalId, limit, offset } = query
         const { connection } = yield* ContentLookup.find(ports, params.connection, externalId)
         const ref = { connection: connection.name, id: externalId }
-        const found = yield* reads.thread([connection.name], ref, limit)
+        const { items, next } = yield* reads.thread([connection.name], ref, { limit, offset })
+        const found = items.toReversed()
         const rows = yield* ports.contents.contentsById(
           connection.id,
           found.map(({ id }) => id)
@@ -100,7 +101,8 @@ export const layer = HttpApiBuilder.group(
             ...Documents.content(row),
             ...(names[index] ?? ContentNames.none),
             text: row.snippet
-          }))
+          })),
+          next
         }
       }, asProblem),
 

@@ -88,14 +88,15 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   const tools = reading.toLayer({
     sources: () => said(Effect.flatMap(readable(), (connections) => withNotice(connections, {}))),
-    search: ({ connection, limit = 20, query }) =>
+    search: ({ after, connection, limit = 20, query }) =>
       said(
         Effect.gen(function* () {
           const connections = yield* readable(connection)
           const connectionIds = connections.map(({ id }) => id)
-          const { results: found } = yield* searches.search({ text: query, connectionIds, limit })
+          const { next, results } = yield* searches.search({ text: query, connectionIds, limit, after })
           return yield* withNotice(connections, {
-            results: found.map(({ connection, externalId, from, kind, occurredAt, snippet, title }) => ({
+            next,
+            results: results.map(({ connection, externalId, from, kind, occurredAt, snippet, title }) => ({
               ...item({ connection, id: externalId }),
               kind,
               title,
@@ -106,21 +107,21 @@ const make = Effect.fnUntraced(function* (options: Options) {
           })
         })
       ),
-    list: ({ connection, limit = 20, ...filter }) =>
+    list: ({ connection, limit = 20, offset = 0, ...filter }) =>
       said(
         Effect.gen(function* () {
           const connections = yield* readable(connection)
-          const found = yield* deriver.reads.list(names(connections), { ...filter, limit })
-          return yield* withNotice(connections, { items: found.map(item) })
+          const { items, next } = yield* deriver.reads.list(names(connections), filter, { limit, offset })
+          return yield* withNotice(connections, { items: items.map(item), next })
         })
       ),
     get: ({ connection, id, offset = 0 }) => said(content(connection, id, offset)),
-    thread: ({ connection, id, limit = 20 }) =>
+    thread: ({ connection, id, limit = 20, offset = 0 }) =>
       said(
         Effect.gen(function* () {
           const connections = yield* readable(connection)
-          const found = yield* deriver.reads.thread(names(connections), { connection, id }, limit)
-          return yield* withNotice(connections, { messages: found.map(item) })
+          const { items, next } = yield* deriver.reads.thread(names(connections), { connection, id }, { limit, offset })
+          return yield* withNotice(connections, { messages: items.map(item).toReversed(), next })
         })
       )
   })

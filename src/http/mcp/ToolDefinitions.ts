@@ -83,6 +83,12 @@ const Limit = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximu
   description: `at most this many, 1 to ${mostItems}; default 20`
 })
 
+const Offset = (description: string) =>
+  Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 100_000_000 }))).annotate({ description })
+
+/** The offset of the next page, or null. */
+const Next = Schema.NullOr(Schema.Int)
+
 const readOnly = <T extends Tool.Any>(tool: T): T =>
   tool.annotate(Tool.Readonly, true).annotate(Tool.Destructive, false) as T
 
@@ -106,9 +112,10 @@ const list = readOnly(
       folder: Schema.optionalKey(Word("a file's folder, or an email's label or mailbox")),
       since: Schema.optionalKey(Moment),
       until: Schema.optionalKey(Moment),
-      limit: Schema.optionalKey(Limit)
+      limit: Schema.optionalKey(Limit),
+      offset: Schema.optionalKey(Offset("how many newer ones to leave out: `next` of the page before"))
     }),
-    success: answer({ items: Schema.Array(Item) }),
+    success: answer({ items: Schema.Array(Item), next: Next }),
     failure,
     failureMode: "return"
   })
@@ -121,9 +128,14 @@ const search = readOnly(
     parameters: Schema.Struct({
       query: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000))),
       connection: Schema.optionalKey(Name),
-      limit: Schema.optionalKey(Limit)
+      limit: Schema.optionalKey(Limit),
+      after: Schema.optionalKey(
+        described("`next` of the page before").pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
+      )
     }),
     success: answer({
+      /** The cursor of the next page, or null. */
+      next: Text,
       results: Schema.Array(
         Schema.Struct({
           ...itemFields,
@@ -143,11 +155,7 @@ const get = readOnly(
     parameters: Schema.Struct({
       connection: Name,
       id: Id,
-      offset: Schema.optionalKey(
-        Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 100_000_000 }))).annotate({
-          description: "where the page begins: `next` of the page before"
-        })
-      )
+      offset: Schema.optionalKey(Offset("where the page begins: `next` of the page before"))
     }),
     success: answer({ content: Content }),
     failure,
@@ -158,9 +166,14 @@ const get = readOnly(
 const thread = readOnly(
   Tool.make("thread", {
     description:
-      "The conversation that an email or a Slack message belongs to, oldest first, with the beginning of each text.",
-    parameters: Schema.Struct({ connection: Name, id: Id, limit: Schema.optionalKey(Limit) }),
-    success: answer({ messages: Schema.Array(Message) }),
+      "The newest part of the conversation that an email or a Slack message belongs to, oldest first, with the beginning of each text. `next` leads to the part before it.",
+    parameters: Schema.Struct({
+      connection: Name,
+      id: Id,
+      limit: Schema.optionalKey(Limit),
+      offset: Schema.optionalKey(Offset("how many newer ones to leave out: `next` of the part after it"))
+    }),
+    success: answer({ messages: Schema.Array(Message), next: Next }),
     failure,
     failureMode: "return"
   })
