@@ -93,9 +93,11 @@ const report = Effect.fnUntraced(function* (result: Documents.Synced) {
       yield* output.answer(document, () => summary(result, output.style))
     }
     const { reason, message } = result.error ?? { reason: "Failed", message: "the sync failed" }
+    const status = `idem status ${TextFormat.shellWord(result.connection)}`
+    const next = reason === "Unauthorized" ? `; the connection is paused: ${status} says how to mend it` : ""
     return yield* new CommandFailure.Failure({
       reason,
-      message: `${result.connection}: ${message}`,
+      message: `${result.connection}: ${message}${next}`,
       code: CommandFailure.exitCode.failed,
       document
     })

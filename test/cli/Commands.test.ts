@@ -345,7 +345,10 @@ describe("idem sync", () => {
         "error"
       ])
       assert.include(CommandLine.json(ended)["error"], { reason: "Unauthorized" })
-      assert.include(ended.stderr, "idem: work: ")
+      assert.strictEqual(
+        ended.stderr,
+        "idem: work: the grant was revoked; the connection is paused: idem status work says how to mend it\n"
+      )
       const status = CommandLine.text(yield* run(["status", "work"]))
       assert.include(status, "paused")
       assert.include(status, "the grant was revoked")
