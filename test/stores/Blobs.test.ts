@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
 import * as SqlClient from "effect/sql/SqlClient"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { BodyAbsent } from "../../src/engine/store/BodyStore.ts"
 import { BlobStore, layerMemory } from "../../src/stores/Blobs.ts"
 import * as BlobLocation from "../../src/stores/blobs/BlobLocation.ts"
@@ -124,4 +125,29 @@ it.effect("a folder whose disk is not mounted proves no blob absent", () =>
     assert.notInstanceOf(yield* failure, BodyAbsent)
     yield* fs.makeDirectory(folder)
   }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+)
+
+it.effect("Postgres blobs: a body whose commit took effect keeps its bytes, though the answer was lost", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const lost = new SqlError({ reason: new ConnectionError({ cause: new Error("Connection closed") }) })
+    let orders = 1
+    const losing = new Proxy(sql, {
+      get: (target, key) =>
+        key === "withTransaction"
+          ? <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+              Effect.tap(target.withTransaction(effect), () => (orders-- > 0 ? Effect.fail(lost) : Effect.void))
+          : Reflect.get(target, key)
+    })
+    const blobs = yield* Layer.build(PostgresBlobs.layer).pipe(
+      Effect.provideService(SqlClient.SqlClient, losing),
+      Effect.map(Context.get(BlobStore))
+    )
+    const bytes = new TextEncoder().encode("a large body")
+    assert.strictEqual((yield* Effect.flip(blobs.write(Stream.make(bytes))))._tag, "StoreError")
+    const { hash } = yield* blobs.write(Stream.make(bytes))
+    const read = yield* Stream.runCollect(blobs.read(Buffer.from(hash).toString("hex")))
+    assert.strictEqual(Buffer.concat(read).toString(), "a large body")
+    assert.strictEqual(orders, -1)
+  }).pipe(Effect.scoped, Effect.provide(Database.layer))
 )

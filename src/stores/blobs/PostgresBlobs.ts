@@ -36,11 +36,11 @@ const listedAtOnce = 1000
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
+  // An upload that was named has no row in `blob_upload` any more, also where the answer to its commit was lost: then
+  // its chunks stay.
   const drop = (upload: string) =>
-    Effect.andThen(
-      sql`DELETE FROM blob_chunk WHERE upload = ${upload}`,
-      sql`DELETE FROM blob_upload WHERE upload = ${upload}`
-    )
+    sql`WITH unfinished AS (DELETE FROM blob_upload WHERE upload = ${upload} RETURNING upload)
+      DELETE FROM blob_chunk WHERE upload IN (SELECT upload FROM unfinished)`
 
   const sweep = Effect.gen(function* () {
     // The upload's row goes first: a writer that is alive after all finds it missing, and fails instead of naming
