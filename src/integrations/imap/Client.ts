@@ -114,6 +114,14 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       Effect.ensuring(Effect.sync(() => (session.running -= 1)))
     )
 
+  // A server that sends on while compression begins does so each time: the next login asks for none.
+  let compress = options.compress
+  const connect = (imap: ImapFlow) =>
+    imap.connect().catch((cause: unknown) => {
+      if (Errors.codeOf(cause) === "COMPRESS_TRAILING_DATA") compress = false
+      throw cause
+    })
+
   const optionsOf = (address: string): ImapFlowOptions => ({
     host: address,
     port: options.port,
@@ -133,7 +141,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     logger: false,
     disableAutoIdle: true,
     disableIMAP4rev2: true,
-    disableCompression: !options.compress,
+    disableCompression: !compress,
     qresync: true,
     maxIdleTime: idleMillis,
     connectionTimeout: options.timeout,
@@ -168,7 +176,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         running: 0,
         openedAt: 0
       }
-      return attempt("login", session, () => imap.connect()).pipe(
+      return attempt("login", session, () => connect(imap)).pipe(
         Effect.map((): Session => {
           session.capabilities = capabilities = Capabilities.of(imap)
           // The library puts the personal namespace's prefix before every name, those of shared mailboxes included.

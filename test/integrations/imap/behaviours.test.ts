@@ -228,6 +228,28 @@ describe("IMAP servers as users found them", () => {
     )
   )
 
+  // RFC 4978, 4: the server compresses all after its OK. ImapFlow ends a connection whose server sends on with the OK,
+  // since it has read the first compressed bytes as text.
+  it.live("a server that sends on while compression begins is read without compression", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { append, commands, connect, faults, ids, sync } = yield* account({
+          capabilities: [...StandIn.allCapabilities, "COMPRESS=DEFLATE"]
+        })
+        append("INBOX", mail(1))
+        faults.set("COMPRESS DEFLATE", { answer: "OK DEFLATE active\r\n* OK still here" })
+        yield* connect
+        yield* sync
+        assert.deepStrictEqual(yield* ids, ["INBOX 1"])
+        // Asked once by the connection, and once by the sync.
+        assert.lengthOf(
+          commands.filter((command) => command === "COMPRESS DEFLATE"),
+          2
+        )
+      })
+    )
+  )
+
   it.live("a wrong password is told once, without the password", () =>
     Effect.scoped(
       Effect.gen(function* () {
