@@ -66,7 +66,7 @@ export interface Claimed {
   readonly webhook: Webhook
   readonly message: Message
   readonly claim: number
-  /** The body as it is stored (see webhooks/Payload.ts). */
+  /** The body: the same at every attempt, but for what was purged or disconnected meanwhile. */
   readonly body: string
 }
 

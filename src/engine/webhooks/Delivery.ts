@@ -7,10 +7,8 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import { Vault } from "../secrets/Vault.ts"
 import type { AttemptResult, Claimed, MessageId } from "../model/Webhook.ts"
-import type { ContentStore } from "../store/ContentStore.ts"
 import { WebhookStore } from "../store/WebhookStore.ts"
 import * as DeliveryRetryPolicy from "./DeliveryRetryPolicy.ts"
-import * as Payload from "./Payload.ts"
 import * as Signature from "./Signature.ts"
 import { type Answer, bodyTimeout, Sender, timeout } from "./Sender.ts"
 
@@ -42,12 +40,9 @@ const failed = Effect.fnUntraced(function* (
   } satisfies AttemptResult
 })
 
-const attempt = Effect.fnUntraced(function* (
-  claimed: Claimed
-): Effect.fn.Return<AttemptResult, StoreError, Sender | Vault | ContentStore> {
-  const { message, webhook } = claimed
+const attempt = Effect.fnUntraced(function* (claimed: Claimed): Effect.fn.Return<AttemptResult, never, Sender | Vault> {
+  const { body, message, webhook } = claimed
   const sender = yield* Sender
-  const body = yield* Payload.toSend(claimed.body)
   return yield* Effect.gen(function* () {
     const secrets = yield* Signature.unseal(webhook.id, webhook.secret)
     const headers = yield* Signature.headers(secrets, message.id, body)
@@ -74,11 +69,11 @@ const say = (claimed: Claimed, result: AttemptResult, isDisabled: boolean): Effe
 
 /**
  * Claims the message and sends it. False if another sender has claimed it. If it is interrupted while it waits for the
- * answer, or the store fails, it releases the claim: the message is sent again, under the same id.
+ * answer, it releases the claim: the message is sent again, under the same id.
  */
 export const deliver = Effect.fn("Webhooks.deliver")(function* (
   messageId: MessageId
-): Effect.fn.Return<boolean, StoreError, WebhookStore | Sender | Vault | ContentStore> {
+): Effect.fn.Return<boolean, StoreError, WebhookStore | Sender | Vault> {
   const store = yield* WebhookStore
   return yield* Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
@@ -86,7 +81,7 @@ export const deliver = Effect.fn("Webhooks.deliver")(function* (
       if (Option.isNone(claimed)) return false
       const { message, webhook } = claimed.value
       const result = yield* restore(attempt(claimed.value)).pipe(
-        Effect.onError(() => Effect.ignore(store.releaseClaim(claimed.value)))
+        Effect.onInterrupt(() => Effect.ignore(store.releaseClaim(claimed.value)))
       )
       const state = yield* store.recordAttempt(claimed.value, result)
       const outcome =

@@ -20,7 +20,6 @@ import * as Feed from "../feed/Feed.ts"
 import type { Vault } from "../secrets/Vault.ts"
 import { MessageId, type Webhook, type WebhookId } from "../model/Webhook.ts"
 import * as Supervisor from "../Supervisor.ts"
-import type { ContentStore } from "../store/ContentStore.ts"
 import { WebhookStore } from "../store/WebhookStore.ts"
 import * as Delivery from "./Delivery.ts"
 import * as Payload from "./Payload.ts"
@@ -64,7 +63,7 @@ const pull = Effect.fnUntraced(function* (webhook: Webhook) {
   if (changes.length === 0) {
     return yield* store.enqueue(webhook, { to: next, message: null })
   }
-  const body = yield* Payload.toStored({
+  const body = yield* Payload.text({
     type: "content.changed",
     timestamp: yield* DateTime.now,
     data: { changes, cursor: next }
@@ -136,7 +135,7 @@ export const run: Effect.Effect<never, never, Services> = Effect.gen(function* (
   return yield* Effect.forever(Effect.andThen(look, Effect.sleep(tick)))
 }).pipe(Effect.scoped, Effect.provide(SecureRandom.layerWebCrypto))
 
-export type Services = WebhookStore | ContentStore | Feed.Feed | Vault | Sender
+export type Services = WebhookStore | Feed.Feed | Vault | Sender
 
 /** A singleton of the cluster: it runs in the process that owns its shard. */
 export const layer: Layer.Layer<never, never, Sharding.Sharding | Services> = Layer.unwrap(

@@ -19,6 +19,7 @@ import { applyPatches, purge, storeItem, storeMiss } from "./ContentWriter.ts"
 import { abandonListing, endPage } from "./Listings.ts"
 import { maxKept } from "../../engine/model/Run.ts"
 import * as RunStore from "./RunStore.ts"
+import { emptyContents } from "./WebhookStore.ts"
 import { type ContentEntry, fenced, type State } from "./State.ts"
 
 const isKnown = (entry: ContentEntry): boolean => entry.state !== "gone" && entry.state !== "deleted"
@@ -155,6 +156,7 @@ const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"
       const deleted = old.filter((entry) => entry.hash !== null)
       const gone = old.filter((entry) => entry.state === "gone" && entry.changed === null)
       const hashes = deleted.flatMap((entry) => purge(entry) ?? [])
+      emptyContents(state, connectionId, new Set(deleted.map(({ externalId }) => externalId)))
       for (const { externalId } of gone) contents.delete(externalId)
       const { bodies, bytes } = yield* dropUnnamed(state, blobs, hashes)
       return { deleted: deleted.length, gone: gone.length, bodies, bytes }

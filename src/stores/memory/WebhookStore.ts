@@ -23,16 +23,35 @@ const isSameFilter = (a: Webhook["changes"], b: Webhook["changes"]) => a?.join()
 const isOlder = (message: Message, now: Millis, than: Duration.Duration) =>
   message.attemptedAt !== null && message.attemptedAt.epochMilliseconds < now - Duration.toMillis(than)
 
-/** Removes the changes of a connection from messages. */
-export const forgetConnection = (state: State, connectionId: ConnectionId): void => {
+interface Told {
+  readonly connection: ConnectionId
+  readonly content: { readonly externalId: string }
+}
+
+/** Replaces the changes of a connection in messages: each by itself, by another, or by none. */
+const replaceInMessages = (state: State, connectionId: ConnectionId, by: (change: Told) => Told | undefined): void => {
   for (const { messages } of state.webhooks.values()) {
     for (const entry of messages.filter(({ body }) => body.includes(connectionId))) {
-      const body = JSON.parse(entry.body) as { data: { changes: ReadonlyArray<{ connection: ConnectionId }> } }
-      const changes = body.data.changes.filter(({ connection }) => connection !== connectionId)
+      const body = JSON.parse(entry.body) as { data: { changes: ReadonlyArray<Told> } }
+      const changes = body.data.changes.flatMap((change) =>
+        change.connection === connectionId ? (by(change) ?? []) : [change]
+      )
       entry.body = JSON.stringify({ ...body, data: { ...body.data, changes } })
       entry.message = { ...entry.message, changes: changes.length }
     }
   }
+}
+
+/** Removes the changes of a connection from messages. */
+export const forgetConnection = (state: State, connectionId: ConnectionId): void =>
+  replaceInMessages(state, connectionId, () => undefined)
+
+/** Removes what these contents held from messages. */
+export const emptyContents = (state: State, connectionId: ConnectionId, externalIds: ReadonlySet<string>): void => {
+  const nothing = { revision: null, hash: null, size: 0, title: null, occurredAt: null }
+  replaceInMessages(state, connectionId, (change) =>
+    externalIds.has(change.content.externalId) ? { ...change, content: { ...change.content, ...nothing } } : change
+  )
 }
 
 const make = (state: State): WebhookStore["Service"] => {

@@ -17,7 +17,6 @@ import { feed } from "./migrations/Feed.ts"
 import { first } from "./migrations/InitialSchema.ts"
 import { history } from "./migrations/History.ts"
 import { keys } from "./migrations/Keys.ts"
-import { messageContents } from "./migrations/MessageContents.ts"
 import { listings } from "./migrations/Listings.ts"
 import { bodyKeys } from "./migrations/BodyKeys.ts"
 import { checks } from "./migrations/LastChecked.ts"
@@ -75,8 +74,7 @@ export const migrations = {
   "0021_totals": totals,
   "0022_became": became,
   "0023_text_queue": textQueue,
-  "0024_message_contents": messageContents,
-  "0025_history": history
+  "0024_history": history
 }
 
 /** The schema that this version works with. */

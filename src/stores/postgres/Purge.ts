@@ -129,16 +129,34 @@ const forgetDerived = Effect.fnUntraced(function* (
   if (ids.length > 0) yield* sql`SELECT derived.forget(${connectionId}, ${texts(ids.map(({ id }) => id))})`
 })
 
-/**
- * Removes the changes of a connection that is gone from messages that wait, or were given up. Messages hold ids only;
- * titles are read when a message is sent (see webhooks/Payload.ts).
- */
+/** Messages of webhooks that wait, or were given up, and hold changes of this connection: one row for each change. */
+const changesInMessages = (sql: SqlClient.SqlClient, connectionId: ConnectionId) =>
+  sql`webhook_message m, jsonb_array_elements(m.body::jsonb #> '{data,changes}') WITH ORDINALITY AS each(change, n)
+    WHERE m.body IS NOT NULL AND strpos(m.body, ${connectionId}) > 0`
+
+/** Removes what these contents held from messages of webhooks, in the transaction that purges the contents. */
+const emptyInMessages = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  connectionId: ConnectionId,
+  rows: ReadonlyArray<unknown>
+) {
+  const ids = (yield* Effect.orDie(decodeIds(rows))).map(({ id }) => id)
+  if (ids.length === 0) return
+  const isPurged = sql`change ->> 'connection' = ${connectionId} AND change #>> '{content,externalId}' = ANY(${texts(ids)})`
+  yield* sql`WITH emptied AS (
+      SELECT m.id, jsonb_agg(CASE WHEN ${isPurged} THEN change || jsonb_build_object('content', (change -> 'content') ||
+          '{"revision": null, "hash": null, "size": 0, "title": null, "occurredAt": null}') ELSE change END
+          ORDER BY n) AS list
+      FROM ${changesInMessages(sql, connectionId)} GROUP BY m.id HAVING bool_or(${isPurged}))
+    UPDATE webhook_message m SET body = jsonb_set(m.body::jsonb, '{data,changes}', emptied.list)::text
+    FROM emptied WHERE m.id = emptied.id AND m.body IS NOT NULL`
+})
+
+/** Removes the changes of a connection that is gone from messages of webhooks. */
 export const forgetInMessages = (sql: SqlClient.SqlClient, connectionId: ConnectionId) =>
   sql`WITH kept AS (
       SELECT m.id, coalesce(jsonb_agg(change ORDER BY n) FILTER (WHERE change ->> 'connection' <> ${connectionId}), '[]') AS list
-      FROM webhook_message m, jsonb_array_elements(m.body::jsonb #> '{data,changes}') WITH ORDINALITY AS each(change, n)
-      WHERE m.state <> 'delivered' AND strpos(m.body, ${connectionId}) > 0
-      GROUP BY m.id)
+      FROM ${changesInMessages(sql, connectionId)} GROUP BY m.id)
     UPDATE webhook_message m SET changes = jsonb_array_length(kept.list),
       body = jsonb_set(m.body::jsonb, '{data,changes}', kept.list)::text
     FROM kept WHERE m.id = kept.id AND m.body IS NOT NULL`
@@ -205,6 +223,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         if (!(yield* lockConnection(sql, connectionId))) return { gone: 0, rows: 0, bodies: [] }
         const gone = yield* forgetGone(connectionId, before)
         const rows = yield* emptyDeleted(connectionId, before)
+        yield* emptyInMessages(sql, connectionId, rows)
         yield* forgetDerived(sql, connectionId, rows)
         return { gone, rows: rows.length, bodies: yield* dropUnnamed(sql, rows) }
       }).pipe(inTransaction)

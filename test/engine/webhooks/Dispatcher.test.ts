@@ -230,6 +230,23 @@ describe("delivering to webhooks", () => {
       )
     }))
 
+  test("a message has one body at every attempt, though its content changes meanwhile", (endpoints) =>
+    Effect.gen(function* () {
+      const { commit } = yield* connected()
+      yield* commit({ items: [item("a", { title: "first" })] })
+      yield* create()
+      endpoints.answer = () => Effect.succeed(500)
+      yield* dispatcher
+      yield* until(() => endpoints.to(url).length > 0)
+      yield* commit({ items: [item("a", { title: "second", revision: "2" })] })
+      endpoints.answer = () => Effect.succeed(204)
+      yield* until(() => endpoints.to(url).length > 2)
+      const [failed, again, next] = endpoints.to(url)
+      assert.include(failed?.body, "first")
+      assert.strictEqual(again?.body, failed?.body)
+      assert.include(next?.body, "second")
+    }))
+
   test("a purge and a disconnection reach messages that wait and dead letters", (endpoints) =>
     Effect.gen(function* () {
       const store = yield* WholeStore
