@@ -53,22 +53,30 @@ const redirects = new Set([301, 302, 303, 307, 308])
 export const fail = (reason: Reason): Effect.Effect<never, IntegrationError> =>
   Effect.fail(new IntegrationError({ reason }))
 
+/** When the server made the answer, in milliseconds; undefined if it does not say. */
+export const dateOf = (headers: Headers): number | undefined => {
+  const millis = Date.parse(headers.get("date") ?? "")
+  return Number.isNaN(millis) ? undefined : millis
+}
+
 /**
  * The milliseconds after which the source may be asked again, where it says so: `Retry-After` in seconds or as a date
  * (RFC 9110, 10.2.3), `RateLimit` and `RateLimit-Reset` in seconds (the IETF's draft and its earlier versions), or
- * `X-RateLimit-Reset`, which is a time of day at some providers and a number of seconds at others.
+ * `X-RateLimit-Reset`, which is a time of day at some providers and a number of seconds at others. Times are compared
+ * with the answer's own `Date`; `now` is used if it has none.
  */
 export const retryAfter = (headers: Headers, now: number): Duration.Duration | undefined => {
+  const made = dateOf(headers) ?? now
   const after = headers.get("retry-after")
   if (after !== null) {
-    const millis = /^\d+$/.test(after.trim()) ? Number(after) * 1000 : Date.parse(after) - now
+    const millis = /^\d+$/.test(after.trim()) ? Number(after) * 1000 : Date.parse(after) - made
     if (Number.isFinite(millis)) return Duration.millis(Math.max(0, millis))
   }
   const draft = /(?:^|;)\s*t=(\d+)/.exec(headers.get("ratelimit") ?? "")?.[1]
   const reset = Number(draft ?? headers.get("ratelimit-reset") ?? headers.get("x-ratelimit-reset") ?? Number.NaN)
   if (!Number.isFinite(reset)) return undefined
   // A number of seconds since 1970, or of milliseconds, is far too large for a delay.
-  const millis = reset > 1e11 ? reset - now : reset > 1e9 ? reset * 1000 - now : reset * 1000
+  const millis = reset > 1e11 ? reset - made : reset > 1e9 ? reset * 1000 - made : reset * 1000
   return Duration.millis(Math.max(0, millis))
 }
 

@@ -4,7 +4,8 @@
  * - Each poll lists the resources one after the other. Content is chosen by revision, so edits are seen.
  * - A resource with `since` is listed from the time when the last complete pass began, by the server's own `Date`, less
  *   an overlap: what changed during that pass, or became visible late, is listed again, and not downloaded again. While
- *   something of it can't be read, it is listed from the same time on.
+ *   something of it can't be read, it is listed from the same time on. This machine's clock is never used: one that is
+ *   ahead would skip changes. Without a `Date`, the resource is listed in full.
  * - After a page of a resource come the children of its items that are listed at paths. A listing that is interrupted
  *   there reads the page again.
  * - Only what says `absentIsDeleted` covers anything, and only once all its items have been read. Of a resource whose
@@ -25,6 +26,7 @@ import type { Coverage, Page } from "./Page.ts"
 import type { PartMove, Parts } from "./Parts.ts"
 import { addressOf, makeWalk, type PageState, readItems, readPage, type Place, type RestApi } from "./RestPage.ts"
 import {
+  beganAt,
   type Checkpoint,
   checkpointAfter,
   type ChildList,
@@ -195,14 +197,14 @@ export const makeListing = (
       }
     }
 
-    const now = yield* Clock.currentTimeMillis
+    const began = yield* beganAt(host, pass, since[name], read?.dated)
     const pages = read === undefined ? "unchanged" : "read"
     // What an unchanged page lists is not known: once any page has changed, no absence is seen without all of them.
     const isMixed = resource.absentIsDeleted && pass.isAfresh !== true && (pass.pages ?? pages) !== pages
     const { child, ...kind } = pass
     const after: Pass = {
       ...withNames(withNames(kind, "broken", broken), "counted", read?.isCounted === true ? [name] : []),
-      began: pass.began ?? read?.dated ?? now,
+      ...(began === undefined ? {} : { began }),
       ...(resource.isConditional ? { pages } : {})
     }
     // The children before the one at which a listing was interrupted have been listed.

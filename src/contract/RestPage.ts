@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { externalIdProblem } from "./Content.ts"
-import { type Answer, ask, fail, type HttpServer, jsonOf, nextLink, validators } from "./HttpRequest.ts"
+import { type Answer, ask, dateOf, fail, type HttpServer, jsonOf, nextLink, validators } from "./HttpRequest.ts"
 import { type IntegrationError, Malformed } from "./IntegrationError.ts"
 import type { Call } from "./Quota.ts"
 import type { Authorize } from "./RestAuth.ts"
@@ -135,11 +135,10 @@ export const readPage = Effect.fnUntraced(function* (api: RestApi, place: Place,
   const { items, next: cursor } = yield* list.readPage(yield* jsonOf(api.server, answer))
   const read = yield* readItems(list, name, items)
   const next = yield* nextOf(api, place, { answer, cursor, size: items.length })
-  const dated = Date.parse(answer.headers.get("date") ?? "")
   return {
     ...read,
     next,
-    dated: Number.isNaN(dated) ? undefined : dated,
+    dated: dateOf(answer.headers),
     isCounted: list.paging.type === "link" && /[?&](page|offset|start)=\d+(&|$)/.test(next ?? ""),
     seen: validators(answer.headers)
   } satisfies ReadPage

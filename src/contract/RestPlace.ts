@@ -1,5 +1,8 @@
 /** The place in a pass over the resources of a REST source: as its checkpoint keeps it, and in a listing. */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { fail } from "./HttpRequest.ts"
+import { CheckpointExpired, type IntegrationError } from "./IntegrationError.ts"
 import type { Coverage } from "./Page.ts"
 import type { makeWalk } from "./RestPage.ts"
 import type { RestPath, RestResource } from "./RestResource.ts"
@@ -12,7 +15,7 @@ const Pass = Schema.Struct({
   resource: Schema.String,
   /** The page to read: a path for `Link`, else the value of its parameter. Absent on the first page. */
   next: Schema.optionalKey(Schema.String),
-  /** When the listing of the resource began, in milliseconds. */
+  /** When the listing of the resource began, by the server's clock, in milliseconds. Absent if it does not tell. */
   began: Schema.optionalKey(Schema.Finite),
   /** The resource and its children of which something could not be read: nothing of these is absent. */
   broken: Schema.Array(Schema.String),
@@ -67,6 +70,22 @@ export interface State {
   readonly onward: Onward
 }
 
+/**
+ * When the listing of the resource began: the `Date` of its first page. If that is before the time `since` from which
+ * changes are listed, the server's clock was ahead at the last poll, and is right again: what changed meanwhile would
+ * never be listed.
+ */
+export const beganAt = (
+  host: string,
+  { began, next, resource }: Pass,
+  since: number | undefined,
+  dated: number | undefined
+): Effect.Effect<number | undefined, IntegrationError> => {
+  if (next !== undefined) return Effect.succeed(began)
+  if (since === undefined || dated === undefined || dated >= since) return Effect.succeed(began ?? dated)
+  return fail(new CheckpointExpired({ message: `the clock of ${host} went back: all ${resource} are listed` }))
+}
+
 /** The checkpoint once this page and its children are listed. */
 export const checkpointAfter = (
   resource: RestResource,
@@ -75,13 +94,13 @@ export const checkpointAfter = (
 ): Checkpoint => {
   const { child: _, ...here } = pass
   if (onward.to === "page") return { since, pass: { ...here, next: onward.next } }
-  const { began = 0, id } = here
+  const { began, id } = here
   if (onward.to === "again") {
-    return { since, pass: { id, resource: here.resource, began, broken: [], counted: [], isAfresh: true } }
+    return { since, pass: { id, resource: here.resource, broken: [], counted: [], isAfresh: true } }
   }
   return {
     since:
-      resource.since !== undefined && here.broken.length === 0
+      resource.since !== undefined && began !== undefined && here.broken.length === 0
         ? { ...since, [here.resource]: began - overlapMillis }
         : since,
     ...(following === undefined ? {} : { pass: { id, resource: following, broken: [], counted: [] } })

@@ -1,5 +1,6 @@
 /** The real engine over a store in memory, for one integration: what the conformance laws run on. */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -77,6 +78,24 @@ const watched = (session: AnySession, watch: Watcher): AnySession => ({
       )
     })
 })
+
+/** Runs an effect on a clock that is this many milliseconds ahead of the right one. */
+export const ahead =
+  (millis: number) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(Clock.Clock, (right) => {
+      const nanos = BigInt(millis) * 1_000_000n
+      const clock: Clock.Clock = {
+        currentTimeMillisUnsafe: () => right.currentTimeMillisUnsafe() + millis,
+        currentTimeMillis: Effect.map(right.currentTimeMillis, (now) => now + millis),
+        currentTimeNanosUnsafe: () => right.currentTimeNanosUnsafe() + nanos,
+        currentTimeNanos: Effect.map(right.currentTimeNanos, (now) => now + nanos),
+        monotonicTimeNanosUnsafe: () => right.monotonicTimeNanosUnsafe(),
+        monotonicTimeNanos: right.monotonicTimeNanos,
+        sleep: (duration) => right.sleep(duration)
+      }
+      return Effect.provideService(effect, Clock.Clock, clock)
+    })
 
 /** Small batches, so that a crash has many places to strike. */
 const batchItems = 7

@@ -53,6 +53,10 @@ const byTag = source((query) => Idem.restResource({ ...conditional, query }))
 const byPage = source(() => Idem.restResource({ ...described, paging: { type: "page", param: "page" } }))
 const byOffset = source(() => Idem.restResource({ ...described, paging: { type: "offset", param: "offset" } }))
 
+const bySince = source((query) =>
+  Idem.restResource({ ...described, query, paging: cursor, since: (time) => ({ since: DateTime.formatIso(time) }) })
+)
+
 const byLink = source(() => Idem.restResource({ ...described, paging: { type: "link" } }))
 
 const external = (id: string) => `notes/${id}`
@@ -277,24 +281,52 @@ describe("a REST source", () => {
     Effect.gen(function* () {
       const server = yield* NotesServer.make
       server.add()
-      const integration = source((query) =>
-        Idem.restResource({
-          ...described,
-          query,
-          paging: cursor,
-          since: (time) => ({ since: DateTime.formatIso(time) })
-        })
-      )
       // A server whose clock stands far from this machine's.
       server.answer = (_request, response) => {
         response.setHeader("date", "Tue, 02 Jan 2024 03:04:05 GMT")
         return false
       }
-      const pages = yield* list(integration, server.url)
+      const pages = yield* list(bySince, server.url)
       const checkpoint = pages.at(-1)?.checkpoint
       assert.isDefined(checkpoint)
-      yield* list(integration, server.url, Option.some(checkpoint ?? null))
+      yield* list(bySince, server.url, Option.some(checkpoint ?? null))
       assert.deepStrictEqual(server.log, ["/v1/notes", "/v1/notes?since=2024-01-02T02%3A59%3A05.000Z"])
+    })
+  )
+
+  // RFC 9110, 6.6.1: a server without a clock sends no `Date`.
+  it.live("that does not tell the time is listed in full each time: this machine's clock may be ahead of it", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      for (let index = 0; index < 15; index++) server.add()
+      server.answer = (request, response) => {
+        response.sendDate = request.url?.includes("cursor") === true
+        return false
+      }
+      const pages = yield* list(bySince, server.url)
+      yield* list(bySince, server.url, Option.fromUndefinedOr(pages.at(-1)?.checkpoint))
+      // The second page has a date, but what changed while the first one was read may be older.
+      assert.deepStrictEqual(server.log[2], "/v1/notes")
+    })
+  )
+
+  it.live("whose clock was ahead, and is right again, is listed in full", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      server.add()
+      let ahead = 6 * 3_600_000
+      server.answer = (_request, response) => {
+        response.setHeader("date", new Date(Date.now() + ahead).toUTCString())
+        return false
+      }
+      const pages = yield* list(bySince, server.url)
+      const place = Option.fromUndefinedOr(pages.at(-1)?.checkpoint)
+      // Within the overlap, as the clocks of several servers behind one name.
+      ahead -= 4 * 60_000
+      yield* list(bySince, server.url, place)
+      ahead = 0
+      const reason = yield* reasonOf(list(bySince, server.url, place))
+      assert.deepStrictEqual([reason?._tag, reason?.message.includes("went back")], ["CheckpointExpired", true])
     })
   )
 
@@ -413,6 +445,12 @@ it("the time after which to ask again is read from a date, an epoch and a number
   assert.strictEqual(seconds({ "x-ratelimit-reset": String(now / 1000 + 40) }), 40)
   assert.strictEqual(seconds({ "x-ratelimit-reset": String(now + 40_000) }), 40)
   assert.strictEqual(seconds({ "ratelimit-reset": "40" }), 40)
+  // The server's clock is an hour ahead of this machine's.
+  const ahead = new Date(now + 3_600_000)
+  const at = new Date(ahead.getTime() + 9000).toUTCString()
+  assert.strictEqual(seconds({ date: ahead.toUTCString(), "retry-after": at }), 9)
+  const reset = String(ahead.getTime() / 1000 + 40)
+  assert.strictEqual(seconds({ date: ahead.toUTCString(), "x-ratelimit-reset": reset }), 40)
   assert.isUndefined(seconds({ "retry-after": "soon" }))
 })
 

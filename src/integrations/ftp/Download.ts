@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import type { Content, Ref } from "../../contract/Content.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Config } from "./Config.ts"
-import { differ, instant, isChanged, storedRevision } from "./FileTimes.ts"
+import { clockAheadMillis, differ, instant, isChanged, storedRevision } from "./FileTimes.ts"
 import * as Names from "./Names.ts"
 import * as Remote from "./Remote.ts"
 import * as Errors from "../server/Errors.ts"
@@ -79,7 +79,8 @@ export const make = (config: Config, remote: Remote.Remote) => {
     const time = Option.getOrUndefined(instant(before.modified))
     if (settle === 0 || time === undefined) return
     const age = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(time)
-    if (age < settle) {
+    // A time that is still to come says nothing of when the file was written.
+    if (age < settle && age > -clockAheadMillis) {
       return yield* Effect.fail(Errors.unsettled(`${Remote.quote(path)} was written less than "settle" ago`))
     }
   })

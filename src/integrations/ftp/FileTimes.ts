@@ -12,7 +12,7 @@ import * as Remote from "./Remote.ts"
  * how far ahead a server's clock is believed to be.
  */
 const recentMillis = 2_000
-const clockAheadMillis = 3_600_000
+export const clockAheadMillis = 3_600_000
 
 /**
  * The revision to store. The revision of a file that was changed right before it was listed gets a mark that equals no

@@ -23,7 +23,7 @@ import * as Walk from "./Walk.ts"
 
 /**
  * `pass` names one pass through the folders; without a position it is done. `connections` is how many the server
- * allows, where it refused more. `verified` is the pass that compared contents last, `verifying` whether this one does.
+ * allows, where it refused more. `verified` is when a pass last compared contents, `verifying` whether this one does.
  */
 export const Checkpoint = Schema.Struct({
   pass: Schema.Int,
@@ -79,8 +79,9 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
       yield* remote.size.restore(previous.connections, resumed === undefined)
     }
     const byRevision = yield* comparesRevisions
-    const lastVerified = previous?.verified ?? pass
-    const isVerifying = resumed === undefined ? pass - lastVerified >= verifyMillis : previous?.verifying === true
+    // The clock of an earlier poll may have been ahead: a time that is still to come would put off the next comparison.
+    const lastVerified = Math.min(previous?.verified ?? now, now)
+    const isVerifying = resumed === undefined ? now - lastVerified >= verifyMillis : previous?.verifying === true
     /** Returns a checkpoint with the present knowledge of the server. */
     const checkpointAt = (position: Walk.Position | null): Checkpoint => {
       const connections = remote.size.allowed()
@@ -88,7 +89,7 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
       return {
         pass,
         position,
-        verified: hasCompared ? pass : lastVerified,
+        verified: hasCompared ? now : lastVerified,
         ...(isVerifying && position !== null ? { verifying: true } : {}),
         ...(connections === undefined ? {} : { connections })
       }

@@ -49,7 +49,8 @@ export const isIdle = ({ status }: Mailbox, part: MailboxPart, now: number): boo
   part.doubted !== true &&
   (part.modseq !== undefined && status.modseq !== undefined
     ? status.modseq === part.modseq
-    : status.unseen === part.unseen && part.walked !== undefined && now - part.walked < walkMillis)
+    : // The clock of an earlier poll may have been ahead: a time that is still to come says nothing.
+      status.unseen === part.unseen && part.walked !== undefined && Math.abs(now - part.walked) < walkMillis)
 
 interface Options {
   readonly source: Source

@@ -2,8 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
 import { integration } from "../../../src/integrations/Ftp.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
+import * as Harness from "../../../src/testing/Harness.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as Mirror from "../../support/ftp/Mirror.ts"
@@ -250,6 +252,24 @@ describe("how files are compared", () => {
       assert.strictEqual(Mirror.chosen(again).length, 0)
       assert.strictEqual((yield* after(31, { verifyEvery: null })).chosen, 0)
       assert.strictEqual((yield* after(2, { verifyEvery: "1 day" })).chosen, 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a poll by a clock that was a year ahead does not put off the next comparison by content for a year", () =>
+    Effect.gen(function* () {
+      const standIn = yield* StandIn.run({ files: files("a") })
+      const known = new Map([["a", "1 2024-01-02T03:04:05Z"]])
+      const day = 86_400_000
+      let checkpoint: Schema.Json | undefined
+      const poll = Effect.gen(function* () {
+        const pages = yield* Mirror.list(yield* Mirror.open(standIn.source), { known, checkpoint })
+        checkpoint = pages.at(-1)?.checkpoint
+        return Mirror.chosen(pages).length
+      })
+      assert.strictEqual(yield* Harness.ahead(365 * day)(poll), 0)
+      assert.strictEqual(yield* poll, 0)
+      assert.strictEqual(yield* Harness.ahead(31 * day)(poll), 1)
+      assert.strictEqual(yield* Harness.ahead(32 * day)(poll), 0)
     }).pipe(Effect.scoped)
   )
 })

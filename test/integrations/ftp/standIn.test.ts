@@ -162,6 +162,7 @@ describe("limits", () => {
         files: new Map([
           ["large", file("12345", time)],
           ["fresh", file("1", now)],
+          ["future", file("1", "20990102030405")],
           ["old", file("1", time)]
         ])
       })
@@ -171,13 +172,14 @@ describe("limits", () => {
         [...results].map(([id, { reason }]) => [id, reason]),
         [
           ["fresh", "Unsettled"],
+          ["future", undefined],
           ["large", "TooLarge"],
           ["old", undefined]
         ]
       )
       assert.deepStrictEqual(
         standIn.received.filter((line) => line.startsWith("RETR")),
-        ["RETR /old"]
+        ["RETR /future", "RETR /old"]
       )
     }).pipe(Effect.scoped)
   )

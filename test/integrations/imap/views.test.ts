@@ -11,6 +11,8 @@ import type { MailboxPart } from "../../../src/integrations/imap/Checkpoint.ts"
 import * as Downloads from "../../../src/integrations/imap/Downloads.ts"
 import * as Client from "../../../src/integrations/imap/Client.ts"
 import * as Network from "../../../src/contract/Network.ts"
+import { integration } from "../../../src/integrations/Imap.ts"
+import * as Harness from "../../../src/testing/Harness.ts"
 import * as StandIn from "../../support/imap/ImapStandIn.ts"
 import { account, mail, searchWithout } from "../../support/imap/ScriptedAccount.ts"
 
@@ -169,6 +171,23 @@ describe("IMAP servers that do not show yet what a mailbox holds", () => {
         const [row] = (yield* store.contents(id, { state: "stored", limit: 1 })).contents
         assert.deepStrictEqual(row?.metadata.flags, ["\\Seen"])
         assert.strictEqual((yield* sync).counts.patched, 0)
+      })
+    )
+  )
+
+  it.live("flags that the server does not tell are read again, though the last poll's clock was a year ahead", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { append, connect, credentials, flag, store, sync, watch } = yield* account({ capabilities: kinds.plain })
+        append("INBOX", mail(1))
+        const { id } = yield* connect
+        yield* sync
+        const early = yield* Harness.start({ integration, credentials, store, watch })
+        yield* Harness.ahead(365 * 86_400_000)(early.sync())
+        flag("INBOX", 1, ["\\Flagged"])
+        yield* sync
+        const [row] = (yield* store.contents(id, { state: "stored", limit: 1 })).contents
+        assert.deepStrictEqual(row?.metadata.flags, ["\\Flagged"])
       })
     )
   )
