@@ -14,6 +14,7 @@ import * as Path from "node:path"
 import * as Vault from "../engine/secrets/Vault.ts"
 import { Embedded, layer as embeddedLayer } from "./Embedded.ts"
 import type { EmbeddedError } from "./embedded/EmbeddedError.ts"
+import * as Client from "./postgres/Client.ts"
 
 /** The database can't be used. The message is one line that names host and database, and holds no password. */
 export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
@@ -40,27 +41,6 @@ export class Database extends Context.Service<
 const oldest = 14
 
 /**
- * Settings of each session. A prepared statement keeps its plan: one that was made while a table was small would scan
- * all of the table later, once for each id of a page. Without sequential scans it looks by index from the beginning.
- * Compilation (`jit`) would take longer than any of these statements.
- */
-const sessionSettings = "-c enable_seqscan=off -c jit=off"
-
-/**
- * How Idem uses its connections. Lookups of many fibers share connections (`multiplex`), and transactions take one
- * each. A value is at most a batch's largest: bodies over 4 MB go to the blob store in pieces; text form doubles
- * `bytea`.
- */
-const pool = {
-  applicationName: "idem",
-  maxConnections: 10,
-  multiplex: true,
-  keepAlive: "30 seconds",
-  startupOptions: sessionSettings,
-  maxMessageSize: 64 * 1024 * 1024
-} as const
-
-/**
  * Bounds how long a process that is frozen inside a transaction holds its row locks.
  *
  * PgBouncer refuses startup parameters, and keeps prepared statements only if configured to: `IDEM_PGBOUNCER=1` uses
@@ -70,7 +50,7 @@ const behindPgBouncer = Config.Boolean("IDEM_PGBOUNCER").pipe(Config.withDefault
 const session = Effect.map(behindPgBouncer, (behind) =>
   behind
     ? { prepare: false, startupOptions: undefined }
-    : { startupOptions: `${sessionSettings} -c idle_in_transaction_session_timeout=10s` }
+    : { startupOptions: `${Client.sessionSettings} -c idle_in_transaction_session_timeout=10s` }
 )
 
 /** Returns host and database of a URL, for messages. */
@@ -81,12 +61,19 @@ const parseUrl = (url: Redacted.Redacted, setting: string) =>
       if (parsed.protocol !== "postgres:" && parsed.protocol !== "postgresql:") throw new Error(parsed.protocol)
       // A password with an unescaped # or / would be taken for a host or a database, and be shown.
       if (parsed.hash !== "" || parsed.pathname.includes("@")) throw new Error("not encoded")
-      const host = parsed.searchParams.get("host") ?? decodeURIComponent(parsed.hostname)
+      const given = parsed.searchParams.get("host") ?? decodeURIComponent(parsed.hostname)
+      const host = given === "" ? "localhost" : given
       const user = parsed.searchParams.get("user") ?? decodeURIComponent(parsed.username)
       const path = decodeURIComponent(parsed.pathname.slice(1))
       const port = parsed.searchParams.get("port") ?? parsed.port
       return {
-        host: `${host === "" ? "localhost" : host}${port === "" ? "" : `:${port}`}`,
+        host: `${host}${port === "" ? "" : `:${port}`}`,
+        // A host that is a folder holds the server's socket. An address of IPv6 is in brackets in a URL only.
+        address: {
+          host: host.replace(/^\[(.*)\]$/, "$1"),
+          port: port === "" ? 5432 : Number(port),
+          ...(host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port === "" ? 5432 : port}` } : {})
+        },
         // As PostgreSQL has it, a database that is not named is the user's.
         database: parsed.searchParams.get("dbname") ?? (path === "" ? user : path)
       }
@@ -158,25 +145,8 @@ const decodeServer = Schema.decodeUnknownEffect(
 
 type Clients = PgClient.PgClient | SqlClient.SqlClient
 
-/**
- * The client of a database. Each transaction and each reserved session begins in a turn of the event loop of its own.
- *
- * This works around a defect of `@effect/sql-pg` 4.0.5. A look-up that is sent on a shared session and dropped in the
- * same turn leaves a flush behind. If a transaction took over the session in that turn, the flush removed the reader of
- * its first answer: the transaction waited forever, and its process did not end at SIGTERM.
- */
-export const makeClient = (config: PgClient.PgPoolConfig) =>
-  Effect.map(PgClient.make({ ...pool, ...config }), (sql): PgClient.PgClient => {
-    const { reserve, withTransaction } = sql
-    return Object.assign(sql, {
-      reserve: Effect.andThen(Effect.yieldNow, reserve),
-      withTransaction: <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-        Effect.andThen(Effect.yieldNow, withTransaction(effect))
-    })
-  })
-
 const connect = (database: Database["Service"], config: PgClient.PgPoolConfig) =>
-  PgClient.layerFrom(makeClient(config)).pipe(
+  PgClient.layerFrom(Client.make(config)).pipe(
     Layer.catchTag("SqlError", (error) =>
       Layer.effectContext(Effect.fail(new DatabaseError({ message: `${database.name}: ${explain(error)}` })))
     ),
@@ -189,25 +159,26 @@ const layerUrl = (
   url: Redacted.Redacted,
   setting: string,
   config: PgClient.PgPoolConfig = {}
-): Layer.Layer<Database | Clients, DatabaseError> =>
+): Layer.Layer<Database | Clients, DatabaseError | Config.ConfigError> =>
   Layer.unwrap(
-    Effect.map(parseUrl(url, setting), ({ database, host }) =>
+    Effect.map(parseUrl(url, setting), ({ address, database, host }) =>
       connect(
         { origin: { _tag: "external", host, database }, name: `the database ${database} at ${host}` },
-        { ...config, url }
+        { ...config, ...address, url }
       )
     )
   )
 
 /** The database of the server that Idem starts. */
-export const layerEmbedded: Layer.Layer<Database | Clients, DatabaseError, Embedded> = Layer.unwrap(
-  Effect.map(Embedded, ({ database, folder, password, socket, username }) =>
-    connect(
-      { origin: { _tag: "embedded", folder, socket, database }, name: `Idem's own database in ${folder}` },
-      { path: socket, database, username, password }
+export const layerEmbedded: Layer.Layer<Database | Clients, DatabaseError | Config.ConfigError, Embedded> =
+  Layer.unwrap(
+    Effect.map(Embedded, ({ database, folder, password, socket, username }) =>
+      connect(
+        { origin: { _tag: "embedded", folder, socket, database }, name: `Idem's own database in ${folder}` },
+        { path: socket, database, username, password }
+      )
     )
   )
-)
 
 /** A setting that is not set, or empty, is none. */
 const optionalUrl = (name: string) =>

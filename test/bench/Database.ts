@@ -9,7 +9,7 @@ import * as Redacted from "effect/Redacted"
 import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
-import { makeClient } from "../../src/stores/Database.ts"
+import * as Client from "../../src/stores/postgres/Client.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Embedded from "../../src/stores/Embedded.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
@@ -45,7 +45,7 @@ const server = Layer.effect(
 
 const client = Layer.unwrap(
   Effect.map(Server, ({ database, password, socket, username }) =>
-    PgClient.layerFrom(makeClient({ path: socket, username, password, database }))
+    PgClient.layerFrom(Client.make({ path: socket, username, password, database }))
   )
 )
 

@@ -6,7 +6,7 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
-import { makeClient } from "../../src/stores/Database.ts"
+import * as Client from "../../src/stores/postgres/Client.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
@@ -99,7 +99,7 @@ const measure = Effect.fnUntraced(function* (count: () => number) {
 export const run = Effect.gen(function* () {
   const server = yield* Server
   const { count, socket } = yield* Statements.counting(server.socket)
-  const client = PgClient.layerFrom(makeClient({ ...server, path: socket }))
+  const client = PgClient.layerFrom(Client.make({ ...server, path: socket }))
   // Fresh: the benchmark has the same layer over its own client.
   const store = Layer.fresh(Postgres.layer.pipe(Layer.provide(Blobs.layer))).pipe(Layer.provideMerge(client))
   return yield* Effect.provide(measure(count), Layer.provideMerge(Mailbox.engine, store))

@@ -17,7 +17,7 @@ import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
-import { makeClient } from "../../src/stores/Database.ts"
+import * as Client from "../../src/stores/postgres/Client.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
@@ -60,7 +60,7 @@ const nothingNew = (onPoll: () => void) =>
 const ours = Effect.gen(function* () {
   const server = yield* Database.Server
   const { count, socket } = yield* Statements.counting(server.socket)
-  const client = PgClient.layerFrom(makeClient({ ...server, path: socket }))
+  const client = PgClient.layerFrom(Client.make({ ...server, path: socket }))
   // Fresh: the benchmark has the same layer over its own client.
   const store = Layer.fresh(Layer.merge(Postgres.layer.pipe(Layer.provide(Blobs.layer)), Webhooks.layer)).pipe(
     Layer.provideMerge(client)

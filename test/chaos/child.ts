@@ -45,7 +45,7 @@ import { Vault } from "../../src/engine/secrets/Vault.ts"
 import * as Ftp from "../../src/integrations/Ftp.ts"
 import * as Gmail from "../../src/integrations/Gmail.ts"
 import * as Slack from "../../src/integrations/Slack.ts"
-import { makeClient } from "../../src/stores/Database.ts"
+import * as Client from "../../src/stores/postgres/Client.ts"
 import * as BlobLocation from "../../src/stores/blobs/BlobLocation.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as SharedQuotas from "../../src/stores/postgres/SharedQuotas.ts"
@@ -81,7 +81,7 @@ const integrations = Integrations.layer({
 
 const layer = (start: Start) => {
   const sql = PgClient.layerFrom(
-    makeClient({
+    Client.make({
       path: start.socket,
       username: start.username,
       password: Redacted.make(start.password),

@@ -7,7 +7,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { randomBytes } from "node:crypto"
 import * as Path from "node:path"
 import { inject } from "vitest"
-import { makeClient } from "../../src/stores/Database.ts"
+import * as Client from "../../src/stores/postgres/Client.ts"
 
 const given = Effect.sync(() => {
   const { database, password, socket, username } = inject("postgres")
@@ -37,7 +37,7 @@ const layerFrom = (choose: (template: string) => string, config: PgClient.PgPool
     Effect.gen(function* () {
       const { pool: access, template } = yield* given
       const database = yield* makeDatabase(choose(template), options)
-      return yield* makeClient({ ...access, database, applicationName: "idem-test", ...config })
+      return yield* Client.make({ ...access, database, applicationName: "idem-test", ...config })
     })
   ).pipe(Layer.orDie)
 

@@ -7,6 +7,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { LockStore } from "../../engine/store/LockStore.ts"
 import { interval } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
+import { onOwnSession } from "./Transactions.ts"
 
 const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ holder: Schema.String })))
 
@@ -20,7 +21,7 @@ const make: Effect.Effect<LockStore["Service"], never, SqlClient.SqlClient> = Ef
       ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
         WHERE named_lock.holder IN (excluded.holder, ${deadHolder ?? null})
           OR named_lock.held_until <= clock_timestamp()
-      RETURNING 1`.pipe(toStoreError("taking a lock"))
+      RETURNING 1`.pipe(onOwnSession(sql), toStoreError("taking a lock"))
     if (taken.length > 0) return Option.none()
     const [held] = yield* sql`SELECT holder FROM named_lock WHERE name = ${name}`.pipe(
       Effect.flatMap((rows) => Effect.orDie(decodeHolder(rows))),

@@ -8,12 +8,21 @@ import { StoreError } from "../../engine/store/StoreError.ts"
 const ServerError = Schema.Struct({ code: Schema.String, severity: Schema.String, message: Schema.String })
 const isServerError = Schema.is(ServerError)
 
+/** SQLSTATE of a server error, or "". */
+const codeOf = (error: SqlError): string => (isServerError(error.reason.cause) ? error.reason.cause.code : "")
+
+/** True for a write that the server refused because it, or this session, is read-only (25006). */
+export const isReadOnly = (error: unknown): boolean => isSqlError(error) && codeOf(error) === "25006"
+
 /** Describes the failure and the next step, by SQLSTATE (PostgreSQL's documentation, appendix A). */
 const advice = (error: SqlError): string => {
   const cause = error.reason.cause
   const said = cause instanceof Error ? cause.message : error.message
-  const code = isServerError(cause) ? cause.code : ""
+  const code = codeOf(error)
   if (code === "IDKEY") return said
+  if (code === "25006") {
+    return `the database is read-only (${said}): Idem connects again, and needs the primary; of a primary, check default_transaction_read_only`
+  }
   if (code === "57P03") return `the database is not ready yet (${said}); try again in a moment`
   if (code.startsWith("57P")) return `the database was stopped or restarted (${said}); try again`
   if (code.startsWith("53")) return `the database is out of room (${said}); give it disk, memory or connections`
@@ -37,7 +46,7 @@ export const toStoreError =
     Effect.catch(effect, (error): Effect.Effect<never, Exclude<E, SqlError> | StoreError> => {
       // The guard narrows a generic's values, not the generic itself.
       if (!isSqlError(error)) return Effect.fail(error as Exclude<E, SqlError>)
-      const code = isServerError(error.reason.cause) ? error.reason.cause.code : ""
+      const code = codeOf(error)
       return code === "25P02" || /^(21|22|23|42)/.test(code)
         ? Effect.die(error)
         : Effect.fail(new StoreError({ message: `${doing}: ${advice(error)}`, cause: error }))
