@@ -24,8 +24,15 @@ export class CheckpointExpired extends Schema.TaggedError<CheckpointExpired>()("
 /** The source says this id does not exist any more. Not a failure. From a whole listing it fails the run. */
 export class Gone extends Schema.TaggedError<Gone>()("Gone", { message: Schema.String }) {}
 
-/** We may not read this. From a whole listing it fails the run. */
-export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", { message: Schema.String }) {}
+/**
+ * We may not read this. From a whole listing it fails the run. So it does from a download with `ofAccount`: the source
+ * refuses each item of the account for now (its user is suspended), which says nothing of this one. The items are
+ * deferred at no attempt, and the next poll tries again.
+ */
+export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", {
+  message: Schema.String,
+  ofAccount: Schema.optionalKey(Schema.Boolean)
+}) {}
 
 /** More than a limit allows: dead at once, until a person raises the limit and retries it. */
 export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", { message: Schema.String }) {}

@@ -64,6 +64,12 @@ export const failedPrecondition = status(400, "failedPrecondition", { message: "
 export const mailServiceNotEnabled = status(400, "failedPrecondition", { message: "Mail service not enabled" })
 
 /**
+ * A suspended user of a Workspace: ids are listed as before, and each `messages.get` is refused
+ * (GAM-team/got-your-back#258).
+ */
+export const suspendedUser = status(403, "forbidden", { message: "Forbidden" })
+
+/**
  * The limit of a user (bandwidth, or calls at a time): 429 with the time in the message, and no header
  * (levz0r/gmail-tester#23, taers232c/GAMADV-XTD3#337). The time may have passed already
  * (googleapis/google-api-ruby-client#20544).
@@ -313,6 +319,9 @@ export class Server {
       }
       if (user !== undefined && this.domain.user(user)?.isMailboxSetup !== true) {
         throw new Refusal(400, "failedPrecondition", "Mail service not enabled")
+      }
+      if (user !== undefined && seen.method === "messages.get" && this.domain.user(user)?.suspended === true) {
+        throw new Refusal(403, "forbidden", "Forbidden")
       }
       return [200, JSON.stringify(this.result(seen, email, user === undefined ? this.mailbox : this.mailboxOf(user)))]
     } catch (error) {

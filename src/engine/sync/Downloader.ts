@@ -77,7 +77,7 @@ export const make = Effect.fnUntraced(function* ({ meter, span, stop }: SliceCon
         return "deferred"
       }
       default:
-        return yield* failed
+        return (yield* StopSignal.forError(stop, meter, error)) ? "deferred" : yield* failed
     }
   })
 

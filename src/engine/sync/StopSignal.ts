@@ -26,8 +26,11 @@ export const read: (stop: StopSignal) => Effect.Effect<Reason | undefined> = Ref
 export const set = (stop: StopSignal, reason: Reason): Effect.Effect<void> =>
   Ref.update(stop, (before) => (before === undefined || before._tag === "Over" ? reason : before))
 
-/** Reasons that concern the whole source. */
 const refusals: ReadonlySet<ErrorReason["_tag"]> = new Set(["Unauthorized", "RateLimited", "Transient"])
+
+/** True for a reason that concerns the whole source. */
+const isRefusal = (reason: ErrorReason): boolean =>
+  refusals.has(reason._tag) || (reason._tag === "Forbidden" && reason.ofAccount === true)
 
 /**
  * Stops the slice for an error that concerns the whole source. Returns true for such an error. If Idem's own budget was
@@ -38,7 +41,7 @@ export const forError = Effect.fnUntraced(function* (
   meter: RunMeter.RunMeter,
   error: IntegrationError
 ) {
-  if (!refusals.has(error.reason._tag)) return false
+  if (!isRefusal(error.reason)) return false
   const { exhausted } = yield* RunMeter.read(meter)
   const isOurs = error.reason._tag === "RateLimited" && exhausted !== undefined
   yield* set(stop, isOurs ? { _tag: "Over" } : { _tag: "Refused", error })

@@ -8,6 +8,7 @@ import type { Call } from "../../contract/Integration.ts"
 import type { Network } from "../../contract/Network.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import { chatLabel } from "./Config.ts"
+import * as Errors from "./Errors.ts"
 import * as GoogleClient from "./GoogleClient.ts"
 import * as RawMessage from "./RawMessage.ts"
 import { FullMessage, HistoryList, Label, LabelList, Message, MessageList, Profile, UserInfo } from "./Resources.ts"
@@ -56,7 +57,14 @@ export const make = (options: {
   }
   const { auth, call } = options
 
-  const client = GoogleClient.make({ auth, call, client: gmail({ version: "v1", ...clientOptions }), units, host })
+  const client = GoogleClient.make({
+    auth,
+    call,
+    client: gmail({ version: "v1", ...clientOptions }),
+    units,
+    host,
+    explain: Errors.ofUser
+  })
 
   /** The address of the account, from Google's OAuth service. */
   const accounts = GoogleClient.make({

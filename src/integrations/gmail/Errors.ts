@@ -182,7 +182,7 @@ export const classify = (
   if (status === 400 && isWithoutGmail(message)) {
     return fail(
       new Forbidden({
-        message: `Gmail refuses ${what} (400)${quoted}: this account has no Gmail. In a Google Workspace, see the user's licence and whether Gmail is on for the organizational unit`
+        message: `Gmail refuses ${what} (400)${quoted}: this account has no Gmail. It needs a licence, and Gmail must be on for the user's organizational unit`
       })
     )
   }
@@ -193,6 +193,17 @@ export const classify = (
   if (status === 404 || status === 410) return fail(new Gone({ message: `Gmail has no ${what} (${status})${quoted}` }))
   return fail(new Malformed({ message: `Gmail can't answer for ${what} (${status})${quoted}` }))
 }
+
+/** A refusal that concerns all of the user's mail, with the next step. Other errors stay as they are. */
+export const ofUser = (error: IntegrationError): IntegrationError =>
+  error.reason._tag === "Forbidden"
+    ? fail(
+        new Forbidden({
+          message: `${error.reason.message}: in a Google Workspace, see in Google's Admin console whether the user is suspended, has Gmail, and may use this app. The sync goes on by itself once Gmail gives the mail again`,
+          ofAccount: true
+        })
+      )
+    : error
 
 const fail = (reason: IntegrationError["reason"]): IntegrationError => new IntegrationError({ reason })
 

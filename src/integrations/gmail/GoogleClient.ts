@@ -5,6 +5,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as AccessToken from "../../contract/AccessToken.ts"
@@ -32,8 +33,10 @@ export const make = <Client, Method extends string>(options: {
   readonly units: Readonly<Record<Method, number>>
   /** The host of the requests, for messages. */
   readonly host: string
+  /** Adds the next step to the error of a request that `request` makes. */
+  readonly explain?: (error: IntegrationError) => IntegrationError
 }) => {
-  const { auth, call, client, host, units } = options
+  const { auth, call, client, explain = identity, host, units } = options
 
   /** Makes one request with this token. */
   const send = <A>(
@@ -70,7 +73,7 @@ export const make = <Client, Method extends string>(options: {
         // A broken or truncated JSON text is no error to the client: `data` is a string then, and does not decode.
         Effect.flatMap(({ data }) => Effect.mapError(Schema.decodeUnknownEffect(schema)(data), () => unreadable(what)))
       )
-    )
+    ).pipe(Effect.mapError(explain))
 
   return { authorized, fail, request, send }
 }

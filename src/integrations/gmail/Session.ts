@@ -7,6 +7,7 @@ import { IntegrationError, Unsettled } from "../../contract/IntegrationError.ts"
 import * as Api from "./Api.ts"
 import * as Auth from "./Auth.ts"
 import type { Checkpoint } from "./Checkpoint.ts"
+import * as Errors from "./Errors.ts"
 import { chatLabel, type Config, filterOf, withoutChats } from "./Config.ts"
 import * as Listing from "./Listing.ts"
 import type { Source } from "./ListingStep.ts"
@@ -35,6 +36,14 @@ const notFoundYet = (id: string): IntegrationError =>
     reason: new Unsettled({ message: `Gmail does not find message ${id} yet: the next poll asks for it again` })
   })
 
+/** True also where a request of `check` is refused. Fails with what passes. */
+const orRefused = (check: Effect.Effect<boolean, IntegrationError>): Effect.Effect<boolean, IntegrationError> =>
+  Effect.catch(check, (error) =>
+    ["Unauthorized", "RateLimited", "Transient"].includes(error.reason._tag)
+      ? Effect.fail(error)
+      : Effect.succeed(error.reason._tag === "Forbidden")
+  )
+
 export const open = Effect.fnUntraced(function* ({
   config,
   credentials,
@@ -48,6 +57,20 @@ export const open = Effect.fnUntraced(function* ({
   const auth = yield* Auth.make({ credentials, endpoint, scope: SignIn.scope, call, refreshCredentials })
   const api = Api.make({ rootUrl: config.rootUrl, auth, call, network })
   const source: Source = { api, filter, scope: scopeOf(filter), arrivals: yield* Ref.make(HashSet.empty<string>()) }
+
+  /**
+   * True if Gmail refuses the newest messages. It lists the ids of a suspended user's messages and refuses each of them
+   * (GAM-team/got-your-back#258): a refused message alone does not tell. Asked once, after the first refusal.
+   */
+  const isUserRefused = yield* Effect.cached(
+    api.messages({}, { maxResults: 2 }).pipe(
+      Effect.flatMap(({ messages = [] }) =>
+        Effect.forEach(messages, ({ id }) => orRefused(Effect.as(Effect.scoped(api.rawMessage(id)), false)))
+      ),
+      Effect.map((refused) => refused.every(Boolean)),
+      orRefused
+    )
+  )
 
   /** The fallback for servers without `getProfile`: emulators. */
   const profileOr = <A>(other: Effect.Effect<A, IntegrationError>) =>
@@ -89,7 +112,9 @@ export const open = Effect.fnUntraced(function* ({
       // For seconds after a message's arrival Gmail may answer 404 (byeokim/gmailpush#10, gauteh/lieer#2). At the next
       // poll a 404 counts as gone.
       const found = yield* Effect.catch(api.rawMessage(externalId), (error) =>
-        Effect.fail(isArrival && error.reason._tag === "Gone" ? notFoundYet(externalId) : error)
+        error.reason._tag === "Forbidden"
+          ? Effect.flatMap(isUserRefused, (isOfUser) => Effect.fail(isOfUser ? Errors.ofUser(error) : error))
+          : Effect.fail(isArrival && error.reason._tag === "Gone" ? notFoundYet(externalId) : error)
       )
       // Its removal may have been read before this download began: stored now, it would never be found to be gone.
       const admit = (message: Message) => {

@@ -168,7 +168,8 @@ const signingKey = ({ serviceAccount }: ServiceAccount): Effect.Effect<oauth.Pri
  * Google's error codes for service accounts, with the next step
  * (https://developers.google.com/identity/protocols/oauth2/service-account#error-codes). An account that was disabled
  * or deleted is an `invalid_grant` too: "Robot is disabled.", "account not found"
- * (googleapis/google-api-ruby-client#720).
+ * (googleapis/google-api-ruby-client#720). A user who was deleted is an `invalid_grant`, "The account has been deleted",
+ * and later an `invalid_request`, "Invalid impersonation "sub" field" (GAM-team/GAM#1171).
  */
 const explainFor =
   ({ serviceAccount, subject }: ServiceAccount, scope: string) =>
@@ -185,10 +186,12 @@ const explainFor =
         reason: new Transient({ message: `Google refuses the time of this machine: set its clock. ${said}` })
       })
     }
-    const isAboutUser = code === "invalid_grant" && /email|user id/i.test(message)
+    const isAboutUser =
+      (code === "invalid_grant" && /email|user id|account has been deleted/i.test(message)) ||
+      (code === "invalid_request" && /impersonation/i.test(message))
     return unauthorized(
       isAboutUser
-        ? `${said}: ${subject} is no user of a domain that ${account} may act for. Check the subject`
+        ? `${said}: ${subject} is no user of a domain that ${account} may act for, or was deleted. Check the subject, and the user in Google's Admin console. Once the user is there again, idem resume goes on`
         : `${said}: Google does not accept the key of ${account}. In the Google Cloud console, see that the service account and this key are enabled, or create another key, and connect again with it`
     )
   }

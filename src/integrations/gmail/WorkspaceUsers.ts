@@ -4,7 +4,6 @@
  * listed among the others; deleted ones are not.
  */
 import { admin } from "googleapis/build/src/apis/admin/index.js"
-import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { AccessToken } from "../../contract/AccessToken.ts"
 import type { Call } from "../../contract/Integration.ts"
@@ -56,41 +55,35 @@ export const make = (options: {
       ...(options.rootUrl === undefined ? {} : { rootUrl: options.rootUrl })
     }),
     units: { "users.list": 1, "users.get": 1 },
-    host: new URL(options.rootUrl ?? "https://admin.googleapis.com").host
-  })
-
-  /** 403 for a subject that may not read users ("Not Authorized to access this resource/api"). */
-  const explained = Effect.mapError((error: IntegrationError) =>
-    error.reason._tag === "Forbidden"
-      ? new IntegrationError({
-          reason: new Forbidden({
-            message: `${error.reason.message}: ${subject} must be an administrator who may read users, and the Admin SDK API must be enabled in the project of the service account`
+    host: new URL(options.rootUrl ?? "https://admin.googleapis.com").host,
+    // 403 for a subject that may not read users ("Not Authorized to access this resource/api").
+    explain: (error) =>
+      error.reason._tag === "Forbidden"
+        ? new IntegrationError({
+            reason: new Forbidden({
+              message: `${error.reason.message}: ${subject} must be an administrator who may read users, and the Admin SDK API must be enabled in the project of the service account`
+            })
           })
-        })
-      : error
-  )
+        : error
+  })
 
   return {
     /** By primary address. */
     users: (pageToken: string | undefined) =>
-      client
-        .request("users.list", "list of users", UserList, (directory, how) =>
-          directory.users.list(
-            {
-              customer: "my_customer",
-              orderBy: "email",
-              maxResults: pageSize,
-              ...(pageToken === undefined ? {} : { pageToken })
-            },
-            how
-          )
+      client.request("users.list", "list of users", UserList, (directory, how) =>
+        directory.users.list(
+          {
+            customer: "my_customer",
+            orderBy: "email",
+            maxResults: pageSize,
+            ...(pageToken === undefined ? {} : { pageToken })
+          },
+          how
         )
-        .pipe(explained),
+      ),
 
     /** Reads a user by id or address. */
     user: (userKey: string) =>
-      client
-        .request("users.get", `user ${userKey}`, User, (directory, how) => directory.users.get({ userKey }, how))
-        .pipe(explained)
+      client.request("users.get", `user ${userKey}`, User, (directory, how) => directory.users.get({ userKey }, how))
   }
 }

@@ -595,28 +595,31 @@ describe("a source that refuses", () => {
     }).pipe(Effect.provide(layer(source)))
   })
 
-  it.effect("that is down costs no item an attempt, and fails the run", () => {
-    const source = new MemorySource()
-    source.addMany(40)
-    source.answer = (method) =>
-      method.startsWith("download") && source.downloaded.length >= 10
-        ? fault(new Transient({ message: "503" }))
-        : Effect.void
-    return Effect.gen(function* () {
-      const connection = yield* connect()
-      const result = yield* moving(sync(connection))
-      assert.strictEqual(result.status, "failed")
-      assert.strictEqual(result.error?.reason, "Transient")
-      assert.deepInclude(result.counts, { failed: 0 })
-      const store = yield* WholeStore
-      const ledger = yield* store.ledger(connection.id, { limit: 100 })
-      assert.isTrue(ledger.every((row) => row.state === "deferred" && row.attempts === 0))
+  for (const [name, reason] of [
+    ["is down", new Transient({ message: "503" })],
+    ["refuses the account", new Forbidden({ message: "suspended", ofAccount: true })]
+  ] as const) {
+    it.effect(`that ${name} costs no item an attempt, and fails the run`, () => {
+      const source = new MemorySource()
+      source.addMany(40)
+      source.answer = (method) =>
+        method.startsWith("download") && source.downloaded.length >= 10 ? fault(reason) : Effect.void
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        const result = yield* moving(sync(connection))
+        assert.strictEqual(result.status, "failed")
+        assert.strictEqual(result.error?.reason, reason._tag)
+        assert.deepInclude(result.counts, { failed: 0 })
+        const store = yield* WholeStore
+        const ledger = yield* store.ledger(connection.id, { limit: 100 })
+        assert.isTrue(ledger.every((row) => row.state === "deferred" && row.attempts === 0))
 
-      source.answer = () => Effect.void
-      assert.strictEqual((yield* sync(connection)).status, "succeeded")
-      assert.strictEqual((yield* ids(connection)).length, 40)
-    }).pipe(Effect.provide(layer(source)))
-  })
+        source.answer = () => Effect.void
+        assert.strictEqual((yield* sync(connection)).status, "succeeded")
+        assert.strictEqual((yield* ids(connection)).length, 40)
+      }).pipe(Effect.provide(layer(source)))
+    })
+  }
 
   it.effect("one item with a fault that passes is asked again at once", () => {
     const source = new MemorySource()

@@ -209,6 +209,32 @@ describe("a Google Workspace domain", () => {
   )
 
   test(
+    "has one failed connection for a user who was suspended since the last list of users, and mirrors the others",
+    Effect.gen(function* () {
+      const { byName, engine, poll, server, store } = yield* scene(["ada@example.com", "bob@example.com"])
+      yield* poll
+      const sync = (name: string) =>
+        Effect.flatMap(byName(name), (member) => engine.sync(member, SyncTask.poll, { spec: "", wait: true }))
+      server.mailboxOf("ada@example.com").fill(3)
+      yield* sync("ada@example.com")
+      for (const user of ["ada@example.com", "bob@example.com"]) server.mailboxOf(user).fill(100)
+      const ada = server.domain.user("ada@example.com")
+      if (ada === undefined) return assert.fail("no user")
+      ada.suspended = true
+      const refused = yield* sync("ada@example.com")
+      assert.deepStrictEqual([refused.error?.reason, refused.counts.failed], ["Forbidden", 0])
+      assert.deepInclude((yield* sync("bob@example.com")).counts, { stored: 100, failed: 0 })
+      yield* poll
+      assert.include((yield* byName("ada@example.com")).paused, "suspended")
+      assert.strictEqual((yield* store.totals((yield* byName("ada@example.com")).id)).stored, 3)
+      ada.suspended = false
+      yield* poll
+      assert.deepStrictEqual((yield* sync("ada@example.com")).status, "succeeded")
+      assert.strictEqual((yield* store.totals((yield* byName("ada@example.com")).id)).stored, 103)
+    })
+  )
+
+  test(
     "keeps a mailbox whose address was changed, and asks for its tokens with the new one",
     Effect.gen(function* () {
       const { byName, engine, poll, server } = yield* scene(["ada@example.com"])

@@ -123,6 +123,39 @@ describe.concurrent("Gmail that misbehaves", () => {
       yield* mirrors(server, connection)
     }))
 
+  for (const [user, fault] of [
+    ["suspended", GmailServer.suspendedUser],
+    ["without Gmail", GmailServer.mailServiceNotEnabled]
+  ] as const) {
+    test(`whose user is ${user} refuses the mailbox, fails no item, deletes nothing, and goes on later`, (server) =>
+      Effect.gen(function* () {
+        server.mailbox.fill(10)
+        const connection = yield* connect(server)
+        yield* sync(connection)
+        const stored = yield* ids(connection)
+        // Enough failed items for a run to be given up.
+        server.mailbox.fill(120)
+        server.fault("messages.get", fault, { times: Number.POSITIVE_INFINITY })
+        const store = yield* WholeStore
+        for (let poll = 0; poll < 2; poll++) {
+          server.forgetSeen()
+          const { counts, error, status } = yield* sync(connection)
+          assert.deepStrictEqual([status, error?.reason, counts.failed, counts.deleted], ["failed", "Forbidden", 0, 0])
+          assert.include(error?.message, "Admin console")
+          assert.isBelow(server.count("messages.get"), 20)
+          const ledger = yield* store.ledger(connection.id, { limit: 500 })
+          assert.isTrue(ledger.every(({ attempts, state }) => state === "deferred" && attempts === 0))
+          assert.deepStrictEqual(yield* ids(connection), stored)
+        }
+        assert.isNull(Option.getOrThrow(yield* store.connection(connection.id)).paused)
+        // A forced run asks for stored messages too, and takes none of them for gone.
+        assert.deepInclude((yield* sync(connection, { force: true })).counts, { failed: 0, gone: 0, deleted: 0 })
+        server.heal()
+        assert.strictEqual((yield* sync(connection)).status, "succeeded")
+        yield* mirrors(server, connection)
+      }))
+  }
+
   test("that takes a message away between list and get counts it as gone", (server) =>
     Effect.gen(function* () {
       const [first = ""] = server.mailbox.fill(10)

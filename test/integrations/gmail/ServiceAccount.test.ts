@@ -69,6 +69,16 @@ describe("a service account that acts for a user", () => {
       "Unauthorized",
       ["eve@example.com", "subject"]
     ],
+    ...(["now", "long ago"] as const).map(
+      (when) =>
+        [
+          `a user who was deleted ${when}`,
+          credentials,
+          (server: GmailServer.Server) => void server.domain.deleted.set(subject, when),
+          "Unauthorized",
+          [subject, "deleted", "Admin console", "idem resume"]
+        ] as const
+    ),
     [
       "a key that is no key",
       { ...credentials, serviceAccount: { ...Domain.key, private_key: "-----BEGIN s3cret" } },

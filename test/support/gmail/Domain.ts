@@ -6,6 +6,9 @@
  *   "Robot is disabled." of googleapis/google-api-ruby-client#720.
  * - Users: https://developers.google.com/workspace/admin/directory/reference/rest/v1/users and `users/list`:
  *   100 users a page unless asked, 500 at most; page tokens; suspended and archived users are among the others.
+ * - A user who was deleted: `invalid_grant`, "The account has been deleted" at first, and later `invalid_request`,
+ *   "Invalid impersonation "sub" field" (GAM-team/GAM#1171).
+ * - A suspended user: GAM-team/got-your-back#258 (see GmailServer.ts).
  * - A user without Gmail: 400 "Mail service not enabled" (googleapis/google-api-python-client#1101,
  *   https://developers.google.com/workspace/gmail/api/guides/handle-errors).
  */
@@ -62,6 +65,8 @@ export class Domain {
    * up to 24 hours (https://support.google.com/a/answer/2622985).
    */
   readonly unknownYet = new Set<string>()
+  /** Addresses of users who were deleted: a short time ago, or long ago. */
+  readonly deleted = new Map<string, "now" | "long ago">()
   /** The service account is disabled. */
   disabled = false
   /** Assertions that were accepted, by subject. */
@@ -139,6 +144,9 @@ export class Domain {
       )
     }
     const subject = String(claims["sub"])
+    const deleted = this.deleted.get(subject)
+    if (deleted === "now") return refusal("invalid_grant", "The account has been deleted")
+    if (deleted !== undefined) return refusal("invalid_request", 'Invalid impersonation "sub" field.')
     if (this.user(subject) === undefined || this.unknownYet.has(subject)) {
       return refusal("invalid_grant", "Invalid email or User ID")
     }
