@@ -2,18 +2,23 @@
 import * as Command from "effect/cli/Command"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
+import * as Schedule from "effect/Schedule"
 import * as ProcessIdentity from "../engine/locks/ProcessIdentity.ts"
 import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
+import { LeaseStore } from "../engine/store/LeaseStore.ts"
 import { Settings } from "../http/ServerSettings.ts"
 import { Output } from "./Output.ts"
 import * as RemoteServer from "./RemoteServer.ts"
 import * as AppServices from "./AppServices.ts"
 import * as TextFormat from "./TextFormat.ts"
+
+const schemaCheckedEvery = Duration.seconds(5)
 
 export const serve = Command.make(
   "serve",
@@ -30,6 +35,7 @@ export const serve = Command.make(
     const work = Effect.scoped(
       Effect.gen(function* () {
         const connections = yield* ConnectionStore
+        const leases = yield* LeaseStore
         const server = yield* Layer.build(Layer.provide(services.server, services.poller))
         const { address } = Context.get(server, HttpServer.HttpServer)
         const url = HttpServer.formatAddress(address)
@@ -54,7 +60,12 @@ export const serve = Command.make(
               `  polling ${many ? "its share of " : ""}${TextFormat.many(polled, "connection")}${paused === 0 ? "" : `, ${paused} paused`}; Ctrl-C stops it`
             ].join("\n")
         )
-        return yield* Effect.never
+        // This process ends when a newer version has migrated the database.
+        return yield* leases.checkSchema.pipe(
+          Effect.catchTag("StoreError", () => Effect.void),
+          Effect.repeat(Schedule.spaced(schemaCheckedEvery)),
+          Effect.andThen(Effect.never)
+        )
       })
     ).pipe(AppServices.provide)
     // A service logs what it does; other commands log only what went wrong.

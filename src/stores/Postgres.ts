@@ -4,7 +4,7 @@ import * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { Epoch as EpochOf } from "../engine/model/Change.ts"
 import type { Store } from "../engine/Store.ts"
-import type { StoreError } from "../engine/store/StoreError.ts"
+import type { SchemaTooNew, StoreError } from "../engine/store/StoreError.ts"
 import type { BlobStore } from "./Blobs.ts"
 import * as BodyStore from "./postgres/BodyStore.ts"
 import * as ConnectionStore from "./postgres/ConnectionStore.ts"
@@ -30,7 +30,7 @@ export const migrateWith = (options: {
   readonly newEpoch: boolean
 }): Effect.Effect<
   { readonly before: number; readonly after: number; readonly epoch: EpochOf; readonly begun: boolean },
-  StoreError | Migrations.SchemaTooNew,
+  StoreError | SchemaTooNew,
   SqlClient.SqlClient
 > =>
   Effect.gen(function* () {
@@ -43,24 +43,23 @@ export const migrateWith = (options: {
 export const migrate = migrateWith({ newEpoch: false })
 
 /** Fails if the schema of the database is not the one that this version works with. */
-export const layer: Layer.Layer<Store, StoreError | Migrations.SchemaTooNew, SqlClient.SqlClient | BlobStore> =
-  Layer.unwrap(
-    Effect.as(
-      Migrations.check,
-      Layer.mergeAll(
-        BodyStore.layer,
-        ConnectionStore.layer,
-        ContentStore.layer,
-        DeletionStore.layer,
-        FeedStore.layer,
-        LeaseStore.layer,
-        LedgerStore.layer,
-        LockStore.layer,
-        OverviewStore.layer,
-        RunStore.layer,
-        SecretStore.layer,
-        SessionStore.layer,
-        TaskStore.layer
-      )
+export const layer: Layer.Layer<Store, StoreError | SchemaTooNew, SqlClient.SqlClient | BlobStore> = Layer.unwrap(
+  Effect.as(
+    Migrations.check,
+    Layer.mergeAll(
+      BodyStore.layer,
+      ConnectionStore.layer,
+      ContentStore.layer,
+      DeletionStore.layer,
+      FeedStore.layer,
+      LeaseStore.layer,
+      LedgerStore.layer,
+      LockStore.layer,
+      OverviewStore.layer,
+      RunStore.layer,
+      SecretStore.layer,
+      SessionStore.layer,
+      TaskStore.layer
     )
   )
+)

@@ -1,18 +1,21 @@
 import { assert, it } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
-import { WholeStore } from "../../src/testing/WholeStore.ts"
+import { layer, WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Migrations from "../../src/stores/postgres/Migrations.ts"
+import * as IdemProcess from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"
+import { connect } from "./scenario.ts"
 
-const open = Effect.flatMap(WholeStore, () => Effect.void).pipe(
-  Effect.provide(Postgres.layer.pipe(Layer.provide(Blobs.layer)))
-)
+const today = Postgres.layer.pipe(Layer.provide(Blobs.layer))
+const open = Effect.flatMap(WholeStore, () => Effect.void).pipe(Effect.provide(today))
 
 it.live("an empty database is refused until it is migrated; a second migration does nothing", () =>
   Effect.gen(function* () {
@@ -48,6 +51,23 @@ it.live("a database that a newer idem has migrated is refused by name, and left 
       assert.match(error.message, /schema 999.*update/)
     }
   }).pipe(Effect.provide(Database.layer))
+)
+
+it.live("a process that runs on while a newer idem migrates the database takes no more work, and ends", () =>
+  Effect.gen(function* () {
+    const url = yield* Database.makeUrl
+    const env = { DATABASE_URL: url, IDEM_SECRET_KEY: Buffer.alloc(32, 7).toString("base64"), PORT: "0" }
+    const serving = yield* IdemProcess.serve(env)
+    const sql = yield* PgClient.make({ url: Redacted.make(url), maxConnections: 1 })
+    const store = yield* Effect.provide(WholeStore, today.pipe(Layer.provide(Layer.succeed(SqlClient.SqlClient, sql))))
+    const { id } = yield* connect().pipe(Effect.provide(layer(store)))
+    yield* sql`INSERT INTO idem_migration (migration_id, name) VALUES (999, 'later')`
+    const refused = yield* Effect.flip(store.acquire(id, { holder: "me", ttl: Duration.minutes(1) }))
+    assert.match(refused.message, /schema 999.*update/)
+    const { code, stderr } = yield* Effect.promise(() => serving.ended)
+    assert.strictEqual(code, 1, stderr)
+    assert.match(stderr, /idem: the database has schema 999.*a newer idem has migrated it; update this one\n$/)
+  }).pipe(Effect.provide(Reactivity.layer))
 )
 
 it.live("a database that is away, or that refuses us, is said in words, without the password", () =>

@@ -1,4 +1,5 @@
 /** The command line as a process, in a folder and with an environment of its own. */
+import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -33,20 +34,40 @@ const commandLine = ({ cwd, env }: Options): string => {
   return isBundled ? programFile("src/main.ts") : Path.join(repository, "src/main.ts")
 }
 
-/** Runs a program to its end. */
-const runFile = (file: string, args: ReadonlyArray<string>, options: Options): Promise<Ended> =>
+const spawnFile = (file: string, args: ReadonlyArray<string>, options: Options) =>
+  spawn(process.execPath, [file, ...args], {
+    cwd: options.cwd,
+    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...options.env },
+    stdio: ["ignore", "pipe", "pipe"]
+  })
+
+const endOf = (child: ReturnType<typeof spawnFile>): Promise<Ended> =>
   new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [file, ...args], {
-      cwd: options.cwd,
-      env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...options.env },
-      stdio: ["ignore", "pipe", "pipe"]
-    })
     let stdout = ""
     let stderr = ""
     child.stdout.on("data", (chunk) => (stdout += chunk))
     child.stderr.on("data", (chunk) => (stderr += chunk))
     child.on("error", reject)
     child.on("close", (code) => resolve({ code, stdout, stderr }))
+  })
+
+/** Runs a program to its end. */
+const runFile = (file: string, args: ReadonlyArray<string>, options: Options): Promise<Ended> =>
+  endOf(spawnFile(file, args, options))
+
+/** Starts `idem serve`, which is killed when the scope closes, and waits until it serves. */
+export const serve = (env: Readonly<Record<string, string>>) =>
+  Effect.gen(function* () {
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() => spawnFile(commandLine({ env }), ["serve"], { env })),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    )
+    const ended = endOf(child)
+    yield* Effect.callback<void>((resume) => {
+      child.stdout.once("data", () => resume(Effect.void))
+      void ended.then(({ stderr }) => resume(Effect.die(new Error(`serve ended: ${stderr}`))))
+    })
+    return { child, ended }
   })
 
 /** Runs a program of the repository as it is, to its end. */

@@ -5,7 +5,7 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type { ConnectionId, Due, LeasedConnection, Problems } from "../model/Connection.ts"
 import type { Fence, Superseded } from "./Fence.ts"
-import type { StoreError } from "./StoreError.ts"
+import type { SchemaTooNew, StoreError } from "./StoreError.ts"
 
 export class LeaseStore extends Context.Service<
   LeaseStore,
@@ -13,7 +13,8 @@ export class LeaseStore extends Context.Service<
     /**
      * Acquires the lease for `ttl` with a new fence, and returns the connection with what waits for a run. Returns none
      * while another holder's lease is valid; the lease of `deadHolder`, a holder known to be dead, is not. Runs that an
-     * earlier holder left running become `interrupted`. Fails with `Superseded` if the connection does not exist.
+     * earlier holder left running become `interrupted`. Fails with `Superseded` if the connection does not exist, and
+     * with `StoreError` if `checkSchema` fails.
      */
     readonly acquire: (
       connectionId: ConnectionId,
@@ -53,5 +54,7 @@ export class LeaseStore extends Context.Service<
      * for its next poll or a retry; every connection is due for a requested task.
      */
     readonly due: (limit: number) => Effect.Effect<ReadonlyArray<Due>, StoreError>
+    /** Fails if a newer version has migrated the database since this process began: it must take no more work. */
+    readonly checkSchema: Effect.Effect<void, SchemaTooNew | StoreError>
   }
 >()("idem/engine/store/LeaseStore") {}

@@ -8,6 +8,19 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   cause: Schema.Defect()
 }) {}
 
+/** The database was migrated by a newer Idem than this one. No retry of this process succeeds. */
+export class SchemaTooNew extends Schema.TaggedError<SchemaTooNew>()("SchemaTooNew", {
+  found: Schema.Int,
+  supported: Schema.Int
+}) {
+  override get message(): string {
+    return (
+      `the database has schema ${this.found}, and this version of idem knows schemas up to ${this.supported}: ` +
+      "a newer idem has migrated it; update this one"
+    )
+  }
+}
+
 /** Another connection has this name. */
 export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", { name: Schema.String }) {}
 

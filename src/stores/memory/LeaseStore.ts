@@ -45,6 +45,8 @@ const waitingFor = ({ contents, staged }: ConnectionEntry, now: Millis): Waiting
 }
 
 const make = (state: State): LeaseStore["Service"] => ({
+  checkSchema: Effect.void,
+
   acquire: Effect.fnUntraced(function* (connectionId, options) {
     const now = yield* Clock.currentTimeMillis
     const entry = state.connections.get(connectionId)

@@ -8,8 +8,10 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import { LeaseStore } from "../../engine/store/LeaseStore.ts"
+import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
 import { failIfSuperseded, lockConnection } from "./Fence.ts"
+import * as Migrations from "./Migrations.ts"
 import { interval } from "./Parameters.ts"
 import { connectionColumns, connections as decodeConnections } from "./RowDecoders.ts"
 import { interruptRuns } from "./RunStore.ts"
@@ -54,8 +56,11 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
   const columns = sql.literal(connectionColumns)
   const waitingColumn = sql.literal(waiting)
   const onSession = onOwnSession(sql)
+  const checkSchema = Effect.provideService(Migrations.checkNotNewer, SqlClient.SqlClient, sql)
 
   return {
+    checkSchema,
+
     acquire: (connectionId, options) =>
       Effect.gen(function* () {
         const rows =
@@ -64,9 +69,13 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
           FROM (SELECT id AS locked, lease_holder IS NOT NULL AS was_held FROM connection
             WHERE id = ${connectionId} FOR NO KEY UPDATE) AS was
           WHERE id = locked AND (lease_until IS NULL OR lease_until <= clock_timestamp()
-            OR lease_holder = ${options.deadHolder ?? null})
+              OR lease_holder = ${options.deadHolder ?? null})
+            AND NOT EXISTS (SELECT FROM idem_migration WHERE migration_id > ${Migrations.supported})
           RETURNING was_held AS "wasHeld", ${columns}, ${waitingColumn}`
         if (rows.length === 0) {
+          yield* Effect.catchTag(checkSchema, "SchemaTooNew", (cause) =>
+            Effect.fail(new StoreError({ message: cause.message, cause }))
+          )
           // A lease that another took while we waited for its lock is held; only a row that is not there is gone.
           if (yield* lockConnection(sql, connectionId)) return Option.none()
           return yield* new Superseded({ connectionId })

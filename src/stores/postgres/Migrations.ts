@@ -4,12 +4,13 @@
  * Of content, `state` is what readers see, and `pending` is its state in the ledger. Stored content whose update failed
  * is `stored` with `pending` `failed`; content that was never stored has the same state in both.
  */
+import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError } from "effect/sql/SqlError"
-import { StoreError } from "../../engine/store/StoreError.ts"
+import { SchemaTooNew, StoreError } from "../../engine/store/StoreError.ts"
 import { access } from "./migrations/Access.ts"
 import { became } from "./migrations/Became.ts"
 import { deletions } from "./migrations/Deletions.ts"
@@ -35,19 +36,6 @@ import { tasks } from "./migrations/Tasks.ts"
 import { waits } from "./migrations/SourceWaits.ts"
 import { webhooks } from "./migrations/Webhooks.ts"
 import { toStoreError, lostConnection } from "./SqlErrors.ts"
-
-/** The database was migrated by a newer Idem than this one. */
-export class SchemaTooNew extends Schema.TaggedError<SchemaTooNew>()("SchemaTooNew", {
-  found: Schema.Int,
-  supported: Schema.Int
-}) {
-  override get message(): string {
-    return (
-      `the database has schema ${this.found}, and this version of idem knows schemas up to ${this.supported}: ` +
-      "a newer idem has migrated it; update this one"
-    )
-  }
-}
 
 /** All migrations, by number and name. */
 export const migrations = {
@@ -99,6 +87,21 @@ export const version: Effect.Effect<number, StoreError, SqlClient.SqlClient> = S
   }).pipe(toStoreError("reading the schema's version"))
 )
 
+/** Fails if a newer version has migrated the database. */
+export const checkNotNewer: Effect.Effect<void, StoreError | SchemaTooNew, SqlClient.SqlClient> = Effect.flatMap(
+  version,
+  (found) => (found > supported ? Effect.fail(new SchemaTooNew({ found, supported })) : Effect.void)
+)
+
+/**
+ * Takes the leases from runs of older versions, whose commits would write as the older schema asked. Such a version
+ * then acquires no lease any more (`LeaseStore.acquire`). The migrator has the lock of its table at this point.
+ */
+const supersedeOlder = SqlClient.SqlClient.use(
+  (sql) => sql`UPDATE connection SET fence = fence + 1, lease_until = clock_timestamp()
+    WHERE lease_holder IS NOT NULL AND (SELECT max(migration_id) FROM idem_migration) < ${PgTypes.int4(supported)}`
+)
+
 /**
  * Brings the database up to date, and says from which schema to which. Two processes may do so at once: the second
  * waits for the first and then finds nothing to do. Everything is in one transaction: it is done, or nothing is.
@@ -108,10 +111,12 @@ export const migrate: Effect.Effect<
   StoreError | SchemaTooNew,
   SqlClient.SqlClient
 > = Effect.gen(function* () {
+  yield* checkNotNewer
   const before = yield* version
-  if (before > supported) return yield* new SchemaTooNew({ found: before, supported })
   if (before === supported) return { before, after: before }
-  yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table }).pipe(
+  const loader = Migrator.fromRecord(migrations)
+  const superseding = Effect.andThen(Effect.orDie(supersedeOlder), loader)
+  yield* Migrator.make({})({ loader: before === 0 ? loader : superseding, table }).pipe(
     Effect.catchTag("MigrationError", (error) =>
       isSqlError(error.cause) ? Effect.fail(error.cause) : Effect.die(error)
     ),
@@ -123,8 +128,8 @@ export const migrate: Effect.Effect<
 
 /** Fails unless the database has just the schema that this version works with. */
 export const check: Effect.Effect<void, StoreError | SchemaTooNew, SqlClient.SqlClient> = Effect.gen(function* () {
+  yield* checkNotNewer
   const found = yield* version
-  if (found > supported) return yield* new SchemaTooNew({ found, supported })
   if (found < supported) {
     const message = `the database has schema ${found}, and this version of idem needs ${supported}: run \`idem migrate\``
     return yield* new StoreError({ message, cause: message })
