@@ -5,6 +5,10 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import type { Page } from "../../contract/Page.ts"
 import type { PartMove, Parts } from "../../contract/Parts.ts"
 import { maxParts } from "../../contract/Parts.ts"
 
@@ -251,6 +255,13 @@ export const update = (
   state.conversations.set(id, { archived: before.archived, part })
   state.moved.set(id, part)
 }
+
+/** The pages of a listing, or of a part of one. */
+export type Pages = Stream.Stream<
+  Page<Checkpoint, Part>,
+  IntegrationError | ContentExistenceCheckerError,
+  ContentExistenceChecker
+>
 
 export interface Saved {
   readonly checkpoint: Checkpoint

@@ -4,14 +4,17 @@ import * as Effect from "effect/Effect"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Parts } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
-import { type Conversation, type Part, save, type State, update } from "./Checkpoint.ts"
+import { type Conversation, type Pages, type Part, save, type State, update } from "./Checkpoint.ts"
 import { hasVanished, parentsDigest } from "./DeletionSigns.ts"
 import type { Client } from "./Client.ts"
 import * as Directory from "./Directory.ts"
 import * as EventDelivery from "./EventDelivery.ts"
-import { beginHistory, type CompleteSettings, countHistory, floorOf, moveHistory, type Pages } from "./Sweeps.ts"
+import type * as CompletePasses from "./CompletePasses.ts"
+import { beginHistory, floorOf, moveHistory, recordSeen } from "./HistoryPasses.ts"
+import * as HistoryReader from "./HistoryReader.ts"
+import type { Message } from "./Message.ts"
 import type { Env } from "./MessageRefs.ts"
-import * as Walk from "./Walk.ts"
+import type { Pass } from "./Pass.ts"
 import { compareTs, millisOf, newest, tsOf } from "./Timestamp.ts"
 
 /** Objects of the first answer of a visit, and calls for threads in the first visit of a conversation. */
@@ -29,7 +32,7 @@ const silenceShare = 1 / 12
 /** How often all histories are passed over by default. */
 export const sweepEvery = Duration.days(1)
 
-export interface Settings extends Omit<CompleteSettings, "sweepEvery"> {
+export interface Settings extends Omit<CompletePasses.Settings, "sweepEvery"> {
   /** How often the history of each conversation is passed over, where the config says so. */
   readonly sweepEvery: Duration.Duration | undefined
   readonly client: Client
@@ -49,7 +52,7 @@ export interface Settings extends Omit<CompleteSettings, "sweepEvery"> {
 }
 
 /** A listing: its settings, its task and its state. */
-export interface Scene {
+export interface ListingContext {
   readonly settings: Settings
   readonly task: SyncTask.SyncTask
   readonly state: State
@@ -80,7 +83,7 @@ const isOverdueAmidHints = (part: Conversation, now: number): boolean => {
  * they come first. `longest`: the longest time between two visits.
  */
 export const make = (
-  scene: Scene,
+  listing: ListingContext,
   {
     env,
     found,
@@ -93,93 +96,95 @@ export const make = (
     readonly longest: number
   }
 ) => {
-  const { isListening, now, settings, state, time } = scene
-  let relisted = 0
-
-  const seen = (channel: string) => (ts: string) => {
-    const ofAll = newest(state.seen, ts)
-    if (ofAll !== undefined) state.seen = ofAll
-    const part = state.conversations.get(channel)?.part
-    if (part !== undefined) update(state, channel, { newest: newest(part.newest, ts) })
-  }
+  const { isListening, now, settings, state, time } = listing
+  /** Unchanged threads that this listing may still list for edited replies. */
+  let relistsLeft = overlapThreads
 
   /** `isHinted`: an event told that the conversation has something new. */
-  const visit = (channel: string, isHinted: boolean): Pages => {
-    const partOf = (): Conversation => state.conversations.get(channel)?.part ?? {}
-    const { digest, watermark } = partOf()
-    const begun = partOf().visit ?? { place: {}, top: watermark ?? "0.0", startedAt: time() }
-    let { top } = begun
+  const visit = (channel: string, isHinted: boolean): Pages =>
+    HistoryReader.read(env, passOver(channel, state.conversations.get(channel)?.part ?? {}, isHinted))
+
+  const passOver = (channel: string, part: Conversation, isHinted: boolean): Pass => {
+    const { watermark } = part
     const isFirst = watermark === undefined
-    // The look-back begins at Slack's time, not at ours.
-    const deadline = tsOf(millisOf(state.seen ?? tsOf(now)) - Duration.toMillis(settings.lookback))
-    let answers = 0
-    return Walk.make(env, {
+    const isNew = (ts: string) => isFirst || compareTs(ts, watermark) > 0
+    const begun = part.visit ?? { place: {}, top: watermark ?? "0.0", startedAt: time() }
+    let { top } = begun
+    let isFirstCall = true
+    const isBackfilled = () => state.conversations.get(channel)?.part.historyAt !== undefined
+
+    const onSeen = (messages: ReadonlyArray<Message>) => {
+      recordSeen(state, messages)
+      const before = state.conversations.get(channel)?.part.newest
+      update(state, channel, { newest: messages.reduce((seen, { ts }) => newest(seen, ts), before) })
+    }
+
+    /** The look-back begins at Slack's time, not at ours. */
+    const lookbackFrom = tsOf(millisOf(state.seen ?? tsOf(now)) - Duration.toMillis(settings.lookback))
+    const looksBack = (oldest: string) =>
+      isBackfilled() &&
+      state.round !== undefined &&
+      compareTs(oldest, lookbackFrom) > 0 &&
+      state.round.extra < settings.lookbackCalls(state.conversations.size)
+
+    return {
       channel,
       place: begun.place,
-      floor: floorOf(partOf()),
       firstLimit: visitLimit,
       callsPerStep: isFirst ? Math.min(firstVisitThreads, settings.callsPerStep) : undefined,
-      goOn: (ts) => {
-        if (isFirst || compareTs(ts, watermark) > 0) return true
+      floor: floorOf(part),
+      isComplete: false,
+      spend: (calls) => {
         const { round } = state
-        const isBackfilled = partOf().historyAt !== undefined
-        return (
-          isBackfilled &&
-          round !== undefined &&
-          compareTs(ts, deadline) > 0 &&
-          round.extra < settings.lookbackCalls(state.conversations.size)
-        )
+        if (round !== undefined && calls > 0) {
+          const extra = round.extra + calls - (isFirstCall ? 1 : 0)
+          state.round = { ...round, calls: round.calls + calls, extra }
+          isFirstCall = false
+        }
+        // The first visit ends after one step, and the backfill goes on where it stopped.
+        return !isFirst
       },
-      active: (latest) => {
-        if (now - millisOf(latest) > overlap || relisted >= overlapThreads) return false
-        relisted += 1
+      onAnswer: ({ hasLostReplies, isLast, isTop, messages, unknown }) => {
+        if (isTop) {
+          top = newest(top, messages[0]?.ts) ?? top
+          if (isFirst) beginHistory(state, channel, begun.startedAt, top)
+          const fresh = messages.filter(({ ts }) => isNew(ts)).length
+          const before = part.digest
+          if (before !== undefined && hasVanished(messages, { before, fresh, complete: isLast })) {
+            update(state, channel, { suspect: true })
+          }
+          update(state, channel, { digest: parentsDigest(messages, isLast) })
+        }
+        if (hasLostReplies) update(state, channel, { suspect: true })
+        onSeen(messages)
+        if (!isHinted) for (const ts of unknown) EventDelivery.onUnhinted(state, channel, ts, now)
+        const oldest = messages.at(-1)?.ts
+        return oldest === undefined || isNew(oldest) || looksBack(oldest)
+      },
+      relists: ({ isParentDeleted, latestReply }) => {
+        if (isParentDeleted) return isNew(latestReply) || !isBackfilled()
+        if (now - millisOf(latestReply) > overlap || relistsLeft === 0) return false
+        relistsLeft -= 1
         return true
       },
-      fresh: (latest) => isFirst || partOf().historyAt === undefined || compareTs(latest, watermark) > 0,
-      onTop: (messages, complete) => {
-        top = newest(top, messages[0]?.ts) ?? top
-        if (isFirst) beginHistory(state, channel, begun.startedAt, top)
-        const fresh = messages.filter(({ ts }) => isFirst || compareTs(ts, watermark) > 0).length
-        const isSuspect = digest !== undefined && hasVanished(messages, { before: digest, fresh, complete })
-        update(state, channel, {
-          digest: parentsDigest(messages, complete),
-          ...(isSuspect ? { suspect: true } : {})
-        })
-      },
-      onCall: () => {
-        const { round } = state
-        if (round === undefined) return
-        answers += 1
-        state.round = { ...round, calls: round.calls + 1, extra: round.extra + (answers > 1 ? 1 : 0) }
-      },
-      onSeen: seen(channel),
-      onNew: (ts) => {
-        if (!isHinted) EventDelivery.onUnhinted(state, channel, ts, now)
-      },
-      onShorter: () => {
-        update(state, channel, { suspect: true })
-      },
-      onHistory: (ts) => {
-        if (isFirst) countHistory(state, channel, ts)
-      },
-      // The first visit ends after one step, and the backfill goes on where it stopped.
-      mayGoOn: () => !isFirst,
-      onClosed: () => skip.add(channel),
-      save: (place, isEnd) => {
+      onReplies: onSeen,
+      save: (progress) => {
         state.movedAt = time()
-        const visitedAt = begun.startedAt
-        if (skip.has(channel)) update(state, channel, { visitedAt })
-        else if (isFirst) {
-          moveHistory(state, channel, place, isEnd)
+        const { startedAt: visitedAt } = begun
+        if (progress.end === "refused") {
+          skip.add(channel)
+          update(state, channel, { visitedAt })
+        } else if (isFirst) {
+          moveHistory(state, channel, progress)
           update(state, channel, { watermark: top, visitedAt })
-        } else if (isEnd) {
-          update(state, channel, { watermark: top, visitedAt, visit: undefined })
+        } else if (progress.end === undefined) {
+          update(state, channel, { visit: { place: progress.place, top, startedAt: begun.startedAt } })
         } else {
-          update(state, channel, { visit: { place, top, startedAt: begun.startedAt } })
+          update(state, channel, { watermark: top, visitedAt, visit: undefined })
         }
         return save(state)
       }
-    })
+    }
   }
 
   /** The conversations that the round has still to visit, those that were visited longest ago first. */

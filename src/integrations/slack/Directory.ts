@@ -9,15 +9,9 @@ import { Forbidden, IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page, Problem } from "../../contract/Page.ts"
 import type { Parts } from "../../contract/Parts.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
-import { type Checkpoint, type Part, save, setConversations, type State } from "./Checkpoint.ts"
+import { type Checkpoint, type Pages, type Part, save, setConversations, type State } from "./Checkpoint.ts"
 import { type Client, isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
-
-type Pages = Stream.Stream<
-  Page<Checkpoint, Part>,
-  IntegrationError | ContentExistenceCheckerError,
-  ContentExistenceChecker
->
 
 const Metadata = Schema.optionalKey(
   Schema.NullOr(Schema.Struct({ next_cursor: Schema.optionalKey(Schema.NullOr(Schema.String)) }))

@@ -12,11 +12,10 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
 import type { Page } from "../../contract/Page.ts"
-import { type Checkpoint, type Part, save, type State, update } from "./Checkpoint.ts"
+import { type Checkpoint, type Pages, type Part, save, type State, update } from "./Checkpoint.ts"
 import { untallied } from "./DeletionSigns.ts"
 import { isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
-import type { Pages } from "./Sweeps.ts"
 import * as MessageRefs from "./MessageRefs.ts"
 import { mayHide } from "./PlanLimit.ts"
 import { Messages } from "./Thread.ts"
@@ -91,12 +90,7 @@ export const make = (env: MessageRefs.Env, state: State): HintLookups => {
 
   const message = Effect.fnUntraced(function* (part: string, channel: string, ts: string, thread: string | undefined) {
     if (!state.conversations.has(channel) || !/^\d{1,12}\.\d{1,9}$/.test(ts)) return nothing(part)
-    const { idOf, page, select } = MessageRefs.make(env, {
-      channel,
-      onShorter: (parent, by) => {
-        if (by > (deletedReplies.get(idOf(parent)) ?? 0)) update(state, channel, { suspect: true })
-      }
-    })
+    const { idOf, page, select } = MessageRefs.make(env, { channel })
     const checker = yield* ContentExistenceChecker
     const known = (yield* checker.revisions([idOf(ts)])).get(idOf(ts))
     const stored = known === undefined ? undefined : Option.getOrUndefined(known)
@@ -131,6 +125,8 @@ export const make = (env: MessageRefs.Env, state: State): HintLookups => {
       pages.push(page(group, yield* select(group, []), save(state), {}))
     }
     const selected = yield* select([target], [target])
+    const lost = selected.lostReplies.get(ts) ?? 0
+    if (lost > (deletedReplies.get(idOf(ts)) ?? 0)) update(state, channel, { suspect: true })
     state.hinted = (state.hinted ?? []).filter((one) => one !== part)
     pages.push(page([target], selected, save(state), { cut: new Set(isCut ? [ts] : []) }))
     return pages

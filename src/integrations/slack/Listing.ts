@@ -43,17 +43,19 @@ import * as Stream from "effect/Stream"
 import type { Page } from "../../contract/Page.ts"
 import type { Parts } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
-import { type Checkpoint, load, type Part, save, type State } from "./Checkpoint.ts"
+import { type Checkpoint, load, type Pages, type Part, save, type State } from "./Checkpoint.ts"
+import * as CompletePasses from "./CompletePasses.ts"
 import * as Directory from "./Directory.ts"
 import * as EventDelivery from "./EventDelivery.ts"
-import { always, chain, completePasses, histories, type Pages } from "./Sweeps.ts"
+import * as HistoryPasses from "./HistoryPasses.ts"
+import * as HistoryReader from "./HistoryReader.ts"
 import type { Env } from "./MessageRefs.ts"
 import * as MessageSearch from "./MessageSearch.ts"
 import * as HintLookups from "./HintLookups.ts"
 import * as PlanLimit from "./PlanLimit.ts"
-import { type Scene, type Settings, sweepEvery, visitsPerRound } from "./ConversationVisits.ts"
+import { type ListingContext, type Settings, sweepEvery, visitsPerRound } from "./ConversationVisits.ts"
 import * as ConversationVisits from "./ConversationVisits.ts"
-import { newest, tsOf } from "./Timestamp.ts"
+import { tsOf } from "./Timestamp.ts"
 
 /** Between two slices of one poll there is less than this. */
 const sliceGap = Duration.toMillis("15 seconds")
@@ -77,12 +79,12 @@ export const make = (
       const state = yield* load(checkpoint, parts, now)
       const isLive = SyncTask.isLive(task)
       const isListening = isLive && EventDelivery.begin(state, parts.hinted, now)
-      const scene = { settings, task, state, parts, isListening, time: () => clock.currentTimeMillisUnsafe(), now }
-      return isLive ? live(scene) : bounded(scene)
+      const context = { settings, task, state, parts, isListening, time: () => clock.currentTimeMillisUnsafe(), now }
+      return isLive ? live(context) : bounded(context)
     })
   )
 
-const directoryOptions = ({ now, parts, settings, task }: Scene): Directory.Options => ({
+const directoryOptions = ({ now, parts, settings, task }: ListingContext): Directory.Options => ({
   now,
   parts,
   client: settings.client,
@@ -93,7 +95,7 @@ const directoryOptions = ({ now, parts, settings, task }: Scene): Directory.Opti
   asContent: task.window === undefined
 })
 
-const envOf = ({ settings, state, task, time }: Scene): Env => ({
+const envOf = ({ settings, state, task, time }: ListingContext): Env => ({
   client: settings.client,
   task,
   files: settings.files,
@@ -108,36 +110,34 @@ const envOf = ({ settings, state, task, time }: Scene): Env => ({
 const empty = (state: State): Page<Checkpoint, Part> => ({ listed: [], download: [], ...save(state) })
 
 /** Every conversation between the task's bounds. Replies in the window belong to parents of up to `lookback` before. */
-const bounded = (scene: Scene): Pages => {
-  const { now, settings, state, task } = scene
+const bounded = (context: ListingContext): Pages => {
+  const { now, settings, state, task } = context
   const since = task.window?.since
   const isListed = state.conversations.size > 0
   const withUsers = task.window === undefined && state.users.at === undefined
-  return Stream.suspend(() => (isListed ? Stream.empty : Directory.channels(directoryOptions(scene), state))).pipe(
+  return Stream.suspend(() => (isListed ? Stream.empty : Directory.channels(directoryOptions(context), state))).pipe(
     Stream.concat(
       Stream.suspend(() => (withUsers ? Directory.users({ client: settings.client, task }, state, now) : Stream.empty))
     ),
     Stream.concat(
-      histories(envOf(scene), state, new Set(), {
+      HistoryPasses.make(envOf(context), state, new Set(), {
         now,
-        isDue: (id) => state.conversations.get(id)?.part.historyAt === undefined,
-        mayGoOn: always,
         oldest: since === undefined ? undefined : tsOf(since.epochMilliseconds - Duration.toMillis(settings.lookback)),
-        onCall: () => {},
-        onSeen: () => {}
+        isDue: (id) => state.conversations.get(id)?.part.historyAt === undefined,
+        spend: () => true
       })
     )
   )
 }
 
-const live = (scene: Scene): Pages => {
-  const { isListening, now, parts, settings, state, task, time } = scene
-  const env = envOf(scene)
+const live = (context: ListingContext): Pages => {
+  const { isListening, now, parts, settings, state, task, time } = context
+  const env = envOf(context)
   const longest = settings.sweepEvery ?? (isListening ? sweepWhileListening : sweepEvery)
   const skip = new Set<string>()
   const found = new Set<string>()
 
-  const visits = ConversationVisits.make(scene, { env, found, skip, longest: Duration.toMillis(longest) })
+  const visits = ConversationVisits.make(context, { env, found, skip, longest: Duration.toMillis(longest) })
 
   const isKnown = (part: string) => state.conversations.has(part.split("/")[0] ?? "")
 
@@ -147,7 +147,7 @@ const live = (scene: Scene): Pages => {
    */
   const round: Pages = Stream.suspend(() => {
     const channels = [...visits.due()]
-    const all = chain(() => {
+    const all = HistoryReader.inTurn(() => {
       const channel = channels.shift()
       return channel === undefined ? undefined : visits.visit(channel, false)
     })
@@ -167,12 +167,12 @@ const live = (scene: Scene): Pages => {
       state.round = { startedAt: time(), again, calls: 0, extra: 0 }
       state.roundAt = state.round.startedAt
       const isListed = isListening && now - (state.listedAt ?? 0) < directoryEvery
-      return isListed ? round : Stream.concat(Directory.channels(directoryOptions(scene), state), round)
+      return isListed ? round : Stream.concat(Directory.channels(directoryOptions(context), state), round)
     })
 
   /** Lists the conversations, and visits those that are new among them. */
   const directory: Pages = Stream.concat(
-    Directory.channels(directoryOptions(scene), state),
+    Directory.channels(directoryOptions(context), state),
     Stream.suspend(() => {
       const fresh = Array.from(state.conversations).filter(
         ([, { archived, part }]) => !archived && part.visitedAt === undefined
@@ -188,7 +188,7 @@ const live = (scene: Scene): Pages => {
   const looks = HintLookups.make(env, state)
   const hinted: Pages = Stream.suspend(() => {
     HintLookups.wait(state, parts.hinted.parts)
-    return chain(() => {
+    return HistoryReader.inTurn(() => {
       const [part] = state.hinted ?? []
       if (part === undefined) return undefined
       if (/^(users|files)\//.test(part) || (part.includes("/") && isKnown(part))) return looks.at(part)
@@ -221,47 +221,36 @@ const live = (scene: Scene): Pages => {
     const found = state.conversations.get(id)
     return found !== undefined && found.part.historyAt === undefined
   }
-  const onSeen = (ts: string) => {
-    const ofAll = newest(state.seen, ts)
-    if (ofAll !== undefined) state.seen = ofAll
-  }
   const backfill: Pages = Stream.suspend(() =>
-    histories(env, state, skip, {
+    HistoryPasses.make(env, state, skip, {
       now,
-      isDue: isNew,
-      mayGoOn: always,
       listing: `backfill since ${state.tour.at}`,
-      onSeen,
-      onCall: () => {
-        state.allowance = Math.max(0, state.allowance - 1)
+      isDue: isNew,
+      spend: (calls) => {
+        state.allowance = Math.max(0, state.allowance - calls)
+        return true
       }
     })
   )
 
-  const again: Pages = Stream.suspend(() => {
-    return histories(env, state, skip, {
-      now,
-      isDue: (id) => {
-        const part = state.conversations.get(id)?.part
-        return (
-          part?.historyAt !== undefined &&
-          (part.history !== undefined || now - part.historyAt >= Duration.toMillis(longest)) &&
-          state.conversations.get(id)?.archived === false
-        )
-      },
-      mayGoOn: () => state.spent.history < settings.historyCalls,
-      onSeen,
-      onNew: (channel, ts) => EventDelivery.onUnhinted(state, channel, ts, now),
-      onCall: () => {
-        state.spent = { ...state.spent, history: state.spent.history + 1 }
-      }
-    })
+  const sweep: Pages = HistoryPasses.make(env, state, skip, {
+    now,
+    isDue: (id) => {
+      const { archived, part } = state.conversations.get(id) ?? { archived: true, part: {} }
+      const isOld = part.historyAt !== undefined && now - part.historyAt >= Duration.toMillis(longest)
+      return !archived && part.historyAt !== undefined && (part.history !== undefined || isOld)
+    },
+    spend: (calls) => {
+      state.spent = { ...state.spent, history: state.spent.history + calls }
+      return state.spent.history < settings.historyCalls
+    },
+    onNew: (channel, ts) => EventDelivery.onUnhinted(state, channel, ts, now)
   })
 
   const rest = users.pipe(
     Stream.concat(backfill),
-    Stream.concat(completePasses({ ...settings, sweepEvery: longest }, env, state, now, skip)),
-    Stream.concat(again)
+    Stream.concat(CompletePasses.make({ ...settings, sweepEvery: longest }, env, state, now, skip)),
+    Stream.concat(sweep)
   )
 
   const end: Pages = Stream.suspend(() => {

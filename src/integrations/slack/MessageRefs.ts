@@ -31,7 +31,7 @@ export const grouped = (messages: ReadonlyArray<Message.Message>): ReadonlyArray
   return groups
 }
 
-/** The context that all walks of a listing share. */
+/** The context that all passes of a listing share. */
 export interface Env {
   readonly client: Client
   readonly task: SyncTask
@@ -49,14 +49,8 @@ export interface Env {
 
 export const make = (
   env: Env,
-  walk: {
-    readonly channel: string
-    readonly listing?: string | undefined
-    /** A thread has become shorter, by so many replies. */
-    readonly onShorter: (parent: string, by: number) => void
-  }
+  { channel, listing }: { readonly channel: string; readonly listing?: string | undefined }
 ) => {
-  const { channel } = walk
   const { task } = env
   const idOf = (ts: string) => Message.messageId(channel, ts)
   const inWindow = (ts: string) =>
@@ -84,8 +78,9 @@ export const make = (
 
   /**
    * Chooses what to download, with one query and the force rules as they are. `patched` is what changed in its
-   * reactions or its thread only; `changed` are parents whose stored thread is not the one that Slack tells of; `known`
-   * has the stored revisions.
+   * reactions or its thread only; `changed` are parents whose stored thread is not the one that Slack tells of;
+   * `lostReplies` says by how many replies a parent's thread is shorter than the stored one; `known` has the stored
+   * revisions.
    */
   const select = Effect.fnUntraced(function* (
     messages: ReadonlyArray<Message.Message>,
@@ -127,12 +122,13 @@ export const make = (
       }
     }
     const changed = new Set<string>()
+    const lostReplies = new Map<string, number>()
     for (const parent of parents) {
       if (!Message.hasThread(parent)) continue
       const revision = known.get(idOf(parent.ts))
       const before = revision === undefined ? undefined : Message.repliesOf(revision)
       const count = parent.reply_count ?? 0
-      if (before !== undefined && count < before.count) walk.onShorter(parent.ts, before.count - count)
+      if (before !== undefined && count < before.count) lostReplies.set(parent.ts, before.count - count)
       if (before === undefined || before.count !== count || before.latest !== (parent.latest_reply ?? "")) {
         changed.add(parent.ts)
       }
@@ -142,6 +138,7 @@ export const make = (
       chosen: new Set(ids.filter((id) => !patched.has(id))),
       patched: new Set(ids.filter((id) => patched.has(id))),
       changed,
+      lostReplies,
       known
     }
   })
@@ -162,11 +159,10 @@ export const make = (
   const page = (
     messages: ReadonlyArray<Message.Message>,
     selected: { readonly chosen: ReadonlySet<string>; readonly patched: ReadonlySet<string> },
-    saved: Saved,
+    saved: Saved & { readonly complete?: boolean },
     options: {
       readonly problems?: ReadonlyArray<Problem>
       readonly covers?: ReadonlyArray<Coverage>
-      readonly complete?: boolean
       readonly cut?: ReadonlySet<string>
     }
   ): Page<Checkpoint, Part> => {
@@ -191,9 +187,8 @@ export const make = (
       deleted: messages.flatMap(deletedOf),
       patches,
       problems: options.problems,
-      listing: walk.listing,
+      listing,
       covers: options.covers,
-      complete: options.complete,
       ...saved
     }
   }

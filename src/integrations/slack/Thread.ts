@@ -49,7 +49,6 @@ export const list = Effect.fnUntraced(function* (options: {
   readonly after: string | undefined
   readonly limit: number
   readonly budget: { readonly calls: number; readonly refs: number }
-  readonly onCall: () => void
 }) {
   const { budget, channel, client, limit, parent } = options
   const replies: Array<Message.Message> = []
@@ -60,7 +59,6 @@ export const list = Effect.fnUntraced(function* (options: {
   const listed = (end: Listed["end"]): Listed => ({ replies, after, calls, end, problems })
   while (calls < budget.calls && refs < budget.refs) {
     calls += 1
-    options.onCall()
     // Bounded from below by the last reply seen, so that no cursor need be kept; the parent comes first all the same.
     const answer = yield* client.ask("conversations.replies", { channel, ts: parent, oldest: after, limit }, Messages)
     if (isRefusal(answer)) {

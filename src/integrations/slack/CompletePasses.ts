@@ -1,0 +1,125 @@
+/**
+ * Complete passes over conversations: each thread is listed, changed or not. They prove deletions. Listing.ts says when
+ * they are made.
+ */
+import * as Duration from "effect/Duration"
+import * as Stream from "effect/Stream"
+import { type Pages, save, type State, update } from "./Checkpoint.ts"
+import { floorOf } from "./HistoryPasses.ts"
+import * as HistoryReader from "./HistoryReader.ts"
+import type { Env } from "./MessageRefs.ts"
+import type { Pass } from "./Pass.ts"
+
+/** Calls of complete passes in one poll: for the tour, and for passes over suspects. */
+export interface Settings {
+  readonly sweepEvery: Duration.Duration
+  readonly tourCalls: number
+  readonly suspectCalls: number
+}
+
+type Begun = NonNullable<State["pass"]>
+
+/** True if every conversation that can be visited was visited since a deletion was noticed. */
+const isVisitedAll = ({ absentSince = 0, conversations }: State): boolean =>
+  Array.from(conversations.values()).every(({ archived, part }) => archived || (part.visitedAt ?? -1) >= absentSince)
+
+/** Complete passes within the budget of calls. `skip` names the conversations that can't be read now. */
+export const make = (settings: Settings, env: Env, state: State, now: number, skip: ReadonlySet<string>): Pages => {
+  /** Conversations that turn out to be closed. */
+  const unreadable = new Set<string>()
+
+  const isReadable = (id: string) => !skip.has(id) && !unreadable.has(id)
+
+  /** The tour goes on at its conversation, or at the next one that can be read; from the start if that one is gone. */
+  const touring = (): string | undefined => {
+    const ids = Array.from(state.conversations.keys())
+    if (state.tour.next === undefined && now - state.tour.at >= Duration.toMillis(settings.sweepEvery)) {
+      const first = ids[0]
+      if (first !== undefined) state.tour = { at: now, next: first }
+    }
+    const next = state.tour.next
+    const channel = next === undefined ? undefined : ids.slice(Math.max(0, ids.indexOf(next))).find(isReadable)
+    state.tour = channel === undefined ? { at: state.tour.at } : { at: state.tour.at, next: channel }
+    return channel
+  }
+
+  /** A conversation in which a deletion was noticed and that can be read. */
+  const nextSuspect = () =>
+    Array.from(state.conversations).find(([id, { part }]) => part.suspect === true && isReadable(id))?.[0]
+
+  const choose = (): Begun | undefined => {
+    const tour = touring()
+    const suspect = nextSuspect()
+    const chosen = suspect !== undefined && (tour === undefined || !state.suspectLast) ? suspect : tour
+    if (chosen === undefined) return undefined
+    state.suspectLast = chosen !== tour
+    state.passes += 1
+    return {
+      channel: chosen,
+      name: `${chosen}, pass ${state.passes} since ${now}`,
+      suspect: chosen !== tour,
+      place: {}
+    }
+  }
+
+  const advance = (channel: string) => {
+    if (state.tour.next !== channel) return
+    const ids = Array.from(state.conversations.keys())
+    const next = ids[ids.indexOf(channel) + 1]
+    state.tour = next === undefined ? { at: state.tour.at } : { at: state.tour.at, next }
+  }
+
+  /**
+   * Absent messages are deleted once the whole workspace has been looked at, in as many rounds as that takes. A source
+   * that loses everything is then noticed as a whole.
+   */
+  const isAllVisited = () => nextSuspect() === undefined && isVisitedAll(state)
+
+  /** The page that says so, where the last pass came before the last visit. */
+  const completion = (): Pages | undefined => {
+    if (state.absentSince === undefined || state.pass !== undefined || !isAllVisited()) return undefined
+    delete state.absentSince
+    state.passes += 1
+    const listing = `all visited, pass ${state.passes} since ${now}`
+    return Stream.make({ listed: [], download: [], listing, complete: true, ...save(state) })
+  }
+
+  const passOver = (begun: Begun, budget: number): Pass => ({
+    channel: begun.channel,
+    place: begun.place,
+    floor: floorOf(state.conversations.get(begun.channel)?.part ?? {}),
+    listing: begun.name,
+    isComplete: true,
+    spend: (calls) => {
+      state.spent = { ...state.spent, complete: state.spent.complete + calls }
+      return state.spent.complete < budget
+    },
+    onAnswer: () => true,
+    relists: () => true,
+    onReplies: () => {},
+    save: ({ end, place }) => {
+      state.movedAt = env.now()
+      if (end === undefined) {
+        state.pass = { ...begun, place }
+        return save(state)
+      }
+      if (end === "refused") unreadable.add(begun.channel)
+      delete state.pass
+      advance(begun.channel)
+      // Absent messages wait until the whole workspace was looked at, or for the end of the tour.
+      const complete = begun.suspect ? isAllVisited() : state.tour.next === undefined
+      if (complete) delete state.absentSince
+      return { ...save(state), complete }
+    }
+  })
+
+  return HistoryReader.inTurn(() => {
+    const begun = state.pass !== undefined && state.conversations.has(state.pass.channel) ? state.pass : choose()
+    if (begun === undefined) return completion()
+    if (begun.suspect) state.absentSince ??= state.roundAt ?? now
+    const budget = begun.suspect ? settings.suspectCalls : settings.tourCalls
+    if (state.spent.complete >= budget) return undefined
+    if (begun !== state.pass) update(state, begun.channel, { suspect: undefined })
+    return HistoryReader.read(env, passOver(begun, budget))
+  })
+}

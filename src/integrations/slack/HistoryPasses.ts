@@ -1,0 +1,134 @@
+/**
+ * Passes over the history of conversations: parents, and the threads that changed. Listing.ts says when they are made.
+ * Each counts the messages of its history, so that the next one finds that a message vanished.
+ */
+import { type Conversation, type Pages, save, type State, update } from "./Checkpoint.ts"
+import { noTally, tallied } from "./DeletionSigns.ts"
+import * as HistoryReader from "./HistoryReader.ts"
+import type { Message } from "./Message.ts"
+import type { Env } from "./MessageRefs.ts"
+import type { Pass, Progress } from "./Pass.ts"
+import { unknownFloor } from "./PlanLimit.ts"
+import { newest, tsOf } from "./Timestamp.ts"
+
+/** Begins a pass over the history of a conversation, unless one is under way. It counts messages up to `top`. */
+export const beginHistory = (state: State, channel: string, now: number, top: string): void => {
+  const part = state.conversations.get(channel)?.part
+  if (part === undefined || part.history !== undefined) return
+  const seen = noTally(part.tally?.upTo ?? "0.0")
+  update(state, channel, { history: { place: {}, startedAt: now, seen, now: noTally(top) } })
+}
+
+/** The message that the history ended with when it was last read as a whole; undefined if it never was read. */
+export const floorOf = ({ historyAt, oldest }: Conversation): string | undefined =>
+  oldest ?? (historyAt === undefined ? undefined : unknownFloor)
+
+/**
+ * Records how far the pass over the history is, and counts the messages that it brings. A whole pass that counts fewer
+ * messages, or others, than the last one counted up to the same time proves that one of them vanished.
+ */
+export const moveHistory = (state: State, channel: string, progress: Progress): void => {
+  const part = state.conversations.get(channel)?.part
+  if (part?.history === undefined) return
+  const { place } = progress
+  const history = {
+    ...part.history,
+    seen: progress.history.reduce(tallied, part.history.seen),
+    now: progress.history.reduce(tallied, part.history.now)
+  }
+  if (progress.end === undefined) return update(state, channel, { history: { ...history, place } })
+  const { tally } = part
+  const isWhole = place.broken !== true
+  const isOther = tally !== undefined && (tally.count !== history.seen.count || tally.sum !== history.seen.sum)
+  update(state, channel, {
+    history: undefined,
+    historyAt: history.startedAt,
+    tally: isWhole ? history.now : undefined,
+    oldest: isWhole ? (place.at ?? tsOf(history.startedAt)) : part.oldest,
+    suspect: part.suspect === true || (isWhole && isOther) ? true : undefined
+  })
+}
+
+/** Records the newest message or reply that was ever seen. */
+export const recordSeen = (state: State, messages: ReadonlyArray<Message>): void => {
+  const seen = messages.reduce<string | undefined>((before, { ts }) => newest(before, ts), state.seen)
+  if (seen !== undefined) state.seen = seen
+}
+
+export interface Options {
+  readonly now: number
+  /** The oldest message to request. */
+  readonly oldest?: string | undefined
+  /** The listing that the pages are part of. */
+  readonly listing?: string | undefined
+  /** Conversations whose history is due, asked before each of them. */
+  readonly isDue: (id: string) => boolean
+  /** Records calls, also none. Returns whether another conversation may follow. */
+  readonly spend: (calls: number) => boolean
+  /** Records a message that is not stored yet. */
+  readonly onNew?: ((channel: string, ts: string) => void) | undefined
+}
+
+/**
+ * Passes over the history of every conversation that is due, in their order. `skip` names those that can't be read now,
+ * and gets more of them.
+ */
+export const make = (env: Env, state: State, skip: Set<string>, options: Options): Pages =>
+  HistoryReader.inTurn(() => {
+    if (!options.spend(0)) return undefined
+    const isDue = (id: string) => !skip.has(id) && state.conversations.has(id) && options.isDue(id)
+    const begun = state.historyOf
+    const channel = begun !== undefined && isDue(begun) ? begun : Array.from(state.conversations.keys()).find(isDue)
+    if (channel === undefined) return undefined
+    state.historyOf = channel
+    // Messages that come later than what was seen so far are counted by the next pass.
+    beginHistory(state, channel, options.now, state.seen ?? "0.0")
+    return HistoryReader.read(env, passOver(channel, env, state, skip, options))
+  })
+
+const passOver = (
+  channel: string,
+  env: Env,
+  state: State,
+  skip: Set<string>,
+  { listing, oldest, onNew, spend }: Options
+): Pass => {
+  const part = state.conversations.get(channel)?.part ?? {}
+  return {
+    channel,
+    place: part.history?.place ?? {},
+    oldest,
+    floor: floorOf(part),
+    listing,
+    isComplete: false,
+    spend: (calls) => {
+      spend(calls)
+      return true
+    },
+    onAnswer: ({ hasLostReplies, messages, unknown }) => {
+      recordSeen(state, messages)
+      for (const ts of unknown) onNew?.(channel, ts)
+      if (hasLostReplies) update(state, channel, { suspect: true })
+      return true
+    },
+    relists: ({ isParentDeleted }) => isParentDeleted,
+    onReplies: (replies) => recordSeen(state, replies),
+    save: (progress) => {
+      state.movedAt = env.now()
+      if (progress.end === "refused") {
+        skip.add(channel)
+        return save(state)
+      }
+      if (listing !== undefined) restartCompletePass(state)
+      moveHistory(state, channel, progress)
+      if (progress.end !== undefined) delete state.historyOf
+      return save(state)
+    }
+  }
+}
+
+/** Pages of another listing drop the engine's marks of the complete pass: it has to begin again. */
+const restartCompletePass = (state: State): void => {
+  if (state.pass?.suspect === true) update(state, state.pass.channel, { suspect: true })
+  delete state.pass
+}
