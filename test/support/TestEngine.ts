@@ -28,7 +28,7 @@ import * as WebhookSender from "../../src/http/webhooks/WebhookSender.ts"
 import * as Memory from "../../src/stores/Memory.ts"
 import * as State from "../../src/stores/memory/State.ts"
 import * as MemoryWebhooks from "../../src/stores/memory/WebhookStore.ts"
-import { integration, type MemorySource } from "./MemorySource.ts"
+import { integration, MemorySource } from "./MemorySource.ts"
 
 const vault = Layer.succeed(
   Vault,
@@ -94,6 +94,18 @@ export const connect = Effect.fnUntraced(function* (
   })
   return connected.connection
 })
+
+/** Runs a test over an engine of its own with one connection, whose source has nothing yet. */
+export const withConnection = (
+  test: (source: MemorySource, connection: Connection) => Effect.fn.Return<void, unknown, TestServices>,
+  limits: Partial<Limits> = {}
+) =>
+  Effect.suspend(() => {
+    const source = new MemorySource()
+    return Effect.flatMap(connect(), (connection) => Effect.gen(() => test(source, connection))).pipe(
+      Effect.provide(layer(source, { limits }))
+    )
+  })
 
 /** Runs a sync, and asserts the law of the counts. */
 export const sync = Effect.fnUntraced(function* (connection: Connection, task: Partial<SyncTask.SyncTask> = {}) {

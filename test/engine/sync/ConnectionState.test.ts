@@ -15,17 +15,15 @@ import * as LeasedSlice from "../../../src/engine/sync/LeasedSlice.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
 import { fault, integration, MemorySource, only } from "../../support/MemorySource.ts"
 import { moving, turn } from "../../support/Moving.ts"
-import { connect, engineOver, layer, poll, shared, sync } from "../../support/TestEngine.ts"
+import { connect, engineOver, layer, poll, shared, sync, withConnection } from "../../support/TestEngine.ts"
 
 const now = (connection: Connection) =>
   Effect.flatMap(WholeStore, (store) => Effect.map(store.connection(connection.id), Option.getOrThrow))
 
 describe("a run that ends late", () => {
-  it.effect("with refused credentials does not pause the connection, which has new ones since", () => {
-    const source = new MemorySource()
-    source.addMany(3)
-    return Effect.gen(function* () {
-      const connection = yield* connect()
+  it.effect("with refused credentials does not pause the connection, which has new ones since", () =>
+    withConnection(function* (source, connection) {
+      source.addMany(3)
       const asked = yield* Deferred.make<void>()
       const answer = yield* Deferred.make<void>()
       source.answer = (method) =>
@@ -45,8 +43,8 @@ describe("a run that ends late", () => {
       assert.strictEqual(after.failures, 0)
       source.answer = () => Effect.void
       assert.strictEqual((yield* sync(connection)).counts.stored, 3)
-    }).pipe(Effect.provide(layer(source)))
-  })
+    })
+  )
 
   it.effect("and worked does not lift the pause that a person set meanwhile", () => {
     const source = new MemorySource()
@@ -104,11 +102,9 @@ describe("the last check", () => {
     }).pipe(Effect.provide(layer(source)))
   })
 
-  it.effect("does not move where the source refused, nor with a task of its own", () => {
-    const source = new MemorySource()
-    source.addMany(3)
-    return Effect.gen(function* () {
-      const connection = yield* connect()
+  it.effect("does not move where the source refused, nor with a task of its own", () =>
+    withConnection(function* (source, connection) {
+      source.addMany(3)
       yield* sync(connection)
       const before = (yield* now(connection)).lastCheckedAt
       yield* TestClock.adjust("5 minutes")
@@ -117,8 +113,8 @@ describe("the last check", () => {
       source.answer = only("changes", fault(new RateLimited({ message: "slow down" })))
       yield* moving(poll(connection))
       assert.deepStrictEqual((yield* now(connection)).lastCheckedAt, before)
-    }).pipe(Effect.provide(layer(source)))
-  })
+    })
+  )
 })
 
 describe("places that could not be listed", () => {
@@ -147,22 +143,23 @@ describe("places that could not be listed", () => {
     }).pipe(Effect.provide(layer(source)))
   })
 
-  it.effect("stay named while later slices of the same poll find none, and until the next poll has ended", () => {
-    const source = new MemorySource()
-    source.addMany(30)
-    source.problems = [inbox]
-    return Effect.gen(function* () {
-      const connection = yield* connect()
-      assert.strictEqual((yield* poll(connection)).next._tag, "More")
-      assert.deepStrictEqual((yield* now(connection)).problems, { current: [inbox], found: [inbox] })
-      source.problems = []
-      assert.strictEqual((yield* poll(connection)).next._tag, "More")
-      while ((yield* poll(connection)).next._tag === "More") yield* turn
-      assert.deepStrictEqual((yield* now(connection)).problems, { current: [inbox], found: [] })
-      yield* poll(connection)
-      assert.deepStrictEqual((yield* now(connection)).problems, { current: [], found: [] })
-    }).pipe(Effect.provide(layer(source, { limits: { slicePages: 1 } })))
-  })
+  it.effect("stay named while later slices of the same poll find none, and until the next poll has ended", () =>
+    withConnection(
+      function* (source, connection) {
+        source.addMany(30)
+        source.problems = [inbox]
+        assert.strictEqual((yield* poll(connection)).next._tag, "More")
+        assert.deepStrictEqual((yield* now(connection)).problems, { current: [inbox], found: [inbox] })
+        source.problems = []
+        assert.strictEqual((yield* poll(connection)).next._tag, "More")
+        while ((yield* poll(connection)).next._tag === "More") yield* turn
+        assert.deepStrictEqual((yield* now(connection)).problems, { current: [inbox], found: [] })
+        yield* poll(connection)
+        assert.deepStrictEqual((yield* now(connection)).problems, { current: [], found: [] })
+      },
+      { slicePages: 1 }
+    )
+  )
 })
 
 describe("a run that ends with a defect", () => {

@@ -4,18 +4,16 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
-import { MemorySource, only } from "../../support/MemorySource.ts"
-import { connect, ids, layer, sync } from "../../support/TestEngine.ts"
+import { only } from "../../support/MemorySource.ts"
+import { ids, sync, withConnection } from "../../support/TestEngine.ts"
 import * as LeasedSlice from "../../../src/engine/sync/LeasedSlice.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 
 describe("a checkpoint that expires in the middle of the changes", () => {
-  it.effect("loses no deletion of what the changes before it told", () => {
-    const source = new MemorySource()
-    source.pageSize = 1
-    source.add("a")
-    return Effect.gen(function* () {
-      const connection = yield* connect()
+  it.effect("loses no deletion of what the changes before it told", () =>
+    withConnection(function* (source, connection) {
+      source.pageSize = 1
+      source.add("a")
       yield* sync(connection)
       source.add("b")
       source.add("c")
@@ -30,53 +28,56 @@ describe("a checkpoint that expires in the middle of the changes", () => {
         })
       yield* sync(connection)
       assert.deepStrictEqual(yield* ids(connection), ["a", "c"])
-    }).pipe(Effect.provide(layer(source)))
-  })
+    })
+  )
 
-  it.effect("takes no page of the slice away", () => {
-    const source = new MemorySource()
-    source.add("a")
-    return Effect.gen(function* () {
-      const connection = yield* connect()
-      yield* sync(connection)
-      source.remove("a")
-      source.add("b")
-      source.expiredBefore = source.log.length
-      yield* sync(connection)
-      assert.deepStrictEqual(yield* ids(connection), ["b"])
-    }).pipe(Effect.provide(layer(source, { limits: { slicePages: 1 } })))
-  })
+  it.effect("takes no page of the slice away", () =>
+    withConnection(
+      function* (source, connection) {
+        source.add("a")
+        yield* sync(connection)
+        source.remove("a")
+        source.add("b")
+        source.expiredBefore = source.log.length
+        yield* sync(connection)
+        assert.deepStrictEqual(yield* ids(connection), ["b"])
+      },
+      { slicePages: 1 }
+    )
+  )
 })
 
 describe("a listing that ends with the last page of a slice", () => {
-  it.effect("leaves nothing to do", () => {
-    const source = new MemorySource()
-    source.pageSize = 1
-    source.add("a")
-    source.add("b")
-    return Effect.gen(function* () {
-      const connection = yield* connect()
-      const store = yield* WholeStore
-      const taken = yield* store.acquire(connection.id, { holder: "a test", ttl: Duration.minutes(1) })
-      const result = yield* LeasedSlice.run(Option.getOrThrow(taken), LeasedSlice.poll, () => Effect.void)
-      assert.notStrictEqual(result.next._tag, "More")
-      assert.deepStrictEqual(yield* ids(connection), ["a", "b"])
-    }).pipe(Effect.provide(layer(source, { limits: { slicePages: 2 } })))
-  })
+  it.effect("leaves nothing to do", () =>
+    withConnection(
+      function* (source, connection) {
+        source.pageSize = 1
+        source.add("a")
+        source.add("b")
+        const store = yield* WholeStore
+        const taken = yield* store.acquire(connection.id, { holder: "a test", ttl: Duration.minutes(1) })
+        const result = yield* LeasedSlice.run(Option.getOrThrow(taken), LeasedSlice.poll, () => Effect.void)
+        assert.notStrictEqual(result.next._tag, "More")
+        assert.deepStrictEqual(yield* ids(connection), ["a", "b"])
+      },
+      { slicePages: 2 }
+    )
+  )
 })
 
 describe("a task whose row was removed while it ran", () => {
-  it.effect("fails instead of beginning again for ever", () => {
-    const source = new MemorySource()
-    source.pageSize = 1
-    source.addMany(5)
-    return Effect.gen(function* () {
-      const connection = yield* connect()
-      const store = yield* WholeStore
-      const prune = Effect.andThen(TestClock.adjust("1 second"), Effect.orDie(store.pruneRuns(Duration.zero)))
-      source.answer = only("list", Effect.asVoid(prune))
-      const result = yield* sync(connection, { force: true })
-      assert.strictEqual(result.error?.reason, "TaskRemoved")
-    }).pipe(Effect.provide(layer(source, { limits: { slicePages: 1 } })))
-  })
+  it.effect("fails instead of beginning again for ever", () =>
+    withConnection(
+      function* (source, connection) {
+        source.pageSize = 1
+        source.addMany(5)
+        const store = yield* WholeStore
+        const prune = Effect.andThen(TestClock.adjust("1 second"), Effect.orDie(store.pruneRuns(Duration.zero)))
+        source.answer = only("list", Effect.asVoid(prune))
+        const result = yield* sync(connection, { force: true })
+        assert.strictEqual(result.error?.reason, "TaskRemoved")
+      },
+      { slicePages: 1 }
+    )
+  )
 })

@@ -20,7 +20,7 @@ import * as Postgres from "../../../src/stores/Postgres.ts"
 import { fault, MemorySource, only } from "../../support/MemorySource.ts"
 import * as Database from "../../support/Postgres.ts"
 import { moving, turn, until } from "../../support/Moving.ts"
-import { connect, ids, layer, poll, shared, sync } from "../../support/TestEngine.ts"
+import { connect, ids, layer, poll, shared, sync, withConnection } from "../../support/TestEngine.ts"
 
 const lost = new StoreError({ message: "storing a batch: the connection was lost", cause: "reset" })
 
@@ -143,12 +143,10 @@ describe("a commit that fails while later items come in", () => {
     }).pipe(Effect.scoped)
   })
 
-  it.effect("is the only thing that keeps an interrupted run from committing the items that are whole", () => {
-    const source = new MemorySource()
-    source.addMany(10)
-    source.answer = only("download m000007", Effect.never)
-    return Effect.gen(function* () {
-      const connection = yield* connect()
+  it.effect("is the only thing that keeps an interrupted run from committing the items that are whole", () =>
+    withConnection(function* (source, connection) {
+      source.addMany(10)
+      source.answer = only("download m000007", Effect.never)
       const running = yield* Effect.forkChild(sync(connection))
       yield* until(Effect.sync(() => source.downloaded.length === 9))
       yield* Fiber.interrupt(running)
@@ -157,8 +155,8 @@ describe("a commit that fails while later items come in", () => {
       const [run] = yield* Effect.flatMap(WholeStore, (store) => store.runs(connection.id, 1))
       assert.deepInclude(run, { status: "interrupted" })
       assert.deepInclude(run?.counts, { stored: 9, downloads: 10 })
-    }).pipe(Effect.provide(layer(source, { limits })))
-  })
+    }, limits)
+  )
 
   it.effect("is not followed by the counts that it may have recorded", () => {
     const source = new MemorySource()

@@ -8,13 +8,11 @@ import * as TestClock from "effect/testing/TestClock"
 import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
 import { MemorySource } from "../../support/MemorySource.ts"
-import { connect, ids, layer, poll, sync } from "../../support/TestEngine.ts"
+import { connect, ids, layer, poll, sync, withConnection } from "../../support/TestEngine.ts"
 
-it.effect("a poll that lists everything again and finds it all there keeps its checkpoint, and leaves no row", () => {
-  const source = new MemorySource()
-  source.addMany(25)
-  return Effect.gen(function* () {
-    const connection = yield* connect()
+it.effect("a poll that lists everything again and finds it all there keeps its checkpoint, and leaves no row", () =>
+  withConnection(function* (source, connection) {
+    source.addMany(25)
     const store = yield* WholeStore
     yield* sync(connection)
     source.patch("m000000", {})
@@ -25,14 +23,12 @@ it.effect("a poll that lists everything again and finds it all there keeps its c
     assert.strictEqual((yield* store.runs(connection.id, 10)).length, 1)
     const { checkpoint } = Option.getOrThrow(yield* store.connection(connection.id))
     assert.deepStrictEqual(checkpoint, Option.some({ position: 26 }))
-  }).pipe(Effect.provide(layer(source)))
-})
+  })
+)
 
-it.effect("a poll that finds by absence alone that something is gone leaves a row that says so", () => {
-  const source = new MemorySource()
-  source.addMany(25)
-  return Effect.gen(function* () {
-    const connection = yield* connect()
+it.effect("a poll that finds by absence alone that something is gone leaves a row that says so", () =>
+  withConnection(function* (source, connection) {
+    source.addMany(25)
     const store = yield* WholeStore
     yield* sync(connection)
     source.items.delete("m000003")
@@ -45,8 +41,8 @@ it.effect("a poll that finds by absence alone that something is gone leaves a ro
     const [run] = yield* store.runs(connection.id, 10)
     assert.strictEqual(run?.id, result.runId)
     assert.deepStrictEqual(run?.counts, result.counts)
-  }).pipe(Effect.provide(layer(source)))
-})
+  })
+)
 
 it.effect("a poll that finds nothing takes its lease and gives it back, and asks the store nothing else", () => {
   const source = new MemorySource()

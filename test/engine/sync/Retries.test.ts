@@ -9,7 +9,7 @@ import { Forbidden, Malformed, RateLimited, TooLarge, Transient } from "../../..
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { failing, fault, MemorySource } from "../../support/MemorySource.ts"
 import { moving } from "../../support/Moving.ts"
-import { connect, ids, layer, poll, sync } from "../../support/TestEngine.ts"
+import { connect, ids, layer, poll, sync, withConnection } from "../../support/TestEngine.ts"
 
 /** A source with one item, whose download fails. */
 const failingSource = () => {
@@ -115,13 +115,11 @@ describe("a wait", () => {
     }).pipe(Effect.provide(layer(source)))
   })
 
-  it.effect("of an item starts again at a minute where the item has another revision", () => {
-    const source = new MemorySource()
-    source.by = "revision"
-    source.add("a", { revision: "r1" })
-    source.answer = failing("a")
-    return Effect.gen(function* () {
-      const connection = yield* connect()
+  it.effect("of an item starts again at a minute where the item has another revision", () =>
+    withConnection(function* (source, connection) {
+      source.by = "revision"
+      source.add("a", { revision: "r1" })
+      source.answer = failing("a")
       const store = yield* WholeStore
       const attempts = Effect.map(store.ledger(connection.id, { limit: 1 }), ([row]) => row?.attempts)
       yield* sync(connection)
@@ -130,72 +128,70 @@ describe("a wait", () => {
       source.add("a", { revision: "r2" })
       yield* sync(connection)
       assert.strictEqual(yield* attempts, 1)
-    }).pipe(Effect.provide(layer(source)))
-  })
+    })
+  )
 })
 
 describe("a sync", () => {
-  it.effect("that is refused without end, and does nothing in between, ends after ten refusals", () => {
-    const source = new MemorySource()
-    source.add("a")
-    let refusals = 0
-    source.answer = (method) =>
-      Effect.suspend(() => {
-        if (method !== "list") return Effect.void
-        refusals += 1
-        if (refusals > 200) return Effect.die(new Error("it goes on asking"))
-        return fault(new RateLimited({ message: "429", retryAfter: Duration.seconds(1) }))
-      })
-    return Effect.gen(function* () {
-      const connection = yield* connect()
+  it.effect("that is refused without end, and does nothing in between, ends after ten refusals", () =>
+    withConnection(function* (source, connection) {
+      source.add("a")
+      let refusals = 0
+      source.answer = (method) =>
+        Effect.suspend(() => {
+          if (method !== "list") return Effect.void
+          refusals += 1
+          if (refusals > 200) return Effect.die(new Error("it goes on asking"))
+          return fault(new RateLimited({ message: "429", retryAfter: Duration.seconds(1) }))
+        })
       const result = yield* moving(sync(connection))
       assert.strictEqual(result.error?.reason, "RateLimited")
       const store = yield* WholeStore
       assert.strictEqual((yield* store.runs(connection.id, 100)).length, 10)
-    }).pipe(Effect.provide(layer(source)))
-  })
+    })
+  )
 
-  it.effect("retries every failed item, more than a slice takes and behind any number of dead ones", () => {
-    const source = new MemorySource()
-    source.addMany(5, "dead")
-    source.addMany(7, "failed")
-    source.answer = (method) =>
-      method.startsWith("download dead")
-        ? fault(new TooLarge({ message: "8 GB" }))
-        : method.startsWith("download failed")
-          ? fault(new Malformed({ message: "cut off" }))
-          : Effect.void
-    return Effect.gen(function* () {
-      const connection = yield* connect()
-      yield* sync(connection)
-      const again = yield* sync(connection)
-      assert.deepInclude(again.counts, { retried: 7, failed: 7 })
-      const attempts = (yield* (yield* WholeStore).ledger(connection.id, { limit: 100 })).map((row) => row.attempts)
-      assert.deepStrictEqual(attempts, [1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2])
-      source.answer = () => Effect.void
-      assert.deepInclude((yield* sync(connection)).counts, { retried: 7, stored: 7 })
-    }).pipe(Effect.provide(layer(source, { limits: { retries: 3 } })))
-  })
+  it.effect("retries every failed item, more than a slice takes and behind any number of dead ones", () =>
+    withConnection(
+      function* (source, connection) {
+        source.addMany(5, "dead")
+        source.addMany(7, "failed")
+        source.answer = (method) =>
+          method.startsWith("download dead")
+            ? fault(new TooLarge({ message: "8 GB" }))
+            : method.startsWith("download failed")
+              ? fault(new Malformed({ message: "cut off" }))
+              : Effect.void
+        yield* sync(connection)
+        const again = yield* sync(connection)
+        assert.deepInclude(again.counts, { retried: 7, failed: 7 })
+        const attempts = (yield* (yield* WholeStore).ledger(connection.id, { limit: 100 })).map((row) => row.attempts)
+        assert.deepStrictEqual(attempts, [1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2])
+        source.answer = () => Effect.void
+        assert.deepInclude((yield* sync(connection)).counts, { retried: 7, stored: 7 })
+      },
+      { retries: 3 }
+    )
+  )
 
-  it.effect("goes on through failures with successes between them, and stores the rest", () => {
-    const source = new MemorySource()
-    source.addMany(40)
-    const failing = new Set(["m000003", "m000009", "m000015", "m000021", "m000027", "m000033"])
-    source.answer = (method) =>
-      failing.has(method.replace("download ", "")) ? fault(new Transient({ message: "reset" })) : Effect.void
-    return Effect.gen(function* () {
-      const connection = yield* connect()
-      const result = yield* moving(sync(connection))
-      assert.deepStrictEqual([result.status, result.error], ["partial", null])
-      assert.deepInclude(result.counts, { stored: 34, failed: 6, deferred: 0 })
-    }).pipe(Effect.provide(layer(source, { limits: { concurrency: 1 } })))
-  })
+  it.effect("goes on through failures with successes between them, and stores the rest", () =>
+    withConnection(
+      function* (source, connection) {
+        source.addMany(40)
+        const failing = new Set(["m000003", "m000009", "m000015", "m000021", "m000027", "m000033"])
+        source.answer = (method) =>
+          failing.has(method.replace("download ", "")) ? fault(new Transient({ message: "reset" })) : Effect.void
+        const result = yield* moving(sync(connection))
+        assert.deepStrictEqual([result.status, result.error], ["partial", null])
+        assert.deepInclude(result.counts, { stored: 34, failed: 6, deferred: 0 })
+      },
+      { concurrency: 1 }
+    )
+  )
 
-  it.effect("that fails after a page with deletions deletes nothing, and the next one does", () => {
-    const source = new MemorySource()
-    source.addMany(30)
-    return Effect.gen(function* () {
-      const connection = yield* connect()
+  it.effect("that fails after a page with deletions deletes nothing, and the next one does", () =>
+    withConnection(function* (source, connection) {
+      source.addMany(30)
       yield* sync(connection)
       for (const id of ["m000001", "m000002"]) source.remove(id)
       source.addMany(20, "n")
@@ -211,8 +207,8 @@ describe("a sync", () => {
       const next = yield* sync(connection)
       assert.deepStrictEqual([next.status, next.counts.deleted], ["succeeded", 2])
       assert.deepStrictEqual(yield* ids(connection), [...source.items.keys()].toSorted())
-    }).pipe(Effect.provide(layer(source)))
-  })
+    })
+  )
 })
 
 describe("a sync of a window", () => {

@@ -8,16 +8,14 @@ import { Malformed } from "../../../src/contract/IntegrationError.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { bytes, failing, fault, MemorySource, only } from "../../support/MemorySource.ts"
 import { moving, turn, until } from "../../support/Moving.ts"
-import { connect, ids, layer, poll, sync } from "../../support/TestEngine.ts"
+import { connect, ids, layer, poll, sync, withConnection } from "../../support/TestEngine.ts"
 
 describe("a retry in flight", () => {
-  it.effect("is not begun for an id that the changes before it delete, though its bytes are still served", () => {
-    const source = new MemorySource()
-    source.add("a")
-    source.add("b")
-    source.answer = failing("a")
-    return Effect.gen(function* () {
-      const connection = yield* connect()
+  it.effect("is not begun for an id that the changes before it delete, though its bytes are still served", () =>
+    withConnection(function* (source, connection) {
+      source.add("a")
+      source.add("b")
+      source.answer = failing("a")
       yield* sync(connection)
       assert.deepStrictEqual(yield* ids(connection, "failed"), ["a"])
       // The page that deletes it is not committed while another of its items is still downloaded.
@@ -34,15 +32,13 @@ describe("a retry in flight", () => {
       assert.deepStrictEqual(source.downloaded, ["c"])
       assert.deepStrictEqual(yield* ids(connection), ["b", "c"])
       assert.deepStrictEqual(yield* (yield* WholeStore).ledger(connection.id, { limit: 10 }), [])
-    }).pipe(Effect.provide(layer(source)))
-  })
+    })
+  )
 
-  it.effect("is begun for an id that the changes delete and list again", () => {
-    const source = new MemorySource()
-    source.add("a")
-    source.answer = failing("a")
-    return Effect.gen(function* () {
-      const connection = yield* connect()
+  it.effect("is begun for an id that the changes delete and list again", () =>
+    withConnection(function* (source, connection) {
+      source.add("a")
+      source.answer = failing("a")
       yield* sync(connection)
       source.remove("a")
       source.add("a")
@@ -52,8 +48,8 @@ describe("a retry in flight", () => {
       yield* sync(connection)
       yield* sync(connection)
       assert.deepStrictEqual(yield* ids(connection), ["a"])
-    }).pipe(Effect.provide(layer(source)))
-  })
+    })
+  )
 
   /** A failed item is deleted and listed again in one slice, while the page that deletes it waits for a download. */
   const deletedAndListedAgain = (failsAgain: boolean) => {
@@ -89,11 +85,9 @@ describe("a retry in flight", () => {
     deletedAndListedAgain(true)
   )
 
-  it.effect("is kept where the changes list, delete and list an id, and its first download fails", () => {
-    const source = new MemorySource()
-    source.add("b")
-    return Effect.gen(function* () {
-      const connection = yield* connect()
+  it.effect("is kept where the changes list, delete and list an id, and its first download fails", () =>
+    withConnection(function* (source, connection) {
+      source.add("b")
       yield* sync(connection)
       source.add("a")
       source.remove("a")
@@ -114,8 +108,8 @@ describe("a retry in flight", () => {
       yield* Deferred.succeed(gate, undefined)
       yield* moving(Fiber.join(running))
       assert.deepStrictEqual(yield* ids(connection), ["a", "b"])
-    }).pipe(Effect.provide(layer(source)))
-  })
+    })
+  )
 
   /** A retry of `a` waits in its download while a page of the listing, which does not list `a`, is otherwise done. */
   const duringListing = (aside: MemorySource["aside"], source: MemorySource) =>
