@@ -42,14 +42,18 @@ const parseId = (id: string): Result.Result<string, string> => {
 
 const switches = new Set<string>()
 
-/** A flag without a value, false by default. It registers its word, for `isSwitch`. */
-export const flag = (name: string, description: string): Flag.Flag<boolean> => {
-  switches.add(`--${name}`)
+/**
+ * A flag without a value, false by default. It registers its word for `isSwitch`, of one command only where another
+ * has a flag of the same name with a value.
+ */
+export const flag = (name: string, description: string, command?: string): Flag.Flag<boolean> => {
+  switches.add(command === undefined ? `--${name}` : `${command} --${name}`)
   return Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
 }
 
 /** True for the word of a flag without a value: the word after it is not its value. */
-export const isSwitch = (word: string): boolean => switches.has(word)
+export const isSwitch = (word: string, command?: string): boolean =>
+  switches.has(word) || switches.has(`${command} ${word}`)
 
 /** Refuses text that the API would refuse by this schema. `label` names the flag or argument. */
 export const fitting = (label: string, schema: Schema.Codec<string>) => {

@@ -73,8 +73,8 @@ const takesDashed = new Set(["show", "retry", "deletions", "search"])
 const isDashed = (arg: string): boolean =>
   (/^-[^-]/.test(arg) && arg !== "-h" && arg !== "-v") || /^-[^\s=]*\s/.test(arg)
 
-const takesValue = (arg: string | undefined): boolean =>
-  arg !== undefined && /^--[^\s=]+$/.test(arg) && !Arguments.isSwitch(arg) && arg !== "--help"
+const takesValue = (arg: string | undefined, command?: string): boolean =>
+  arg !== undefined && /^--[^\s=]+$/.test(arg) && !Arguments.isSwitch(arg, command) && arg !== "--help"
 
 const commandOf = (args: ReadonlyArray<string>): string =>
   args.find((arg, index) => !arg.startsWith("-") && !takesValue(args[index - 1])) ?? ""
@@ -91,13 +91,14 @@ const beforeOperands = (args: ReadonlyArray<string>): number => {
 const normalize = (given: ReadonlyArray<string>): ReadonlyArray<string> => {
   const args = given[0] === "help" ? [...given.slice(1), "--help"] : given
   const end = beforeOperands(args)
+  const command = commandOf(args)
   const flags: Array<string> = []
   const dashed: Array<string> = []
   for (const [index, arg] of args.slice(0, end).entries()) {
     const before = args[index - 1]
-    if (Arguments.isSwitch(arg)) flags.push(`${arg}=true`)
-    else if (isDashed(arg) && takesValue(before)) flags.push(`${flags.pop()}=${arg}`)
-    else if (isDashed(arg) && (takesDashed.has(commandOf(args)) || /\s/.test(arg))) dashed.push(arg)
+    if (Arguments.isSwitch(arg, command)) flags.push(`${arg}=true`)
+    else if (isDashed(arg) && takesValue(before, command)) flags.push(`${flags.pop()}=${arg}`)
+    else if (isDashed(arg) && (takesDashed.has(command) || /\s/.test(arg))) dashed.push(arg)
     else flags.push(arg)
   }
   const operands = [...dashed, ...args.slice(end + 1)]
@@ -162,17 +163,19 @@ const defect = (cause: Cause.Cause<unknown>): CommandFailure.Failure => {
   )
 }
 
+/** Loaded on demand: only help is wrapped. */
+const help = Effect.promise(() => import("./Help.ts"))
+
 /** Prints requested help on stdout. `run` reports errors. */
 const presenter = Layer.effect(
   CliOutput.Presenter,
   Effect.map(Output, (output) => ({
     present: Effect.fnUntraced(function* (event: CliOutput.Presenter.Event) {
       if (event._tag === "InvalidInvocation") return
-      const formatter = yield* CliOutput.Formatter
       const text =
         event._tag === "Help"
-          ? formatter.formatHelpDoc(event.helpDoc)
-          : formatter.formatVersion(event.name, event.version)
+          ? (yield* help).text(event.helpDoc, output.columns)
+          : (yield* CliOutput.Formatter).formatVersion(event.name, event.version)
       yield* Effect.ignore(output.print(text))
     })
   }))
@@ -206,7 +209,7 @@ const sourceHelp = Effect.fnUntraced(function* (domain: string) {
   const output = yield* Output
   const integration = yield* Effect.mapError(integrations.get(domain), ({ message }) => CommandFailure.usage(message))
   const { text } = yield* Effect.promise(() => import("./ConnectHelp.ts"))
-  yield* output.print(text(integration, output.style))
+  yield* output.print((yield* help).wrapped(text(integration, output.style), output.columns))
 })
 
 /** The services of commands. They are not built for help, the version and wrong usage. */

@@ -21,7 +21,7 @@ export const connections = Command.make(
     const output = yield* Output
     const { connections: list } = yield* AppServices.ask(ApiClient.use((api) => api.connections.list({})))
     const now = yield* DateTime.now
-    const table = yield* TextFormat.table
+    const table = yield* output.table
     const hasMembers = list.some(({ memberOf }) => memberOf !== null)
     yield* output.answer({ connections: list.map((each) => encode(each)) }, () =>
       list.length === 0
@@ -34,12 +34,10 @@ export const connections = Command.make(
               TextFormat.short(each.account, 40),
               each.state,
               each.every,
-              each.nextPollAt === null
-                ? TextFormat.short(each.paused ?? "")
-                : TextFormat.upcoming(each.nextPollAt, now),
+              each.nextPollAt === null ? TextFormat.short(each.paused ?? "") : TextFormat.dueIn(each.nextPollAt, now),
               ...(hasMembers ? [TextFormat.short(each.memberOf ?? "", 40)] : [])
             ]),
-            { style: output.style.bold }
+            { cut: ["ACCOUNT", "NEXT POLL", "MEMBER OF"], drop: ["EVERY", "MEMBER OF", "SOURCE", "ACCOUNT"] }
           )
     )
   })

@@ -5,6 +5,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { ListedContent, TitleText } from "../http/contents/ContentEndpoints.ts"
 import { ContentRow } from "../engine/feed/ChangeDocument.ts"
 import * as ContentNames from "../http/contents/ContentNames.ts"
@@ -55,7 +56,7 @@ export const contents = Command.make(
       ),
       AppServices.ask
     )
-    const table = yield* TextFormat.table
+    const table = yield* output.table
     const text = () => {
       if (rows.length === 0) {
         const about = Option.match(input.text, {
@@ -67,16 +68,16 @@ export const contents = Command.make(
       // Files and the like have no author: then the column is left out.
       const people = rows.some((row) => row.from !== null || row.in !== null)
       const lines = table(
-        ["ID", "KIND", "SIZE", "WHEN", ...(people ? ["FROM"] : []), "TITLE"],
+        ["ID", "KIND", "SIZE", "WHEN (UTC)", ...(people ? ["FROM"] : []), "TITLE"],
         rows.map((row) => [
-          TextFormat.short(row.externalId, 80),
+          TextFormat.oneLine(row.externalId),
           row.kind ?? "",
           TextFormat.bytes(row.size),
-          row.occurredAt === null ? "" : DateTime.formatIso(row.occurredAt).slice(0, 16).replace("T", " "),
+          row.occurredAt === null ? "" : TextFormat.minute(row.occurredAt),
           ...(people ? [TextFormat.short(TextFormat.author(row), 40)] : []),
           row.title === null ? "" : TextFormat.short(ContentNames.inText(row.title, row.names), 70)
         ]),
-        { right: ["SIZE"], style: output.style.bold }
+        { right: ["SIZE"], cut: ["FROM", "TITLE"], drop: ["KIND", "SIZE", "FROM", "WHEN (UTC)"] }
       )
       return next === null ? lines : `${lines}\n${output.style.dim(`more: --after ${next}`)}`
     }
@@ -108,21 +109,52 @@ const shown = (row: typeof ListedContent.Type, now: DateTime.Utc): string =>
     )
   ])
 
+/** The whole text of a content, as people read it: null where none could be read. */
+const textOf = Effect.fnUntraced(function* (connection: string, externalId: string) {
+  const api = yield* ApiClient
+  const pages = yield* Stream.paginate(0, (offset) =>
+    Effect.map(
+      api.contents.text({ params: { connection }, query: { externalId, offset } }),
+      ({ next, text }) => [[text], Option.fromNullOr(next)] as const
+    )
+  ).pipe(Stream.runCollect)
+  return pages.includes(null) ? null : pages.join("")
+})
+
+/** A content for reading: its title, author and time, and its text wrapped at the width of the terminal. */
+const readable = Effect.fnUntraced(function* (row: typeof ListedContent.Type, text: string) {
+  const { columns } = yield* Output
+  const { wrapAnsi } = yield* Effect.promise(() => import("fast-wrap-ansi"))
+  const head = TextFormat.fields(
+    Object.entries({
+      title: ContentNames.inText(row.title ?? row.externalId, row.names),
+      from: row.from ?? "",
+      in: row.in ?? "",
+      date: row.occurredAt === null ? "" : `${TextFormat.minute(row.occurredAt)} UTC`
+    }).flatMap(([name, value]) => (value === "" ? [] : [[name, TextFormat.oneLine(value)] as const]))
+  )
+  const body = TextFormat.lines(ContentNames.inText(text, row.names)).trim()
+  return `${head}\n\n${columns === Number.POSITIVE_INFINITY ? body : wrapAnsi(body, columns, { trim: false })}`
+})
+
 export const show = Command.make(
   "show",
   {
     connection: Arguments.connection,
     id: Arguments.externalId,
+    text: Arguments.flag("text", "show its title, author, time and text, for reading", "show"),
     raw: Arguments.flag("raw", "write the body's bytes to stdout, and nothing else")
   },
-  Effect.fn("show")(function* ({ connection: name, id, raw }) {
+  Effect.fn("show")(function* ({ connection: name, id, raw, text: asText }) {
     const output = yield* Output
+    if (raw && asText) return yield* CommandFailure.usage("--raw writes bytes, and --text a text: choose one of them")
     if (raw && output.json)
       return yield* CommandFailure.usage("--raw writes bytes, and --json one document: choose one of them")
     const unknown = ({ what }: NotFoundProblem) => what !== "connection" && what !== "body"
+    const shellName = TextFormat.shellWord(name)
     const unknownId = CommandFailure.failed(
       "UnknownId",
-      `${TextFormat.quoted(name)} has nothing with the id ${TextFormat.quoted(id)}; see: idem contents ${TextFormat.shellWord(name)}`
+      `${TextFormat.quoted(name)} has nothing with the id ${TextFormat.quoted(id)}; see: idem contents ${shellName}`
     )
     yield* Effect.gen(function* () {
       const api = yield* ApiClient
@@ -136,7 +168,7 @@ export const show = Command.make(
                 Effect.fail(
                   CommandFailure.failed(
                     "NoBody",
-                    `${TextFormat.quoted(id)} is ${state}, and no body of it was ever stored; see: idem failures ${TextFormat.shellWord(name)}`
+                    `${TextFormat.quoted(id)} is ${state}, and no body of it was ever stored; see: idem failures ${shellName}`
                   )
                 )
               )
@@ -145,8 +177,20 @@ export const show = Command.make(
         return yield* output.bytes(bytes)
       }
       const { failure, ...content } = yield* api.contents.get(request)
+      const document = { ...encodeContent(content), failure: encodeFailure(failure) }
+      if (asText) {
+        const text = yield* textOf(name, id)
+        if (text === null) {
+          return yield* CommandFailure.failed(
+            "NoText",
+            `no text of ${TextFormat.quoted(id)} could be read, or not yet (idem derive reads it now); its bytes: idem show ${shellName} ${TextFormat.shellWord(id)} --raw`
+          )
+        }
+        const shown = yield* readable(content, text)
+        return yield* output.answer({ ...document, text }, () => shown)
+      }
       const now = yield* DateTime.now
-      yield* output.answer({ ...encodeContent(content), failure: encodeFailure(failure) }, () =>
+      yield* output.answer(document, () =>
         failure === null
           ? shown(content, now)
           : `${shown(content, now)}\n${TextFormat.fields([[failure.state, `${failure.reason}: ${TextFormat.oneLine(failure.message)}`]])}`
@@ -159,4 +203,4 @@ export const show = Command.make(
       AppServices.ask
     )
   })
-).pipe(Command.withDescription("Show one content: what is known of it, or its bytes"))
+).pipe(Command.withDescription("Show one content: what is known of it, its text, or its bytes"))

@@ -1,7 +1,6 @@
 /** `idem deletions`: lists deletions that are held for a person, and approves them. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -20,19 +19,17 @@ const held = (connection: string, limit: number) =>
   ApiClient.use(({ connections }) => connections.deletions({ params: { connection }, query: { limit } }))
 
 const tableOf = Effect.fnUntraced(function* ({ deletions }: typeof Documents.HeldDeletions.Type) {
-  const { style } = yield* Output
-  const now = yield* DateTime.now
-  const table = yield* TextFormat.table
+  const table = yield* (yield* Output).table
   return table(
-    ["ID", "TITLE", "DATE", "WHY", "SINCE"],
+    ["ID", "TITLE", "DATE (UTC)", "WHY", "SINCE (UTC)"],
     deletions.map((row) => [
-      TextFormat.short(row.externalId, 80),
+      TextFormat.oneLine(row.externalId),
       TextFormat.short(row.title ?? "", 60),
-      row.occurredAt === null ? "" : TextFormat.moment(row.occurredAt, now),
+      row.occurredAt === null ? "" : TextFormat.minute(row.occurredAt),
       row.cause === "event" ? "the source says so" : "no longer listed",
-      TextFormat.moment(row.stagedAt, now)
+      TextFormat.minute(row.stagedAt)
     ]),
-    { style: style.bold }
+    { cut: ["TITLE"], drop: ["SINCE (UTC)", "WHY", "DATE (UTC)"] }
   )
 })
 

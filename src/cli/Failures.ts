@@ -26,7 +26,7 @@ export const failures = Command.make(
       })
     )
     const now = yield* DateTime.now
-    const table = yield* TextFormat.table
+    const table = yield* output.table
     const more = ledger - rows.length
     yield* output.answer({ failures: encodeRows(rows) }, () =>
       rows.length === 0
@@ -35,14 +35,14 @@ export const failures = Command.make(
             table(
               ["ID", "STATE", "TRIES", "NEXT TRY", "REASON", "MESSAGE"],
               rows.map((row) => [
-                TextFormat.short(row.externalId, 80),
+                TextFormat.oneLine(row.externalId),
                 row.state,
                 String(row.attempts),
-                row.nextAttemptAt === null ? "" : TextFormat.moment(row.nextAttemptAt, now),
+                row.nextAttemptAt === null ? "" : TextFormat.dueIn(row.nextAttemptAt, now),
                 row.reason,
                 TextFormat.short(row.message, 120)
               ]),
-              { right: ["TRIES"], style: output.style.bold }
+              { right: ["TRIES"], cut: ["MESSAGE"], drop: ["TRIES", "STATE", "NEXT TRY", "REASON"] }
             ),
             output.style.dim(
               `${more > 0 ? `and ${TextFormat.count(more)} more (--limit) · ` : ""}try them now: idem retry ${TextFormat.shellWord(name)}`

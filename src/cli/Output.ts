@@ -12,11 +12,16 @@ import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import * as Terminal from "effect/Terminal"
 import { styleText } from "node:util"
 import { failed, type Failure, OutputClosed } from "./CommandFailure.ts"
 import { redact } from "../contract/Redaction.ts"
 import * as SafeText from "../engine/SafeText.ts"
+import type { Layout } from "./Table.ts"
 import * as TextFormat from "./TextFormat.ts"
+
+/** Which columns of a table are aligned to the right, and which give way where it is too wide: see `Table.ts`. */
+type TableLayout = Pick<Layout, "right" | "cut" | "drop">
 
 /** Colours of one stream. Without a terminal they leave the text unchanged. */
 export interface Style {
@@ -40,6 +45,12 @@ export class Output extends Context.Service<
     /** True if stderr is a terminal, so that a moving line may be drawn. */
     readonly animate: boolean
     readonly style: Style
+    /** The width of stdout in columns: `COLUMNS`, else the terminal's. Infinity for a pipe or a file. */
+    readonly columns: number
+    /** Lays rows out in columns that fit the width. */
+    readonly table: Effect.Effect<
+      (header: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>, layout?: TableLayout) => string
+    >
     /** The command's result: the document with `--json`, otherwise the text. */
     readonly answer: (document: Schema.JsonObject, text: () => string) => Effect.Effect<void, OutputClosed | Failure>
     /** Text on stdout, with and without `--json`: the help, the version. */
@@ -56,8 +67,9 @@ export class Output extends Context.Service<
     readonly hide: (secret: string) => Effect.Effect<void>
   }
 >()("idem/cli/Output") {
-  static readonly layer = (options: { readonly json: boolean }): Layer.Layer<Output, never, Stdio.Stdio> =>
-    Layer.effect(Output, make(options))
+  static readonly layer = (options: {
+    readonly json: boolean
+  }): Layer.Layer<Output, never, Stdio.Stdio | Terminal.Terminal> => Layer.effect(Output, make(options))
 }
 
 const colourWanted = Effect.gen(function* () {
@@ -73,6 +85,12 @@ const colourWanted = Effect.gen(function* () {
   }
 })
 
+const columnsWanted = Effect.gen(function* () {
+  const set = yield* Effect.orElseSucceed(Config.Int("COLUMNS"), () => 0)
+  const own = yield* Effect.flatMap(Terminal.Terminal, (terminal) => terminal.columns)
+  return [set, own].find((columns) => columns > 0) ?? Number.POSITIVE_INFINITY
+})
+
 // The platform's error wraps Node's error, which has the code.
 const isClosed = (error: PlatformError.PlatformError): boolean => {
   const cause = error.reason.cause
@@ -82,6 +100,7 @@ const isClosed = (error: PlatformError.PlatformError): boolean => {
 const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
   const stdio = yield* Stdio.Stdio
   const wanted = yield* colourWanted
+  const columns = yield* columnsWanted
   const terminal = yield* stdio.stdoutIsTerminal
   const errorTerminal = yield* stdio.stderrIsTerminal
   const out = style(!wanted.refused && (wanted.forced || terminal))
@@ -121,6 +140,14 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
     json: options.json,
     animate: errorTerminal && !options.json && !wanted.refused,
     style: out,
+    columns,
+    // Loaded only by a command that has read its rows, so that help and wrong usage stay light.
+    table: Effect.map(
+      Effect.promise(() => import("./Table.ts")),
+      ({ table }) =>
+        (header, rows, layout) =>
+          table(header, rows, { ...layout, width: columns, style: out.bold })
+    ),
     answer: (document, text) => (options.json ? printDocument(document) : print(text())),
     print,
     bytes,

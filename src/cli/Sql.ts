@@ -23,14 +23,14 @@ const cell = (value: Schema.Json): string =>
   value === null ? "" : typeof value === "string" ? value : JSON.stringify(value)
 
 const tableOf = Effect.fnUntraced(function* ({ columns, rows, truncated }: QueryResult) {
-  const table = yield* TextFormat.table
-  const { style } = yield* Output
+  const { style, table: layout } = yield* Output
+  const table = yield* layout
   const numbers = columns.filter((_, index) => rows.length > 0 && rows.every((row) => typeof row[index] === "number"))
   return [
     table(
       columns.map(TextFormat.oneLine),
       rows.map((row) => row.map((value) => TextFormat.short(cell(value), widest))),
-      { right: numbers, style: style.bold }
+      { right: numbers }
     ),
     style.dim(`(${TextFormat.many(rows.length, "row")}${truncated ? ", and more: --limit" : ""})`)
   ].join("\n")

@@ -185,15 +185,14 @@ export const runs = Command.make(
     const { runs: list } = yield* AppServices.ask(
       ApiClient.use((api) => api.tasks.runs({ params: { connection: name }, query: { limit } }))
     )
-    const now = yield* DateTime.now
-    const table = yield* TextFormat.table
+    const table = yield* output.table
     yield* output.answer({ runs: encodeRuns(list) }, () =>
       list.length === 0
         ? `${TextFormat.oneLine(name)} has not run yet: idem sync ${TextFormat.shellWord(name)}`
         : table(
-            ["STARTED", "TOOK", "FOR", "STATUS", "LISTED", "STORED", "UPDATED", "FAILED", "CALLS", "ERROR"],
+            ["STARTED (UTC)", "TOOK", "FOR", "STATUS", "LISTED", "STORED", "UPDATED", "FAILED", "CALLS", "ERROR"],
             list.map((run) => [
-              TextFormat.moment(run.startedAt, now),
+              TextFormat.minute(run.startedAt),
               run.finishedAt === null ? "" : TextFormat.about(DateTime.distance(run.startedAt, run.finishedAt)),
               run.kind ?? "",
               run.status,
@@ -204,7 +203,11 @@ export const runs = Command.make(
               TextFormat.count(run.apiCalls),
               run.error === null ? "" : TextFormat.short(run.error.message, 100)
             ]),
-            { right: ["LISTED", "STORED", "UPDATED", "FAILED", "CALLS"], style: output.style.bold }
+            {
+              right: ["LISTED", "STORED", "UPDATED", "FAILED", "CALLS"],
+              cut: ["ERROR"],
+              drop: ["CALLS", "UPDATED", "LISTED", "TOOK", "FOR"]
+            }
           )
     )
   })

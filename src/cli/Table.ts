@@ -1,23 +1,77 @@
 /** Rows in columns of a terminal. Commands import it when they have rows, so that help does not load the widths. */
-import width from "fast-string-width"
+import measure from "fast-string-truncated-width"
 
-/** Rows in columns, two spaces apart. Columns named in `right` are aligned to the right. */
+const widthOf = (text: string): number => measure(text).width
+
+/** The text with an ellipsis at the end, where it takes more columns than these. */
+const shortened = (text: string, columns: number): string => {
+  const { ellipsed, index } = measure(text, { limit: columns, ellipsis: "…", ellipsisWidth: 1 })
+  return ellipsed ? `${text.slice(0, index).trimEnd()}…` : text
+}
+
+/** The fewest columns of the terminal that a shortened column keeps. */
+const narrowest = 12
+
+/** Columns of the terminal between two columns of the table. */
+const gap = 2
+
+export interface Layout {
+  /** The width that the table may have, in columns of the terminal. */
+  readonly width: number
+  /** Columns that are aligned to the right. */
+  readonly right?: ReadonlyArray<string> | undefined
+  /** Columns whose values are shortened where the table is too wide. */
+  readonly cut?: ReadonlyArray<string> | undefined
+  /** Columns that are left out where this is not enough, in this order. */
+  readonly drop?: ReadonlyArray<string> | undefined
+  readonly style: (text: string) => string
+}
+
+/** Names and values, one pair a line. */
+const record = (header: ReadonlyArray<string>, row: ReadonlyArray<string>, style: Layout["style"]): string => {
+  const longest = Math.max(...header.map(widthOf))
+  return header
+    .map((name, index) => `${style(name)}${" ".repeat(longest - widthOf(name))}  ${row[index] ?? ""}`.trimEnd())
+    .join("\n")
+}
+
+/**
+ * Rows in columns, two spaces apart. A table that is too wide is shortened and loses columns as `Layout` says. If it
+ * is still too wide, each row becomes lines of names and values, as psql's `\x auto` does it.
+ */
 export const table = (
   header: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<string>>,
-  options?: { readonly right?: ReadonlyArray<string> | undefined; readonly style?: (text: string) => string }
+  { cut = [], drop = [], right = [], style, width }: Layout
 ): string => {
-  const all = [header, ...rows]
-  const widths = header.map((_, column) => Math.max(...all.map((row) => width(row[column] ?? ""))))
-  const right = header.map((name) => options?.right?.includes(name) === true)
+  const columns = header.map((name, index) => {
+    const natural = Math.max(widthOf(name), ...rows.map((row) => widthOf(row[index] ?? "")))
+    const least = cut.includes(name) ? Math.min(natural, Math.max(narrowest, widthOf(name))) : natural
+    return { name, index, isRight: right.includes(name), least, width: natural }
+  })
+  const total = (of: "least" | "width", among: typeof columns) =>
+    among.reduce((sum, column) => sum + column[of] + gap, -gap)
+
+  let shown = columns
+  for (const name of drop) {
+    if (total("least", shown) <= width) break
+    shown = shown.filter((column) => column.name !== name)
+  }
+  if (total("least", shown) > width) return rows.map((row) => record(header, row, style)).join("\n\n")
+  for (let excess = total("width", shown) - width; excess > 0; excess--) {
+    const shrinkable = shown.filter((column) => column.width > column.least)
+    const widest = shrinkable.toSorted((a, b) => b.width - a.width)[0]
+    if (widest !== undefined) widest.width--
+  }
+
   const line = (cells: ReadonlyArray<string>) =>
-    header
-      .map((_, column) => {
-        const cell = cells[column] ?? ""
-        const padding = " ".repeat((widths[column] ?? 0) - width(cell))
-        return right[column] === true ? padding + cell : cell + padding
+    shown
+      .map((column) => {
+        const cell = shortened(cells[column.index] ?? "", column.width)
+        const padding = " ".repeat(column.width - widthOf(cell))
+        return column.isRight ? padding + cell : cell + padding
       })
-      .join("  ")
+      .join(" ".repeat(gap))
       .trimEnd()
-  return [(options?.style ?? ((text) => text))(line(header)), ...rows.map(line)].join("\n")
+  return [style(line(header)), ...rows.map(line)].join("\n")
 }

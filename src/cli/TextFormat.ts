@@ -2,15 +2,11 @@
 import * as ByteSize from "effect/ByteSize"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import { oneLine } from "../engine/SafeText.ts"
+import { lines, oneLine } from "../engine/SafeText.ts"
 import type { FeedHolder } from "../engine/model/Change.ts"
 import { counted, quoted, shellWord, short, units } from "../engine/MessageText.ts"
 
-export { oneLine, quoted, shellWord, short }
-
-/** `Table.table`. Only a command that has read its rows loads it, so that help and wrong usage stay light. */
-export const table = Effect.promise(async () => (await import("./Table.ts")).table)
+export { lines, oneLine, quoted, shellWord, short }
 
 /** Names and values, one pair a line. */
 export const fields = (entries: ReadonlyArray<readonly [string, string]>): string => {
@@ -25,15 +21,24 @@ export const about = (input: Duration.Duration): string => {
   return found === undefined ? "less than a second" : counted(Math.max(1, Math.round(millis / found[1])), found[0])
 }
 
-/** How long ago or until then, and when in UTC. */
-export const moment = (at: DateTime.Utc, now: DateTime.Utc): string => {
+/** The date and the minute in UTC ("2026-01-31 09:30"). */
+export const minute = (at: DateTime.Utc): string => DateTime.formatIso(at).slice(0, 16).replace("T", " ")
+
+/** How long ago or until then. */
+const distance = (at: DateTime.Utc, now: DateTime.Utc): string => {
   const millis = DateTime.toEpochMillis(at) - DateTime.toEpochMillis(now)
-  const distance = about(Duration.millis(Math.abs(millis)))
-  const iso = DateTime.formatIso(at).slice(0, 16).replace("T", " ")
-  return `${millis > 0 ? `in ${distance}` : `${distance} ago`} (${iso} UTC)`
+  const length = about(Duration.millis(Math.abs(millis)))
+  return millis > 0 ? `in ${length}` : `${length} ago`
 }
 
-/** The time of a poll; "now" if it is due. */
+/** How long ago or until then, and when in UTC. */
+export const moment = (at: DateTime.Utc, now: DateTime.Utc): string => `${distance(at, now)} (${minute(at)} UTC)`
+
+/** How long until then; "due now" if that is past. */
+export const dueIn = (at: DateTime.Utc, now: DateTime.Utc): string =>
+  DateTime.isGreaterThan(at, now) ? distance(at, now) : "due now"
+
+/** How long until then, and when in UTC; "due now" if that is past. */
 export const upcoming = (at: DateTime.Utc, now: DateTime.Utc): string =>
   DateTime.isGreaterThan(at, now) ? moment(at, now) : "due now"
 

@@ -1,7 +1,6 @@
 /** `idem tokens`: tokens that agents read with. */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Array from "effect/Array"
 import * as Schema from "effect/Schema"
@@ -38,20 +37,19 @@ const create = Command.make(
 const list = Effect.fn("tokens.list")(function* () {
   const output = yield* Output
   const { tokens } = yield* AppServices.ask(ApiClient.use(({ tokens }) => tokens.list({})))
-  const now = yield* DateTime.now
-  const table = yield* TextFormat.table
+  const table = yield* output.table
   yield* output.answer({ tokens: encode(tokens) }, () =>
     tokens.length === 0
       ? "there are no read tokens: idem tokens create NAME"
       : table(
-          ["NAME", "READS", "MADE", "USED"],
+          ["NAME", "READS", "MADE (UTC)", "USED (UTC)"],
           tokens.map(({ connections, createdAt, name, usedAt }) => [
             TextFormat.oneLine(name),
             connections === null ? "everything" : connections.map(TextFormat.oneLine).join(", "),
-            TextFormat.moment(createdAt, now),
-            usedAt === null ? "never" : TextFormat.moment(usedAt, now)
+            TextFormat.minute(createdAt),
+            usedAt === null ? "never" : TextFormat.minute(usedAt)
           ]),
-          { style: output.style.bold }
+          { cut: ["READS"], drop: ["MADE (UTC)", "USED (UTC)"] }
         )
   )
 })

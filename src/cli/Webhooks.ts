@@ -74,7 +74,7 @@ const list = Effect.fn("webhooks")(function* () {
   const output = yield* Output
   const { webhooks } = yield* AppServices.ask(ApiClient.use((api) => api.webhooks.list({})))
   const now = yield* DateTime.now
-  const table = yield* TextFormat.table
+  const table = yield* output.table
   yield* output.answer({ webhooks: webhooks.map((each) => encode(each)) }, () =>
     webhooks.length === 0
       ? "there are no webhooks yet: idem webhooks create https://example.com/hook"
@@ -86,7 +86,7 @@ const list = Effect.fn("webhooks")(function* () {
             TextFormat.short(each.url, 60),
             stateOf(each, now)
           ]),
-          { style: output.style.bold }
+          { cut: ["NAME", "URL", "STATE"], drop: ["URL"] }
         )
   )
 })
@@ -189,21 +189,20 @@ const messages = Command.make(
         query: { limit: input.limit, ...given("state", input.state), ...given("after", input.after) }
       })
     )
-    const now = yield* DateTime.now
-    const table = yield* TextFormat.table
+    const table = yield* output.table
     yield* output.answer({ messages: rows.map((row) => encodeMessage(row)), next }, () => {
       if (rows.length === 0) return "no messages"
       const lines = table(
-        ["ID", "MADE", "STATE", "CHANGES", "ATTEMPTS", "ANSWER"],
+        ["ID", "MADE (UTC)", "STATE", "CHANGES", "ATTEMPTS", "ANSWER"],
         rows.map((row) => [
           row.id,
-          TextFormat.moment(row.createdAt, now),
+          TextFormat.minute(row.createdAt),
           row.state,
           TextFormat.count(row.changes),
           TextFormat.count(row.attempts),
           row.error === null ? (row.status === null ? "" : String(row.status)) : TextFormat.short(row.error, 80)
         ]),
-        { right: ["CHANGES", "ATTEMPTS"], style: output.style.bold }
+        { right: ["CHANGES", "ATTEMPTS"], cut: ["ANSWER"], drop: ["CHANGES", "ATTEMPTS", "MADE (UTC)"] }
       )
       return next === null ? lines : `${lines}\n${output.style.dim(`more: --after ${next}`)}`
     })

@@ -18,6 +18,7 @@ import * as Terminal from "effect/Terminal"
 import * as Cli from "../../src/cli/Cli.ts"
 import * as RemoteServer from "../../src/cli/RemoteServer.ts"
 import { AppServices } from "../../src/cli/AppServices.ts"
+import { Deriver } from "../../src/derive/Deriver.ts"
 import type { Inspection } from "../../src/stores/postgres/DatabaseInspection.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as LocalApi from "../../src/http/client/LocalApi.ts"
@@ -121,13 +122,41 @@ const runner =
       return { code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() }
     })
 
+/** A deriver that has read these texts, by external id. */
+const withTexts = (texts: Readonly<Record<string, string | null>>): Deriver => {
+  const none = Deriver.defaultValue()
+  return {
+    ...none,
+    reads: {
+      ...none.reads,
+      get: ([connection = ""], { id }, { length, offset }) =>
+        Effect.succeedSome({
+          connection,
+          id,
+          kind: null,
+          title: null,
+          from: null,
+          at: null,
+          state: "stored",
+          mediaType: null,
+          size: 0,
+          to: [],
+          attachments: [],
+          length: texts[id]?.length ?? 0,
+          text: texts[id]?.slice(offset, offset + length) ?? null
+        })
+    }
+  }
+}
+
 /** A database that lasts as long as the scope, and a function that runs command lines on it. */
 export const make = Effect.fnUntraced(function* (
   source: MemorySource,
   engine: Parameters<typeof TestEngine.layer>[1] = {},
-  options: { readonly inspection?: Partial<Inspection> } = {}
+  options: { readonly inspection?: Partial<Inspection>; readonly texts?: Readonly<Record<string, string | null>> } = {}
 ) {
-  const context = yield* Layer.build(TestEngine.layer(source, engine))
+  const { texts = {} } = options
+  const context = Context.add(yield* Layer.build(TestEngine.layer(source, engine)), Deriver, withTexts(texts))
   const started = { count: 0 }
   const layer = Layer.unwrap(
     Effect.sync(() => {

@@ -1,4 +1,5 @@
 import { assert, it } from "@effect/vitest"
+import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Sink from "effect/Sink"
@@ -17,7 +18,7 @@ it.effect("a secret is hidden in the texts of a document, and the document stays
         output.answer({ items: 2026, said: "it is 2026", "2026": [2026, "2026"] }, () => "")
       )
     )
-    yield* Effect.provide(answer, Layer.provide(Output.layer({ json: true }), stdio))
+    yield* Effect.provide(answer, Layer.provide(Output.layer({ json: true }), Layer.merge(stdio, NodeTerminal.layer)))
     assert.deepStrictEqual(JSON.parse(written.join("")), { items: 2026, said: "it is …", "2026": [2026, "…"] })
   })
 )

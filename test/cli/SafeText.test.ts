@@ -1,6 +1,7 @@
 /** A source can do nothing to a terminal. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Console from "effect/Console"
+import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Sink from "effect/Sink"
@@ -40,7 +41,7 @@ const written = Effect.fnUntraced(function* (
       stdoutIsTerminal: Effect.succeed(isTerminal),
       stderrIsTerminal: Effect.succeed(isTerminal)
     }))
-  ).pipe(Layer.provide(Stdio.layerTest({ stdout: into, stderr: into })))
+  ).pipe(Layer.provide(Stdio.layerTest({ stdout: into, stderr: into })), Layer.provideMerge(NodeTerminal.layer))
   const console = {
     ...globalThis.console,
     error: (...parts: ReadonlyArray<unknown>) => void said.push(parts.join(" "))

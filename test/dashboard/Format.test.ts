@@ -1,5 +1,4 @@
 import { assert, it } from "@effect/vitest"
-import { table } from "../../src/cli/Table.ts"
 import * as TextFormat from "../../src/cli/TextFormat.ts"
 import * as Format from "../../src/dashboard/Format.ts"
 
@@ -8,28 +7,6 @@ it("the page and the command line write sizes in powers of 1,024, with at most o
   const expected = ["0 B", "1 B", "1023 B", "1 KiB", "1.5 KiB", "200 KiB", "1 MiB", "1 MiB", "117.7 MiB", "3 GiB"]
   assert.deepStrictEqual(sizes.map(Format.bytes), expected)
   assert.deepStrictEqual(sizes.map(TextFormat.bytes), expected)
-})
-
-it("the command line's columns are as wide as a terminal shows their text", () => {
-  const plain = table(
-    ["ID", "SIZE"],
-    [
-      ["日本", "1"],
-      ["👨‍👩‍👧", "22"],
-      ["\u001b[1mbold\u001b[0m", "3"],
-      ["e\u0301", ""]
-    ],
-    {
-      right: ["SIZE"]
-    }
-  )
-  assert.deepStrictEqual(plain.split("\n"), [
-    "ID    SIZE",
-    "日本     1",
-    "👨‍👩‍👧      22",
-    "\u001b[1mbold\u001b[0m     3",
-    "e\u0301"
-  ])
 })
 
 it("the page writes durations and distances in the largest units that matter", () => {
