@@ -5,17 +5,24 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
+import { randomUUID } from "node:crypto"
 import type { ChangePlace } from "../../src/engine/model/Change.ts"
+import * as Cursor from "../../src/engine/feed/Cursor.ts"
+import { WebhookId } from "../../src/engine/model/Webhook.ts"
 import type { Store } from "../../src/engine/Store.ts"
+import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as FeedEpoch from "../../src/stores/postgres/FeedEpoch.ts"
 import { first } from "../../src/stores/postgres/migrations/InitialSchema.ts"
 import { supported } from "../../src/stores/postgres/Migrations.ts"
+import * as PostgresWebhooks from "../../src/stores/postgres/WebhookStore.ts"
 import * as Database from "../support/Postgres.ts"
 import { item, page, running } from "./scenario.ts"
 import { visible } from "./visible.ts"
@@ -204,6 +211,47 @@ for (const part of ["system", "database", "table", "timeline", "file"] as const)
         yield* visible
         assert.deepStrictEqual((yield* read()).told, ["b stored", "c stored", "a updated"])
       })
+    )
+  )
+}
+
+for (const part of ["system", "database", "table", "timeline", "file"] as const) {
+  const goesOn = part === "timeline"
+  it.effect(`a webhook ${goesOn ? "goes on where it was" : "begins again"} in a database with another ${part}`, () =>
+    fresh(
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const webhooks = yield* WebhookStore
+        const { commit } = yield* running()
+        yield* commit({ items: [item("a"), item("b")] })
+        yield* visible
+        const cursorAt = Effect.gen(function* () {
+          const { epoch, next } = yield* store.changes({ limit: 10 })
+          return Cursor.ofChange(epoch, undefined, next)
+        })
+        const seen = yield* webhooks.create({
+          id: WebhookId.make(randomUUID()),
+          name: "mine",
+          url: "https://example.com",
+          connectionId: null,
+          changes: null,
+          secret: new Uint8Array([1]),
+          cursor: yield* cursorAt
+        })
+        yield* commit({ items: [item("c")] })
+        yield* visible
+        const lost = yield* cursorAt
+        yield* moved(part, 0n)
+        // A page that was read before, and that the database may have lost since.
+        assert.isFalse(yield* webhooks.enqueue(seen, { to: lost, message: null }))
+        yield* Postgres.migrate
+        if (goesOn) assert.isFalse(yield* webhooks.enqueue(seen, { to: lost, message: null }))
+        const { cursor } = Option.getOrThrow(yield* webhooks.webhook(seen.id))
+        const place = yield* Cursor.changePlace(undefined, cursor ?? "")
+        const check = yield* Effect.result(place.check(yield* store.epoch))
+        assert.strictEqual(Result.isSuccess(check), goesOn)
+        if (goesOn) assert.deepStrictEqual((yield* read(place.place)).told, ["c stored"])
+      }).pipe(Effect.provide(PostgresWebhooks.layer))
     )
   )
 }

@@ -137,6 +137,15 @@ export const ofChange = (epoch: Epoch, list: ChangeList, { row, transaction }: C
   return Base64Url.encode(encodeChange(since === undefined ? [...ofList, at] : [...ofList, at, since]))
 }
 
+/** The cursor of the same position in the epoch `to`; undefined for a cursor that is not of `from`. */
+export const inEpoch = (cursor: string, { from, to }: { readonly from: Epoch; readonly to: Epoch }) => {
+  const decoded = Result.getOrUndefined(Result.flatMap(textOf(cursor), decodeChange))
+  if (decoded === undefined) return undefined
+  const [kind, databaseId, epochId, ...rest] = decoded
+  if (databaseId !== from.databaseId || epochId !== from.id) return undefined
+  return Base64Url.encode(encodeChange([kind, to.databaseId, to.id, ...rest]))
+}
+
 /**
  * The position of a cursor in this list of changes with its `since` (see `ofChange`), and a check of its epoch against
  * that of a page.

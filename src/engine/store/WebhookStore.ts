@@ -62,7 +62,8 @@ export class WebhookStore extends Context.Service<
     /**
      * Moves the cursor of an active webhook that has no pending message from the feed, and writes the message of the
      * changes that the cursor passes, due now (null if none of them concerns the webhook). One transaction. Returns
-     * false, and changes nothing, if the cursor or the filter is no longer that of `seen`.
+     * false, and changes nothing, if the cursor or the filter is no longer that of `seen`, or if the database was
+     * restored or failed over since the epoch began.
      */
     readonly enqueue: (
       seen: Pick<Webhook, "id" | "cursor" | "changes">,

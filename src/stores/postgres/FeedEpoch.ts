@@ -5,7 +5,8 @@
  *
  * - `system`, `database` and `table`: another cluster, another database in it, tables that were made anew (a dump that
  *   was restored);
- * - `timeline`: a recovery to a point in time, or a standby that was promoted and may lack the last transactions;
+ * - `timeline`: a recovery to a point in time, or a standby that was promoted and may lack the last transactions. The
+ *   cursors of webhooks stay valid (see `keepCursors`);
  * - `file`: when the system last changed the cluster's `PG_VERSION`, which nobody writes to: a folder that was copied
  *   back. Only a role that may look at files can tell, as Idem's own server's.
  *
@@ -18,6 +19,7 @@ import * as Struct from "effect/Struct"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
 import { isSqlError } from "effect/sql/SqlError"
+import * as Cursor from "../../engine/feed/Cursor.ts"
 import type { Epoch } from "../../engine/model/Change.ts"
 import type { StoreError } from "../../engine/store/StoreError.ts"
 import { toStoreError, lostConnection } from "./SqlErrors.ts"
@@ -56,11 +58,22 @@ export const isHome = (sql: SqlClient.SqlClient, place: Fragment): Fragment =>
   sql`NOT EXISTS (SELECT 1 FROM jsonb_each(meta.home::jsonb) AS was JOIN jsonb_each(${place}) AS now USING (key)
     WHERE was.value <> now.value)`
 
+/** Whether the database is the same one after a failover or a recovery, as a condition on `meta`. */
+const isSameAfterRecovery = (sql: SqlClient.SqlClient, place: Fragment): Fragment =>
+  sql`coalesce((SELECT bool_or(key = 'timeline') AND NOT bool_or(key IN ('system', 'database', 'table'))
+    FROM jsonb_each(meta.home::jsonb) AS was JOIN jsonb_each(${place}) AS now USING (key)
+    WHERE was.value <> now.value), false)`
+
 export const epochColumns = `database_id AS "databaseId", epoch::float8 AS number, epoch_id AS id`
 const epochNames = ["databaseId", "number", "id"] as const
 export const epochFields = { databaseId: Schema.String, number: Schema.Int, id: Schema.String }
 
-const State = Schema.Struct({ ...epochFields, isHome: Schema.Boolean, isKnown: Schema.Boolean })
+const State = Schema.Struct({
+  ...epochFields,
+  isHome: Schema.Boolean,
+  isKnown: Schema.Boolean,
+  isSameAfterRecovery: Schema.Boolean
+})
 const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
 const decodeEpoch = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct(epochFields)]))
 
@@ -73,6 +86,25 @@ const announceAnew = (sql: SqlClient.SqlClient) =>
   sql`UPDATE content SET changed_xid = pg_current_xact_id(), stored_xid = pg_current_xact_id(), undeleted_xid = NULL
     WHERE changed_xid >= pg_snapshot_xmin(pg_current_snapshot())`
 
+const decodeCursors = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ cursor: Schema.String })))
+
+/**
+ * Moves the cursors of webhooks into the epoch `to`. A recovery puts back a state that the database was in: every
+ * transaction below such a cursor had ended before the cursor was written, so it ended in that state too, and every
+ * transaction after the recovery has a higher id than the one that wrote the cursor. A cursor that a reader keeps
+ * elsewhere may be from after that state.
+ */
+const keepCursors = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  epochs: { readonly from: Epoch; readonly to: Epoch }
+) {
+  const rows = yield* sql`SELECT DISTINCT cursor FROM webhook WHERE cursor IS NOT NULL`
+  for (const { cursor } of yield* Effect.orDie(decodeCursors(rows))) {
+    const kept = Cursor.inEpoch(cursor, epochs)
+    if (kept !== undefined) yield* sql`UPDATE webhook SET cursor = ${kept} WHERE cursor = ${cursor}`
+  }
+})
+
 /** Begins a new epoch if the database has moved since the present one began, or in any case with `always`. */
 export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (options: {
   readonly always: boolean
@@ -84,7 +116,8 @@ export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (optio
     const state = (lock: Fragment) =>
       Effect.flatMap(
         sql`SELECT ${columns}, ${isHome(sql, place)} AS "isHome",
-          coalesce(meta.home::jsonb @> ${place}, false) AS "isKnown" FROM meta ${lock}`,
+          coalesce(meta.home::jsonb @> ${place}, false) AS "isKnown",
+          ${isSameAfterRecovery(sql, place)} AS "isSameAfterRecovery" FROM meta ${lock}`,
         (rows) => Effect.orDie(decodeState(rows))
       )
     const [found] = yield* state(sql``)
@@ -101,6 +134,7 @@ export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (optio
         RETURNING ${columns}`
       const [epoch] = yield* Effect.orDie(decodeEpoch(rows))
       yield* announceAnew(sql)
+      if (before.isSameAfterRecovery && !options.always) yield* keepCursors(sql, { from: before, to: epoch })
       return { epoch, begun: !stays }
     }).pipe(transaction(sql))
   }).pipe(Effect.catchDefect(lostConnection), toStoreError("looking where the database is"))
@@ -110,6 +144,6 @@ export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (optio
 export const logNewEpoch = ({ begun, epoch }: { readonly begun: boolean; readonly epoch: Epoch }) =>
   begun
     ? Effect.logWarning(
-        `the database was restored or moved: epoch ${epoch.number} begins, and readers of its changes begin again`
+        `the database was restored, moved or failed over: epoch ${epoch.number} begins, and readers of its changes begin again`
       )
     : Effect.void

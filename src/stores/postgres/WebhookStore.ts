@@ -18,6 +18,7 @@ import {
 } from "../../engine/model/Webhook.ts"
 import { WebhookStore } from "../../engine/store/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
+import { here, isHome } from "./FeedEpoch.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { onOwnSession, transaction } from "./Transactions.ts"
@@ -184,10 +185,14 @@ const make = Effect.gen(function* () {
     deliveryStates: deliveryStates(undefined),
     deliveryState: (webhookId) => Effect.map(deliveryStates(webhookId), (rows) => Option.fromUndefinedOr(rows[0])),
 
-    enqueue: (seen, { message, to }) =>
-      sql`WITH moved AS (
+    enqueue: Effect.fnUntraced(function* (seen, { message, to }) {
+      const place = yield* here(sql)
+      // After a failover, `to` may be a place that the database has lost: the epoch in which it was read must still be
+      // the present one.
+      const rows = yield* sql`WITH moved AS (
           UPDATE webhook SET cursor = ${to}
           WHERE id = ${seen.id} AND state = 'active' AND cursor IS NOT DISTINCT FROM ${seen.cursor}
+            AND EXISTS (SELECT 1 FROM meta WHERE ${isHome(sql, place)})
             AND changes IS NOT DISTINCT FROM ${kinds(seen.changes)}::text[] AND NOT EXISTS (
               SELECT 1 FROM webhook_message m
               WHERE m.webhook_id = webhook.id AND m.state = 'pending' AND NOT m.redelivered)
@@ -197,11 +202,9 @@ const make = Effect.gen(function* () {
           SELECT ${message?.id ?? null}::uuid, moved.id, ${message?.body ?? null}, ${int4(message?.changes ?? 0)}
           FROM moved WHERE ${message !== null}
         )
-        SELECT 1 FROM moved`.pipe(
-        Effect.map((rows) => rows.length > 0),
-        inTransaction,
-        toStoreError("writing a message")
-      ),
+        SELECT 1 FROM moved`.pipe(inTransaction)
+      return rows.length > 0
+    }, toStoreError("writing a message")),
 
     claim: Effect.fnUntraced(function* (messageId, lasting) {
       const rows = yield* sql`UPDATE webhook_message AS m
