@@ -50,7 +50,8 @@ export const make = (options: {
   readonly call: Call
   readonly network: Network
 }) => {
-  const { host } = new URL(options.rootUrl ?? "https://gmail.googleapis.com")
+  const rootUrl = options.rootUrl ?? "https://gmail.googleapis.com"
+  const { host } = new URL(rootUrl)
   const clientOptions = {
     ...Transport.options(options.network),
     ...(options.rootUrl === undefined ? {} : { rootUrl: options.rootUrl })
@@ -65,6 +66,8 @@ export const make = (options: {
     host,
     explain: Errors.ofUser
   })
+
+  const raw = { client, get: Transport.get(options.network), rootUrl }
 
   /** The address of the account, from Google's OAuth service. */
   const accounts = GoogleClient.make({
@@ -121,7 +124,7 @@ export const make = (options: {
 
     /** A message with its bytes. */
     rawMessage: (id: string): Effect.Effect<RawMessage.RawMessage, IntegrationError, Scope.Scope> =>
-      RawMessage.get(client, id),
+      RawMessage.get(raw, id),
 
     /** Lists the changes after `startHistoryId`, oldest first. 404 (`Gone`) means that the id has expired. */
     history: (

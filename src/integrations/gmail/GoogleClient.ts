@@ -1,6 +1,6 @@
 /**
  * Requests with a client of `googleapis`: each through `call`, with the access token. `request` decodes a JSON answer;
- * RawMessage.ts reads its answer as it arrives. Both use `authorized` and `send`.
+ * RawMessage.ts makes its own, and reads the answer as it arrives. Both use `authorized` and `send`.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"

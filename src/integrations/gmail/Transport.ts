@@ -1,12 +1,13 @@
 /**
- * The requests of googleapis' clients, over undici: the clients' own way, `node-fetch`, takes more than twice the
- * processor time for each request.
+ * Requests over undici: those of googleapis' clients, whose own way (`node-fetch`) takes more than twice the processor
+ * time for each request, and `get`, without a client, which takes half of that again to prepare a request.
  *
- * It does what the clients' own way does: redirects are followed, without the Authorization header to another origin;
+ * Both do what the clients' own way does: redirects are followed, without the Authorization header to another origin;
  * answers are decompressed; and the proxies of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are used.
  */
 import type { gmail_v1 } from "googleapis/build/src/apis/gmail/index.js"
 import type { IncomingHttpHeaders } from "node:http"
+import { Readable } from "node:stream"
 import { direct, type Network } from "../../contract/Network.ts"
 
 type Adapter = NonNullable<gmail_v1.Options["adapter"]>
@@ -68,3 +69,34 @@ const adapter: Adapter = async (config) => {
 
 /** The options of a client whose requests go through this network. */
 export const options = (network: Network) => (network === direct ? { adapter } : { fetchImplementation: network.fetch })
+
+export interface Response {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders | Headers
+  readonly data: Readable
+}
+
+/** Makes a GET request. Rejects if no response begins. */
+export type Get = (
+  url: URL,
+  options: { readonly headers: Readonly<Record<string, string>>; readonly signal: AbortSignal }
+) => Promise<Response>
+
+/**
+ * Google compresses where both headers ask for it (https://developers.google.com/workspace/gmail/api/guides/performance).
+ */
+const compressed = { "Accept-Encoding": "gzip", "User-Agent": "Idem (gzip)" }
+
+/** Requests through this network whose responses are read as they arrive. */
+export const get = (network: Network): Get =>
+  network === direct
+    ? async (url, { headers, signal }) => {
+        const { dispatcher, request } = await (loaded ??= load())
+        const response = await request(url, { dispatcher, headers: { ...compressed, ...headers }, signal })
+        return { status: response.statusCode, headers: response.headers, data: response.body }
+      }
+    : async (url, { headers, signal }) => {
+        const response = await network.fetch(url, { headers: { ...compressed, ...headers }, signal })
+        const data = response.body === null ? Readable.from([]) : Readable.fromWeb(response.body)
+        return { status: response.status, headers: response.headers, data }
+      }

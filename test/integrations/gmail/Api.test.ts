@@ -460,6 +460,16 @@ describe("a large message", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("is asked for by its id alone: no id leads a URL to another resource", () =>
+    Effect.gen(function* () {
+      const { mirror, server } = yield* begin()
+      for (const id of [".", "..", "../labels", "a?format=minimal", "a#b"]) {
+        assert.strictEqual((yield* reasonOf(mirror, id))._tag, "Gone")
+      }
+      assert.strictEqual(server.count("messages.get"), 3)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("a refusal whose body never ends is read to its bound", () =>
     Effect.gen(function* () {
       let given = 0

@@ -122,3 +122,33 @@ describe("a request of the clients", () => {
     }).pipe(Effect.scoped)
   )
 })
+
+describe("a request without a client", () => {
+  const text = (rootUrl: string) =>
+    Effect.promise(async () => {
+      const { data } = await Transport.get(direct)(new URL("/first", rootUrl), {
+        headers: { Authorization: "Bearer t0ken" },
+        signal: new AbortController().signal
+      })
+      return Buffer.concat(await data.toArray()).toString()
+    })
+
+  it.live("asks for gzip in both of the headers that Google wants it in, and reads it", () =>
+    Effect.gen(function* () {
+      const { url } = yield* serving(({ headers }, response) => {
+        const isAsked = headers["accept-encoding"] === "gzip" && headers["user-agent"]?.includes("gzip")
+        response.writeHead(200, { ...json, ...(isAsked ? { "content-encoding": "gzip" } : {}) })
+        response.end(isAsked ? Zlib.gzipSync("unpacked") : "never packed")
+      })
+      assert.strictEqual(yield* text(url), "unpacked")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("follows a redirect to another origin without its token", () =>
+    Effect.gen(function* () {
+      const other = yield* serving(({ headers }, response) => response.end(`came with ${headers.authorization}`))
+      const { url } = yield* serving((_, response) => response.writeHead(307, { location: other.url }).end())
+      assert.strictEqual(yield* text(url), "came with undefined")
+    }).pipe(Effect.scoped)
+  )
+})
