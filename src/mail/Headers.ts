@@ -56,7 +56,6 @@ const declarationBytes = 4 * 1024
 export const prefixBytes = maxHeaderBytes + declarationBytes
 
 const addressFields = new Set(["from", "to", "cc", "bcc", "reply-to"])
-const textFields = new Set(["subject", "message-id", "in-reply-to", "references", "date"])
 
 /** References that are read, from the beginning and from the end. */
 const maxReferences = 20
@@ -64,11 +63,14 @@ const maxReferences = 20
 /** The fields of an email, given its bytes or at least its beginning. */
 export const read = (email: Uint8Array): Headers => {
   const end = headerEnd(email)
-  const header = Buffer.from(email.buffer, email.byteOffset, end).toString("latin1")
-  const charset = declaredCharset(Buffer.from(email.subarray(0, end + declarationBytes)).toString("latin1"))
-  const fields = fieldsOf(header).map(({ name, value }) => ({ name, value: oneLine(decoded(value, charset)) }))
-  const valuesOf = (name: string) => fields.flatMap((field) => (field.name === name ? [field.value] : []))
-  const valueOf = (name: string) => fields.find((field) => field.name === name)?.value
+  const text = (length: number) => Buffer.from(email.buffer, email.byteOffset, length).toString("latin1")
+  const fields = fieldsOf(text(end))
+  let declared: { readonly charset: string | undefined } | undefined
+  /** The charset that the email itself declares. Most emails need none. */
+  const charset = () =>
+    (declared ??= { charset: declaredCharset(text(Math.min(end + declarationBytes, email.length))) }).charset
+  const valuesOf = (name: string) => (fields.get(name) ?? []).map((value) => oneLine(decoded(value, charset)))
+  const valueOf = (name: string) => valuesOf(name)[0]
   return {
     subject: textOf(decodeWords(valueOf("subject") ?? "")),
     messageId: textOf(decodeWords(valueOf("message-id") ?? "")),
@@ -93,37 +95,23 @@ const headerEnd = (email: Uint8Array): number => {
   return limit
 }
 
-interface Field {
-  readonly name: string
-  /** Unfolded; one character a byte. */
-  readonly value: string
-}
+/** A field that is read, after the end of the line before it: its name, and its value with the lines that continue it. */
+const field =
+  /\n(from|to|cc|bcc|reply-to|subject|message-id|in-reply-to|references|date)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)/gi
 
-/** The fields that are read, in their order. */
-const fieldsOf = (header: string): ReadonlyArray<Field> => {
-  const fields: Array<{ readonly name: string; value: string }> = []
-  const counts = new Map<string, number>()
+/** The unfolded values of the fields that are read, by name, with one character for each byte. */
+const fieldsOf = (header: string): ReadonlyMap<string, ReadonlyArray<string>> => {
+  const fields = new Map<string, Array<string>>()
   let addressBytes = 0
-  let isContinued = false
-  for (const line of header.split(/\r?\n/)) {
-    const last = fields.at(-1)
-    if (/^[ \t]/.test(line)) {
-      if (isContinued && last !== undefined && last.value.length < maxFieldBytes) {
-        last.value = `${last.value}${line}`.slice(0, maxFieldBytes)
-      }
-      continue
-    }
-    const colon = line.indexOf(":")
-    const name = line.slice(0, Math.max(colon, 0)).trim().toLowerCase()
-    const count = counts.get(name) ?? 0
+  for (const [, anyCase = "", folded = ""] of `\n${header}`.matchAll(field)) {
+    const name = anyCase.toLowerCase()
     const isAddresses = addressFields.has(name)
-    if (last !== undefined && addressFields.has(last.name) && isContinued) addressBytes += last.value.length
-    isContinued = isAddresses
-      ? count < maxFields && addressBytes < maxAddressBytes
-      : textFields.has(name) && count === 0
-    if (!isContinued) continue
-    counts.set(name, count + 1)
-    fields.push({ name, value: line.slice(colon + 1, colon + 1 + maxFieldBytes).trimStart() })
+    const values = fields.get(name) ?? []
+    if (isAddresses ? values.length >= maxFields || addressBytes >= maxAddressBytes : values.length > 0) continue
+    const value = folded.replaceAll(/\r?\n/g, "").trimStart().slice(0, maxFieldBytes)
+    if (isAddresses) addressBytes += value.length
+    values.push(value)
+    fields.set(name, values)
   }
   return fields
 }
@@ -173,13 +161,13 @@ const joined = (run: string): string => {
 }
 
 /** Text outside encoded words. */
-const rawText = (latin1: string, charset: string | undefined): string => {
+const rawText = (latin1: string, charset: () => string | undefined): string => {
   // oxlint-disable-next-line no-control-regex
   if (!/[^\u0000-\u007f]/.test(latin1)) return latin1
-  return Charset.decode(Buffer.from(latin1, "latin1"), charset)
+  return Charset.decode(Buffer.from(latin1, "latin1"), charset())
 }
 
-const decoded = (value: string, charset: string | undefined): string => {
+const decoded = (value: string, charset: () => string | undefined): string => {
   let text = ""
   let at = 0
   for (const run of value.matchAll(encodedWords)) {
@@ -199,6 +187,7 @@ const maxGroups = 5
  * to look for its end anew from each quote in it would take quadratic time.
  */
 const withoutNestedGroups = (text: string): string => {
+  if (!text.includes(":")) return text
   let groups = 0
   return text.replaceAll(/"(?:[^"\\]|\\.)*("?)|<[^<>]*>|:/g, (found, end: string | undefined) => {
     if (end === "") return found.replaceAll(":", " ")

@@ -1,5 +1,6 @@
 /** Emails as content, for every integration that has emails. */
 import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { type AfterBody, type Content, maxTitleLength } from "../contract/Content.ts"
 import type { IntegrationError } from "../contract/IntegrationError.ts"
@@ -10,14 +11,9 @@ const kind = { kind: "message", mediaType: "message/rfc822" }
 /** All but the body: the source's own fields, and those of the email's header, which `head` begins with. */
 export const fields = (head: Uint8Array, { metadata, ...own }: Omit<AfterBody, "title">): AfterBody => {
   const { subject, ...header } = Headers.read(head)
-  const present = Object.entries(header).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, value] as const]
-  )
-  return {
-    title: subject?.slice(0, maxTitleLength),
-    ...own,
-    metadata: { ...metadata, ...Object.fromEntries(present) }
-  }
+  const present: Record<string, Schema.Json> = {}
+  for (const [name, value] of Object.entries(header)) if (value !== undefined) present[name] = value
+  return { title: subject?.slice(0, maxTitleLength), ...own, metadata: { ...metadata, ...present } }
 }
 
 /** The content of an email that was read as a whole. */

@@ -88,8 +88,8 @@ const decodeBase64Url = (raw: string): Uint8Array | undefined => {
   const padding = raw.slice(digits.length)
   if (digits.length % 4 === 1 || Buffer.byteLength(digits) !== digits.length) return undefined
   if (padding !== "" && (raw.length % 4 !== 0 || !/^=*$/.test(padding))) return undefined
-  const bytes = Buffer.from(digits, "base64url")
-  return bytes.length === Math.floor((digits.length * 3) / 4) ? new Uint8Array(bytes) : undefined
+  const bytes = Buffer.allocUnsafeSlow(Math.floor((digits.length * 3) / 4))
+  return bytes.write(digits, "base64url") === bytes.length ? new Uint8Array(bytes.buffer) : undefined
 }
 
 /** Gmail's own date in milliseconds of the epoch, as text. */
