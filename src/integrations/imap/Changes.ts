@@ -10,6 +10,12 @@
  * and known ones that are absent are deleted. The mailbox is settled once both numbers agree; until then the part does
  * not move past the last UID that was seen.
  *
+ * A mailbox is listed anew (MailboxListing.ts) instead of compared
+ *
+ * - where its UIDs are so far apart, or so many, that the comparison of one block would not end within a slice;
+ * - where UIDNEXT fell under the same UIDVALIDITY: it was restored from a backup, or the server counts on from the
+ *   messages that are left. RFC 3501 (2.3.1.1) forbids it, for UIDs are then given a second time.
+ *
  * The stored mod-sequence is that of the opened mailbox, before anything was read: changes during the poll are read by
  * the next one. A part moves with each page, so that the next slice continues a slice that was cut off.
  */
@@ -20,7 +26,7 @@ import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.
 import type { Patch } from "../../contract/Page.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import * as UidDigests from "./UidDigests.ts"
-import type { MailboxPart } from "./Checkpoint.ts"
+import { listedAnew, type MailboxPart } from "./Checkpoint.ts"
 import type { Opened } from "./Client.ts"
 import * as MessageContent from "./MessageContent.ts"
 import type { Mailbox } from "./Mailboxes.ts"
@@ -37,26 +43,13 @@ import {
   type Steps
 } from "./ListingPages.ts"
 
-/** How often flags are read of servers that do not tell changes. */
-const walkMillis = 3_600_000
-
-/** True where STATUS shows that nothing changed since the part was kept. */
-export const isIdle = ({ status }: Mailbox, part: MailboxPart, now: number): boolean =>
-  status.validity === part.validity &&
-  status.next === part.next &&
-  status.messages === part.messages &&
-  part.read === undefined &&
-  part.doubted !== true &&
-  (part.modseq !== undefined && status.modseq !== undefined
-    ? status.modseq === part.modseq
-    : // The clock of an earlier poll may have been ahead: a time that is still to come says nothing.
-      status.unseen === part.unseen && part.walked !== undefined && Math.abs(now - part.walked) < walkMillis)
-
 interface Options {
   readonly source: Source
   readonly task: SyncTask
   readonly mailbox: Mailbox
   readonly part: MailboxPart
+  /** True while a pass is under way, which ends what is listed anew. */
+  readonly isPassOpen: boolean
 }
 
 /** An event of a mailbox: other flags, or a deletion. */
@@ -65,23 +58,10 @@ interface Event {
   readonly marks?: Marks
 }
 
-/** UIDs from `from` to before `to`, which one page compares. */
-interface Range {
-  readonly from: number
-  readonly to: number
-}
+/** UIDs of a block that are compared: 17 pages. A slice has 20, and the next one begins again with an unfinished block. */
+const maxCompared = 17 * maxAsked
 
-/** The UIDs of a block or, where only their flags are wanted, those that its messages span, page by page. */
-function* rangesOf({ from, messages, to }: UidDigests.Block<UidDigests.Seen>, isWhole: boolean): Generator<Range> {
-  if (isWhole) for (let at = from; at < to; at += maxAsked) yield { from: at, to: Math.min(at + maxAsked, to) }
-  else {
-    for (const chunk of chunksOf(messages, maxAsked)) {
-      yield { from: chunk[0]?.uid ?? from, to: (chunk.at(-1)?.uid ?? from) + 1 }
-    }
-  }
-}
-
-export const read = ({ mailbox, part: before, source, task }: Options): Steps => {
+export const read = ({ isPassOpen, mailbox, part: before, source, task }: Options): Steps => {
   const { client } = source
   const { name, path } = mailbox
   let part = before
@@ -105,7 +85,7 @@ export const read = ({ mailbox, part: before, source, task }: Options): Steps =>
     const found = yield* details(client, place, chunk)
     return yield* listed(
       source,
-      task,
+      before.anew === undefined ? task : { ...task, forceIds: chunk.map((uid) => idOf(place, uid)) },
       place,
       chunk.map((uid) => found.get(uid) ?? unreadable(uid)),
       true
@@ -156,7 +136,7 @@ export const read = ({ mailbox, part: before, source, task }: Options): Steps =>
   /** Compares the UIDs of one range with what is known, and gives the flags of its messages where they are wanted. */
   const compareRange = (
     { messages }: UidDigests.Block<UidDigests.Seen & Partial<Marks>>,
-    { from, to }: Range,
+    { from, to }: UidDigests.Range,
     differs: { readonly uids: boolean; readonly flags: boolean },
     next: MailboxPart | undefined
   ): Steps =>
@@ -213,11 +193,16 @@ export const read = ({ mailbox, part: before, source, task }: Options): Steps =>
         const blocks = found.length === 0 ? [] : UidDigests.blocksOf(found, next)
         const now = UidDigests.digestsOf(blocks, next, withFlags)
         const walked = yield* Clock.currentTimeMillis
-        const compared = Stream.fromIterable(blocks).pipe(
+        const isLarge = blocks.some((block) => {
+          const differs = UidDigests.differences(block, before.blocks, now)
+          const compared = differs.uids ? block.to - block.from : differs.flags ? block.messages.length : 0
+          return compared > maxCompared
+        })
+        const compared = Stream.fromIterable(isLarge ? [] : blocks).pipe(
           Stream.flatMap((block): Steps => {
             const differs = UidDigests.differences(block, before.blocks, now)
             if (!differs.uids && !differs.flags) return Stream.empty
-            return Stream.fromIterable(rangesOf(block, differs.uids), { chunkSize: 1 }).pipe(
+            return Stream.fromIterable(UidDigests.rangesOf(block, differs.uids), { chunkSize: 1 }).pipe(
               Stream.flatMap((range) => {
                 const isLast = range.to >= (differs.uids ? block.to : (block.messages.at(-1)?.uid ?? 0) + 1)
                 return Stream.suspend(() => {
@@ -231,7 +216,8 @@ export const read = ({ mailbox, part: before, source, task }: Options): Steps =>
         const end = Stream.suspend((): Steps => {
           const { modseq: _, read: __, ...rest } = part
           const read = withFlags && opened.modseq !== undefined ? { modseq: String(opened.modseq) } : {}
-          part = { ...(withFlags ? rest : part), ...read, blocks: now, walked, messages: found.length }
+          const compared = { ...(withFlags ? rest : part), ...read, walked, messages: found.length }
+          part = isLarge ? listedAnew(compared, "differs") : { ...compared, blocks: now }
           settled = at
           return Stream.empty
         })
@@ -255,6 +241,17 @@ export const read = ({ mailbox, part: before, source, task }: Options): Steps =>
       const { qresync } = yield* client.capabilities
       const opened = yield* client.examine(path)
       if (opened.validity !== before.validity) return Stream.succeed<Step>({ part, turned: "renumbered" })
+      const isRewound = opened.next > 0 && opened.next < before.next
+      const isLeftOver = before.anew !== undefined && before.below === undefined && !isPassOpen
+      if (isRewound || isLeftOver) {
+        const anew = Stream.suspend((): Steps => {
+          const { modseq: _, ...rest } = part
+          const modseq = opened.modseq === undefined ? {} : { modseq: String(opened.modseq) }
+          const now = { ...rest, ...modseq, next: opened.next > 0 ? opened.next : part.next, messages: opened.messages }
+          return Stream.succeed(step(listedAnew(now, isRewound ? "rewound" : "differs"), {}))
+        })
+        return Stream.concat(newMessages(opened), anew)
+      }
       const { modseq } = before
       // An index that a server made again may count from a lower mod-sequence: changes since the old one are unknown.
       const isSilent = opened.modseq === undefined || modseq === undefined || opened.modseq < BigInt(modseq)

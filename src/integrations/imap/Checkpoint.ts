@@ -10,6 +10,8 @@
  */
 import * as Schema from "effect/Schema"
 import type { PartMove } from "../../contract/Parts.ts"
+import type { Mailbox } from "./Mailboxes.ts"
+import * as Names from "./Names.ts"
 
 /**
  * A pass lists the mailboxes that were not listed completely yet. The first one lists all, and covers everything; each
@@ -47,6 +49,14 @@ export const MailboxPart = Schema.Struct({
   blocks: Schema.optionalKey(
     Schema.Struct({ size: Schema.Int, uids: Schema.String, flags: Schema.optionalKey(Schema.String) })
   ),
+  /**
+   * Set while a mailbox that was listed before is listed anew, and until a pass has ended with it.
+   *
+   * - `rewound`: UIDNEXT fell, so that UIDs may have been given twice. No message counts as known, and nothing is deleted:
+   *   the server may have shown an old view. The next poll lists it once more, as one that differs.
+   * - `differs`: the pass deletes what it does not show.
+   */
+  anew: Schema.optionalKey(Schema.Literals(["rewound", "differs"])),
   /** True while the mailbox is listed as empty and nothing else says that it is. */
   doubted: Schema.optionalKey(Schema.Boolean)
 })
@@ -63,6 +73,28 @@ export type Part = typeof Part.Type
 export type Move = PartMove<Part>
 
 export const isMailbox = (part: Part | undefined): part is MailboxPart => part !== undefined && "validity" in part
+
+/** How often flags are read of servers that do not tell changes. */
+const walkMillis = 3_600_000
+
+/** True where STATUS shows that nothing changed since the part was kept. */
+export const isIdle = ({ status }: Mailbox, part: MailboxPart, now: number): boolean =>
+  status.validity === part.validity &&
+  status.next === part.next &&
+  status.messages === part.messages &&
+  part.read === undefined &&
+  part.doubted !== true &&
+  part.anew === undefined &&
+  (part.modseq !== undefined && status.modseq !== undefined
+    ? status.modseq === part.modseq
+    : // The clock of an earlier poll may have been ahead: a time that is still to come says nothing.
+      status.unseen === part.unseen && part.walked !== undefined && Math.abs(now - part.walked) < walkMillis)
+
+/** The part of a mailbox all of whose messages are to be listed again, of UIDs below any. */
+export const listedAnew = (part: MailboxPart, anew: NonNullable<MailboxPart["anew"]>): MailboxPart => {
+  const { blocks: _, read: __, ...rest } = part
+  return { ...rest, below: Names.maxUid + 1, anew }
+}
 
 /** The key of a part of the directory. No mailbox has a name that begins with a slash. */
 export const directoryKey = (index: number): string => `/${index}`

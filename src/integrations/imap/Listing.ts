@@ -24,6 +24,7 @@ import {
   type Checkpoint,
   PrefixIndex,
   directoryKey,
+  isIdle,
   isMailbox,
   type MailboxPart,
   type Move,
@@ -131,11 +132,12 @@ const open = Effect.fnUntraced(function* (
 
   const changes = (mailbox: Mailboxes.Mailbox): Pages => {
     const part = partOf(mailbox.name)
-    if (part === undefined || !isListed(mailbox) || Changes.isIdle(mailbox, part, now)) return Stream.empty
+    if (part === undefined || !isListed(mailbox) || isIdle(mailbox, part, now)) return Stream.empty
     return pagesOf(
       mailbox,
-      Changes.read({ source, task, mailbox, part }),
-      () => ({}),
+      Changes.read({ source, task, mailbox, part, isPassOpen: checkpoint.open }),
+      // A message under an id of another one is shown to the pass, which would otherwise delete it.
+      () => (checkpoint.open && part.anew !== undefined ? passName() : {}),
       () => ({})
     )
   }
@@ -214,12 +216,20 @@ const open = Effect.fnUntraced(function* (
       )
       const end = Stream.suspend((): Pages => {
         const { whole } = checkpoint
-        const doubted = selection.mailboxes.filter(({ name }) => unread.has(name) || partOf(name)?.doubted === true)
-        const except = doubted.map(({ name }) => `${name}/`)
-        const current = directory.prefixes.map(([prefix]) => prefix).filter((prefix) => !covered.includes(prefix))
+        const isCertain = (name: string) => !unread.has(name) && partOf(name)?.doubted !== true
+        const isRewound = (name: string) => partOf(name)?.anew === "rewound"
+        const except = selection.mailboxes.flatMap(({ name }) =>
+          isCertain(name) && !isRewound(name) ? [] : [`${name}/`]
+        )
+        const anew = selection.mailboxes.flatMap(({ name }) => {
+          const part = partOf(name)
+          return part?.anew === "differs" && part.below === undefined && isCertain(name) ? [{ name, part }] : []
+        })
+        const absent = [...covered, ...anew.map(({ name, part }) => Names.prefix(name, part.validity))]
+        const current = directory.prefixes.map(([prefix]) => prefix).filter((prefix) => !absent.includes(prefix))
         const covers = whole
           ? [{ prefix: "", except }]
-          : covered.map((prefix) => ({ prefix, except: current.filter((other) => other.startsWith(prefix)) }))
+          : absent.map((prefix) => ({ prefix, except: current.filter((other) => other.startsWith(prefix)) }))
         const moves: ReadonlyArray<Move> = [
           ...directory.remove(gone),
           ...[...emptied.keys()].flatMap((name): ReadonlyArray<Move> => {
@@ -227,7 +237,8 @@ const open = Effect.fnUntraced(function* (
             if (part === undefined) return []
             const { doubted: _, ...certain } = part
             return [{ key: name, checkpoint: certain }]
-          })
+          }),
+          ...anew.map(({ name, part: { anew: __, ...part } }): Move => ({ key: name, checkpoint: part }))
         ]
         checkpoint = { ...checkpoint, open: false, whole: false, directory: directory.size }
         return Stream.succeed<ImapPage>({

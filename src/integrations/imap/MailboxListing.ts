@@ -6,7 +6,7 @@ import { isLive, type SyncTask } from "../../contract/SyncTask.ts"
 import type { MailboxPart } from "./Checkpoint.ts"
 import type { Mailbox } from "./Mailboxes.ts"
 import { details, type Place, uids, unreadable } from "./Messages.ts"
-import { chunksOf, endOf, listed, pageSize, type Source, type Step, type Steps } from "./ListingPages.ts"
+import { chunksOf, endOf, idOf, listed, pageSize, type Source, type Step, type Steps } from "./ListingPages.ts"
 import * as UidDigests from "./UidDigests.ts"
 
 /** The days of a SEARCH, with a day more on both sides: SEARCH compares dates, without time and zone. */
@@ -82,7 +82,10 @@ export const read = ({ before, isWhole, mailbox, pass, source, task }: Options):
       const part = resumed === undefined ? begun() : goneOn(resumed)
       // On servers without message ids, body keys cost one more request. A first listing skips it: nothing is stored
       // yet that a message could be a copy of.
-      const copies = live && (!isWhole || capabilities.gmail || capabilities.objectId)
+      const isFirst = isWhole && part.anew === undefined
+      const copies = live && (!isFirst || capabilities.gmail || capabilities.objectId)
+      const forced = (chunk: ReadonlyArray<number>, place: Place) =>
+        part.anew === "rewound" ? chunk.map((uid) => idOf(place, uid)) : task.forceIds
       const left = found.filter((uid) => uid < (resumed?.below ?? Number.POSITIVE_INFINITY))
       if (left.length === 0) return Stream.succeed<Step>({ part, page: { problems } })
       const chunks = chunksOf(left.toReversed(), pageSize)
@@ -91,7 +94,7 @@ export const read = ({ before, isWhole, mailbox, pass, source, task }: Options):
           Effect.fnUntraced(function* ([index, chunk]) {
             const answer = yield* details(client, place, chunk)
             const messages = chunk.map((uid) => answer.get(uid) ?? unreadable(uid))
-            const given = yield* listed(source, task, place, messages, copies)
+            const given = yield* listed(source, { ...task, forceIds: forced(chunk, place) }, place, messages, copies)
             const step: Step = {
               part: index === chunks.length - 1 ? part : { ...part, below: chunk.at(-1) ?? 1 },
               page: {

@@ -21,6 +21,9 @@ export const decode = (name: string, separator: string | null): string =>
     .map((level) => level.replaceAll(/%(2F|25)/g, (_, code) => (code === "2F" ? "/" : "%")))
     .join(separator ?? "/")
 
+/** The highest UID (RFC 9051, 9). */
+export const maxUid = 4_294_967_295
+
 /** A message of the server. `validity` is the mailbox's UIDVALIDITY. */
 export interface MessageId {
   readonly mailbox: string
@@ -37,7 +40,7 @@ export const format = ({ mailbox, uid, validity }: MessageId): string => `${pref
 export const parse = (id: string): MessageId | undefined => {
   const [, mailbox, validity, digits] = /^(.+)\/([1-9]\d{0,19})\/([1-9]\d{0,9})$/s.exec(id) ?? []
   const uid = Number(digits)
-  return mailbox === undefined || validity === undefined || uid > 4_294_967_295 ? undefined : { mailbox, validity, uid }
+  return mailbox === undefined || validity === undefined || uid > maxUid ? undefined : { mailbox, validity, uid }
 }
 
 /** The mailbox and UIDVALIDITY of a prefix. */
@@ -45,7 +48,7 @@ export const parsePrefix = (text: string): Omit<MessageId, "uid"> | undefined =>
 
 /** Why the messages of a mailbox can't have external ids, or undefined. */
 export const problem = (mailbox: string): string | undefined =>
-  externalIdProblem(format({ mailbox, validity: "18446744073709551615", uid: 4_294_967_295 }))
+  externalIdProblem(format({ mailbox, validity: "18446744073709551615", uid: maxUid }))
 
 /** UIDs as a sequence set of IMAP (`1:4,7`). */
 export const sequenceSet = (uids: ReadonlyArray<number>): string => {

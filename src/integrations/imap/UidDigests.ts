@@ -4,6 +4,8 @@
  * was deleted, or has other flags: only the messages of such blocks are looked at.
  */
 import { createHash } from "node:crypto"
+import * as Arr from "effect/Array"
+import { maxAsked } from "./ListingPages.ts"
 
 const maxBlocks = 128
 const minSize = 512
@@ -50,6 +52,22 @@ export const blocksOf = <A extends Seen>(messages: ReadonlyArray<A>, next: numbe
     blocks.push({ index, from: Math.max(1, index * size), to: Math.min(to, next), messages: messages.slice(start, at) })
   }
   return blocks
+}
+
+/** UIDs from `from` to before `to`, which one page compares. */
+export interface Range {
+  readonly from: number
+  readonly to: number
+}
+
+/** The UIDs of a block or, where only their flags are wanted, those that its messages span, page by page. */
+export function* rangesOf({ from, messages, to }: Block<Seen>, isWhole: boolean): Generator<Range> {
+  if (isWhole) for (let at = from; at < to; at += maxAsked) yield { from: at, to: Math.min(at + maxAsked, to) }
+  else {
+    for (const chunk of Arr.chunksOf(messages, maxAsked)) {
+      yield { from: chunk[0]?.uid ?? from, to: (chunk.at(-1)?.uid ?? from) + 1 }
+    }
+  }
 }
 
 const digest = (lines: Iterable<string>): string => {
