@@ -24,16 +24,20 @@ export interface Taken {
   readonly at: number
 }
 
+/** The polls in this process that look everywhere. One may take several slices. */
+type FullPoll =
+  | { readonly _tag: "None" }
+  /** `since`: the count when it began. */
+  | { readonly _tag: "Running"; readonly since: number }
+  | { readonly _tag: "Ended" }
+
 interface Entry {
   /** With the count when each was hinted last. */
   readonly parts: Map<string, number>
-  /** The hint or interruption after which a poll has to look everywhere; undefined if one has. */
+  /** The count of the last hint or interruption after which a poll has to look everywhere; undefined once one has. */
   everywhere: number | undefined
   isListening: boolean
-  /** The count when the poll that is under way began to look everywhere; undefined between two polls. */
-  began: number | undefined
-  /** True once a poll has looked everywhere in this process. */
-  hasLooked: boolean
+  fullPoll: FullPoll
   /** When hints last brought a poll forward that looks everywhere. */
   hurriedAt: number
 }
@@ -70,8 +74,7 @@ const make = (): PendingHints["Service"] => {
       parts: new Map(),
       everywhere: 0,
       isListening: false,
-      began: undefined,
-      hasLooked: false,
+      fullPoll: { _tag: "None" },
       hurriedAt: Number.NEGATIVE_INFINITY
     }
     // An entry that is forgotten begins again as one of a process that has just started.
@@ -80,9 +83,6 @@ const make = (): PendingHints["Service"] => {
     entries.set(connectionId, entry)
     return entry
   }
-
-  /** True between two polls, once one has looked everywhere in this process. */
-  const isSettled = ({ began, hasLooked }: Entry) => began === undefined && hasLooked
 
   return {
     add: (connectionId, parts, everywhere) => {
@@ -103,7 +103,7 @@ const make = (): PendingHints["Service"] => {
     due: (connectionId) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const entry = entries.get(connectionId)
-        if (entry === undefined || !isSettled(entry)) return undefined
+        if (entry?.fullPoll._tag !== "Ended") return undefined
         if (entry.everywhere !== undefined && now - entry.hurriedAt >= everywhereEvery) {
           entry.hurriedAt = now
           return "everywhere"
@@ -112,7 +112,7 @@ const make = (): PendingHints["Service"] => {
       }),
     take: (connectionId, only) => {
       const entry = entryOf(connectionId)
-      if (!only) entry.began ??= count
+      if (!only && entry.fullPoll._tag !== "Running") entry.fullPoll = { _tag: "Running", since: count }
       const isListening = entry.isListening && entry.everywhere === undefined
       return { at: count, hinted: { parts: [...entry.parts.keys()], only, isListening } }
     },
@@ -123,10 +123,9 @@ const make = (): PendingHints["Service"] => {
         // Parts that were hinted again meanwhile are polled again.
         for (const part of hinted.parts) if ((entry.parts.get(part) ?? 0) <= at) entry.parts.delete(part)
         if (isEarly || next._tag === "More") return
-        const began = entry.began ?? at
-        if (entry.everywhere !== undefined && entry.everywhere <= began) entry.everywhere = undefined
-        entry.began = undefined
-        entry.hasLooked = true
+        const since = entry.fullPoll._tag === "Running" ? entry.fullPoll.since : at
+        if (entry.everywhere !== undefined && entry.everywhere <= since) entry.everywhere = undefined
+        entry.fullPoll = { _tag: "Ended" }
       })
   }
 }
