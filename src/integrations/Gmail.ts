@@ -1,8 +1,8 @@
 /**
  * Gmail: each message as it was received (RFC 822 bytes), its labels as metadata. External ids are Gmail's message ids.
  *
- * - gmail/Config.ts: settings · Auth.ts, TokenEndpoint.ts: tokens · SignIn.ts: how an account is signed in ·
- *   Session.ts: an open connection
+ * - gmail/Config.ts: settings · Credentials.ts, Auth.ts, TokenEndpoint.ts: credentials and access tokens · SignIn.ts: how
+ *   an account is signed in · Session.ts: an open connection
  * - gmail/Api.ts: the API's methods · Resources.ts: what they return · GoogleClient.ts, Transport.ts: requests ·
  *   Errors.ts: Google's errors as reasons
  * - gmail/Listing.ts: the order of a listing · History.ts, HistoryChanges.ts: the history · FullSync.ts: all messages,
@@ -12,7 +12,7 @@
  */
 import * as Effect from "effect/Effect"
 import { type Budget, make, type Quota } from "../contract/Integration.ts"
-import * as Auth from "./gmail/Auth.ts"
+import { clientOf, Credentials } from "./gmail/Credentials.ts"
 import { Checkpoint } from "./gmail/Checkpoint.ts"
 import { Config, filterOf, withoutChats } from "./gmail/Config.ts"
 import { projection } from "./gmail/Projection.ts"
@@ -33,11 +33,11 @@ const bytesPerDay = 2_500_000_000
 const quotaOf = ({ quota }: Config): Quota => ({ ...quota, unitsPerMinute: quota?.unitsPerMinute ?? unitsPerMinute })
 
 /** The account's units and bytes, and the units of the OAuth client: Google counts all of them. */
-const budgetsOf = (config: Config, credentials: Auth.Credentials, account: string): ReadonlyArray<Budget> => {
+const budgetsOf = (config: Config, credentials: Credentials, account: string): ReadonlyArray<Budget> => {
   const { methods, unitsPerMinute } = quotaOf(config)
   const own = { key: account, unitsPerMinute, methods }
   if (unitsPerMinute >= unlimited) return [own]
-  const client = Auth.clientOf(credentials)
+  const client = clientOf(credentials)
   return [
     { ...own, bytesPerDay: config.quota?.bytesPerDay ?? bytesPerDay },
     ...(client === undefined ? [] : [{ key: client, ...projectGrant, ...config.quota?.project }])
@@ -51,7 +51,7 @@ export const integration = make({
   summary: "a mailbox",
   guide: SignIn.guide,
   config: Config,
-  credentials: Auth.Credentials,
+  credentials: Credentials,
   checkpoint: Checkpoint,
   scope: ["query", "labelIds", "includeSpamTrash", "includeChats"],
   leftOut: (config) => (filterOf(config).includeChats ? [] : [withoutChats("chats")]),

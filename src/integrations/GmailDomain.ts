@@ -17,6 +17,7 @@ import { aboutQuota, make, QuotaConfig } from "../contract/Integration.ts"
 import { IntegrationError, Malformed, Transient } from "../contract/IntegrationError.ts"
 import type { Page } from "../contract/Page.ts"
 import * as Auth from "./gmail/Auth.ts"
+import { ServiceAccount } from "./gmail/Credentials.ts"
 import { Config as MailboxConfig } from "./gmail/Config.ts"
 import * as WorkspaceUsers from "./gmail/WorkspaceUsers.ts"
 import { signIn } from "./gmail/SignIn.ts"
@@ -131,7 +132,7 @@ export const integration = make({
   title: "Google Workspace",
   summary: "all mailboxes of a company",
   config: Config,
-  credentials: Auth.ServiceAccount,
+  credentials: ServiceAccount,
   checkpoint: Checkpoint,
   scope: [],
   address: ["rootUrl"],
@@ -151,7 +152,7 @@ export const integration = make({
           ...config.mailboxes,
           ...(config.rootUrl === undefined ? {} : { rootUrl: config.rootUrl })
         }),
-        credentials: Schema.encodeSync(Schema.toCodecJson(Auth.ServiceAccount))({
+        credentials: Schema.encodeSync(Schema.toCodecJson(ServiceAccount))({
           serviceAccount,
           subject: user.email
         }),

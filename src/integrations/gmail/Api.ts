@@ -7,7 +7,7 @@ import type { AccessToken } from "../../contract/AccessToken.ts"
 import type { Call } from "../../contract/Integration.ts"
 import type { Network } from "../../contract/Network.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
-import { chatLabel } from "./Config.ts"
+import { chatLabel, type Filter } from "./Config.ts"
 import * as Errors from "./Errors.ts"
 import * as GoogleClient from "./GoogleClient.ts"
 import * as RawMessage from "./RawMessage.ts"
@@ -29,14 +29,6 @@ export const units = {
 
 /** The most that one page may hold, by the documentation of `messages.list` and `history.list`. */
 export const pageSize = 500
-
-/** The filter of a listing. */
-export interface Filter {
-  readonly query?: string | undefined
-  readonly labelIds?: ReadonlyArray<string> | undefined
-  readonly includeSpamTrash?: boolean | undefined
-  readonly includeChats?: boolean | undefined
-}
 
 /** The filter's query, without chats unless they are asked for. Without a query see MessagePages.ts. */
 const queryOf = ({ includeChats, query }: Filter): string | undefined =>

@@ -2,7 +2,6 @@
 import * as Schema from "effect/Schema"
 import { field } from "../../contract/Field.ts"
 import { aboutQuota, QuotaConfig } from "../../contract/Integration.ts"
-import type { Filter } from "./Api.ts"
 
 /**
  * The label of chats from Hangouts and Google Talk. Their `raw` is empty or truncated, and `format=full` has their text
@@ -68,6 +67,14 @@ export const Config = Schema.Struct({
   )
 })
 export type Config = typeof Config.Type
+
+/** The filter of a listing. */
+export interface Filter {
+  readonly query?: string | undefined
+  readonly labelIds?: ReadonlyArray<string> | undefined
+  readonly includeSpamTrash?: boolean | undefined
+  readonly includeChats?: boolean | undefined
+}
 
 /** `query` and `labelIds` where they say something. */
 export const filterOf = (config: Config): Filter => ({

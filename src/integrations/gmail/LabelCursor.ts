@@ -7,7 +7,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
-import type { Api, Filter } from "./Api.ts"
+import type { Api } from "./Api.ts"
+import type { Filter } from "./Config.ts"
 import type { Position } from "./Checkpoint.ts"
 
 /**
@@ -20,15 +21,26 @@ interface LabelPage {
   /** Its place among the label's pages that were loaded. */
   readonly at: number
   readonly token: string | undefined
-  readonly ids: Set<string>
-  found: boolean
+  /** Those of its ids that were not found yet. */
+  readonly ids: ReadonlySet<string>
+  /** True once an id of it was found. */
+  readonly isFound: boolean
 }
 
 export interface Cursor {
   readonly label: string
-  readonly pages: Array<LabelPage>
+  readonly pages: ReadonlyArray<LabelPage>
   /** The token of the page after the last one that was loaded; undefined at the end. */
-  next: string | undefined
+  readonly next: string | undefined
+}
+
+/** The cursors of a label walk (see LabelRebuild.ts). */
+export interface Walk {
+  readonly cursors: ReadonlyArray<Cursor>
+  /** Labels of this walk, whether they are listed or (as those of messages that are left out) only nulled. */
+  readonly labels: ReadonlyArray<string>
+  /** The last label, where labels are left for another walk. */
+  readonly more: string | undefined
 }
 
 /** Where the listing is, for the checkpoint. */
@@ -39,42 +51,45 @@ export const position = ({ pages }: Cursor): Position => {
 
 /** Opens the listing of a label where it was left. */
 export const open = Effect.fnUntraced(function* (api: Api, filter: Filter, label: string, position: Position) {
-  const cursor: Cursor = { label, pages: [], next: position.token }
+  let cursor: Cursor = { label, pages: [], next: position.token }
   for (let page = 0; page < position.pages && (page === 0 || cursor.next !== undefined); page++) {
-    yield* load(api, filter, cursor)
+    cursor = yield* load(api, filter, cursor)
   }
   return cursor
 })
 
 /**
- * Removes the ids that have the label from the loaded pages, and returns them. Loads more pages while the last one has
- * some of the ids.
+ * Finds the ids that have the label, and returns them with the cursor behind them. Loads more pages while the last one
+ * has some of the ids.
  */
-export const take = Effect.fnUntraced(function* (api: Api, filter: Filter, cursor: Cursor, ids: ReadonlySet<string>) {
-  const taken = new Set<string>()
-  const find = (page: LabelPage) => {
-    for (const id of page.ids) {
-      if (!ids.has(id)) continue
-      taken.add(id)
-      page.ids.delete(id)
-      page.found = true
-    }
+export const take = Effect.fnUntraced(function* (
+  api: Api,
+  filter: Filter,
+  from: Cursor,
+  ids: ReadonlySet<string>
+): Effect.fn.Return<{ readonly found: ReadonlySet<string>; readonly cursor: Cursor }, IntegrationError> {
+  const found = new Set<string>()
+  const match = (page: LabelPage): LabelPage => {
+    const matching = [...page.ids].filter((id) => ids.has(id))
+    for (const id of matching) found.add(id)
+    if (matching.length === 0) return page
+    return { ...page, ids: new Set([...page.ids].filter((id) => !ids.has(id))), isFound: true }
   }
-  cursor.pages.forEach(find)
-  for (let last = cursor.pages.at(-1); last?.found === true && cursor.next !== undefined; last = cursor.pages.at(-1)) {
-    const loaded = yield* load(api, filter, cursor)
-    find(loaded)
+  let cursor: Cursor = { ...from, pages: from.pages.map(match) }
+  while (cursor.pages.at(-1)?.isFound === true && cursor.next !== undefined) {
+    const { pages, ...rest } = yield* load(api, filter, cursor)
+    cursor = { ...rest, pages: [...cursor.pages, ...pages.slice(-1).map(match)] }
   }
   // The loaded pages have no gap, so that a checkpoint can store them as a token and a number of pages. The page before
   // the oldest page in use stays too: if the walk continues under tokens that shift, ids that moved up are still found.
   const end = cursor.pages.at(-1)?.at ?? 0
   const oldest = cursor.pages.findIndex(({ at, ids }) => at > end - maxPages && (ids.size > 0 || at === end))
-  cursor.pages.splice(0, Math.max(0, oldest - 1))
-  if (cursor.next === undefined && cursor.pages.every(({ ids }) => ids.size === 0)) cursor.pages.length = 0
-  return taken
+  const isOver = cursor.next === undefined && cursor.pages.every(({ ids }) => ids.size === 0)
+  return { found, cursor: { ...cursor, pages: isOver ? [] : cursor.pages.slice(Math.max(0, oldest - 1)) } }
 })
 
-const load = (api: Api, filter: Filter, cursor: Cursor): Effect.Effect<LabelPage, IntegrationError> =>
+/** The cursor with the next page of its label loaded. */
+const load = (api: Api, filter: Filter, cursor: Cursor): Effect.Effect<Cursor, IntegrationError> =>
   api.messages({ ...filter, labelIds: [...(filter.labelIds ?? []), cursor.label] }, { pageToken: cursor.next }).pipe(
     // A label that was removed since the walk began is no label any more: no message has it.
     Effect.catch((error) =>
@@ -82,15 +97,13 @@ const load = (api: Api, filter: Filter, cursor: Cursor): Effect.Effect<LabelPage
         ? Effect.succeed({ messages: [], nextPageToken: undefined })
         : Effect.fail(error)
     ),
-    Effect.map((list) => {
+    Effect.map(({ messages = [], nextPageToken }) => {
       const page: LabelPage = {
         at: (cursor.pages.at(-1)?.at ?? -1) + 1,
         token: cursor.next,
-        ids: new Set((list.messages ?? []).map((message) => message.id)),
-        found: false
+        ids: new Set(messages.map(({ id }) => id)),
+        isFound: false
       }
-      cursor.pages.push(page)
-      cursor.next = list.nextPageToken
-      return page
+      return { ...cursor, pages: [...cursor.pages, page], next: nextPageToken }
     })
   )

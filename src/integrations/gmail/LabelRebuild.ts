@@ -11,7 +11,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { Patch } from "../../contract/Page.ts"
-import type { Api, Filter } from "./Api.ts"
+import type { Api } from "./Api.ts"
+import type { Filter } from "./Config.ts"
 import type { Scope } from "./HistoryChanges.ts"
 import type { LabelWalk, Live, Position } from "./Checkpoint.ts"
 import * as LabelCursor from "./LabelCursor.ts"
@@ -21,14 +22,6 @@ import { done, listingError, next, refused, type Source, type State, type Step, 
 const maxLabels = 200
 
 const concurrency = 4
-
-export interface Walk {
-  readonly cursors: ReadonlyArray<LabelCursor.Cursor>
-  /** Labels of this walk, whether they are listed or (as those of messages that are left out) only nulled. */
-  readonly labels: ReadonlyArray<string>
-  /** The last label, where labels are left for another walk. */
-  readonly more: string | undefined
-}
 
 /** Begins a walk, or takes it up where its checkpoint left it. */
 const open = Effect.fnUntraced(function* (api: Api, filter: Filter, { excluded, ignored }: Scope, state: LabelWalk) {
@@ -41,7 +34,7 @@ const open = Effect.fnUntraced(function* (api: Api, filter: Filter, { excluded, 
     (label) => LabelCursor.open(api, filter, label, state.positions?.[label] ?? { pages: 1 }),
     { concurrency }
   )
-  const walk: Walk = {
+  const walk: LabelCursor.Walk = {
     cursors,
     labels,
     more: last !== undefined && all.some((label) => label > last) ? last : undefined
@@ -49,30 +42,39 @@ const open = Effect.fnUntraced(function* (api: Api, filter: Filter, { excluded, 
   return walk
 })
 
-/** The complete label sets of one page of all messages. */
-const patchesOf = Effect.fnUntraced(function* (api: Api, filter: Filter, walk: Walk, ids: ReadonlyArray<string>) {
+/** The complete label sets of one page of all messages, and the walk behind it. */
+const labelPage = Effect.fnUntraced(function* (
+  api: Api,
+  filter: Filter,
+  walk: LabelCursor.Walk,
+  ids: ReadonlyArray<string>
+) {
   const page = new Set(ids)
   const labelled = yield* Effect.forEach(walk.cursors, (cursor) => LabelCursor.take(api, filter, cursor, page), {
     concurrency
   })
-  return Array.from(page, (externalId): Patch => {
+  const patches = Array.from(page, (externalId): Patch => {
     const labels: Record<string, true | null> = Object.fromEntries(walk.labels.map((label) => [label, null]))
-    walk.cursors.forEach((cursor, at) => {
-      if (labelled[at]?.has(externalId) === true) labels[cursor.label] = true
-    })
+    for (const { cursor, found } of labelled) if (found.has(externalId)) labels[cursor.label] = true
     return { externalId, metadata: { labels } }
   })
+  const after: LabelCursor.Walk = { ...walk, cursors: labelled.map(({ cursor }) => cursor) }
+  return { walk: after, patches }
 })
 
 /** Where the walk is, for the checkpoint. */
-const positions = (walk: Walk): Readonly<Record<string, Position>> =>
+const positions = (walk: LabelCursor.Walk): Readonly<Record<string, Position>> =>
   Object.fromEntries([
     ...walk.labels.map((label): [string, Position] => [label, { pages: 0 }]),
     ...walk.cursors.map((cursor): [string, Position] => [cursor.label, LabelCursor.position(cursor)])
   ])
 
 /** Gives the patches of the next page of the label walk. */
-export const step = Effect.fnUntraced(function* (source: Source, state: State, opened: Walk | undefined): Step<State> {
+export const step = Effect.fnUntraced(function* (
+  source: Source,
+  state: State,
+  opened: LabelCursor.Walk | undefined
+): Step<State> {
   const { api, filter, scope } = source
   const { checkpoint } = state
   const current = checkpoint.labels
@@ -84,7 +86,7 @@ export const step = Effect.fnUntraced(function* (source: Source, state: State, o
       const walk = opened ?? (yield* open(api, filter, scope, current))
       const list = yield* api.messages(filter, { pageToken: current.pageToken })
       const ids = (list.messages ?? []).map((message) => message.id)
-      return { walk, nextPageToken: list.nextPageToken, patches: yield* patchesOf(api, filter, walk, ids) }
+      return { ...(yield* labelPage(api, filter, walk, ids)), nextPageToken: list.nextPageToken }
     })
   )
   if (answer._tag === "Failure") {

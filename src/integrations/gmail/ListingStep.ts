@@ -6,12 +6,12 @@ import type * as Ref from "effect/Ref"
 import type { ContentExistenceChecker, ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import { Forbidden, IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
-import type { Api, Filter } from "./Api.ts"
+import type { Api } from "./Api.ts"
+import type { Filter } from "./Config.ts"
 import type { HistoryRecord } from "./Resources.ts"
 import type { Checkpoint, Live } from "./Checkpoint.ts"
 import type { Scope } from "./HistoryChanges.ts"
-import type { Cursor } from "./LabelCursor.ts"
-import type { Walk } from "./LabelRebuild.ts"
+import type { Cursor, Walk } from "./LabelCursor.ts"
 
 /** The most refused page tokens in one call of `list`: a server that refuses all of them ends the listing. */
 const maxRefused = 3

@@ -31,12 +31,8 @@ export const read = Effect.fnUntraced(function* (
   if (filter.includeChats === true || filter.query !== undefined) {
     return { ...answer, ids: all, chats: undefined, position: {} }
   }
-  const chats = opened ?? (yield* LabelCursor.open(api, filter, chatLabel, position))
-  const found = yield* LabelCursor.take(api, filter, chats, new Set(all))
-  return {
-    ...answer,
-    ids: all.filter((id) => !found.has(id)),
-    chats,
-    position: { chats: LabelCursor.position(chats) }
-  }
+  const from = opened ?? (yield* LabelCursor.open(api, filter, chatLabel, position))
+  const { cursor: chats, found } = yield* LabelCursor.take(api, filter, from, new Set(all))
+  const ids = all.filter((id) => !found.has(id))
+  return { ...answer, ids, chats, position: { chats: LabelCursor.position(chats) } }
 })

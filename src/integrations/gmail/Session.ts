@@ -6,9 +6,10 @@ import type { Estimate, OpenOptions, Session } from "../../contract/Integration.
 import { IntegrationError, Unsettled } from "../../contract/IntegrationError.ts"
 import * as Api from "./Api.ts"
 import * as Auth from "./Auth.ts"
+import type { Credentials } from "./Credentials.ts"
 import type { Checkpoint } from "./Checkpoint.ts"
 import * as Errors from "./Errors.ts"
-import { chatLabel, type Config, filterOf, withoutChats } from "./Config.ts"
+import { chatLabel, type Config, type Filter, filterOf, withoutChats } from "./Config.ts"
 import * as Listing from "./Listing.ts"
 import type { Source } from "./ListingStep.ts"
 import * as MessageContent from "./MessageContent.ts"
@@ -18,7 +19,7 @@ import * as SignIn from "./SignIn.ts"
 /** Bytes of a message on average, attachments included: what the estimate assumes. */
 const bytesPerMessage = 75_000
 
-const scopeOf = (filter: Api.Filter) => {
+const scopeOf = (filter: Filter) => {
   const { query, labelIds: wanted = [] } = filter
   // A query may ask for Trash or Spam by itself; then going there is no deletion.
   const everywhere = filter.includeSpamTrash === true || /\bin:(anywhere|trash|spam)\b/i.test(query ?? "")
@@ -50,7 +51,7 @@ export const open = Effect.fnUntraced(function* ({
   call,
   network,
   refreshCredentials
-}: OpenOptions<Config, Auth.Credentials>) {
+}: OpenOptions<Config, Credentials>) {
   const filter = filterOf(config)
   const { issuer, tokenUrl } = SignIn.signIn.provider(config)
   const endpoint = { issuer, tokenUrl, network }

@@ -2,7 +2,7 @@
 import * as Result from "effect/Result"
 import type { Guide } from "../../contract/Integration.ts"
 import type { SignIn } from "../../contract/SignIn.ts"
-import type { Credentials } from "./Auth.ts"
+import type { Credentials } from "./Credentials.ts"
 
 /** Reads mail, its labels and its history, and changes nothing. */
 export const scope = "https://www.googleapis.com/auth/gmail.readonly"

@@ -15,7 +15,7 @@ import * as oauth from "oauth4webapi"
 import { createPrivateKey } from "node:crypto"
 import type { Network } from "../../contract/Network.ts"
 import { IntegrationError, Transient, Unauthorized } from "../../contract/IntegrationError.ts"
-import type { Grant, ServiceAccount } from "./Auth.ts"
+import type { Grant, ServiceAccount } from "./Credentials.ts"
 import { classify, type Failure, networkProblem, unreachable, unreadable } from "./Errors.ts"
 
 /** The token endpoint of the authorization server `issuer`. */
