@@ -4,7 +4,7 @@ import * as Schema from "effect/Schema"
 import type { Problem } from "../../contract/Page.ts"
 import type { ConnectionId } from "./Connection.ts"
 import type { Counts } from "./RunCounts.ts"
-import type { TaskId } from "./Task.ts"
+import type { Failure, TaskId, TaskRow } from "./Task.ts"
 
 export const RunId = Schema.String.pipe(Schema.brand("RunId"))
 export type RunId = typeof RunId.Type
@@ -25,7 +25,7 @@ export type RunStatus = typeof RunStatus.Type
 export const statusOf = (ended: {
   readonly counts: Pick<Counts, "failed">
   readonly problems: ReadonlyArray<Problem>
-  readonly error: Run["error"]
+  readonly error: Failure | null
 }): "succeeded" | "partial" | "failed" =>
   ended.error !== null ? "failed" : ended.counts.failed > 0 || ended.problems.length > 0 ? "partial" : "succeeded"
 
@@ -52,7 +52,16 @@ export interface Run {
   readonly problems: ReadonlyArray<Problem>
   /** Notes for a person, for example of a full listing because the scope changed. At most `maxKept`. */
   readonly notes: ReadonlyArray<string>
-  readonly error: { readonly reason: string; readonly message: string } | null
+  readonly error: Failure | null
   readonly startedAt: DateTime.Utc
   readonly finishedAt: DateTime.Utc | null
+}
+
+/** A task with what its runs did together; at most 100 notes and 100 problems. */
+export interface TaskSummary {
+  readonly task: TaskRow
+  readonly counts: Counts
+  readonly lastRun: RunId | null
+  readonly notes: ReadonlyArray<string>
+  readonly problems: ReadonlyArray<Problem>
 }

@@ -3,14 +3,17 @@ import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { Problem } from "../../contract/Page.ts"
 import { isLive, type SyncTask } from "../../contract/SyncTask.ts"
 import type { ConnectionId } from "./Connection.ts"
-import type { RunId, Run } from "./Run.ts"
-import type { Counts } from "./RunCounts.ts"
 
 export const TaskId = Schema.String.pipe(Schema.brand("TaskId"))
 export type TaskId = typeof TaskId.Type
+
+/** Why a task or a run failed. `reason` is an `IntegrationError`'s, or one of the engine's own. */
+export interface Failure {
+  readonly reason: string
+  readonly message: string
+}
 
 /**
  * A task. A task that a command opened (`requested` is false) is run by that command, and has a row only if it keeps a
@@ -38,7 +41,7 @@ export interface TaskRow {
   readonly begun: boolean
   readonly finishedAt: DateTime.Utc | null
   /** Why it failed. */
-  readonly error: Run["error"]
+  readonly error: Failure | null
 }
 
 /** The request of `requestTask`. */
@@ -54,12 +57,3 @@ export interface TaskRequest extends Pick<TaskRow, "kind" | "task" | "spec" | "e
  * failed. A live sync or a retry does not: one that has begun may miss what came after its beginning.
  */
 export const resumes = ({ kind, task }: Pick<TaskRequest, "kind" | "task">): boolean => kind === "sync" && !isLive(task)
-
-/** A task with what its runs did together; at most 100 notes and 100 problems. */
-export interface TaskSummary {
-  readonly task: TaskRow
-  readonly counts: Counts
-  readonly lastRun: RunId | null
-  readonly notes: ReadonlyArray<string>
-  readonly problems: ReadonlyArray<Problem>
-}

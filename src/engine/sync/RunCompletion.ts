@@ -14,6 +14,7 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import type { Recorded } from "./BatchCommit.ts"
 import type { Written } from "./BatchWriter.ts"
 import * as Deletions from "./Deletions.ts"
+import type { Failure } from "../model/Task.ts"
 import * as RunFailure from "./RunFailure.ts"
 import type { SliceContext } from "./SliceContext.ts"
 
@@ -62,7 +63,7 @@ const endDeletions = Effect.fnUntraced(function* (options: Options, before: Reco
 })
 
 /** Checks that every occurrence ended in exactly one outcome. Returns a failure of Idem itself if not. */
-const checkCounts = (counts: RunCounts.Counts): RunFailure.Failure | null => {
+const checkCounts = (counts: RunCounts.Counts): Failure | null => {
   if (RunCounts.addUp(counts)) return null
   const [occurrences, outcomes] = RunCounts.sides(counts)
   return {
@@ -78,7 +79,7 @@ const checkCounts = (counts: RunCounts.Counts): RunFailure.Failure | null => {
 export const run = Effect.fnUntraced(function* (
   options: Options,
   { problems, recorded }: Pick<Written, "problems" | "recorded">,
-  failure: RunFailure.Failure | null
+  failure: Failure | null
 ) {
   const { connection, notes, task } = options
   const fence = fenceOf(connection)

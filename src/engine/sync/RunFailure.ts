@@ -10,15 +10,10 @@ import * as DefectText from "../DefectText.ts"
 import * as ConfigErrors from "../source/ConfigErrors.ts"
 import type { NotOpenable } from "../source/OpenSource.ts"
 import type { Stalled } from "../locks/Lease.ts"
+import type { Failure } from "../model/Task.ts"
 import type { Superseded } from "../store/Fence.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import type { TaskRemoved } from "./TaskQueue.ts"
-
-/** `reason` is an `IntegrationError`'s, or one of the engine's own. */
-export interface Failure {
-  readonly reason: string
-  readonly message: string
-}
 
 /** Where the stack of a defect is, for a person. */
 const log = "its text and stack are in the log (standard error; of createIdem, the option `log`)"

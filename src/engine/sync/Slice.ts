@@ -27,6 +27,7 @@ import * as Listing from "./Listing.ts"
 import * as PageReader from "./PageReader.ts"
 import * as PartReader from "./PartReader.ts"
 import * as RunCompletion from "./RunCompletion.ts"
+import type { Failure } from "../model/Task.ts"
 import * as RunFailure from "./RunFailure.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
 import type { SliceContext } from "./SliceContext.ts"
@@ -127,7 +128,7 @@ const write = Effect.fnUntraced(function* (options: Options, context: SliceConte
 const failureOf = (
   stopReason: StopSignal.Reason | undefined,
   listingFailure: ListingEnded["failure"]
-): RunFailure.Failure | null => {
+): Failure | null => {
   if (stopReason?._tag === "GivenUp") return { reason: "TooManyFailures", message: stopReason.message }
   const error = stopReason?._tag === "Refused" ? stopReason.error : listingFailure
   return error === undefined || error.reason._tag === "RateLimited" ? null : RunFailure.of(error)

@@ -2,7 +2,7 @@
 import type * as Duration from "effect/Duration"
 import type { Problem } from "../../contract/Page.ts"
 import * as RunCounts from "../model/RunCounts.ts"
-import type { Failure } from "./RunFailure.ts"
+import type { Failure } from "../model/Task.ts"
 
 /** The step after a slice: none, another slice, or a wait. */
 export type Next =

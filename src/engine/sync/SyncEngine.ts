@@ -18,7 +18,7 @@ import { Limits } from "../Limits.ts"
 import * as LeasedSlice from "./LeasedSlice.ts"
 import type { Connection } from "../model/Connection.ts"
 import { statusOf } from "../model/Run.ts"
-import type { TaskId } from "../model/Task.ts"
+import type { Failure, TaskId } from "../model/Task.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
 import { LedgerStore } from "../store/LedgerStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
@@ -61,7 +61,7 @@ const withSlice = (total: Total, slice: LeasedSlice.RunResult): Total => {
 interface Ended {
   readonly total: Total
   readonly status?: SyncStatus
-  readonly error: RunFailure.Failure | null
+  readonly error: Failure | null
 }
 
 export const make = Effect.gen(function* () {
@@ -95,7 +95,7 @@ export const make = Effect.gen(function* () {
 
   /** The failure of a process without a key. It begins no run: another process may have the key. */
   const withoutKey = Effect.match(vault.keys, {
-    onFailure: ({ message }): RunFailure.Failure => ({ reason: "VaultError", message }),
+    onFailure: ({ message }): Failure => ({ reason: "VaultError", message }),
     onSuccess: () => undefined
   })
 

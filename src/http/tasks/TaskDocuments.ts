@@ -9,7 +9,8 @@ import { SyncStatus, type SyncResult } from "../../engine/Engine.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import * as Model from "../../engine/model/Run.ts"
 import { Counts } from "../../engine/model/RunCounts.ts"
-import { TaskId, type TaskSummary } from "../../engine/model/Task.ts"
+import { TaskId } from "../../engine/model/Task.ts"
+import type { TaskSummary } from "../../engine/model/Run.ts"
 
 const Time = Schema.DateTimeUtcFromString
 

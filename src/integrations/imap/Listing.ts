@@ -33,15 +33,8 @@ import {
 import * as Mailboxes from "./Mailboxes.ts"
 import * as Names from "./Names.ts"
 import * as MailboxListing from "./MailboxListing.ts"
-import {
-  chunksOf,
-  type ImapPage,
-  isOfMailbox,
-  type ListingError,
-  type Source,
-  type Step,
-  type Steps
-} from "./ListingPages.ts"
+import { chunksOf, type ImapPage, type ListingError, type Source, type Step, type Steps } from "./ListingPages.ts"
+import { isOfMailbox } from "./Mailboxes.ts"
 
 type Pages = Stream.Stream<ImapPage, ListingError, ContentExistenceChecker>
 

@@ -6,7 +6,6 @@ import { ContentExistenceChecker, type ContentExistenceCheckerError } from "../.
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page } from "../../contract/Page.ts"
 import { inWindow, isLive, type SyncTask } from "../../contract/SyncTask.ts"
-import * as Errors from "../server/Errors.ts"
 import type { Checkpoint, MailboxPart, Part } from "./Checkpoint.ts"
 import type { Client, Opened } from "./Client.ts"
 import type { Downloads } from "./Downloads.ts"
@@ -46,10 +45,6 @@ export const chunksOf = <A>(all: ReadonlyArray<A>, size: number): ReadonlyArray<
   Array.from({ length: Math.ceil(all.length / size) }, (_, index) => all.slice(index * size, (index + 1) * size))
 
 export const idOf = ({ name, validity }: Place, uid: number): string => Names.format({ mailbox: name, validity, uid })
-
-/** A failure that concerns one mailbox, and not the account or the way to the server. */
-export const isOfMailbox = (error: IntegrationError): boolean =>
-  error instanceof Errors.ServerFailure || ["Gone", "Forbidden", "Malformed", "TooLarge"].includes(error.reason._tag)
 
 /** UIDs that the mailbox had when it was opened lie below this one. Old servers do not say UIDNEXT. */
 export const endOf = ({ next }: Opened): number => (next > 0 ? next : 4_294_967_296)

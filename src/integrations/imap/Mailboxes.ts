@@ -19,7 +19,6 @@ import type { Problem } from "../../contract/Page.ts"
 import * as Errors from "../server/Errors.ts"
 import type { Client } from "./Client.ts"
 import type { Capabilities } from "./Capabilities.ts"
-import { isOfMailbox } from "./ListingPages.ts"
 import * as Names from "./Names.ts"
 
 /** The answer of STATUS for a mailbox; fields that the server did not give are absent. */
@@ -38,6 +37,10 @@ export interface Mailbox {
   readonly path: string
   readonly status: Status
 }
+
+/** A failure that concerns one mailbox, and not the account or the way to the server. */
+export const isOfMailbox = (error: IntegrationError): boolean =>
+  error instanceof Errors.ServerFailure || ["Gone", "Forbidden", "Malformed", "TooLarge"].includes(error.reason._tag)
 
 /** Patterns of names: picomatch's, or the name itself, or of a mailbox above it. */
 export interface Choice {

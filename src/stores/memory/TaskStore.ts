@@ -6,11 +6,11 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
-import { resumes, TaskId, type TaskRequest, type TaskRow, type TaskSummary } from "../../engine/model/Task.ts"
+import { resumes, TaskId, type TaskRequest, type TaskRow } from "../../engine/model/Task.ts"
 import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
-import { maxKept } from "../../engine/model/Run.ts"
+import { maxKept, type TaskSummary } from "../../engine/model/Run.ts"
 import { fenced, isQueued, type Millis, type State, type TaskEntry, utc, uuid } from "./State.ts"
 
 type Methods = TaskStore["Service"]

@@ -6,9 +6,9 @@ import * as Struct from "effect/Struct"
 import { SyncTask } from "../../contract/SyncTask.ts"
 import { type Connection, ConnectionId, ItemEstimate } from "../../engine/model/Connection.ts"
 import { type ContentRow, ContentState, type LedgerRow } from "../../engine/model/Content.ts"
-import { type Run, RunId, RunKind, RunStatus } from "../../engine/model/Run.ts"
+import { type Run, RunId, RunKind, RunStatus, type TaskSummary } from "../../engine/model/Run.ts"
 import { Counts } from "../../engine/model/RunCounts.ts"
-import { TaskId, type TaskRow, type TaskSummary } from "../../engine/model/Task.ts"
+import { TaskId, type TaskRow } from "../../engine/model/Task.ts"
 
 const Time = Schema.DateTimeUtcFromDate
 const JsonText = Schema.fromJsonString(Schema.Json)
