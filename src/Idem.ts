@@ -5,6 +5,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -19,6 +20,8 @@ import * as CommandFailure from "./cli/CommandFailure.ts"
 import type { Integration } from "./contract/Integration.ts"
 import { afterSync } from "./derive/Deriver.ts"
 import { Engine } from "./engine/Engine.ts"
+import * as MessageText from "./engine/MessageText.ts"
+import { ContentState } from "./engine/model/Content.ts"
 import * as ConfigErrors from "./engine/source/ConfigErrors.ts"
 import { Change, ContentRow } from "./engine/feed/ChangeDocument.ts"
 import { ConnectionStore } from "./engine/store/ConnectionStore.ts"
@@ -26,6 +29,7 @@ import type { StartError } from "./engine/store/StoreError.ts"
 import type * as LeasedSlice from "./engine/sync/LeasedSlice.ts"
 import type { WebhookStore } from "./engine/store/WebhookStore.ts"
 import { ApiClient, body } from "./http/client/ApiClient.ts"
+import { TitleText } from "./http/contents/ContentEndpoints.ts"
 import { Connected } from "./http/connections/ConnectionEndpoints.ts"
 import * as ConnectionLookup from "./http/connections/ConnectionLookup.ts"
 import { Status } from "./http/connections/ConnectionDocuments.ts"
@@ -99,20 +103,23 @@ export interface ConnectRequest {
 /** The request of `sync`; without it a sync takes what is new. `since` is inclusive, `until` exclusive: ISO 8601. */
 export type SyncTaskRequest = typeof SyncRequest.Encoded
 
-export interface ContentsRequest {
-  readonly state?: ContentRow["state"]
-  readonly kind?: string
-  readonly text?: string
-}
+const ContentsQuery = Schema.Struct({
+  state: Schema.optionalKey(ContentState),
+  kind: Schema.optionalKey(Schema.String),
+  /** Text that the title contains. */
+  text: Schema.optionalKey(TitleText)
+})
+export type ContentsRequest = typeof ContentsQuery.Encoded
 
-export interface ChangesRequest {
+const ChangesQuery = Schema.Struct({
   /** The cursor of the last change that was handled. Without it the changes begin with the first. */
-  readonly after?: string
+  after: Schema.optionalKey(Schema.String),
   /** The name or id of a connection. */
-  readonly connection?: string
+  connection: Schema.optionalKey(Schema.String),
   /** Waits for further changes instead of ending after the last. False by default. */
-  readonly follow?: boolean
-}
+  follow: Schema.optionalKey(Schema.Boolean)
+})
+export type ChangesRequest = typeof ChangesQuery.Encoded
 
 /** The documents are those of the HTTP API and of the command line's `--json`: times are ISO 8601 texts. */
 export interface Idem {
@@ -162,6 +169,8 @@ const decoded = <A, I>(schema: Schema.Codec<A, I>) => {
 }
 const decodeConnection = decoded(RequestedConnection)
 const decodeSync = decoded(SyncRequest)
+const decodeContents = decoded(ContentsQuery)
+const decodeChanges = decoded(ChangesQuery)
 
 const connect = Effect.fnUntraced(function* (request: ConnectRequest) {
   const { config, credentials, domain, every, name } = yield* decodeConnection(request)
@@ -181,7 +190,7 @@ const sync = Effect.fnUntraced(function* (name: string, asked: SyncTaskRequest) 
 const status = (connection: string) =>
   ApiClient.use((api) => Effect.map(api.connections.get({ params: { connection } }), encodeStatus))
 
-const contents = (connection: string, request: ContentsRequest) =>
+const contents = (connection: string, request: typeof ContentsQuery.Type) =>
   Stream.paginate(undefined as string | undefined, (after) =>
     Effect.map(
       ApiClient.use((api) =>
@@ -200,7 +209,7 @@ const contents = (connection: string, request: ContentsRequest) =>
     )
   )
 
-const changes = ({ after, connection, follow = false }: ChangesRequest) =>
+const changes = ({ after, connection, follow = false }: typeof ChangesQuery.Type) =>
   Stream.paginate(after, (from) =>
     Effect.map(
       ApiClient.use((api) =>
@@ -220,25 +229,68 @@ const changes = ({ after, connection, follow = false }: ChangesRequest) =>
     )
   )
 
-/** Opens Idem. Rejects with an error that says what is wrong with the database or with a setting. */
+const optionNames: ReadonlyArray<string> = [
+  "database",
+  "dataDir",
+  "secretKey",
+  "integrations",
+  "poll",
+  "settings",
+  "log"
+] satisfies ReadonlyArray<keyof Options>
+
+const closedError = () => new Error("this Idem is closed: open another with createIdem")
+
+/** Options that stand for a setting; errors of a setting name the option instead. */
+const optionOf: Readonly<Record<string, string>> = {
+  DATABASE_URL: "database",
+  IDEM_DATA_DIR: "dataDir",
+  IDEM_SECRET_KEY: "secretKey"
+}
+
+/** The error of opening Idem, in the names of the options. */
+const openingError = (error: unknown): unknown => {
+  const isSetting = error instanceof Config.ConfigError
+  if (!isSetting && !(error instanceof Error)) return error
+  const message = isSetting ? CommandFailure.settingProblem(error) : error.message
+  const named = message.replaceAll(/\b[A-Z_]{4,}\b/g, (name) => optionOf[name] ?? name)
+  return isSetting || named !== message ? new Error(named, { cause: error }) : error
+}
+
+/** Refuses options that there are not, which would have no effect. */
+const checkOptions = (options: Options): void => {
+  for (const name of Object.keys(options).filter((each) => !optionNames.includes(each))) {
+    const meant = MessageText.nearest(name, optionNames)
+    const next = meant === undefined ? `there are: ${optionNames.join(", ")}` : `did you mean ${meant}?`
+    throw new Error(`${MessageText.quoted(name)} is no option of createIdem; ${next}`)
+  }
+}
+
+/** Opens Idem. Rejects with an error that says what is wrong with the database, an option or a setting. */
 export const createIdem = async (options: Options = {}): Promise<Idem> => {
+  checkOptions(options)
   const runtime = ManagedRuntime.make(layer(options))
   const context = await runtime.context().catch((error: unknown) => {
-    throw error instanceof Config.ConfigError ? new Error(CommandFailure.settingProblem(error)) : error
+    throw openingError(error)
   })
-  let isClosed = false
+  const closed = Deferred.makeUnsafe<never, Error>()
   const run = <A, E>(effect: Effect.Effect<A, E, ManagedRuntime.ManagedRuntime.Services<typeof runtime>>) =>
-    isClosed ? Promise.reject(new Error("this Idem is closed")) : runtime.runPromise(effect)
-  const iterate = <A, E>(stream: Stream.Stream<A, E, ApiClient>) => Stream.toAsyncIterableWith(stream, context)
+    Deferred.isDoneUnsafe(closed) ? Promise.reject(closedError()) : runtime.runPromise(effect)
+  /** Iterators fail after `close`, and at `close` where they wait for further changes. */
+  const iterate = <A, E>(stream: Stream.Stream<A, E, ApiClient>) =>
+    Stream.suspend((): Stream.Stream<A, E | Error, ApiClient> =>
+      Deferred.isDoneUnsafe(closed) ? Stream.fail(closedError()) : stream
+    ).pipe(Stream.interruptWhen(Deferred.await(closed)), Stream.toAsyncIterableWith(context))
   return {
     connect: (request) => run(connect(request)),
     sync: (connection, request = {}) => run(sync(connection, request)),
     status: (connection) => run(status(connection)),
-    contents: (connection, request = {}) => iterate(contents(connection, request)),
+    contents: (connection, request = {}) =>
+      iterate(Stream.unwrap(Effect.map(decodeContents(request), (query) => contents(connection, query)))),
     body: (connection, id) => iterate(Stream.unwrap(Effect.map(body(connection, id), ({ bytes }) => bytes))),
-    changes: (request = {}) => iterate(changes(request)),
+    changes: (request = {}) => iterate(Stream.unwrap(Effect.map(decodeChanges(request), changes))),
     close: () => {
-      isClosed = true
+      Deferred.doneUnsafe(closed, Effect.fail(closedError()))
       return runtime.dispose()
     }
   }

@@ -39,8 +39,20 @@ describe("createIdem", () => {
       [idem.sync("work", { forceIDs: ["a"] } as never), /^UsageProblem: .*forceIDs/]
     ]
     for (const [request, message] of requests) assert.match(await refusal(request), message)
+    const misspelt = { state: "odd" } as never
+    assert.match(await refusal(collect(idem.contents("work", misspelt))), /^UsageProblem: .*state/)
+    assert.match(await refusal(collect(idem.changes({ folow: true } as never))), /^UsageProblem: .*folow/)
+    assert.match(await refusal(idem.sync("home")), /there is no connection "home"; there are: "work"$/)
     await idem.close()
-    assert.match(await refusal(idem.sync("work")), /this Idem is closed/)
+    const afterwards = [
+      idem.sync("work"),
+      collect(idem.contents("work")),
+      collect(idem.body("work", "a")),
+      collect(idem.changes({ follow: true }))
+    ]
+    for (const request of afterwards) assert.match(await refusal(request), /this Idem is closed/)
+    assert.match(await refusal(createIdem({ databse: "memory" } as never)), /"databse" is no option.* mean database/)
+    assert.match(await refusal(createIdem({ database: "memory", secretKey: "short" })), /^Error: secretKey is not 32/)
     const settings = { IDEM_LONGEST_RETRY_AFTER: "forever" }
     const setting = await refusal(createIdem({ database: "memory", settings }))
     assert.match(setting, /^Error: .*IDEM_LONGEST_RETRY_AFTER.* duration/)
@@ -264,7 +276,10 @@ describe("createIdem", () => {
             () => "nothing",
             (error: Error) => error.message
           )
-        assert.include(await said(createIdem({ database: "mysql://localhost/x" })), "DATABASE_URL")
+        assert.include(
+          await said(createIdem({ database: "mysql://localhost/x" })),
+          "database is not of the form postgresql://"
+        )
         const idem = await createIdem({ database, secretKey })
         try {
           assert.include(await said(idem.sync("mine")), 'there is no connection "mine"')

@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { pausedByPerson } from "../engine/model/Connection.ts"
 import * as Documents from "../http/connections/ConnectionDocuments.ts"
 import { Run } from "../http/tasks/TaskDocuments.ts"
 import type { Lag } from "../http/mirror/MirrorEndpoints.ts"
@@ -34,6 +35,18 @@ const document = (status: Documents.Status): Schema.JsonObject => {
   }
 }
 
+/** The command that mends a connection whose credentials no longer work. */
+const nextStep = ({
+  domain,
+  memberOf,
+  name,
+  paused,
+  state
+}: Documents.Status): ReadonlyArray<readonly [string, string]> =>
+  state !== "paused" || paused === pausedByPerson || memberOf !== null
+    ? []
+    : [["  next", `idem connect ${domain} --name ${TextFormat.shellWord(name)} --credentials @FILE`]]
+
 /** Problems that are shown; the others are in the JSON. */
 const problemsShown = 5
 
@@ -55,7 +68,7 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
             ] as const
           ]),
       ...(status.nextPollAt === null
-        ? [["  paused", TextFormat.oneLine(status.paused ?? "")] as const]
+        ? [["  paused", TextFormat.oneLine(status.paused ?? "")] as const, ...nextStep(status)]
         : [["  next poll", TextFormat.upcoming(status.nextPollAt, now)] as const]),
       ...(status.askedToWaitUntil === null
         ? []

@@ -512,7 +512,7 @@ describe("the other commands", () => {
         assert.strictEqual(ended.code, 2, command)
         assert.strictEqual(ended.stderr, `idem: there is no connection "wrok"; did you mean "work"?\n`)
       }
-      assert.include((yield* run(["sync", "quite another"])).stderr, "see: idem connections")
+      assert.include((yield* run(["sync", "quite another"])).stderr, `there are: "work"`)
       const document = CommandLine.json(yield* run(["sync", "wrok", "--json"]))
       assert.deepStrictEqual(Object.keys(document), [...syncFields, "error"])
     })

@@ -115,7 +115,7 @@ describe("idem copy", () => {
     assert.deepStrictEqual([failed.code, failed.json["error"].reason], [1, "Vault"])
     const [paused] = (await idem(["connections"], lost)).json["connections"]
     assert.strictEqual(paused.state, "paused")
-    assert.match(paused.paused, /sealed with another key .* idem connect instant --name 'work' --credentials @FILE$/)
+    assert.match(paused.paused, /sealed with another key.*, or connect again$/)
     assert.strictEqual((await rows(lost)).length, 30)
     const again = await idem(["connect", "instant", "--name", "work", "--credentials", "{}"], lost)
     assert.strictEqual(again.code, 0, again.stderr)

@@ -34,22 +34,23 @@ const pollIn = (
  * only where the pause is still what it was when the run began: new credentials take a new fence, and are not paused.
  */
 const pauseAfter = (
-  { domain, member, name, paused }: Connection,
+  { member, paused }: Connection,
   { error }: SliceResult.SliceResult
 ): { readonly from: string | null; readonly to: string | null } | undefined => {
   if (paused === pausedByPerson) return undefined
-  const command =
+  // People read this on the page, in the API and in programs too, so it names no command of one of them.
+  const next =
     member === null
-      ? `idem connect ${domain} --name '${name}' --credentials @FILE`
-      : "idem connect, or idem resume, of the connection that it is a member of, which tries again every hour"
+      ? "connect it again with new ones"
+      : "connect or resume the connection that it is a member of, which tries again every hour"
   switch (error?.reason) {
     case undefined:
       return paused === null ? undefined : { from: paused, to: null }
     case "Unauthorized":
-      return { from: paused, to: `the source refuses our credentials (${error?.message}); mend it with: ${command}` }
+      return { from: paused, to: `the source refuses our credentials (${error?.message}): ${next}` }
     case "Vault":
       // The key has changed, or is lost: no later run could open the credentials. Reading stored content needs no key.
-      return { from: paused, to: `${error?.message}, with: ${command}` }
+      return { from: paused, to: error?.message ?? null }
     default:
       return undefined
   }

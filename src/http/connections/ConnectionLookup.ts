@@ -8,6 +8,9 @@ import type { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
 import type { StoreError } from "../../engine/store/StoreError.ts"
 import { NotFoundProblem } from "../Problems.ts"
 
+/** Names that an error lists. */
+const mostNamed = 10
+
 /**
  * A connection by its id or by its name: the id wins. To a caller who may read some connections only, the others do not
  * exist.
@@ -24,12 +27,13 @@ export const find = Effect.fnUntraced(function* (
   if (Option.isSome(named)) return named.value
   const names = (yield* connections.connections).filter(isInScope).map(({ name }) => name)
   const meant = MessageText.nearest(ref, names)
+  const more = names.length - mostNamed
   const next =
     meant !== undefined
       ? `did you mean ${MessageText.quoted(meant)}?`
       : names.length === 0
-        ? "there are none yet, make one with: idem connect"
-        : "see: idem connections"
+        ? "there are none yet: connect one first"
+        : `there are: ${names.slice(0, mostNamed).map(MessageText.quoted).join(", ")}${more > 0 ? `, and ${more} more` : ""}`
   return yield* new NotFoundProblem({
     what: "connection",
     detail: `there is no connection ${MessageText.quoted(ref)}; ${next}`
