@@ -2,14 +2,18 @@
  * A feed: RSS, Atom or JSON Feed.
  *
  * An entry's external id is its guid or id, else its link. Its body is its text as the feed gives it (mostly HTML), in
- * UTF-8. Its revision is a digest of all that is kept, since many feeds edit an entry and leave its date. A feed shows
- * only its latest entries: nothing is ever covered, and an entry that leaves the feed stays stored.
+ * UTF-8. Its revision is a digest of all that is kept, since many feeds edit an entry and leave its date.
+ *
+ * A feed shows only its latest entries: one that leaves the feed stays stored, unless the feed says by `fh:complete`
+ * (RFC 5005, 2) that it has no others. Older entries are in the documents that it links to: see `History.ts`. While
+ * these are being read, each listing begins with the feed itself.
  *
  * The checkpoint makes the next request conditional, so that an unchanged feed costs that one request. A server that
  * gives no validators is answered for by a digest of the feed.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { ContentExistenceChecker } from "../contract/ContentExistenceChecker.ts"
@@ -17,9 +21,11 @@ import { field } from "../contract/Field.ts"
 import * as HttpRequest from "../contract/HttpRequest.ts"
 import { aboutQuota, make, QuotaConfig } from "../contract/Integration.ts"
 import { Gone, Malformed, TooLarge } from "../contract/IntegrationError.ts"
+import type { Parts } from "../contract/Parts.ts"
 import { inWindow } from "../contract/SyncTask.ts"
 import { maxEntries, unpack } from "./rss/EntryPages.ts"
 import { FeedReader } from "./rss/FeedReader.ts"
+import * as History from "./rss/History.ts"
 import { projection } from "./rss/Projection.ts"
 
 const Checkpoint = Schema.Struct({
@@ -28,7 +34,11 @@ const Checkpoint = Schema.Struct({
   /** SHA-256 of the feed. */
   digest: Schema.String,
   /** How many entries of this feed have been listed, where a listing of many pages was interrupted. */
-  listed: Schema.optionalKey(Schema.Int)
+  listed: Schema.optionalKey(Schema.Int),
+  /** The name of that listing, of a complete feed. */
+  pass: Schema.optionalKey(Schema.String),
+  /** Where the reading of older documents stands. */
+  older: Schema.optionalKey(History.Progress)
 })
 type Checkpoint = typeof Checkpoint.Type
 
@@ -65,6 +75,7 @@ export const integration = make({
   }),
   credentials: Schema.Struct({}),
   checkpoint: Checkpoint,
+  part: History.Part,
   scope: ["url"],
   address: ["url"],
   quota: ({ quota }) => ({ unitsPerMinute: 60, ...quota }),
@@ -74,23 +85,19 @@ export const integration = make({
 
     const refuse = (why: string) => HttpRequest.fail(new Malformed({ message: `${url.host} gives no feed: ${why}` }))
 
-    /** The pages of entries of the feed, packed; undefined if it is as this checkpoint says. */
-    const read = Effect.fnUntraced(function* (before: Checkpoint) {
+    /** A document at this address; undefined if it is as the validators `seen` say. */
+    const fetch = Effect.fnUntraced(function* (address: URL, seen: Checkpoint["seen"]) {
       const most = maxMegabytes * 1024 * 1024
-      const answer = yield* call(
-        "feed",
-        1,
-        HttpRequest.ask(server, url, { headers: { accept }, most, seen: before.seen })
-      )
+      const answer = yield* call("feed", 1, HttpRequest.ask(server, address, { headers: { accept }, most, seen }))
       if (answer === undefined) return undefined
       // Unlike `createHash`, it does not hold up the main thread.
       const hash = yield* Effect.promise(() => crypto.subtle.digest("SHA-256", new Uint8Array(answer.bytes)))
-      const digest = Buffer.from(hash).toString("base64url")
-      const checkpoint: Checkpoint = { seen: HttpRequest.validators(answer.headers), digest }
-      if (digest === before.digest && before.listed === undefined) return { pages: [], count: 0, checkpoint }
-      const mediaType = answer.headers.get("content-type") ?? ""
+      return { answer, digest: Buffer.from(hash).toString("base64url") }
+    })
+
+    const parse = Effect.fnUntraced(function* ({ bytes, headers, url: { href } }: HttpRequest.Answer) {
       const found = yield* reader
-        .read({ bytes: answer.bytes, mediaType, url: answer.url.href })
+        .read({ bytes, mediaType: headers.get("content-type") ?? "", url: href })
         .pipe(
           Effect.catchTag("WorkerFailed", ({ message, reason }) =>
             reason === "unreadable"
@@ -98,50 +105,100 @@ export const integration = make({
               : HttpRequest.fail(new TooLarge({ message: `the feed of ${url.host} can't be read: ${message}` }))
           )
         )
-      if ("problem" in found) return yield* refuse(found.problem)
-      return { ...found, checkpoint }
+      return "problem" in found ? yield* refuse(found.problem) : found
     })
 
-    const current = yield* Effect.cached(read(unread))
+    /** The feed; undefined if it is as this checkpoint says, with the validators of now. */
+    const read = Effect.fnUntraced(function* (before: Checkpoint) {
+      const fetched = yield* fetch(url, before.seen)
+      if (fetched === undefined) return { checkpoint: before }
+      const { answer, digest } = fetched
+      const checkpoint = { seen: HttpRequest.validators(answer.headers), digest }
+      if (digest === before.digest && before.listed === undefined) return { checkpoint }
+      return { feed: yield* parse(answer), checkpoint }
+    })
+
+    /** An older document. */
+    const readOlder = Effect.fnUntraced(function* (address: string) {
+      const fetched = yield* fetch(new URL(address), {})
+      return fetched === undefined ? yield* refuse("it answers nothing") : yield* parse(fetched.answer)
+    })
+
+    const current = yield* Effect.cached(
+      Effect.map(read(unread), ({ feed }) => feed ?? { pages: [], count: 0, older: undefined })
+    )
     // However many ids are downloaded in one session, the feed is read once for them.
     const entries = yield* Effect.cached(
-      Effect.flatMap(current, (feed) =>
-        Effect.forEach(feed?.pages ?? [], (page) => Effect.as(Effect.yieldNow, unpack(page)))
+      Effect.flatMap(current, ({ pages }) =>
+        Effect.forEach(pages, (page) => Effect.as(Effect.yieldNow, unpack(page)))
       ).pipe(Effect.map((pages) => new Map(pages.flat().map((entry) => [entry.externalId, entry.content]))))
     )
+
+    /** The pages of the feed itself, each with the checkpoint after it. */
+    const newest = Effect.fnUntraced(function* (before: Checkpoint, parts: Parts<History.Part>) {
+      const { older = null } = before
+      const { checkpoint, feed } = yield* read(before)
+      if (feed === undefined) return [{ page: undefined, checkpoint: { ...checkpoint, older }, listing: {} }]
+      const from = Math.floor((before.listed ?? 0) / maxEntries)
+      // A feed that changed in the middle of a listing is listed once more.
+      const isWhole = from === 0 || before.digest === checkpoint.digest
+      const end: Checkpoint = isWhole
+        ? { ...checkpoint, older: feed.isComplete ? null : yield* History.begin(older, feed.older, parts) }
+        : { ...unread, older }
+      const { digest } = checkpoint
+      const pass = feed.isComplete && isWhole ? (before.pass ?? `pass ${(yield* Random.nextInt) >>> 0}`) : undefined
+      const name = pass === undefined ? {} : { pass }
+      const left = feed.pages.slice(from)
+      return (left.length === 0 ? [undefined] : left).map((page, index) => {
+        const isLast = index >= left.length - 1
+        const here: Checkpoint = { ...unread, digest, listed: (from + index + 1) * maxEntries, ...name, older }
+        const covers = isLast ? [{ prefix: "" }] : []
+        return { page, checkpoint: isLast ? end : here, listing: pass === undefined ? {} : { listing: pass, covers } }
+      })
+    })
+
     return {
       // The quota is the host's, whichever of its feeds is read.
       account: Effect.succeed(url.host),
-      estimate: Effect.map(current, (feed) => ({ items: feed?.count ?? 0, unitsPerItem: 1 / (feed?.count || 1) })),
-      list: (task, stored) => {
-        const before = Option.getOrElse(stored, () => unread)
-        const pages = Effect.map(read(before), (feed) => {
-          const { checkpoint, pages } = feed ?? { checkpoint: before, pages: [] }
-          const from = Math.floor((before.listed ?? 0) / maxEntries)
-          // A feed that changed in the middle of a listing is listed once more.
-          const end = from === 0 || before.digest === checkpoint.digest ? checkpoint : unread
-          const left = pages.slice(from)
-          return (left.length === 0 ? [undefined] : left).map((page, index) => ({
-            page,
-            checkpoint:
-              index >= left.length - 1
-                ? end
-                : { ...unread, digest: checkpoint.digest, listed: (from + index + 1) * maxEntries }
-          }))
-        })
-        return Stream.mapEffect(
-          Stream.fromIterableEffect(pages),
-          Effect.fnUntraced(function* ({ checkpoint, page }) {
+      estimate: Effect.map(current, ({ count, older }) => {
+        const unitsPerItem = 1 / (count || 1)
+        return older === undefined ? { items: count, unitsPerItem } : { unitsPerItem }
+      }),
+      list: (task, stored, parts) => {
+        const before = Option.getOrElse(stored, (): Checkpoint => unread)
+        const given = new Set<string>()
+        let latest = before
+        const own = Stream.mapEffect(
+          Stream.fromIterableEffect(newest(before, parts)),
+          Effect.fnUntraced(function* ({ checkpoint, listing, page }) {
             const listed = (page === undefined ? [] : unpack(page)).filter(({ content }) =>
               inWindow(task, content.occurredAt)
             )
+            for (const { externalId } of listed) given.add(externalId)
             const download = yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" })
-            return { listed, download, checkpoint }
+            latest = checkpoint
+            // A window leaves out entries that are there.
+            return { listed, download, checkpoint, ...(task.window === undefined ? listing : {}) }
           })
         )
+        const older = Stream.suspend(() => {
+          const { digest, listed, older: from, seen } = latest
+          if (!History.isWalk(from) || listed !== undefined) return Stream.empty
+          const isResumed = History.isWalk(before.older) && before.older.at === from.at
+          return Stream.map(
+            History.walk({ read: readOlder, task, parts, from, isResumed, given }),
+            ({ progress, ...page }) => {
+              // The pages that shifted while they were read are read again, behind the feed.
+              const isDue = from.isBehind === true && progress === "read"
+              return { ...page, checkpoint: { ...(isDue ? unread : { seen, digest }), older: progress } }
+            }
+          )
+        })
+        return Stream.concat(own, older)
       },
       download: Effect.fnUntraced(function* ({ externalId }) {
-        const found = (yield* entries).get(externalId)
+        const found =
+          (yield* entries).get(externalId) ?? (yield* History.find(readOlder, (yield* current).older, externalId))
         if (found !== undefined) return found
         return yield* HttpRequest.fail(new Gone({ message: `${externalId} is no longer in the feed` }))
       })

@@ -1,5 +1,6 @@
 /**
- * A feed on loopback that a test edits, in each format at its own path, with validators as RFC 9110 (13.1) has them.
+ * A feed on loopback that a test edits, in each format at its own path, with validators as RFC 9110 (13.1) has them. It
+ * shows all its entries, or the newest of them and links to the others, as RFC 5005 and JSON Feed say.
  */
 import type * as Http from "node:http"
 import { serve } from "./LoopbackServer.ts"
@@ -14,23 +15,38 @@ interface Entry {
 const escaped = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
 
-const rssOf = (entries: ReadonlyArray<Entry>): string => {
+/** Where a feed goes on: the target of a link by its relation. `complete` says that it does not. */
+interface Marks {
+  readonly next?: string | undefined
+  readonly "prev-archive"?: string | undefined
+  readonly complete?: boolean
+}
+
+/** The marks as elements, `atom` being the prefix of Atom's namespace. */
+const marked = ({ complete, ...links }: Marks, atom: string): string =>
+  Object.entries(links)
+    .map(([rel, href = ""]) => `<${atom}link rel="${rel}" href="${escaped(href)}"/>`)
+    .join("") + (complete === true ? '<fh:complete xmlns:fh="http://purl.org/syndication/history/1.0"/>' : "")
+
+const atomNamespace = "http://www.w3.org/2005/Atom"
+
+const rssOf = (entries: ReadonlyArray<Entry>, marks: Marks): string => {
   const items = entries.map(
     ({ id, published, text, title }) =>
       `<item><title>${escaped(title)}</title><link>http://feed.example/${escaped(id)}</link><guid isPermaLink="false">${escaped(id)}</guid>` +
       `<pubDate>${published.toUTCString()}</pubDate><description>${escaped(text)}</description></item>`
   )
-  return `<?xml version="1.0" encoding="UTF-8"?><rss version="2.0"><channel><title>Test</title><link>http://feed.example/</link><description>A feed</description>${items.join("")}</channel></rss>`
+  return `<?xml version="1.0" encoding="UTF-8"?><rss version="2.0" xmlns:atom="${atomNamespace}"><channel><title>Test</title><link>http://feed.example/</link><description>A feed</description>${marked(marks, "atom:")}${items.join("")}</channel></rss>`
 }
 
-const atomOf = (entries: ReadonlyArray<Entry>): string => {
+const atomOf = (entries: ReadonlyArray<Entry>, marks: Marks): string => {
   const items = entries.map(
     ({ id, published, text, title }) =>
       `<entry><id>${escaped(id)}</id><title>${escaped(title)}</title><link rel="enclosure" href="http://feed.example/a.mp3"/>` +
       `<link href="http://feed.example/${escaped(id)}"/><published>${published.toISOString()}</published>` +
       `<updated>${published.toISOString()}</updated><content type="html">${escaped(text)}</content></entry>`
   )
-  return `<?xml version="1.0" encoding="UTF-8"?><feed xmlns="http://www.w3.org/2005/Atom"><id>urn:test</id><title>Test</title><updated>2026-01-01T00:00:00Z</updated>${items.join("")}</feed>`
+  return `<?xml version="1.0" encoding="UTF-8"?><feed xmlns="${atomNamespace}"><id>urn:test</id><title>Test</title><updated>2026-01-01T00:00:00Z</updated>${marked(marks, "")}${items.join("")}</feed>`
 }
 
 /** https://web.resource.org/rss/1.0/spec, with the Dublin Core module. */
@@ -48,10 +64,11 @@ const rdfOf = (entries: ReadonlyArray<Entry>): string => {
 }
 
 /** https://www.jsonfeed.org/version/1.1/ */
-const jsonOf = (entries: ReadonlyArray<Entry>): string =>
+const jsonOf = (entries: ReadonlyArray<Entry>, { next }: Marks): string =>
   JSON.stringify({
     version: "https://jsonfeed.org/version/1.1",
     title: "Test",
+    next_url: next,
     items: entries.map(({ id, published, text, title }) => ({
       id,
       title,
@@ -61,7 +78,7 @@ const jsonOf = (entries: ReadonlyArray<Entry>): string =>
     }))
   })
 
-const formats = new Map([
+const formats = new Map<string, (entries: ReadonlyArray<Entry>, marks: Marks) => string>([
   ["/rss", rssOf],
   ["/atom", atomOf],
   ["/rdf", rdfOf],
@@ -76,6 +93,12 @@ class FeedServer {
   repeats = false
   /** The validators of an answer. */
   validator: "etag" | "last-modified" | "none" = "etag"
+  /** How the feed shows entries that are not among its newest. */
+  kind: "all" | "complete" | "paged" | "archived" = "all"
+  /** Entries of a page or an archive. */
+  size = 10
+  /** The archives, the oldest first. An entry that is edited later is in the feed again, and stays here as it was. */
+  readonly archives: Array<ReadonlyArray<Entry>> = []
   /** Answers instead of the feed. */
   answer: ((response: Http.ServerResponse, request: Http.IncomingMessage) => void) | undefined
   /** Requests that came, and those of them that are being answered. */
@@ -83,6 +106,8 @@ class FeedServer {
   open = 0
   url = ""
   #changes = 0
+  /** The entries that are in no archive yet. */
+  readonly #latest = new Map<string, Entry>()
 
   /** The path of the feed: `/rss`, `/atom`, `/rdf`, `/json`; with `?in=a` only the entries whose id begins with `a`. */
   address(path: string): string {
@@ -91,8 +116,41 @@ class FeedServer {
 
   add(id: string, text = `<p>text of ${id}</p>`): void {
     const published = this.entries.get(id)?.published ?? new Date(Date.UTC(2026, 0, 1, 0, this.entries.size))
-    this.entries.set(id, { id, title: `Title of ${id} & more`, text, published })
+    const entry = { id, title: `Title of ${id} & more`, text, published }
+    this.entries.set(id, entry)
+    this.#latest.delete(id)
+    this.#latest.set(id, entry)
     this.#changes += 1
+    if (this.kind !== "archived" || this.#latest.size < 2 * this.size) return
+    const oldest = [...this.#latest.values()].slice(0, this.size)
+    this.archives.push(oldest)
+    for (const { id } of oldest) this.#latest.delete(id)
+  }
+
+  remove(id: string): void {
+    this.entries.delete(id)
+    this.#changes += 1
+  }
+
+  /** The entries of a document, the newest first, and where it goes on. */
+  document(pathname: string, page: number, archive: number | undefined): readonly [ReadonlyArray<Entry>, Marks] {
+    const all = [...this.entries.values()].toReversed()
+    const archiveAt = (index: number) =>
+      index < 0 ? {} : { "prev-archive": this.address(`${pathname}?archive=${index}`) }
+    switch (this.kind) {
+      case "all":
+        return [all, {}]
+      case "complete":
+        return [all, { complete: true }]
+      case "paged": {
+        const next = page * this.size < all.length ? { next: this.address(`${pathname}?page=${page + 1}`) } : {}
+        return [all.slice((page - 1) * this.size, page * this.size), next]
+      }
+      case "archived":
+        return archive === undefined
+          ? [[...this.#latest.values()].toReversed(), archiveAt(this.archives.length - 1)]
+          : [this.archives[archive]?.toReversed() ?? [], archiveAt(archive - 1)]
+    }
   }
 
   /** Forgets its validators: every feed is new to whoever asks. */
@@ -108,6 +166,11 @@ class FeedServer {
       this.log.push(`${request.method} ${request.url} ${response.statusCode}`)
     })
     if (this.answer !== undefined) return this.answer(response, request)
+    this.show(request, response)
+  }
+
+  /** Answers with the document that is asked for. */
+  show(request: Http.IncomingMessage, response: Http.ServerResponse): void {
     const { pathname, searchParams } = new URL(request.url ?? "/", this.url)
     const etag = `"${this.#changes}"`
     const modified = new Date(Date.UTC(2026, 0, 1) + this.#changes * 1000).toUTCString()
@@ -121,11 +184,13 @@ class FeedServer {
       response.writeHead(304).end()
       return
     }
-    const shown = [...this.entries.values()].filter(({ id }) => id.startsWith(searchParams.get("in") ?? ""))
-    const newestFirst = shown.toReversed().flatMap((entry) => (this.repeats ? [entry, entry] : [entry]))
+    const archive = searchParams.has("archive") ? Number(searchParams.get("archive")) : undefined
+    const [all, marks] = this.document(pathname, Number(searchParams.get("page") ?? 1), archive)
+    const shown = all.filter(({ id }) => id.startsWith(searchParams.get("in") ?? ""))
+    const newestFirst = shown.flatMap((entry) => (this.repeats ? [entry, entry] : [entry]))
     const format = formats.get(pathname)
     if (format === undefined) return void response.writeHead(404).end()
-    response.writeHead(200, { "content-type": "application/xml" }).end(format(newestFirst))
+    response.writeHead(200, { "content-type": "application/xml" }).end(format(newestFirst, marks))
   }
 }
 

@@ -10,6 +10,7 @@ import { createHash } from "node:crypto"
 import { externalIdProblem } from "../../contract/Content.ts"
 import * as MailDate from "../../mail/MailDate.ts"
 import type { Entry } from "./EntryPages.ts"
+import { isComplete, type Older, olderOf } from "./FeedLinks.ts"
 
 /** The bytes are not a feed. The message says what to do, and does not quote them. */
 export class NoFeed extends Error {}
@@ -108,7 +109,7 @@ const textOf = (markup: string): string => DomUtils.textContent(parseDocument(ma
 
 /** Dates stay texts. */
 const read = (text: string) => parseFeed(text)
-type Parsed = ReturnType<typeof read>
+export type Parsed = ReturnType<typeof read>
 type Atom = Extract<Parsed, { format: "atom" }>["feed"]
 type AtomEntry = NonNullable<Atom["entries"]>[number]
 
@@ -254,15 +255,23 @@ const explain = (text: string, url: URL): NoFeed => {
     : new NoFeed(`it is a web page: give the address of its feed, ${address.origin}${address.pathname}`)
 }
 
+/** The contents of one document. */
+export interface Read {
+  readonly entries: ReadonlyArray<Entry>
+  readonly older: Older | undefined
+  readonly isComplete: boolean
+}
+
 /**
- * The entries of the feed that these bytes are, in the feed's order. Of an id that a feed has twice, the first one
- * counts. Throws `NoFeed`.
+ * The entries of the feed that these bytes are, in the feed's order, and where it goes on. Of an id that a feed has
+ * twice, the first one counts. Throws `NoFeed`.
  */
-export const parse = (bytes: Uint8Array, mediaType: string, url: URL): ReadonlyArray<Entry> => {
+export const parse = (bytes: Uint8Array, mediaType: string, url: URL): Read => {
   const text = decode(bytes, mediaType)
-  const items = (() => {
+  const { items, older } = (() => {
     try {
-      return itemsOf(read(text), url.href)
+      const parsed = read(text)
+      return { items: itemsOf(parsed, url.href), older: olderOf(parsed, url.href) }
     } catch {
       throw explain(text, url)
     }
@@ -272,5 +281,6 @@ export const parse = (bytes: Uint8Array, mediaType: string, url: URL): ReadonlyA
     const entry = entryOf(item, url.href)
     if (!entries.has(entry.externalId)) entries.set(entry.externalId, entry)
   }
-  return [...entries.values()]
+  // A feed that goes on has other entries, whatever it says.
+  return { entries: [...entries.values()], older, isComplete: older === undefined && isComplete(text) }
 }

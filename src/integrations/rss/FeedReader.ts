@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Path from "node:path"
 import * as WorkerPool from "../../workers/WorkerPool.ts"
+import type { Read } from "./Feed.ts"
 
 export interface Question {
   readonly bytes: Uint8Array
@@ -18,7 +19,7 @@ export interface Question {
 
 /** The entries, for `EntryPages.unpack`; or why these bytes are no feed. */
 export type Answer =
-  | { readonly pages: ReadonlyArray<Uint8Array>; readonly count: number }
+  | (Omit<Read, "entries"> & { readonly pages: ReadonlyArray<Uint8Array>; readonly count: number })
   | { readonly problem: string }
 
 // As this file is: TypeScript here, and JavaScript in a package.

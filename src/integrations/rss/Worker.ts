@@ -6,8 +6,8 @@ import type { Answer, Question } from "./FeedReader.ts"
 
 serve(async ({ bytes, mediaType, url }: Question): Promise<Answer> => {
   try {
-    const entries = parse(bytes, mediaType, new URL(url))
-    return { pages: pack(entries), count: entries.length }
+    const { entries, ...about } = parse(bytes, mediaType, new URL(url))
+    return { ...about, pages: pack(entries), count: entries.length }
   } catch (error) {
     if (error instanceof NoFeed) return { problem: error.message }
     throw error

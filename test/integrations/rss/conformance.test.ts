@@ -6,8 +6,9 @@ import { integration } from "../../../src/integrations/Rss.ts"
 import * as Conformance from "../../../src/testing/Conformance.ts"
 import * as FeedServer from "../../support/FeedServer.ts"
 
-const scripted = (path: string) =>
+const scripted = (path: string, kind: "all" | "complete" | "paged" | "archived" = "all") =>
   Effect.map(FeedServer.make, (feed): Conformance.ScriptedSource => {
+    feed.kind = kind
     const config = (address: string) => ({ url: feed.address(address), quota: { unitsPerMinute: 1_000_000_000 } })
     return {
       integration,
@@ -22,6 +23,7 @@ const scripted = (path: string) =>
           return ids
         }),
       ids: Effect.sync(() => [...feed.entries.keys()]),
+      remove: (id) => Effect.sync(() => feed.remove(id)),
       edit: (id) => Effect.sync(() => feed.add(id, "<p>an edit, under the same date</p>")),
       expire: Effect.sync(() => feed.expire()),
       repeat: Effect.sync(() => {
@@ -41,5 +43,18 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
     // The formats differ in how they are read, and in nothing else.
     const laws = path === "/rss" ? all : all.filter(({ name }) => /stores everything|an edit is|projection/.test(name))
     for (const law of laws) it.effect(`${path}: ${law.name}`, () => law.check)
+  }
+
+  // RFC 5005: a complete feed says what it removed. Pages and archives are walked.
+  for (const [kind, paths, without] of [
+    ["complete", ["/rss", "/atom"], ["fail"]],
+    ["paged", ["/rss", "/atom", "/json"], ["remove", "fail", "narrowed"]],
+    ["archived", ["/rss", "/atom"], ["remove", "fail", "narrowed"]]
+  ] as const) {
+    for (const path of paths) {
+      const all = Conformance.laws(scripted(path, kind), { without })
+      const laws = path === "/rss" ? all : all.filter(({ name }) => /stores everything|removes/.test(name))
+      for (const law of laws) it.effect(`${path}, ${kind}: ${law.name}`, () => law.check)
+    }
   }
 })

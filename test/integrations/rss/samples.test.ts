@@ -7,7 +7,7 @@ import { NoFeed, parse } from "../../../src/integrations/rss/Feed.ts"
 const at = new URL("https://site.example/blog/feed.xml")
 
 const read = (feed: string | Uint8Array, mediaType = "") =>
-  parse(typeof feed === "string" ? Buffer.from(feed) : feed, mediaType, at).map(({ content, externalId }) => {
+  parse(typeof feed === "string" ? Buffer.from(feed) : feed, mediaType, at).entries.map(({ content, externalId }) => {
     const { body, mediaType, metadata, occurredAt, title } = content
     assert(body instanceof Uint8Array)
     const time = occurredAt === undefined ? undefined : DateTime.formatIso(occurredAt)

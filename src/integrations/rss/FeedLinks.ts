@@ -1,0 +1,65 @@
+/** Where a feed goes on, and whether it is all there is: RFC 5005, and `next_url` of JSON Feed. */
+import { Parser } from "htmlparser2"
+import type { Parsed } from "./Feed.ts"
+
+/** The document behind a feed's own: an archive, which never changes, or a page, which shifts as entries are added. */
+export interface Older {
+  readonly kind: "archive" | "page"
+  readonly url: string
+}
+
+const linksOf = (parsed: Parsed) => {
+  if (parsed.format === "json") return { links: [{ rel: "next", href: parsed.feed.next_url }], base: undefined }
+  const { feed, format } = parsed
+  return { links: (format === "atom" ? feed.links : feed.atom?.links) ?? [], base: feed.xml?.base }
+}
+
+/**
+ * The older document of a feed that was read at `url`: `prev-archive` before `next`, since archives lose nothing. A
+ * link to the document itself, to something that is not of the web, or with a password counts as absent.
+ */
+export const olderOf = (parsed: Parsed, url: string): Older | undefined => {
+  const { base, links } = linksOf(parsed)
+  const addressOf = (rel: string): string | undefined => {
+    const href = links.find((link) => link.rel?.toLowerCase() === rel)?.href
+    const address = href === undefined ? null : URL.parse(href, URL.parse(base ?? "", url)?.href ?? url)
+    if (address === null || !/^https?:$/.test(address.protocol) || `${address.username}${address.password}` !== "") {
+      return undefined
+    }
+    address.hash = ""
+    return address.href === url ? undefined : address.href
+  }
+  const archive = addressOf("prev-archive")
+  if (archive !== undefined) return { kind: "archive", url: archive }
+  const page = addressOf("next")
+  return page === undefined ? undefined : { kind: "page", url: page }
+}
+
+const historyNamespace = "http://purl.org/syndication/history/1.0"
+
+/**
+ * True if the feed says by `fh:complete` that it has no other entries. The element counts only as a child of the feed
+ * in its namespace: an entry may quote it, and a wrong reading would delete.
+ */
+export const isComplete = (text: string): boolean => {
+  if (!text.includes(historyNamespace)) return false
+  const open: Array<{ readonly name: string; readonly attributes: Readonly<Record<string, string>> }> = []
+  let isFound = false
+  const parser = new Parser(
+    {
+      onopentag: (name, attributes) => {
+        open.push({ name, attributes })
+        const [, prefix, local = name] = /^([^:]*):(.*)$/.exec(name) ?? []
+        if (local !== "complete") return
+        const declaration = prefix === undefined ? "xmlns" : `xmlns:${prefix}`
+        const scope = open.findLast((one) => declaration in one.attributes)?.attributes[declaration]
+        const path = open.slice(0, -1).map((one) => one.name.replace(/^.*:/, ""))
+        isFound ||= scope === historyNamespace && /^(feed|(rss|RDF)\/channel)$/.test(path.join("/"))
+      },
+      onclosetag: () => void open.pop()
+    },
+    { xmlMode: true }
+  )
+  parser.end(text)
+  return isFound
+}

@@ -1,0 +1,247 @@
+/**
+ * The older documents of a feed, read from its newest one on, one document a request.
+ *
+ * - Archives (RFC 5005, 4) never change: each is read once. The part of an archive says so, and where it goes on, so
+ *   that archives which were read lead to those which were not without a request. An archive may have an older version
+ *   of an entry than a newer document (RFC 5005, 4.2): entries that are known stay as they are.
+ * - Pages (RFC 5005, 3, and JSON Feed) shift as entries are added. All are read once, and after that, whenever the feed
+ *   has changed, as many as bring something new. An entry that is removed while they are read may hide another one.
+ *
+ * A walk is bounded: at most `maxDocuments`, none of them twice in a circle.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { createHash } from "node:crypto"
+import type { Ref } from "../../contract/Content.ts"
+import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
+import type { IntegrationError, Reason } from "../../contract/IntegrationError.ts"
+import type { Problem } from "../../contract/Page.ts"
+import type { PartMove, Parts } from "../../contract/Parts.ts"
+import { inWindow, type SyncTask } from "../../contract/SyncTask.ts"
+import { maxEntries, unpack } from "./EntryPages.ts"
+import type { Older } from "./FeedLinks.ts"
+
+/** The part of an archive that was read: the archive behind it; null if nothing behind it is left to read. */
+export const Part = Schema.Struct({ older: Schema.NullOr(Schema.String) })
+export type Part = typeof Part.Type
+
+/** Where a walk stands. */
+export const Walk = Schema.Struct({
+  kind: Schema.Literals(["archive", "page"]),
+  /** The document to read next. */
+  at: Schema.String,
+  /** The document that the feed itself names. */
+  first: Schema.String,
+  /** How many documents the walk has read. */
+  documents: Schema.Int,
+  /** A document that the walk has been at: a circle leads there again. */
+  mark: Schema.optionalKey(Schema.String),
+  /** Of pages: a digest of the ids of the page before. */
+  before: Schema.optionalKey(Schema.String),
+  /** How many entries of this document have been listed, where that was interrupted. */
+  listed: Schema.optionalKey(Schema.Int),
+  /** Of pages: true if the walk ends at a page that brings nothing new. */
+  untilKnown: Schema.optionalKey(Schema.Boolean),
+  /** Of pages: true if the feed has changed since the walk began. */
+  isBehind: Schema.optionalKey(Schema.Boolean)
+})
+export type Walk = typeof Walk.Type
+
+/** Where the reading of older documents stands; `"read"` once all pages have been read. */
+export const Progress = Schema.NullOr(Schema.Union([Walk, Schema.Literal("read")]))
+export type Progress = typeof Progress.Type
+
+export const isWalk = (progress: Progress | undefined): progress is Walk =>
+  progress !== undefined && progress !== null && progress !== "read"
+
+const maxDocuments = 10_000
+/** Longer addresses are not followed: a part is small. */
+const maxAddress = 2_000
+
+/** One document. */
+export interface Document {
+  readonly pages: ReadonlyArray<Uint8Array>
+  readonly older: Older | undefined
+}
+
+/** A page of a walk, and the progress once it is committed. */
+export interface Step {
+  readonly listed: ReadonlyArray<Ref>
+  readonly download: ReadonlyArray<Ref>
+  readonly problems: ReadonlyArray<Problem>
+  readonly parts: ReadonlyArray<PartMove<Part>>
+  readonly progress: Progress
+}
+
+/** Reasons why one document can't be read, and the feed can. */
+const ofOneDocument = new Set<Reason["_tag"]>(["Forbidden", "Gone", "Malformed", "TooLarge", "Unauthorized"])
+
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("base64url")
+const keyOf = (address: string): string => `archive ${sha256(address)}`
+
+/** The first archive from this one on that was not read. Undefined if all were. */
+const unread = Effect.fnUntraced(function* (parts: Parts<Part>, from: string | undefined, passed = from) {
+  const known = new Set([passed])
+  let at = from
+  for (let hops = 0; at !== undefined && hops < maxDocuments; hops++) {
+    const key = keyOf(at)
+    const part = (yield* parts.get([key])).get(key)
+    if (part === undefined) return at
+    at = part.older === null || known.has(part.older) ? undefined : part.older
+    known.add(at)
+  }
+  return undefined
+})
+
+/** The parts once this document is read. Once the walk has ended, nothing behind its first archive is left. */
+const movesOf = ({ at, first, kind }: Walk, older: Older | undefined, isEnd: boolean): Step["parts"] => {
+  if (kind === "page") return []
+  const ended = { key: keyOf(first), checkpoint: { older: null } }
+  if (isEnd && at === first) return [ended]
+  const read = { key: keyOf(at), checkpoint: { older: older?.kind === "archive" ? older.url : null } }
+  return isEnd ? [read, ended] : [read]
+}
+
+/** The progress once a feed that has changed names this older document. */
+export const begin = Effect.fnUntraced(function* (before: Progress, older: Older | undefined, parts: Parts<Part>) {
+  if (older === undefined) return before
+  const { kind, url: first } = older
+  if (isWalk(before) && before.kind === kind) {
+    // Pages that shift while they are read are read to the end, and then the newest of them again.
+    if (kind === "page") return { ...before, isBehind: true }
+    if (before.first === first) return before
+  }
+  const at = kind === "page" ? first : yield* unread(parts, first)
+  if (at === undefined) return null
+  const walk: Walk = { kind, at, first, documents: 0 }
+  return kind === "page" && before === "read" ? { ...walk, untilKnown: true } : walk
+})
+
+interface State {
+  readonly walk: Walk
+  /** True until the first document of this listing was read. */
+  readonly isResumed: boolean
+  /** The document at which the walk stands, while its pages are listed. */
+  readonly document?: Document & { readonly isNew: boolean }
+}
+
+/** Walks on from where `from` stands. `isResumed` is true if an earlier listing began the walk. */
+export const walk = (options: {
+  readonly read: (address: string) => Effect.Effect<Document, IntegrationError>
+  readonly task: SyncTask
+  readonly parts: Parts<Part>
+  readonly from: Walk
+  readonly isResumed: boolean
+  /** The ids that this listing has given already, from newer documents. */
+  readonly given: Set<string>
+}) => {
+  const { given, parts, read, task } = options
+  const end = (step: Partial<Step>) => {
+    const ended: Step = {
+      listed: [],
+      download: [],
+      problems: [],
+      parts: [],
+      progress: options.from.kind === "page" ? "read" : null,
+      ...step
+    }
+    return [[ended], Option.none<State>()] as const
+  }
+  const problemAt = ({ documents }: Walk, message: string): Problem => ({
+    place: `older entries, document ${documents + 1}`,
+    message
+  })
+
+  /** Where the walk goes on after the document whose last entries are `refs`; undefined at its end. */
+  const following = Effect.fnUntraced(function* (
+    at: Walk,
+    { isNew, older }: NonNullable<State["document"]>,
+    refs: ReadonlyArray<Ref>
+  ) {
+    const stop = (problem?: string) => ({ next: undefined, problem })
+    const named = older?.kind === at.kind ? older.url : undefined
+    const url = at.kind === "archive" ? yield* unread(parts, named, at.at) : named
+    const documents = at.documents + 1
+    if (url === undefined) return stop()
+    if (url.length > maxAddress) return stop("the address of the next document is too long")
+    if (documents >= maxDocuments) return stop(`the listing ended here: it has read ${maxDocuments} documents`)
+    // A mark at each power of two is met again by every circle (R. P. Brent, 1980).
+    const mark = (documents & (documents - 1)) === 0 ? at.at : at.mark
+    if (url === at.at || url === mark) return stop("it leads back to a document that was read before")
+    const { listed: _, ...rest } = at
+    const next: Walk = { ...rest, at: url, documents, ...(mark === undefined ? {} : { mark }) }
+    if (at.kind === "archive") return { next, problem: undefined }
+    const before = sha256(JSON.stringify(refs.map(({ externalId }) => externalId)))
+    if (refs.length === 0 || (at.untilKnown === true && at.isBehind !== true && !isNew)) return stop()
+    if (before === at.before) return stop("it has the same entries as the document before")
+    return { next: { ...next, before }, problem: undefined }
+  })
+
+  const step = Effect.fnUntraced(function* (state: State) {
+    const { isResumed, walk } = state
+    const found = yield* Effect.result(
+      state.document === undefined
+        ? Effect.map(read(walk.at), (document) => ({ ...document, isNew: false }))
+        : Effect.succeed(state.document)
+    )
+    if (found._tag === "Failure") {
+      const { message, reason } = found.failure
+      if (!ofOneDocument.has(reason._tag)) return yield* Effect.fail(found.failure)
+      // The last page went, or was never there. A place that was kept may be one that the server has forgotten.
+      if (walk.kind === "page" && reason._tag === "Gone" && !isResumed) return end({})
+      // An archive is asked for again at each poll. Pages are read again from the newest on, once the feed has changed.
+      const left = walk.kind === "archive" ? walk : null
+      return end({ problems: [problemAt(walk, message)], progress: left })
+    }
+    const document = found.success
+    const index = Math.floor((walk.listed ?? 0) / maxEntries)
+    const page = document.pages[index]
+    const entries = page === undefined ? [] : unpack(page)
+    const listed = entries.filter(({ content }) => inWindow(task, content.occurredAt))
+    // `force` asks nobody what is known, and would put an archive's older version in the place of a newer one.
+    const newest = walk.kind === "page" ? listed : listed.filter(({ externalId }) => !given.has(externalId))
+    for (const { externalId } of listed) given.add(externalId)
+    const by = walk.kind === "page" ? "revision" : "id"
+    const download = yield* ContentExistenceChecker.selectNew(task, newest, { by })
+    const isNew = document.isNew || download.length > 0
+    const shown = { listed, download, problems: [], parts: [] }
+    if (index < document.pages.length - 1) {
+      const here = { ...walk, listed: (index + 1) * maxEntries }
+      const state: State = { walk: here, isResumed: false, document: { ...document, isNew } }
+      return [[{ ...shown, progress: here }], Option.some(state)] as const
+    }
+    const { next, problem } = yield* following(walk, { ...document, isNew }, entries)
+    if (next !== undefined) {
+      const step: Step = { ...shown, parts: movesOf(walk, document.older, false), progress: next }
+      return [[step], Option.some<State>({ walk: next, isResumed: false })] as const
+    }
+    const problems = problem === undefined ? [] : [problemAt(walk, problem)]
+    return end({ listed, download, problems, parts: movesOf(walk, document.older, true) })
+  })
+
+  return Stream.paginate({ walk: options.from, isResumed: options.isResumed } as State, step)
+}
+
+/** The content of an entry of an older document; undefined if none has it. Reads all of them in the worst case. */
+export const find = Effect.fnUntraced(function* (
+  read: (address: string) => Effect.Effect<Document, IntegrationError>,
+  from: Older | undefined,
+  externalId: string
+) {
+  const known = new Set<string>()
+  let at = from
+  while (at !== undefined && !known.has(at.url) && known.size < maxDocuments) {
+    known.add(at.url)
+    const { kind } = at
+    const { older, pages }: Document = yield* read(at.url)
+    for (const page of pages) {
+      const found = unpack(page).find((entry) => entry.externalId === externalId)
+      if (found !== undefined) return found.content
+      yield* Effect.yieldNow
+    }
+    at = older?.kind === kind ? older : undefined
+  }
+  return undefined
+})

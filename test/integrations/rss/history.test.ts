@@ -1,0 +1,343 @@
+/** Feeds of several documents (RFC 5005, and `next_url` of JSON Feed), in the engine. */
+import { assert, describe, it as plain, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
+import { poll } from "../../../src/contract/SyncTask.ts"
+import * as FeedReader from "../../../src/integrations/rss/FeedReader.ts"
+import { parse } from "../../../src/integrations/rss/Feed.ts"
+import { integration } from "../../../src/integrations/Rss.ts"
+import * as Harness from "../../../src/testing/Harness.ts"
+import * as FeedServer from "../../support/FeedServer.ts"
+
+type Kind = "all" | "complete" | "paged" | "archived"
+
+/** A feed of so many entries, and a connection to it. */
+const scene = Effect.fnUntraced(function* (kind: Kind, count: number, path = "/rss") {
+  const feed = yield* FeedServer.make
+  feed.kind = kind
+  let added = 0
+  const add = (more: number) => {
+    for (let index = 0; index < more; index++) feed.add(`e${added++}`)
+  }
+  add(count)
+  const process = yield* Harness.start({
+    integration,
+    credentials: {},
+    store: yield* Harness.makeStore,
+    watch: Harness.watcher()
+  })
+  yield* process.connect({ url: feed.address(path), quota: { unitsPerMinute: 1_000_000_000 } })
+  feed.log.length = 0
+  /** The documents that one sync asks for, and its result. */
+  const sync = Effect.fnUntraced(function* (task: Parameters<typeof process.sync>[0] = {}) {
+    feed.log.length = 0
+    const { counts, problems, status } = yield* process.sync(task)
+    const asked = feed.log.map((line) => line.replace(/^GET \/\w+\??(\S*) (\d+)$/, "$1 $2").trim())
+    return { status, counts, problems: problems.map(({ message }) => message), asked }
+  })
+  return { feed, add, process, sync, stored: process.ids("stored") }
+})
+
+const text = (process: Harness.Process, id: string) => Effect.map(process.hashes, (hashes) => hashes.get(id))
+
+/** Lists without the engine, so many pages. Parts are kept in `parts`; `known` are the revisions that are stored. */
+const list = (
+  url: string,
+  place: Option.Option<Schema.Json>,
+  parts: Map<string, Schema.Json>,
+  pages = Number.MAX_SAFE_INTEGER,
+  known: ReadonlyMap<string, string | undefined> = new Map()
+) =>
+  Effect.gen(function* () {
+    const session = yield* integration.open({
+      config: { url },
+      credentials: {},
+      call: (_method, _units, request) => request,
+      saveCredentials: () => Effect.void
+    })
+    const get = (keys: ReadonlyArray<string>) =>
+      Effect.sync(
+        () => new Map(keys.flatMap((key) => (parts.has(key) ? [[key, parts.get(key) ?? null] as const] : [])))
+      )
+    const listing = session.list(poll, place, { get, hinted: { parts: [], only: false, isListening: false } })
+    const listed = yield* Stream.runCollect(
+      Stream.tap(Stream.take(listing, pages), (page) =>
+        Effect.sync(() => {
+          for (const { checkpoint, key } of page.parts ?? []) parts.set(key, checkpoint)
+        })
+      )
+    )
+    return {
+      ids: listed.flatMap((page) => page.listed.map(({ externalId }) => externalId)),
+      revisions: new Map(listed.flatMap((page) => page.listed.map((ref) => [ref.externalId, ref.revision] as const))),
+      chosen: listed.flatMap((page) => page.download.map(({ externalId }) => externalId)),
+      pages: listed.length,
+      checkpoint: Option.fromUndefinedOr(listed.at(-1)?.checkpoint)
+    }
+  }).pipe(Effect.scoped, Effect.provide(ContentExistenceChecker.layerTest(known)))
+
+// Its workers stay warm for all tests, as they do for all feeds of a process.
+layer(FeedReader.layer, { excludeTestServices: true })((it) => {
+  describe("an archived feed", () => {
+    it.effect("is read to its oldest archive once, and each archive after that once", () =>
+      Effect.gen(function* () {
+        const { add, feed, process, stored, sync } = yield* scene("archived", 45)
+        assert.strictEqual(feed.archives.length, 3)
+        const first = yield* sync()
+        assert.deepStrictEqual(first.asked, ["200", "archive=2 200", "archive=1 200", "archive=0 200"])
+        assert.strictEqual((yield* stored).length, 45)
+        assert.deepStrictEqual((yield* sync()).asked, ["304"])
+        add(1)
+        assert.deepStrictEqual((yield* sync()).asked, ["200"])
+        add(24)
+        assert.deepStrictEqual((yield* sync()).asked, ["200", "archive=5 200", "archive=4 200", "archive=3 200"])
+        assert.strictEqual((yield* stored).length, 70)
+        const { counts } = yield* process.sync()
+        assert.strictEqual(counts.listed, 0)
+      }).pipe(Effect.scoped)
+    )
+
+    // RFC 5005, 4.2: of an entry that is in several documents, the latest one counts.
+    it.effect("keeps the newest version of an entry that an archive has as it was, with --force too", () =>
+      Effect.gen(function* () {
+        const { feed, process, sync } = yield* scene("archived", 45)
+        feed.add("e3", "edited after it was archived")
+        yield* sync()
+        const edited = yield* text(process, "e3")
+        assert.notStrictEqual(edited, yield* text(process, "e4"))
+        feed.add("e4", "edited after it was archived")
+        const again = yield* sync()
+        assert.deepStrictEqual([again.counts.updated, again.asked], [1, ["200"]])
+        assert.strictEqual(yield* text(process, "e4"), edited)
+        // In a later slice of the first reading.
+        const parts = new Map<string, Schema.Json>()
+        const begun = yield* list(feed.address("/rss"), Option.none(), parts, 1)
+        const rest = yield* list(feed.address("/rss"), begun.checkpoint, parts, undefined, begun.revisions)
+        assert.include(rest.ids, "e3")
+        assert.notInclude(rest.chosen, "e3")
+        const forced = yield* sync({ force: true })
+        assert.deepStrictEqual([forced.counts.updated, forced.asked.length], [0, 4])
+        assert.strictEqual(yield* text(process, "e3"), edited)
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("is read on where it was interrupted, and an archive that came meanwhile is read first", () =>
+      Effect.gen(function* () {
+        for (let pages = 1; pages <= 5; pages++) {
+          const { add, feed } = yield* scene("archived", 65)
+          const parts = new Map<string, Schema.Json>()
+          const url = feed.address("/rss")
+          const begun = yield* list(url, Option.none(), parts, pages)
+          add(pages % 2 === 0 ? 0 : 20)
+          feed.log.length = 0
+          const ended = yield* list(url, begun.checkpoint, parts)
+          const ids = new Set([...begun.ids, ...ended.ids])
+          assert.strictEqual(ids.size, feed.entries.size, String(pages))
+          // The feed, the archives that were left, and those that came meanwhile.
+          assert.strictEqual(feed.log.length, 1 + feed.archives.length - (pages - 1), String(pages))
+          assert.strictEqual((yield* list(url, ended.checkpoint, parts)).pages, 1)
+        }
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("whose archive can't be read says so at each poll, stores the rest, and reads on once it can be", () =>
+      Effect.gen(function* () {
+        const { add, feed, stored, sync } = yield* scene("archived", 45)
+        for (const status of [401, 403, 404, 410, 200]) {
+          feed.answer = (response, request) => {
+            if (!String(request.url).includes("archive=1")) return feed.show(request, response)
+            response.writeHead(status).end("<html>moved</html>")
+          }
+          const { problems, status: ended } = yield* sync()
+          assert.deepStrictEqual([ended, problems.length], ["partial", 1], String(status))
+        }
+        assert.strictEqual((yield* stored).length, 25)
+        add(10)
+        assert.deepStrictEqual((yield* sync()).asked, ["200", "archive=3 200", "archive=1 200"])
+        feed.answer = undefined
+        assert.deepStrictEqual((yield* sync()).asked, ["304", "archive=1 200", "archive=0 200"])
+        assert.strictEqual((yield* stored).length, 55)
+        assert.deepStrictEqual((yield* sync()).asked, ["304"])
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("that leads in a circle is read once", () =>
+      Effect.gen(function* () {
+        const { feed, stored, sync } = yield* scene("archived", 45)
+        const document = feed.document.bind(feed)
+        feed.document = (path, page, archive) => {
+          const [entries, marks] = document(path, page, archive)
+          return [entries, archive === 0 ? { "prev-archive": feed.address(`${path}?archive=2`) } : marks]
+        }
+        const { asked, status } = yield* sync()
+        assert.deepStrictEqual([status, asked.length, (yield* stored).length], ["succeeded", 4, 45])
+        feed.add("new")
+        assert.deepStrictEqual((yield* sync()).asked, ["200"])
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("gives an entry by its id alone, from whichever document has it", () =>
+      Effect.gen(function* () {
+        const { sync } = yield* scene("archived", 45)
+        yield* sync()
+        const { counts } = yield* sync({ forceIds: ["e1", "e44", "none"] })
+        assert.deepStrictEqual([counts.unchanged, counts.gone], [2, 1])
+      }).pipe(Effect.scoped)
+    )
+  })
+
+  describe("a paged feed", () => {
+    for (const path of ["/rss", "/json"]) {
+      it.effect(`${path} is read to its last page once, and then as far as pages bring something new`, () =>
+        Effect.gen(function* () {
+          const { add, stored, sync } = yield* scene("paged", 45, path)
+          const pages = ["200", "page=2 200", "page=3 200", "page=4 200", "page=5 200"]
+          assert.deepStrictEqual((yield* sync()).asked, pages)
+          assert.strictEqual((yield* stored).length, 45)
+          assert.deepStrictEqual((yield* sync()).asked, ["304"])
+          add(1)
+          // The first page is left with ten entries that are known from the second on.
+          assert.deepStrictEqual((yield* sync()).asked, pages.slice(0, 2))
+          add(25)
+          assert.deepStrictEqual((yield* sync()).asked, pages.slice(0, 4))
+          assert.strictEqual((yield* stored).length, 71)
+        }).pipe(Effect.scoped)
+      )
+    }
+
+    it.effect("that grows while it is read loses nothing", () =>
+      Effect.gen(function* () {
+        for (let pages = 1; pages <= 5; pages++) {
+          const { add, feed } = yield* scene("paged", 45)
+          const parts = new Map<string, Schema.Json>()
+          const url = feed.address("/rss")
+          let found = yield* list(url, Option.none(), parts, pages)
+          const ids = new Set(found.ids)
+          // More than a page, so that what follows the feed's own page is new as well.
+          add(25)
+          for (let polls = 0; polls < 3; polls++) {
+            found = yield* list(url, found.checkpoint, parts)
+            for (const id of found.ids) ids.add(id)
+          }
+          assert.strictEqual(ids.size, 70, String(pages))
+          assert.strictEqual((yield* list(url, found.checkpoint, parts)).pages, 1)
+        }
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("ends at a page that is no longer there, and is read again where a place was forgotten", () =>
+      Effect.gen(function* () {
+        const { feed } = yield* scene("paged", 45)
+        const parts = new Map<string, Schema.Json>()
+        const url = feed.address("/rss")
+        const begun = yield* list(url, Option.none(), parts, 3)
+        feed.answer = (response, request) =>
+          String(request.url).includes("page=4") ? void response.writeHead(404).end() : feed.show(request, response)
+        // In the listing that was given the address, the page went. In a later one, the server may have forgotten it.
+        const whole = yield* list(url, Option.none(), new Map())
+        assert.strictEqual(whole.ids.length, 30)
+        const forgotten = yield* list(url, begun.checkpoint, parts)
+        feed.answer = undefined
+        feed.add("new")
+        const again = yield* list(url, forgotten.checkpoint, parts, undefined, begun.revisions)
+        assert.strictEqual(new Set([...begun.ids, ...again.chosen]).size, 46)
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("whose server ignores the page, or leads in circles, is not read for ever", () =>
+      Effect.gen(function* () {
+        for (const [following, most] of [
+          [(page: number) => `?page=${page + 1}&same`, 3],
+          [(page: number) => `?page=${(page % 7) + 1}`, 24],
+          [() => "", 1]
+        ] as const) {
+          const { feed, sync } = yield* scene("paged", 100)
+          const document = feed.document.bind(feed)
+          feed.document = (path, page) => {
+            const at = following(page)
+            const [entries] = document(path, at.includes("same") ? 1 : page, undefined)
+            return [entries, { next: feed.address(`${path}${at}`) }]
+          }
+          const { asked, status } = yield* sync()
+          assert.isAtMost(asked.length, most)
+          assert.strictEqual(status, most === 1 ? "succeeded" : "partial")
+        }
+      }).pipe(Effect.scoped)
+    )
+  })
+
+  describe("a complete feed", () => {
+    it.effect("deletes what leaves it, and one that does not say so deletes nothing", () =>
+      Effect.gen(function* () {
+        for (const [kind, deleted] of [
+          ["complete", 1],
+          ["all", 0],
+          ["paged", 0],
+          ["archived", 0]
+        ] as const) {
+          const { feed, stored, sync } = yield* scene(kind, 30)
+          yield* sync()
+          feed.remove("e29")
+          assert.strictEqual((yield* sync()).counts.deleted, deleted, kind)
+          assert.strictEqual((yield* stored).length, 30 - deleted, kind)
+        }
+      }).pipe(Effect.scoped)
+    )
+
+    plain("says so by an element of the feed in the namespace of RFC 5005, and by nothing else", () => {
+      const namespace = 'xmlns:fh="http://purl.org/syndication/history/1.0"'
+      const isComplete = (xml: string) => {
+        const { isComplete } = parse(Buffer.from(xml), "", new URL("https://site.example/feed"))
+        return isComplete
+      }
+      const rss = (own: string, item: string, attributes = "") =>
+        `<rss version="2.0" ${attributes}><channel><title>T</title>${own}<item><title>x</title>${item}</item></channel></rss>`
+      assert.isTrue(isComplete(rss("<fh:complete/>", "", namespace)))
+      assert.isTrue(isComplete(rss('<complete xmlns="http://purl.org/syndication/history/1.0"/>', "")))
+      assert.isTrue(
+        isComplete(
+          `<h:feed xmlns:h="http://www.w3.org/2005/Atom" ${namespace}><h:id>a</h:id><fh:complete></fh:complete></h:feed>`
+        )
+      )
+      for (const xml of [
+        rss("", "<fh:complete/>", namespace),
+        rss("", "<description><![CDATA[<fh:complete/>]]></description>", namespace),
+        rss("", "<description>&lt;fh:complete/&gt;</description>", namespace),
+        rss("<!-- <fh:complete/> -->", "", namespace),
+        rss("<fh:archive/>", "", namespace),
+        rss("<fh:complete/>", "", 'xmlns:fh="http://other.example/"'),
+        // https://podcasters.apple.com/support/823-podcast-requirements: no more episodes, which says nothing of others.
+        rss("<itunes:complete>yes</itunes:complete>", "", `${namespace} xmlns:itunes="http://www.itunes.com/dtds/p"`),
+        rss(
+          '<fh:complete/><atom:link rel="next" href="/feed?page=2"/>',
+          "",
+          `${namespace} xmlns:atom="http://www.w3.org/2005/Atom"`
+        )
+      ]) {
+        assert.isFalse(isComplete(xml), xml)
+      }
+    })
+
+    plain("goes on at links to documents of the web only, by the base that the feed says", () => {
+      const older = (links: string, attributes = "") => {
+        const atom = `<feed xmlns="http://www.w3.org/2005/Atom" ${attributes}><id>a</id>${links}</feed>`
+        return parse(Buffer.from(atom), "", new URL("https://site.example/feed?page=1")).older
+      }
+      assert.deepStrictEqual(older('<link rel="next" href="?page=2#top"/>'), {
+        kind: "page",
+        url: "https://site.example/feed?page=2"
+      })
+      assert.deepStrictEqual(
+        older('<link rel="next" href="n"/><link rel="prev-archive" href="2003/10"/>', 'xml:base="http://a.example/b/"'),
+        { kind: "archive", url: "http://a.example/b/2003/10" }
+      )
+      for (const href of ["?page=1", "#top", "file:///etc/passwd", "https://ann:s3cret@site.example/", "http://["]) {
+        assert.isUndefined(older(`<link rel="next" href="${href}"/>`), href)
+      }
+      assert.isUndefined(older('<link rel="previous" href="/2"/><link rel="next-archive" href="/3"/>'))
+    })
+  })
+})
