@@ -3,6 +3,7 @@
  * or texts changed; a batch of them is indexed in one transaction, which also deletes what it has read from there. A
  * content whose text was not tried yet is not among them, so that it is indexed once.
  */
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -11,6 +12,7 @@ import type { StoreError } from "../../engine/store/StoreError.ts"
 import { int8s, texts } from "../../stores/postgres/Parameters.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
 import { transaction } from "../../stores/postgres/Transactions.ts"
+import { isolated } from "../Isolation.ts"
 import * as SearchSchema from "./SearchSchema.ts"
 
 /** Contents in one transaction. */
@@ -22,8 +24,14 @@ const longestBody = 300_000
 
 const Key = Schema.Struct({ connectionId: Schema.String, externalId: Schema.String })
 const Pending = Schema.Struct({ ...Key.fields, position: Schema.BigIntFromString })
+type Pending = typeof Pending.Type
 const decodePending = Schema.decodeUnknownEffect(Schema.Array(Pending))
 const decodeKeys = Schema.decodeUnknownEffect(Schema.Array(Key))
+
+const keysOf = (contents: ReadonlyArray<typeof Key.Type>) => [
+  texts(contents.map(({ connectionId }) => connectionId)),
+  texts(contents.map(({ externalId }) => externalId))
+]
 
 const literal = (value: string): string => `'${value.replaceAll("'", "''")}'`
 
@@ -120,12 +128,14 @@ export const make = Effect.fnUntraced(function* (tables: ReadonlyArray<Table>) {
     Effect.flatMap((rows) => Effect.orDie(decodePending(rows)))
   )
 
-  /** Indexes one batch. Returns the number of its contents. */
-  const step: Effect.Effect<number, StoreError> = Effect.gen(function* () {
-    const batch = yield* pending
-    if (batch.length === 0) return 0
-    const keys = [texts(batch.map((one) => one.connectionId)), texts(batch.map((one) => one.externalId))]
-    yield* Effect.gen(function* () {
+  const dequeue = (batch: ReadonlyArray<Pending>) =>
+    sql`DELETE FROM derived.pending USING unnest(${int8s(batch.map(({ position }) => position))}) AS read
+      WHERE pending.position = read`
+
+  /** Indexes these contents, and takes them out of the queue. */
+  const index = (batch: ReadonlyArray<Pending>) =>
+    Effect.gen(function* () {
+      const keys = keysOf(batch)
       // A purge waits for this, or has removed the contents before.
       yield* sql`SELECT pg_advisory_xact_lock_shared(1768187245, 2)`
       const changed = yield* Effect.orDie(decodeKeys(yield* sql.unsafe(upsertAll, keys)))
@@ -137,13 +147,26 @@ export const make = Effect.fnUntraced(function* (tables: ReadonlyArray<Table>) {
         keys
       )
       if (changed.length > 0) {
-        const of = [texts(changed.map((one) => one.connectionId)), texts(changed.map((one) => one.externalId))]
+        const of = keysOf(changed)
         yield* sql.unsafe("SELECT derived.search_learn($1::uuid[], $2::text[])", of)
         yield* Effect.forEach(dependentsOf, (statement) => sql.unsafe(statement, of), { discard: true })
       }
-      yield* sql`DELETE FROM derived.pending USING unnest(${int8s(batch.map(({ position }) => position))}) AS read
-        WHERE pending.position = read`
+      yield* dequeue(batch)
     }).pipe(transaction(sql))
+
+  /** Takes a content that can't be indexed out of the queue, so that the rest is indexed. No search finds it then. */
+  const giveUp = (one: Pending, cause: Cause.Cause<unknown>) =>
+    Effect.gen(function* () {
+      yield* Effect.logError(`${one.externalId} can't be indexed for search`, cause)
+      yield* sql`DELETE FROM derived.search
+        WHERE connection_id = ${one.connectionId}::uuid AND external_id = ${one.externalId}`
+      yield* dequeue([one])
+    }).pipe(transaction(sql))
+
+  /** Indexes one batch. Returns the number of its contents. */
+  const step: Effect.Effect<number, StoreError> = Effect.gen(function* () {
+    const batch = yield* pending
+    if (batch.length > 0) yield* isolated(batch, index, giveUp)
     return batch.length
   }).pipe(toStoreError("indexing for search"))
 

@@ -93,6 +93,26 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
     })
   )
 
+  it.effect("holds the others of a batch though the database refuses one, which no search finds then", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      const of = { connectionIds: [run.id] }
+      const one = { subject: "Heron", text: "heron" }
+      yield* store(run, { a: one, poison: one, z: one })
+      assert.deepStrictEqual(yield* found("heron", of), ["a", "poison", "z"])
+      yield* rows(`CREATE FUNCTION derived.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE program_limit_exceeded; END $$`)
+      yield* rows(`CREATE TRIGGER refuse BEFORE INSERT ON derived.search FOR EACH ROW
+        WHEN (new.external_id = 'poison') EXECUTE FUNCTION derived.refuse()`)
+      const other = { subject: "Egret", text: "egret" }
+      yield* store(run, { a: other, poison: other, z: other })
+      yield* rows("DROP FUNCTION derived.refuse() CASCADE")
+      assert.deepStrictEqual(yield* found("egret", of), ["a", "z"])
+      assert.deepStrictEqual(yield* found("heron", of), [])
+      assert.deepStrictEqual(yield* rows("SELECT 1 FROM derived.pending"), [])
+    })
+  )
+
   it.effect("waits for the first attempt at a text, and no longer", () =>
     Effect.gen(function* () {
       const run = yield* running()
