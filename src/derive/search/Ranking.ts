@@ -244,7 +244,7 @@ END $$`,
     since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, max_results integer DEFAULT 20, after text DEFAULT NULL
   ) RETURNS TABLE (
     connection text, id text, kind text, title text, "from" text, occurred_at timestamptz, snippet text, score float8, next text
-  ) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+  ) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT c.name, found.external_id, content.kind, content.title, found.sender, nullif(found.occurred_at, '-infinity'),
       replace(replace(found.snippet, chr(57344), '**'), chr(57345), '**'), found.score, found.next
     FROM derived.search_page($1, CASE WHEN $2 IS NOT NULL THEN

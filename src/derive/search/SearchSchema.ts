@@ -16,7 +16,7 @@ import * as QueryParser from "./QueryParser.ts"
 import * as Ranking from "./Ranking.ts"
 
 /** Grows when the functions change. */
-const functionsVersion = 4
+const functionsVersion = 5
 
 /** Grows when vectors are made differently: all contents are indexed again. */
 const vectorsVersion = 2
