@@ -14,13 +14,24 @@ export const unspaced = String.raw`\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u2E80
 /** Letters of two characters that are also one: `e` and an accent, kana with a voicing mark, syllables of Hangul. */
 export const combining = String.raw`\u0300-\u036F\u1100-\u11FF\u3099\u309A`
 
+/**
+ * Arabic letters that people write for each other: alef with hamza or madda as bare alef, teh marbuta as heh, alef
+ * maksura and Persian yeh as yeh, Persian keheh as kaf. Lucene's `ArabicNormalizer` and `PersianNormalizer` do the same.
+ */
+export const arabicForms = {
+  from: "\u0623\u0625\u0622\u0671\u0629\u0649\u06CC\u06A9",
+  to: "\u0627\u0627\u0627\u0627\u0647\u064A\u064A\u0643"
+}
+
 /** Where characters are assigned that are not all letters: other planes have ideographs and private use. */
 const planes = [
   [0x1, 0x1_ff_ff],
   [0xe_00_00, 0xe_0f_ff]
 ] as const
 
-const isInvisible = /^\p{Default_Ignorable_Code_Point}$/u
+// The vowel signs of Hebrew and Arabic, and the stroke that lengthens Arabic letters: most people leave them out.
+const signs = String.raw`\u0591-\u05BD\u05BF\u05C1\u05C2\u05C4\u05C5\u05C7\u0610-\u061A\u0640\u064B-\u065F\u0670\u06D6-\u06DC\u06DF-\u06E4\u06E7\u06E8\u06EA-\u06ED`
+const isIgnored = new RegExp(String.raw`^[\p{Default_Ignorable_Code_Point}${signs}]$`, "u")
 const isSeparator = /^[^ \p{L}\p{M}\p{Nd}\p{Nl}\p{Default_Ignorable_Code_Point}]$/u
 const isUnused = /^[\p{Cn}\p{Cs}]$/u
 
@@ -43,8 +54,8 @@ const rangesOf = (kind: RegExp): string => {
   return ranges.map(([first, last]) => (first === last ? "" : `${escaped(first)}-`) + escaped(last)).join("")
 }
 
-/** Soft hyphens, joiners, marks of direction, and other characters that nobody sees: they separate nothing. */
-export const invisible = (): string => rangesOf(isInvisible)
+/** Soft hyphens, joiners, marks of direction and vowel signs: words are the same without them. */
+export const ignored = (): string => rangesOf(isIgnored)
 
 /** Punctuation, symbols, emoji, and spaces other than the ordinary one. */
 export const separators = (): string => rangesOf(isSeparator)

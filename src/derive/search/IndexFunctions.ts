@@ -31,12 +31,15 @@ END $$`
 
 /** In the order in which they depend on each other. `schema` is the one of Idem's own tables. */
 export const functions = ({ unaccent }: Extensions, schema: string): ReadonlyArray<string> => {
+  const arabic = Characters.arabicForms
+  const ignored = Characters.ignored()
   const removed = unaccent === undefined ? "" : `${identifier(unaccent)}.unaccent, `
   return [
-    // The text as it is seen: letters of one character each, and nothing invisible.
+    // The text in one spelling: letters of one character each, and nothing that words are the same without.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_clean(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN given ~ '[${Characters.invisible()}${Characters.combining}]'
-      THEN regexp_replace(normalize(given, NFC), '[${Characters.invisible()}]', '', 'g') ELSE given END $$`,
+    SELECT CASE WHEN given ~ '[${ignored}${Characters.combining}${arabic.from}]'
+      THEN translate(regexp_replace(normalize(given, NFC), '[${ignored}]', '', 'g'), '${arabic.from}', '${arabic.to}')
+      ELSE given END $$`,
 
     // Its words, with spaces between them.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_separated(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

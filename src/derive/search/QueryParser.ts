@@ -24,15 +24,21 @@ export const functions = ({ pgTrgm }: Extensions): ReadonlyArray<string> => [
   String.raw`CREATE OR REPLACE FUNCTION derived.search_term(lexeme text, prefix boolean) RETURNS tsquery LANGUAGE sql IMMUTABLE AS $$
     SELECT ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''' || CASE WHEN prefix THEN ':*' ELSE '' END)::tsquery $$`,
 
-  // A value of a field: every word of it, as a word in the field or as the beginning of one.
+  // Both conditions, or the one that is there.
+  `CREATE OR REPLACE FUNCTION derived.search_both(one tsquery, other tsquery) RETURNS tsquery LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(one && other, one, other) $$`,
+
+  // A value of a field: every word of it, as a word in the field or as the beginning of one. Words after a dot or an @
+  // are whole: the beginning com of an address or pdf of a file name would have to be looked for in nearly all.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_value(field text, given text, prefix boolean) RETURNS tsquery
     LANGUAGE plpgsql STABLE AS $$
 DECLARE
+  beginnings CONSTANT text[] := CASE WHEN prefix THEN derived.search_words(regexp_replace(given, '[.@]\S.*$', '')) ELSE '{}' END;
   word text;
   result tsquery;
 BEGIN
   FOREACH word IN ARRAY derived.search_words(given) LOOP
-    result := coalesce(result && derived.search_term(field || word, prefix), derived.search_term(field || word, prefix));
+    result := derived.search_both(result, derived.search_term(field || word, word = ANY (beginnings)));
   END LOOP;
   RETURN result;
 END $$`,
@@ -55,7 +61,7 @@ END $$`,
   }`,
 
   // A word or phrase without a field matches the text, or the beginning of a name; fuzzy adds names that are close to
-  // it.
+  // it. A word with an asterisk is the beginning of words. So is a word in Hangul: Korean adds particles to words.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_bare(configurations regconfig[], given text, fuzzy boolean, exact boolean)
     RETURNS tsquery LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -67,6 +73,9 @@ BEGIN
   FOREACH configuration IN ARRAY configurations LOOP
     found := phraseto_tsquery(configuration, derived.search_spaced(given));
     CONTINUE WHEN numnode(found) = 0;
+    IF NOT exact AND given ~ '([^ *]{3}\*|[\uAC00-\uD7A3])$' THEN
+      found := regexp_replace(found::text, '''$', ''':*');
+    END IF;
     result := CASE WHEN result IS NULL OR result = found THEN found ELSE result || found END;
   END LOOP;
   IF exact OR result IS NULL OR length(given) < 3 THEN RETURN result; END IF;
@@ -92,6 +101,7 @@ DECLARE
   item text[];
   field text;
   value text;
+  beginning text;
   term tsquery;
   title tsquery;
   near text;
@@ -130,13 +140,15 @@ BEGIN
       RAISE EXCEPTION 'has: is followed by attachment' USING ERRCODE = 'IDM01';
     END IF;
     title := NULL;
+    -- Where whole words after a dot or an @ find nothing, they are beginnings too.
+    beginning := CASE WHEN fuzzy THEN translate(value, '.@', '  ') ELSE value END;
     CASE
       WHEN field IN ('from', 'filename', 'subject') THEN
-        term := derived.search_value(field || ':', value, true);
+        term := derived.search_value(field || ':', beginning, true);
       WHEN field IN ('to', 'cc', 'bcc') THEN
-        term := derived.search_value('to:', value, true);
+        term := derived.search_value('to:', beginning, true);
       WHEN field = 'in' THEN
-        term := derived.search_value('in:', value, true);
+        term := derived.search_value('in:', beginning, true);
         term := coalesce(term || derived.search_term(derived.search_flag('label:', value), false), term);
       WHEN field IN ('label', 'is') THEN
         term := derived.search_term(derived.search_flag('label:', value), false);
@@ -166,15 +178,15 @@ BEGIN
       alternative := alternative || term;
       alternative_title := alternative_title || coalesce(title, term);
     ELSE
-      wanted := coalesce(wanted && alternative, alternative, wanted);
-      titled := coalesce(titled && alternative_title, alternative_title, titled);
+      wanted := derived.search_both(wanted, alternative);
+      titled := derived.search_both(titled, alternative_title);
       alternative := term;
       alternative_title := coalesce(title, term);
     END IF;
     joined := false;
   END LOOP;
-  wanted := coalesce(wanted && alternative, alternative, wanted);
-  titled := coalesce(titled && alternative_title, alternative_title, titled);
+  wanted := derived.search_both(wanted, alternative);
+  titled := derived.search_both(titled, alternative_title);
   -- An emoji alone finds nothing, rather than everything.
   IF wanted IS NULL AND without_words THEN wanted := derived.search_term('nothing:', false); END IF;
   IF marked IS NULL THEN titled := NULL; END IF;

@@ -18,78 +18,79 @@ BEGIN
   RETURN (plan -> 0 -> 'Plan' ->> 'Plan Rows')::float8;
 END $$`,
 
-    // The newest contents that fit, from a place on. Costs are counted in contents that are fetched, about 8 µs each;
-    // one that only the index of words gives costs 0.06 of that, and one of the index of times 0.08.
+    // The condition on connections and times as SQL, which an index of times answers by itself.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_scope(
+    of_connections uuid[], since timestamptz, until timestamptz, from_key derived.search_key, inclusive boolean
+  ) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT concat_ws(' AND ', 'true',
+      CASE WHEN cardinality(of_connections) = 1 THEN format('connection_id = %L', of_connections[1])
+        WHEN of_connections IS NOT NULL THEN format('connection_id = ANY (%L)', of_connections) END,
+      CASE WHEN since IS NOT NULL THEN format('occurred_at >= %L', since) END,
+      CASE WHEN until IS NOT NULL THEN format('occurred_at < %L', until) END,
+      CASE WHEN from_key IS NOT NULL THEN format(
+        'occurred_at <= %L AND (occurred_at, connection_id, external_id) %s (%1$L, %3$L, %4$L)',
+        from_key.occurred_at, CASE WHEN inclusive THEN '<=' ELSE '<' END, from_key.connection_id, from_key.external_id) END) $$`,
+
+    // The newest contents that fit, from a place on, in three steps:
     //
-    // A word that many contents have is found fastest by fetching the newest contents one by one. Any other is looked
-    // for by the index of words, among as many of the newest contents as should have it twice as often as needed, then
-    // among more. How many contents have it is the planner's estimate, or what the newest 300 tell, if that is more:
-    // the planner knows little of the beginnings of rare words. A phrase is looked for in the newest 2,000 that have
-    // its words.
+    // 1. The newest 2,000 of the scope are looked at one by one, by an index of times. A common word is found there.
+    // 2. Their share of fitting contents, or the planner's estimate if that is more, tells how many contents have the
+    //    words. The planner knows little of the beginnings of rare words.
+    // 3. The index of words gives all its contents in no order. Where many have the words, it is therefore asked
+    //    together with the index of times, for a window of the newest that should have twice as many as needed. The
+    //    window grows until it has enough. Where few have the words, the index of words is asked for all. One content
+    //    of the index of times costs a twelfth of one that is fetched.
+    //
+    // The index of words knows a phrase by its words alone: each content that has them is fetched for their order. So a
+    // phrase is looked for in the newest 2,000 that have its words.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_newest(
     wanted tsquery, of_connections uuid[], since timestamptz, until timestamptz, is_deleted boolean,
     from_key derived.search_key, inclusive boolean, most integer
   ) RETURNS derived.search_key[] LANGUAGE plpgsql SET work_mem = '32MB' AS $$
 DECLARE
-  has_index CONSTANT boolean := wanted IS NOT NULL AND querytree(wanted) <> 'T';
-  is_one CONSTANT boolean := coalesce(cardinality(of_connections) = 1, false);
-  backwards CONSTANT text := CASE WHEN is_one THEN 'occurred_at DESC, external_id DESC'
-    ELSE 'occurred_at DESC, connection_id DESC, external_id DESC' END;
-  -- What the index of times answers.
-  timed CONSTANT text := CASE WHEN is_one THEN 'connection_id = $1[1]' ELSE 'true' END
-    || CASE WHEN since IS NULL THEN '' ELSE ' AND occurred_at >= $2' END
-    || CASE WHEN until IS NULL THEN '' ELSE ' AND occurred_at < $3' END
-    || CASE WHEN from_key IS NULL THEN '' ELSE
-      CASE WHEN is_one THEN ' AND (occurred_at, external_id)' ELSE ' AND (occurred_at, connection_id, external_id)' END
-      || CASE WHEN inclusive THEN ' <= ' ELSE ' < ' END
-      || CASE WHEN is_one THEN '($6, $8)' ELSE '($6, $7, $8)' END END;
-  condition CONSTANT text := timed || ' AND deleted = $4'
-    || CASE WHEN is_one OR of_connections IS NULL THEN '' ELSE ' AND connection_id = ANY ($1)' END;
-  newest CONSTANT text := '(SELECT occurred_at, connection_id, external_id, vector FROM derived.search WHERE ' || condition
-    || ' ORDER BY ' || backwards || ' LIMIT $10) AS newest';
-  keys CONSTANT text := 'SELECT coalesce(array_agg((occurred_at, connection_id, external_id)::derived.search_key), ''{}'') FROM ';
-  words tsquery := wanted;
-  is_phrase boolean := false;
+  sample CONSTANT integer := 2000;
+  scope CONSTANT text := derived.search_scope(of_connections, since, until, from_key, inclusive);
+  newest_first CONSTANT text := ' ORDER BY occurred_at DESC, connection_id DESC, external_id DESC';
+  newest CONSTANT text := format('SELECT (occurred_at, connection_id, external_id)::derived.search_key AS key, vector
+    FROM derived.search WHERE %s AND deleted = %L', scope, is_deleted);
+  is_phrase CONSTANT boolean := strpos(wanted::text, '!') = 0 AND wanted::text ~ '<(-|\d+)>';
+  words CONSTANT tsquery := CASE WHEN is_phrase THEN regexp_replace(wanted::text, '<(-|\d+)>', '&', 'g')::tsquery ELSE wanted END;
+  enough CONSTANT integer := CASE WHEN is_phrase THEN 2000 ELSE 2 * most END;
+  found derived.search_key[];
+  looked_at integer;
+  having_words integer;
   total float8;
   expected float8;
-  enough float8 := most;
   size float8;
-  seen integer;
   oldest timestamptz;
-  found derived.search_key[];
 BEGIN
-  IF has_index THEN
-    is_phrase := strpos(wanted::text, '!') = 0 AND wanted::text ~ '<(-|\d+)>';
-    IF is_phrase THEN words := regexp_replace(wanted::text, '<(-|\d+)>', '&', 'g')::tsquery; END IF;
-    SELECT greatest(reltuples, 1) INTO total FROM pg_class WHERE oid = 'derived.search'::regclass;
-    EXECUTE 'SELECT greatest(count(*) FILTER (WHERE vector @@ $9) - 5, 0) * $11 / greatest(count(*), 1) FROM ' || newest
-      USING of_connections, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
-        from_key.external_id, words, 300, total INTO expected;
-    expected := greatest(expected, derived.search_estimate(words), 1);
-    IF is_phrase THEN enough := 2000; END IF;
-    size := CASE WHEN is_phrase THEN 1 ELSE 2 END * enough * total / expected;
+  -- Without a word that the index knows, as in a query that only excludes words.
+  IF wanted IS NULL OR querytree(wanted) = 'T' THEN
+    EXECUTE format('SELECT array_agg(key) FROM (%s AND (%L::tsquery IS NULL OR vector @@ %2$L) %s LIMIT %s) AS fitting',
+      newest, wanted, newest_first, most) INTO found;
+    RETURN coalesce(found, '{}');
   END IF;
-  IF NOT has_index OR size / 2 < expected * 0.06 + least(expected, size * 0.08 + 2 * enough) THEN
-    EXECUTE keys || '(SELECT occurred_at, connection_id, external_id FROM ' || newest
-        || ' WHERE $5 IS NULL OR vector @@ $5 LIMIT $9) AS fitting'
-      USING of_connections, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
-        from_key.external_id, most, CASE WHEN has_index THEN size + 500 ELSE most END INTO found;
-    IF NOT has_index OR is_phrase OR cardinality(found) = most THEN RETURN found; END IF;
-  END IF;
+
+  EXECUTE format('SELECT count(*), count(*) FILTER (WHERE vector @@ %L), (array_agg(key) FILTER (WHERE vector @@ %L))[:%s]
+    FROM (%s %s LIMIT %s) AS newest', words, wanted, most, newest, newest_first, sample)
+    INTO looked_at, having_words, found;
+  IF looked_at < sample OR cardinality(found) = most THEN RETURN coalesce(found, '{}'); END IF;
+
+  SELECT reltuples INTO total FROM pg_class WHERE oid = 'derived.search'::regclass;
+  total := greatest(total, sample);
+  expected := greatest(total * having_words / sample, derived.search_estimate(words), 1);
+
+  size := total * enough / expected;
   LOOP
     oldest := NULL;
-    IF size * 0.08 + 2 * enough < expected AND size < total / 2 THEN
-      EXECUTE 'SELECT occurred_at FROM derived.search WHERE ' || timed || ' ORDER BY ' || backwards || ' OFFSET $9 LIMIT 1'
-        USING of_connections, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
-          from_key.external_id, size INTO oldest;
+    IF size < total AND size / 12 + enough < expected THEN
+      EXECUTE format('SELECT occurred_at FROM derived.search WHERE %s %s OFFSET %s LIMIT 1', scope, newest_first, size::bigint) INTO oldest;
     END IF;
     -- The sum keeps the planner from reading the index of times in its order.
-    EXECUTE keys || '(SELECT occurred_at, connection_id, external_id FROM derived.search WHERE vector @@ $5 AND ' || condition
-        || CASE WHEN oldest IS NULL THEN '' ELSE ' AND occurred_at >= $10' END
-        || ' ORDER BY occurred_at + interval ''0'' DESC, connection_id DESC, external_id DESC LIMIT $9) AS fitting'
-      USING of_connections, since, until, is_deleted, wanted, from_key.occurred_at, from_key.connection_id,
-        from_key.external_id, most, oldest INTO found;
-    IF is_phrase OR cardinality(found) = most OR oldest IS NULL THEN RETURN found; END IF;
+    EXECUTE format('SELECT array_agg(key) FROM (%s AND vector @@ %L AND occurred_at >= %L
+        ORDER BY occurred_at + interval ''0'' DESC, connection_id DESC, external_id DESC LIMIT %s) AS fitting',
+      newest, wanted, coalesce(oldest, '-infinity'), most) INTO found;
+    IF is_phrase OR cardinality(found) = most OR oldest IS NULL THEN RETURN coalesce(found, '{}'); END IF;
     size := size * 8;
   END LOOP;
 END $$`,
@@ -129,8 +130,24 @@ BEGIN
   RETURN btrim(piece);
 END $$`,
 
-    // A page of results. Of what fits, the newest 100 are ranked, and with them the newest 50 that have the words in
-    // the title. When these are used up, the next 100 are. The cursor is the "next" of the last result before.
+    // By how often and where the words occur, in relation to the length; a content of today counts 2.5 times as much as
+    // one that is years old, and 1.6 times as much as one of half a year ago.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_score(
+    vector tsvector, marked tsquery, occurred_at timestamptz, now_at timestamptz
+  ) RETURNS float8 LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN marked IS NULL THEN 1 ELSE 0.02 + ts_rank('{0.1, 0.2, 0.5, 1.0}', vector, marked, 1) END
+      * (0.4 + 0.6 * exp(-least(greatest(
+        extract(epoch FROM now_at - greatest(occurred_at, '1970-01-01'::timestamptz)) / 15552000, 0), 100)))::float8 $$`,
+
+    // The cursor of a page: which contents are ranked together, and how many of them were given.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_cursor(
+    now_at timestamptz, is_fuzzy boolean, is_first boolean, skipped bigint, from_key derived.search_key, title_end derived.search_key
+  ) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT translate(encode(convert_to(jsonb_build_object('now', now_at, 'fuzzy', is_fuzzy, 'first', is_first,
+      'skipped', skipped, 'from', to_jsonb(from_key), 'titles', to_jsonb(title_end))::text, 'UTF8'), 'base64'), E'\n', '') $$`,
+
+    // A page of results. Of what fits, the newest 100 are ranked together, at first also with the newest 50 that have the
+    // words in the title. When these are used up, the next 100 are.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_page(
     query text, of_connections uuid[], of_kind text, of_sender text, of_since timestamptz, of_until timestamptz,
     most integer, cursor text
@@ -148,12 +165,16 @@ DECLARE
   skipped integer;
   from_key derived.search_key;
   title_end derived.search_key;
-  languages regconfig[];
+  languages CONSTANT regconfig[] := ARRAY(
+    SELECT 'derived.idem_simple'::regconfig
+    UNION SELECT format('derived.%I', 'idem_' || language)::regconfig FROM derived.search_language AS used
+      WHERE of_connections IS NULL OR used.connection_id = ANY (of_connections));
+  filter CONSTANT tsquery := derived.search_both(
+    derived.search_term(derived.search_flag('kind:', of_kind), false), derived.search_value('from:', of_sender, true));
   q record;
   words text[];
   newest derived.search_key[];
-  titles derived.search_key[] := '{}';
-  given integer;
+  titles derived.search_key[];
 BEGIN
   BEGIN
     state := CASE WHEN cursor IS NULL THEN '{}' ELSE convert_from(decode(cursor, 'base64'), 'UTF8')::jsonb END;
@@ -167,32 +188,21 @@ BEGIN
   EXCEPTION WHEN OTHERS THEN
     RAISE EXCEPTION 'the cursor is not one that a search gave' USING ERRCODE = 'IDM02';
   END;
-  SELECT array_agg(DISTINCT configuration::regconfig) INTO languages FROM (
-    SELECT 'derived.idem_simple' AS configuration
-    UNION ALL SELECT format('derived.%I', 'idem_' || language) FROM derived.search_language
-      WHERE of_connections IS NULL OR search_language.connection_id = ANY (of_connections)) AS used;
-  -- More than once only where a window has nothing that was not given before.
+
+  -- More than once only where nothing fits without names that are spelt similarly, or where all that are ranked together
+  -- were given before.
   FOR attempt IN 1..50 LOOP
-    LOOP
-      q := derived.search_parse(query, languages, is_fuzzy);
-      IF of_kind IS NOT NULL THEN
-        q.wanted := coalesce(q.wanted && derived.search_term(derived.search_flag('kind:', of_kind), false), derived.search_term(derived.search_flag('kind:', of_kind), false));
-        q.titled := q.titled && derived.search_term(derived.search_flag('kind:', of_kind), false);
-      END IF;
-      IF of_sender IS NOT NULL THEN
-        q.wanted := coalesce(q.wanted && derived.search_value('from:', of_sender, true), derived.search_value('from:', of_sender, true), q.wanted);
-        q.titled := coalesce(q.titled && derived.search_value('from:', of_sender, true), q.titled);
-      END IF;
-      newest := derived.search_newest(q.wanted, of_connections, greatest(q.since, of_since), least(q.until, of_until),
-        q.deleted, from_key, is_first, pool);
-      -- With a misspelt word, there is nothing that has it.
-      EXIT WHEN cardinality(newest) > 0 OR is_fuzzy OR NOT is_first OR q.wanted IS NULL
-        OR (derived.search_parse(query, languages, true)).wanted = (derived.search_parse(query, languages, false)).wanted;
+    q := derived.search_parse(query, languages, is_fuzzy);
+    newest := derived.search_newest(derived.search_both(q.wanted, filter), of_connections, greatest(q.since, of_since),
+      least(q.until, of_until), q.deleted, from_key, is_first, pool);
+    IF cardinality(newest) = 0 AND is_first AND NOT is_fuzzy AND q.wanted IS NOT NULL THEN
       is_fuzzy := true;
-    END LOOP;
+      CONTINUE;
+    END IF;
+    titles := '{}';
     IF is_first AND cardinality(newest) = pool AND q.titled IS NOT NULL THEN
-      titles := derived.search_newest(q.titled, of_connections, greatest(q.since, of_since), least(q.until, of_until),
-        q.deleted, from_key, true, title_pool);
+      titles := derived.search_newest(derived.search_both(q.titled, filter), of_connections, greatest(q.since, of_since),
+        least(q.until, of_until), q.deleted, from_key, true, title_pool);
       -- All that are newer than the last of them are among them.
       title_end := titles[cardinality(titles)];
     END IF;
@@ -205,10 +215,7 @@ BEGIN
         SELECT DISTINCT key.occurred_at, key.connection_id, key.external_id FROM unnest(newest || titles) AS key),
       ranked AS MATERIALIZED (
         SELECT s.connection_id, s.external_id, s.occurred_at, s.sender,
-          (CASE WHEN q.marked IS NULL THEN 1 ELSE 0.02 + ts_rank('{0.1, 0.2, 0.5, 1.0}', s.vector, q.marked, 1) END
-            * (0.4 + 0.6 * exp(-least(greatest(extract(epoch FROM now_at - greatest(s.occurred_at, '1970-01-01'::timestamptz)), 0)
-              / 15552000, 100))))::float8 AS score,
-          count(*) OVER () AS size
+          derived.search_score(s.vector, q.marked, s.occurred_at, now_at) AS score, count(*) OVER () AS size
         FROM pooled JOIN derived.search AS s USING (connection_id, external_id)
         -- These were given with the first results.
         WHERE is_first OR title_end IS NULL OR NOT (s.vector @@ q.titled AND (s.occurred_at, s.connection_id, s.external_id)
@@ -223,19 +230,15 @@ BEGIN
           WHERE search_language.connection_id = page.connection_id), 'derived.idem_simple'::regconfig),
           page.connection_id, page.external_id, q.marked, words),
         page.score,
-        CASE WHEN page.number < page.size OR cardinality(newest) = pool THEN
-          translate(encode(convert_to(jsonb_build_object('now', now_at, 'fuzzy', is_fuzzy,
-            'first', is_first AND page.number < page.size,
-            'skipped', CASE WHEN page.number < page.size THEN page.number ELSE 0 END,
-            'from', to_jsonb(CASE WHEN page.number < page.size THEN coalesce(from_key, newest[1]) ELSE newest[pool] END),
-            'titles', to_jsonb(title_end))::text, 'UTF8'), 'base64'), E'\n', '') END
+        CASE WHEN page.number < page.size THEN
+            derived.search_cursor(now_at, is_fuzzy, is_first, page.number, coalesce(from_key, newest[1]), title_end)
+          WHEN cardinality(newest) = pool THEN
+            derived.search_cursor(now_at, is_fuzzy, false, 0, newest[pool], title_end) END
       FROM page ORDER BY page.number;
-    GET DIAGNOSTICS given = ROW_COUNT;
-    EXIT WHEN given > 0 OR cardinality(newest) < pool;
+    EXIT WHEN FOUND OR cardinality(newest) < pool;
     from_key := newest[pool];
     is_first := false;
     skipped := 0;
-    titles := '{}';
   END LOOP;
 END $$`,
 

@@ -16,10 +16,10 @@ import * as QueryParser from "./QueryParser.ts"
 import * as Ranking from "./Ranking.ts"
 
 /** Grows when the functions change. */
-const functionsVersion = 5
+const functionsVersion = 6
 
 /** Grows when vectors are made differently: all contents are indexed again. */
-const vectorsVersion = 2
+const vectorsVersion = 3
 
 const Profile = Schema.Struct({
   functions: Schema.Int,

@@ -34,7 +34,11 @@ const cases: ReadonlyArray<readonly [text: string, ...queries: ReadonlyArray<str
   ["and/or on_top C++ a\\b", "and", "on", "top", "a\\b"],
   ["हिन्दी में लिखा", "हिन्दी"],
   ["Привет, «МИР»", "привет", "мир"],
-  ["会議の録音。", "録音", "会議"]
+  ["会議の録音。", "録音", "会議"],
+  ["회의록을 보내 드립니다", "회의록", "회의록을", "보내 드립니다"],
+  ["شُكْرًا جزيلًا يا أحمد، المدرســة", "شكرا", "احمد", "المدرسه", "المدرسة"],
+  ["שָׁלוֹם לכולם", "שלום", "שָׁלוֹם"],
+  ["a responsibility", "respons*", '"a responsibility"']
 ]
 
 const mails: Readonly<Record<string, Mail>> = Object.fromEntries(
