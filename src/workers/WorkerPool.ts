@@ -30,7 +30,7 @@ export interface Options {
   readonly program: string
   /** Workers at the same time. Each holds what it reads in memory several times over. */
   readonly atOnce: number
-  /** How long an answer may take, the start of a worker included. */
+  /** The processor time that an answer may take: a busy machine does not make it shorter. */
   readonly longest: Duration.Duration
   /** The bound of a worker's heap. The process as a whole has three times that, beside what Node itself takes. */
   readonly megabytes: number
@@ -42,12 +42,18 @@ const keptWarm = Duration.minutes(10)
 /** A worker that has read more bytes in one question is replaced, because its heap stays large. */
 const recycledAbove = 1_000_000
 
+/** An answer that takes so many times its processor time by the clock does not come any more. */
+const mostWaiting = 10
+
 /** Megabytes that Node and the programs take before anything is read. */
 const ownMegabytes = 160
 
 /** V8 aborts a process whose heap is full; the worker itself, or the system, kills one that takes too much memory. */
 const isOutOfMemory = (code: number | null, signal: string | null): boolean =>
   signal === "SIGABRT" || signal === "SIGKILL" || code === 134
+
+/** The signal by which a worker ends that has taken too much processor time. */
+const timeSignal = "SIGVTALRM"
 
 const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode !== null || signalCode !== null
 
@@ -62,12 +68,13 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
   const unreadable = new WorkerFailed({ reason: "unreadable", message: "it cannot be read" })
   const tooLong = new WorkerFailed({
     reason: "time",
-    message: `reading it took longer than ${Duration.format(longest)}`
+    message: `reading it took more than ${Duration.format(longest)} of processor time`
   })
 
   const start = Effect.acquireRelease(
     Effect.sync(() => {
-      const worker = fork(program, [String((3 * megabytes + ownMegabytes) * 1024 * 1024)], {
+      const bounds = [(3 * megabytes + ownMegabytes) * 1024 * 1024, Duration.toMillis(longest)]
+      const worker = fork(program, bounds.map(String), {
         env: {},
         execArgv: [`--max-old-space-size=${megabytes}`],
         serialization: "advanced",
@@ -90,7 +97,7 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
         resume(result)
       }
       const exited = (code: number | null, signal: string | null) =>
-        end(Effect.fail(isOutOfMemory(code, signal) ? tooMuch : unreadable))
+        end(Effect.fail(signal === timeSignal ? tooLong : isOutOfMemory(code, signal) ? tooMuch : unreadable))
       // The worker could not be started, or is gone: the file may be good.
       const failed = () => end(Effect.fail(tooMuch))
       const replied = (message: unknown) => {
@@ -124,7 +131,7 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
         return yield* worker.pid === undefined ? Effect.fail(tooMuch) : Effect.succeedNone
       }
       return yield* answerOf(worker, asked, onPartial).pipe(
-        Effect.timeoutOrElse({ duration: longest, orElse: () => Effect.fail(tooLong) }),
+        Effect.timeoutOrElse({ duration: Duration.times(longest, mostWaiting), orElse: () => Effect.fail(tooLong) }),
         Effect.onExit((exit) =>
           Exit.isSuccess(exit) && size(asked) <= recycledAbove ? Effect.void : Pool.invalidate(pool, worker)
         ),

@@ -3,14 +3,23 @@ import { Worker } from "node:worker_threads"
 import type { Reply } from "./WorkerPool.ts"
 
 /**
- * Ends the process, from a thread that goes on while the process reads, once its memory exceeds the bound or nobody is
- * left to end it. A bound of V8's heap counts no buffers.
+ * Ends the process, from a thread that goes on while the process reads, once a question exceeds its bound of memory or
+ * of processor time, or nobody is left to end it. A bound of V8's heap counts no buffers. The number that the threads
+ * share is odd while a question is answered.
  */
 const watch = `
-const most = Number(process.argv[2])
+const { workerData: turn } = require("node:worker_threads")
+const [mostBytes, mostMillis] = process.argv.slice(2).map(Number)
 const parent = process.ppid
+let seen = 0
+let begun
 setInterval(() => {
-  if (process.memoryUsage.rss() > most || process.ppid !== parent) process.kill(process.pid, "SIGKILL")
+  if (process.memoryUsage.rss() > mostBytes || process.ppid !== parent) process.kill(process.pid, "SIGKILL")
+  if (turn[0] !== seen) begun = process.cpuUsage()
+  seen = turn[0]
+  if (seen % 2 === 0) return
+  const { system, user } = process.cpuUsage(begun)
+  if ((system + user) / 1000 > mostMillis) process.kill(process.pid, "SIGVTALRM")
 }, 100)
 `
 
@@ -24,13 +33,17 @@ export const serve = <Question, Answer, Partial = never>(
   // The process that asked decides when this one ends, also on Ctrl-C in a terminal, which signals both.
   process.on("SIGINT", () => undefined).on("SIGTERM", () => undefined)
   process.on("disconnect", () => process.exit())
-  new Worker(watch, { eval: true, argv: process.argv.slice(2), execArgv: [], resourceLimits: {} }).unref()
+  const turn = new Int32Array(new SharedArrayBuffer(4))
+  const bounds = process.argv.slice(2)
+  new Worker(watch, { eval: true, argv: bounds, workerData: turn, execArgv: [], resourceLimits: {} }).unref()
   process.on("message", async (question: Question) => {
+    Atomics.add(turn, 0, 1)
     reply(
       await answer(question, (partial) => reply({ partial })).then(
         (found) => ({ answer: found }),
         () => ({ failed: true as const })
       )
     )
+    Atomics.add(turn, 0, 1)
   })
 }

@@ -70,12 +70,20 @@ describe("a pool of workers", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("ends a worker that takes too long", () =>
+  it.live("ends a worker that takes too much processor time, and waits for one that has to wait itself", () =>
     Effect.gen(function* () {
-      const { ask } = yield* pool(Duration.millis(500))
+      const { ask } = yield* pool(Duration.seconds(1))
       const failure = yield* Effect.flip(ask(Effect.succeed("spin"), ({ length }) => length))
       assert.strictEqual(failure.reason, "time")
-      assert.include(failure.message, "500ms")
+      assert.include(failure.message, "1s of processor time")
+      assert.strictEqual(yield* ask(Effect.succeed("wait"), ({ length }) => length), "WAIT")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("ends a worker whose answer does not come", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* pool(Duration.millis(50))
+      assert.strictEqual((yield* Effect.flip(ask(Effect.succeed("wait"), ({ length }) => length))).reason, "time")
     }).pipe(Effect.scoped)
   )
 })

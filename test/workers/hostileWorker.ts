@@ -21,6 +21,7 @@ serve(async (question: string): Promise<string> => {
   if (question === "array") return array()
   if (question === "buffers") return buffers()
   if (question === "spin") for (;;);
+  if (question === "wait") await new Promise((resolve) => setTimeout(resolve, 2000))
   if (question === "exit") return process.exit(3)
   if (question === "fail") throw new Error("as it was told")
   return question.startsWith("which worker") ? String(process.pid) : question.toUpperCase()
