@@ -28,7 +28,14 @@ export interface Result {
 /** Characters of all rows together. */
 const mostBytes = 50_000_000
 
-const decodeLines = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ line: Schema.String })))
+/** Bytes of one row as JSON: a message of PostgreSQL's protocol has 64 MB at most. */
+const mostRowBytes = 60_000_000
+
+const rowTooLarge = new UsageError({
+  message: `a row of the result has more than ${mostRowBytes / 1_000_000} MB: select fewer columns, or the beginning of one, as in left(text, 1000)`
+})
+
+const decodeLines = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ line: Schema.NullOr(Schema.String) })))
 const decodeColumns = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Array(Schema.String)))
 const decodeRow = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Array(Schema.Json)))
 
@@ -57,24 +64,24 @@ export const run = ({ most, query, timeout }: Query) =>
       yield* sql`SELECT set_config('statement_timeout', ${String(Duration.toMillis(timeout))}, true),
         set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
         set_config('enable_seqscan', 'on', true)`
-      const rows = yield* sql`SELECT line::text AS line FROM derived.query(${statement}, ${most + 1},
-        ${mostBytes}::bigint) AS line`.unprepared
-      return yield* Effect.orDie(decodeLines(rows))
+      const rows = yield* sql`SELECT CASE WHEN octet_length(line::text) <= ${mostRowBytes} THEN line::text END AS line
+        FROM derived.query(${statement}, ${most + 1}, ${mostBytes}::bigint) AS line`.unprepared
+      const found = (yield* Effect.orDie(decodeLines(rows))).map(({ line }) => line)
+      return found.every((line) => line !== null) ? found : yield* rowTooLarge
     }).pipe(
       Effect.ensuring(
         Effect.ignore(Effect.andThen(sql`ROLLBACK`.unprepared, sql`SELECT pg_advisory_unlock_all()`.unprepared))
       ),
+      // Before the session ends: a write that is refused here does not mean that the database is read-only.
+      Effect.mapError((error) => {
+        const message = isSqlError(error) ? refusal(error, timeout) : undefined
+        return message === undefined ? error : new UsageError({ message })
+      }),
       onOwnSession(sql)
     )
-    const [head = "[]", ...body] = lines.map(({ line }) => line)
+    const [head = "[]", ...body] = lines
     const columns = yield* Effect.orDie(decodeColumns(head))
     const rows = yield* Effect.orDie(Effect.forEach(body.slice(0, most), (line) => decodeRow(line)))
     const size = body.reduce((sum, line) => sum + line.length, 0)
     return { columns, rows, truncated: body.length > most || size > mostBytes } satisfies Result
-  }).pipe(
-    Effect.mapError((error) => {
-      const message = isSqlError(error) ? refusal(error, timeout) : undefined
-      return message === undefined ? error : new UsageError({ message })
-    }),
-    toStoreError("querying the schema mirror")
-  )
+  }).pipe(toStoreError("querying the schema mirror"))
