@@ -30,6 +30,7 @@ import { reader } from "./migrations/ReadOnlyQuery.ts"
 import { readTokens } from "./migrations/ReadTokens.ts"
 import { redelivery } from "./migrations/Redelivery.ts"
 import { search } from "./migrations/Search.ts"
+import { searchDeleted } from "./migrations/SearchDeleted.ts"
 import { textQueue } from "./migrations/TextQueue.ts"
 import { totals } from "./migrations/Totals.ts"
 import { tasks } from "./migrations/Tasks.ts"
@@ -62,7 +63,8 @@ export const migrations = {
   "0021_totals": totals,
   "0022_became": became,
   "0023_text_queue": textQueue,
-  "0024_history": history
+  "0024_history": history,
+  "0025_search_deleted": searchDeleted
 }
 
 /** The schema that this version works with. */
