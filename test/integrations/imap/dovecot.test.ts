@@ -14,6 +14,7 @@ import { integration } from "../../../src/integrations/Imap.ts"
 import * as Servers from "../../support/ImapServers.ts"
 import { skips } from "../../support/Requirement.ts"
 import * as Account from "../../support/imap/ImapAccount.ts"
+import * as Moves from "./moves.ts"
 
 class Server extends Context.Service<Server, Servers.Running>()("test/Dovecot") {
   static readonly layer = Layer.effect(Server, Servers.run())
@@ -32,84 +33,15 @@ const account = (user: string, variant: Servers.Variant = "qresync", config: Rec
 
 describe.skipIf(skips("the tests of IMAP against Dovecot", Servers.missing()))("IMAP against Dovecot", () => {
   it.layer(Server.layer, { excludeTestServices: true })((it) => {
-    for (const variant of ["qresync", "condstore", "plain", "mdbox"] as const) {
-      it.effect(`follows new mail, flags, moves and deletions with ${variant}, and an idle poll costs little`, () =>
-        Effect.gen(function* () {
-          const folder = variant === "mdbox" ? "Old.a" : "Old/a"
-          const { append, by, flags, poll, process, stored } = yield* account(`changes-${variant}`, variant)
-          yield* by((hands) => hands.mailboxCreate(folder))
-          yield* append("INBOX", 1, 2, 3, 4)
-          yield* append(folder, 5)
-          assert.strictEqual((yield* poll).stored, 5)
-          // The poll after a first listing settles what has no mod-sequences.
-          yield* poll
-          const { apiCalls } = yield* poll
-          // A login and LIST; without LIST-STATUS a STATUS for each mailbox.
-          assert.strictEqual(apiCalls, variant === "plain" ? 4 : 2)
-
-          yield* by(async (hands) => {
-            await hands.mailboxOpen("INBOX")
-            await hands.messageFlagsAdd("1", ["\\Seen", "\\Flagged"])
-            await hands.messageDelete("2")
-            // The third message is the second now.
-            await hands.messageMove("2", folder)
-          })
-          yield* append("INBOX", 6)
-          const counts = yield* poll
-          assert.deepStrictEqual(
-            [counts.stored, counts.deleted, counts.downloads, counts.patched],
-            // The moved message is copied from the one that is deleted.
-            [2, 2, 1, 1]
-          )
-          assert.deepStrictEqual(yield* stored, [
-            "INBOX: mail 1",
-            "INBOX: mail 4",
-            "INBOX: mail 6",
-            "Old/a: mail 3",
-            "Old/a: mail 5"
-          ])
-          assert.deepStrictEqual((yield* flags)["mail 1"], ["\\Flagged", "\\Seen"])
-          yield* by((hands) => hands.messageFlagsRemove("1", ["\\Seen"]))
-          assert.strictEqual((yield* poll).patched, 1)
-          assert.deepStrictEqual((yield* flags)["mail 1"], ["\\Flagged"])
-          assert.strictEqual((yield* process.sync({ force: true })).counts.unchanged, 5)
-        })
-      )
-    }
-
-    it.effect("a renamed mailbox and a new UIDVALIDITY move the messages: nothing is downloaded, lost or held", () =>
-      Effect.gen(function* () {
-        const { append, by, poll, process, stored, watch } = yield* account("moves")
-        const many = Array.from({ length: 130 }, (_, index) => index)
-        yield* by((hands) => hands.mailboxCreate("List"))
-        yield* append("List", ...many)
-        assert.strictEqual((yield* poll).stored, 130)
-        const before = watch.downloads.length
-        yield* by((hands) => hands.mailboxRename("List", "Archive/List"))
-        const renamed = yield* poll
-        assert.deepStrictEqual([renamed.stored, renamed.deleted, renamed.deletionsHeld], [130, 130, 0])
-
-        // The mailbox is made again with the same messages, as a restored backup does.
-        yield* by(async (hands) => {
-          await hands.mailboxCreate("Copy")
-          await hands.mailboxOpen("Archive/List")
-          await hands.messageCopy("1:*", "Copy")
-          await hands.mailboxOpen("Copy")
-          await hands.mailboxDelete("Archive/List")
-          await hands.mailboxClose()
-          await hands.mailboxRename("Copy", "Archive/List")
-        })
-        const renumbered = yield* poll
-        assert.deepStrictEqual([renumbered.stored, renumbered.deletionsHeld], [130, 0])
-        assert.strictEqual(watch.downloads.length, before)
-        assert.strictEqual((yield* stored).length, 130)
-        assert.strictEqual(
-          new Set((yield* process.ids("stored")).map((id) => id.split("/").slice(0, -1).join())).size,
-          1
-        )
-        assert.strictEqual((yield* poll).deleted, 0)
+    for (const name of ["qresync", "condstore", "plain", "mdbox"] as const) {
+      Moves.suite(it, {
+        name,
+        account: (user) => account(user, name),
+        separator: name === "mdbox" ? "." : "/",
+        // A login and LIST; without LIST-STATUS a STATUS for each mailbox.
+        idleCalls: name === "plain" ? 4 : 2
       })
-    )
+    }
 
     it.effect("mailboxes with odd names are listed under names that a download finds again", () =>
       Effect.gen(function* () {
