@@ -2,7 +2,7 @@
  * The description of a field of a config or of credentials. The command line shows it in `idem connect DOMAIN --help`
  * and asks for it, the dashboard builds its form from it, and the JSON Schema carries it.
  */
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
 
 export interface About {
@@ -83,7 +83,7 @@ const described = (schema: Schema.JsonObject, ast: SchemaAST.AST): Schema.JsonOb
 }
 
 /** The JSON Schema of an object, or of several variants of one, with what is told of the fields. */
-export const describe = (schema: Schema.JsonObject, ast: SchemaAST.AST): Schema.JsonObject => {
+const describe = (schema: Schema.JsonObject, ast: SchemaAST.AST): Schema.JsonObject => {
   const { anyOf } = schema
   if (ast._tag !== "Union" || !Array.isArray(anyOf)) return described(schema, ast)
   return {
@@ -94,5 +94,21 @@ export const describe = (schema: Schema.JsonObject, ast: SchemaAST.AST): Schema.
         ? member
         : described(member as Schema.JsonObject, type)
     })
+  }
+}
+
+const draft = { $schema: "https://json-schema.org/draft/2020-12/schema" }
+
+/**
+ * The JSON Schema of a config or of credentials, with what is told of the fields. Constraints that JSON Schema cannot
+ * express allow any value: decoding decides.
+ */
+export const jsonSchema = (schema: Schema.Codec<unknown, unknown>): Schema.JsonObject => {
+  try {
+    const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema, { onExcessProperty: "error" })
+    const named = Object.keys(definitions).length === 0 ? {} : { $defs: definitions as Schema.JsonObject }
+    return { ...draft, ...describe(root as Schema.JsonObject, schema.ast), ...named }
+  } catch {
+    return draft
   }
 }

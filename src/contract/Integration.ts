@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Definition, DeletionLimits, Guide, OpenOptions, RefreshCredentials, Session } from "./Definition.ts"
-import { describe } from "./Field.ts"
+import { jsonSchema } from "./Field.ts"
 import type { Callback, Hint, Received } from "./Hints.ts"
 import { CheckpointExpired, IntegrationError, Malformed, Unauthorized } from "./IntegrationError.ts"
 import type { AnyMembers, Members } from "./Members.ts"
@@ -90,19 +90,6 @@ export interface DecodedConfig {
   readonly address: Schema.JsonObject
   readonly quota: Quota
   readonly leftOut: ReadonlyArray<string>
-}
-
-const draft = { $schema: "https://json-schema.org/draft/2020-12/schema" }
-
-/** Constraints that JSON Schema cannot express allow any value: decoding decides. */
-const jsonSchema = (schema: Schema.Codec<unknown, unknown>): Schema.JsonObject => {
-  try {
-    const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema, { onExcessProperty: "error" })
-    const named = Object.keys(definitions).length === 0 ? {} : { $defs: definitions as Schema.JsonObject }
-    return { ...draft, ...describe(root as Schema.JsonObject, schema.ast), ...named }
-  } catch {
-    return draft
-  }
 }
 
 /** Closes a definition over its schemas. */

@@ -4,82 +4,18 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { ChangeKind } from "../../engine/model/Change.ts"
-import { ConnectionId } from "../../engine/model/Connection.ts"
-import {
-  failedTooLong,
-  MessageId,
-  MessageState,
-  resetsFailures,
-  WebhookId,
-  WebhookState
-} from "../../engine/model/Webhook.ts"
+import { failedTooLong, resetsFailures, WebhookId } from "../../engine/model/Webhook.ts"
 import { WebhookStore } from "../../engine/store/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
 import { here, isHome } from "./FeedEpoch.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { onOwnSession, transaction } from "./Transactions.ts"
-
-const Time = Schema.DateTimeUtcFromDate
+import * as WebhookRows from "./WebhookRows.ts"
 
 /** Old messages removed by one statement, so that none holds the feed for long. */
 const prunedAtOnce = 1000
-
-const webhookColumns = `w.id, w.name, w.url, w.connection_id AS "connectionId", w.changes, w.secret, w.state, w.reason, w.cursor,
-  w.failing_since AS "failingSince", w.created_at AS "createdAt"`
-
-const webhookFields = {
-  id: WebhookId,
-  name: Schema.String,
-  url: Schema.String,
-  connectionId: Schema.NullOr(ConnectionId),
-  changes: Schema.NullOr(Schema.Array(ChangeKind)),
-  secret: Schema.Uint8Array,
-  state: WebhookState,
-  reason: Schema.NullOr(Schema.String),
-  cursor: Schema.NullOr(Schema.String),
-  failingSince: Schema.NullOr(Time),
-  createdAt: Time
-}
-
-const messageColumns = `m.id, m.webhook_id AS "webhookId", m.state, m.changes, m.attempts, m.next_attempt_at AS "nextAttemptAt",
-  m.status, m.error, m.answer, m.created_at AS "createdAt", m.attempted_at AS "attemptedAt"`
-
-const MessageRow = Schema.Struct({
-  id: MessageId,
-  webhookId: WebhookId,
-  state: MessageState,
-  changes: Schema.Int,
-  attempts: Schema.Int,
-  nextAttemptAt: Schema.NullOr(Time),
-  status: Schema.NullOr(Schema.Int),
-  error: Schema.NullOr(Schema.String),
-  answer: Schema.NullOr(Schema.String),
-  createdAt: Time,
-  attemptedAt: Schema.NullOr(Time)
-})
-
-const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
-  const decode = Schema.decodeUnknownEffect(Schema.Array(schema))
-  // A row of another shape is a defect.
-  return (rows: unknown): Effect.Effect<ReadonlyArray<A>> => Effect.orDie(decode(rows))
-}
-const decodeWebhooks = decoder(Schema.Struct(webhookFields))
-const decodeCounted = decoder(Schema.Struct({ ...webhookFields, pending: Schema.Int, dead: Schema.Int }))
-const decodeDeliveryStates = decoder(
-  Schema.Struct({
-    ...webhookFields,
-    messageId: Schema.NullOr(MessageId),
-    dueIn: Schema.NullOr(Schema.Finite),
-    isWaiting: Schema.Boolean
-  })
-)
-const decodeMessages = decoder(MessageRow)
-const decodeClaims = decoder(Schema.Struct({ ...MessageRow.fields, claim: Schema.BigInt, body: Schema.String }))
-const decodeStates = decoder(Schema.Struct({ state: WebhookState }))
 
 const int4 = PgTypes.int4
 const kinds = (changes: ReadonlyArray<string> | null | undefined) =>
@@ -88,11 +24,11 @@ const storable = (value: string | null) => (value === null ? null : Storable.tex
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const columns = sql.literal(webhookColumns)
-  const columnsOfMessage = sql.literal(messageColumns)
+  const columns = sql.literal(WebhookRows.webhookColumns)
+  const columnsOfMessage = sql.literal(WebhookRows.messageColumns)
   const inTransaction = transaction(sql)
   const firstWebhook = (rows: ReadonlyArray<unknown>) =>
-    Effect.map(decodeWebhooks(rows), (decoded) => Option.fromUndefinedOr(decoded[0]))
+    Effect.map(WebhookRows.decodeWebhooks(rows), (decoded) => Option.fromUndefinedOr(decoded[0]))
 
   const webhook = (webhookId: WebhookId) =>
     Effect.flatMap(sql`SELECT ${columns} FROM webhook w WHERE w.id = ${webhookId}`, firstWebhook)
@@ -109,7 +45,7 @@ const make = Effect.gen(function* () {
       ) AS next ON true
       WHERE w.state = 'active' AND ${webhookId === undefined ? sql`true` : sql`w.id = ${webhookId}`}
       ORDER BY w.created_at, w.id`.pipe(
-      Effect.flatMap(decodeDeliveryStates),
+      Effect.flatMap(WebhookRows.decodeDeliveryStates),
       Effect.map((rows) =>
         rows.map(({ dueIn, isWaiting, messageId, ...row }) => ({
           webhook: row,
@@ -137,7 +73,7 @@ const make = Effect.gen(function* () {
         count(m.id) FILTER (WHERE m.state = 'dead')::int4 AS dead
       FROM webhook w LEFT JOIN webhook_message m ON m.webhook_id = w.id AND m.state IN ('pending', 'dead')
       GROUP BY w.id ORDER BY w.created_at, w.id`.pipe(
-      Effect.flatMap(decodeCounted),
+      Effect.flatMap(WebhookRows.decodeCounted),
       Effect.map((rows) => rows.map(({ dead, pending, ...row }) => ({ webhook: row, pending, dead }))),
       toStoreError("reading the webhooks")
     ),
@@ -212,7 +148,7 @@ const make = Effect.gen(function* () {
         WHERE m.id = ${messageId} AND m.state = 'pending' AND m.next_attempt_at <= clock_timestamp()
           AND EXISTS (SELECT 1 FROM webhook w WHERE w.id = m.webhook_id AND w.state = 'active')
         RETURNING ${columnsOfMessage}, m.claim, m.body`.pipe(toStoreError("taking a message to deliver"))
-      const [row] = yield* decodeClaims(rows)
+      const [row] = yield* WebhookRows.decodeClaims(rows)
       if (row === undefined) return Option.none()
       const { body, claim, ...message } = row
       const of = yield* webhook(message.webhookId).pipe(toStoreError("reading a webhook"))
@@ -248,7 +184,7 @@ const make = Effect.gen(function* () {
         inTransaction,
         toStoreError("writing how a delivery went")
       )
-      const [row] = yield* decodeStates(rows)
+      const [row] = yield* WebhookRows.decodeStates(rows)
       return row?.state ?? of.state
     }),
 
@@ -265,7 +201,7 @@ const make = Effect.gen(function* () {
             AND ${state === undefined ? sql`true` : sql`m.state = ${state}`}
             AND ${after === undefined ? sql`true` : sql`m.sequence < (SELECT sequence FROM webhook_message WHERE id = ${after})`}
             ORDER BY m.sequence DESC LIMIT ${limit}`.pipe(
-            Effect.flatMap(decodeMessages),
+            Effect.flatMap(WebhookRows.decodeMessages),
             toStoreError("reading a webhook's messages")
           )
         : Effect.succeed([]),
@@ -273,7 +209,7 @@ const make = Effect.gen(function* () {
     message: (messageId) =>
       isUuid(messageId)
         ? sql`SELECT ${columnsOfMessage} FROM webhook_message m WHERE m.id = ${messageId}`.pipe(
-            Effect.flatMap(decodeMessages),
+            Effect.flatMap(WebhookRows.decodeMessages),
             Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
             toStoreError("reading a message")
           )
