@@ -8,6 +8,7 @@ import { setImmediate } from "node:timers/promises"
 import { Client } from "pg"
 import * as ExpressExample from "./example/express.ts"
 import * as FastifyExample from "./example/fastify.ts"
+import { fetch } from "./support/Fetch.ts"
 import { integration, MemorySource } from "./support/MemorySource.ts"
 import * as Postgres from "./support/Postgres.ts"
 

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { fetch } from "../support/Fetch.ts"
 import { freePort } from "../support/FreePort.ts"
 import { programFile, run } from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"

@@ -8,6 +8,7 @@ import { spawn } from "node:child_process"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fetch } from "../support/Fetch.ts"
 import { freePort } from "../support/FreePort.ts"
 
 /** Mail of one account, newest first. */

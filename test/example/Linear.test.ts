@@ -10,6 +10,7 @@ import * as Idem from "@idem-sync/idem/contract"
 import * as Conformance from "@idem-sync/idem/testing"
 import { direct } from "../../src/contract/Network.ts"
 import * as OAuth from "../../src/engine/source/OAuth.ts"
+import { fetch } from "../support/Fetch.ts"
 import { agree, client, linear as emulated } from "../support/Provider.ts"
 import { linear } from "./Linear.ts"
 

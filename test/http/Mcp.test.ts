@@ -26,6 +26,7 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { batch, beginRun, item, take } from "../stores/scenario.ts"
 import { visible } from "../stores/visible.ts"
+import { fetch } from "../support/Fetch.ts"
 import { programFile } from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"
 

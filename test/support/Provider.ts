@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net"
 import { createEmulator } from "emulate"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
+import { fetch } from "./Fetch.ts"
 import { freePort } from "./FreePort.ts"
 
 /** Where a person is sent back to who agrees with the account on whose button this stands (or the first one). */

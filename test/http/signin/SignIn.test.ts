@@ -12,6 +12,7 @@ import * as Server from "../../../src/http/Server.ts"
 import { Settings } from "../../../src/http/ServerSettings.ts"
 import { integration as gmail } from "../../../src/integrations/Gmail.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
+import { fetch } from "../../support/Fetch.ts"
 import * as Provider from "../../support/Provider.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
 

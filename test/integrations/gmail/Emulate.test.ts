@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import { poll } from "../../../src/contract/SyncTask.ts"
+import { fetch } from "../../support/Fetch.ts"
 import { freePort } from "../../support/FreePort.ts"
 import * as Mirror from "./Mirror.ts"
 

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { createEmulator } from "emulate"
 import { poll } from "../../../src/contract/SyncTask.ts"
+import { fetch } from "../../support/Fetch.ts"
 import { freePort } from "../../support/FreePort.ts"
 import { Model, open } from "../../support/slack/Model.ts"
 
