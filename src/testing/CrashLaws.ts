@@ -1,11 +1,12 @@
 /** Laws of crashes and interruptions. */
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Batch } from "../engine/model/Batch.ts"
 import { mirrors, succeed } from "./ChangeLaws.ts"
-import { crashCost, makeStore, start, watcher } from "./Harness.ts"
+import { ahead, crashCost, ending, makeStore, start, watcher } from "./Harness.ts"
 import { type Draft, expect, type Finding, type ScriptedSource } from "./Law.ts"
 import type { WholeStore } from "./WholeStore.ts"
 
@@ -120,6 +121,32 @@ export const drafts: ReadonlyArray<Draft> = [
       // More than one page, whatever their size. A crash after page 1, and one after page 3 of a listing taken up.
       yield* source.add(1200)
       yield* survive(source, [afterPage(1), afterPage(2)], "between two pages")
+    })
+  },
+  {
+    name: "a process whose clock is hours behind goes on where another one stopped, comes to an end, and loses nothing",
+    remedy:
+      "Times of this machine's clock in a checkpoint may be later than that of the next machine: read them as no later than now. What is asked of the source by time is best taken from the source's own times",
+    needs: [],
+    check: Effect.fnUntraced(function* (source) {
+      yield* source.add(60)
+      const { credentials, integration } = source
+      const store = yield* makeStore
+      const watch = watcher()
+      const died = yield* Deferred.make<void>()
+      const early = yield* start({ integration, credentials, store: dyingAt(store, afterPage(1), died), watch })
+      yield* early.connect(source.config)
+      const running = yield* early
+        .sync()
+        .pipe(ahead(Duration.toMillis("5 hours")), Effect.forkChild({ startImmediately: true }))
+      yield* Effect.raceFirst(Deferred.await(died), Fiber.await(running))
+      const next = yield* start({ integration, credentials, store: takingOver(store), watch, slicePages: 2 })
+      yield* ending(watch, succeed(next))
+      yield* mirrors(source, next)
+      yield* source.add(5)
+      yield* ending(watch, succeed(next))
+      yield* mirrors(source, next)
+      yield* Fiber.interrupt(running)
     })
   },
   {

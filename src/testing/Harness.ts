@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -45,6 +46,22 @@ export const watcher = (): Watcher => ({
   thrown: undefined,
   throwing: undefined,
   step: () => Effect.void
+})
+
+/** Far more pages than any source needs for the items of a law. */
+const mostPages = 1000
+
+/** Fails where the listings of these syncs go on and on. */
+export const ending = Effect.fnUntraced(function* <A, E, R>(watch: Watcher, syncs: Effect.Effect<A, E, R>) {
+  const endless = yield* Deferred.make<never, string>()
+  watch.step = () =>
+    watch.pages.length < mostPages
+      ? Effect.void
+      : Effect.andThen(
+          Deferred.fail(endless, `after ${mostPages} pages the listing of a few dozen items goes on`),
+          Effect.never
+        )
+  return yield* Effect.raceFirst(syncs, Deferred.await(endless))
 })
 
 /** Keeps the first defect of the integration's code, for the finding of a law. */
@@ -142,6 +159,8 @@ export const start = Effect.fnUntraced(function* (options: {
   readonly credentials: unknown
   readonly store: WholeStore.WholeStore
   readonly watch: Watcher
+  /** Pages of a slice. */
+  readonly slicePages?: number
 }) {
   const { credentials, integration, store, watch } = options
   const seen: Integration = {
@@ -160,7 +179,10 @@ export const start = Effect.fnUntraced(function* (options: {
   )
   const limits = Layer.effect(
     Limits,
-    Effect.map(Limits, (defaults) => ({ ...defaults, batchItems, groupItems, concurrency }))
+    Effect.map(Limits, (defaults) => {
+      const { slicePages = defaults.slicePages } = options
+      return { ...defaults, batchItems, groupItems, concurrency, slicePages }
+    })
   )
   const context = yield* Layer.build(SyncEngine.layer.pipe(Layer.provide(services), Layer.provide(limits)))
   const engine = Context.get(context, Engine)

@@ -1,14 +1,11 @@
 /** Laws of single pages. */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { externalIdProblem } from "../contract/Content.ts"
 import { type Coverage, maxCheckpointBytes, maxPageRefs } from "../contract/Page.ts"
 import { maxPartBytes, maxParts } from "../contract/Parts.ts"
 import { begin, missing, some, succeed } from "./ChangeLaws.ts"
+import { ending } from "./Harness.ts"
 import { type Draft, expect } from "./Law.ts"
-
-/** Far more pages than any source needs for the items of a law. */
-const mostPages = 1000
 
 const inside = (id: string, { except = [], prefix }: Coverage): boolean =>
   id.startsWith(prefix) && !except.some((other) => id.startsWith(other))
@@ -22,14 +19,7 @@ export const drafts: ReadonlyArray<Draft> = [
     check: Effect.fnUntraced(function* (source) {
       yield* source.add(60)
       const { process, watch } = yield* begin(source)
-      const endless = yield* Deferred.make<void, string>()
-      watch.step = () =>
-        watch.pages.length < mostPages
-          ? Effect.void
-          : Deferred.fail(endless, `after ${mostPages} pages the listing of 60 items goes on`).pipe(
-              Effect.andThen(Effect.never)
-            )
-      yield* Effect.raceFirst(Effect.andThen(succeed(process), succeed(process)), Deferred.await(endless))
+      yield* ending(watch, Effect.andThen(succeed(process), succeed(process)))
     })
   },
   {

@@ -102,7 +102,9 @@ export const Checkpoint = Schema.Struct({
   ),
   /** Calls that the backfill may still make before the next round: as many as the last round made. */
   allowance: Schema.Int,
-  /** True if the next round ends with an empty page: see `round` in Listing.ts. */
+  /** True from the end of a round until anything else is listed: the poll needs no further round. */
+  isUpToDate: Schema.optionalKey(Schema.Boolean),
+  /** True if the next poll ends with an empty page more: see `end` in Listing.ts. */
   padded: Schema.Boolean,
   /** The conversation whose history is being passed over. */
   historyOf: Schema.optionalKey(Schema.String),
@@ -188,6 +190,36 @@ const initial = (now: number): State => ({
 
 const directoryKey = (index: number) => `directory/${index}`
 
+/** Fields that hold a time that has passed, in ms. */
+const pastTimes = new Set([
+  "absentSince",
+  "at",
+  "heardAt",
+  "historyAt",
+  "listedAt",
+  "movedAt",
+  "roundAt",
+  "since",
+  "startedAt",
+  "unlimitedAt",
+  "upTo",
+  "visitedAt"
+])
+
+/**
+ * The value, with `now` for each past time that is later: a process whose clock is ahead stored it. Left as it is, it
+ * would let no visit count as part of a round, and nothing be due until it has come. A conversation with such a visit
+ * is visited again, which stores its state with right times.
+ */
+const notAfter = <A>(now: number, value: A): A => {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value
+  const entries = Object.entries(value).map(([key, inner]): [string, unknown] => {
+    if (typeof inner !== "number" || !pastTimes.has(key)) return [key, notAfter(now, inner)]
+    return [key, inner <= now ? inner : key === "visitedAt" ? 0 : now]
+  })
+  return Object.fromEntries(entries) as A
+}
+
 /** Reads the state: one query for the ids, and one for each 1,000 conversations. */
 export const load = Effect.fnUntraced(function* (
   checkpoint: Option.Option<Checkpoint>,
@@ -195,7 +227,7 @@ export const load = Effect.fnUntraced(function* (
   now: number
 ) {
   if (Option.isNone(checkpoint)) return initial(now)
-  const { directories: count, ...rest } = checkpoint.value
+  const { directories: count, ...rest } = notAfter(now, checkpoint.value)
   const keys = Array.from({ length: count }, (_, index) => directoryKey(index))
   const found = yield* parts.get(keys)
   const directories = keys.map((key) => {
@@ -209,7 +241,8 @@ export const load = Effect.fnUntraced(function* (
     const known = yield* parts.get(some.map(({ id }) => id))
     for (const { archived, id } of some) {
       const part = known.get(id)
-      state.conversations.set(id, { archived, part: part === undefined || "conversations" in part ? {} : part })
+      const conversation = part === undefined || "conversations" in part ? {} : notAfter(now, part)
+      state.conversations.set(id, { archived, part: conversation })
     }
   }
   return state

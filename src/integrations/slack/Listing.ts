@@ -141,29 +141,26 @@ const live = (context: ListingContext): Pages => {
 
   const isKnown = (part: string) => state.conversations.has(part.split("/")[0] ?? "")
 
-  /**
-   * The rest of the round. A slice that is cut after the very last page is followed by another one, which makes a round
-   * of its own: every other round has one page more, so that this comes to an end whatever a slice's length is.
-   */
+  /** The rest of the round. */
   const round: Pages = Stream.suspend(() => {
     const channels = [...visits.due()]
     const all = HistoryReader.inTurn(() => {
       const channel = channels.shift()
       return channel === undefined ? undefined : visits.visit(channel, false)
     })
-    const padding = Stream.suspend(() => (state.padded ? Stream.make(empty(state)) : Stream.empty))
     const end = Stream.suspend(() => {
       state.allowance = state.round?.calls ?? 0
-      state.padded = !state.padded
       state.movedAt = time()
+      state.isUpToDate = true
       delete state.round
       return Stream.make(empty(state))
     })
-    return all.pipe(Stream.concat(padding), Stream.concat(end))
+    return Stream.concat(all, end)
   })
 
   const begin = (again: boolean): Pages =>
     Stream.suspend(() => {
+      state.isUpToDate = false
       state.round = { startedAt: time(), again, calls: 0, extra: 0 }
       state.roundAt = state.round.startedAt
       const isListed = isListening && now - (state.listedAt ?? 0) < directoryEvery
@@ -250,13 +247,28 @@ const live = (context: ListingContext): Pages => {
   const rest = users.pipe(
     Stream.concat(backfill),
     Stream.concat(CompletePasses.make({ ...settings, sweepEvery: longest }, env, state, now, skip)),
-    Stream.concat(sweep)
+    Stream.concat(sweep),
+    Stream.map((page) => {
+      state.isUpToDate = false
+      return { ...page, checkpoint: { ...page.checkpoint, isUpToDate: false } }
+    })
   )
 
+  /**
+   * A slice that is cut after the very last page is followed by another one, which is a poll of its own: every other
+   * poll has one page more, so that this comes to an end whatever a slice's length is.
+   */
   const end: Pages = Stream.suspend(() => {
-    state.ended = true
-    state.movedAt = time()
-    return Stream.make({ ...empty(state), problems: EventDelivery.problems(state) })
+    const { padded } = state
+    state.padded = false
+    const padding: Pages = padded ? Stream.make(empty(state)) : Stream.empty
+    const last = Stream.suspend(() => {
+      state.padded = !padded
+      state.ended = true
+      state.movedAt = time()
+      return Stream.make({ ...empty(state), problems: EventDelivery.problems(state) })
+    })
+    return Stream.concat(padding, last)
   })
 
   const regular = (isSamePoll: boolean): Pages => {
@@ -270,9 +282,11 @@ const live = (context: ListingContext): Pages => {
       const next = isLast ? Stream.empty : Stream.concat(begin(true), rest)
       return round.pipe(Stream.concat(rest), Stream.concat(next), Stream.concat(end))
     }
-    // A sync that follows at once on one that was cut off looks like the next slice: so a round ends what was left.
+    // A sync that follows at once on one that was cut off looks like the next slice: so a round ends what was left,
+    // unless the slice before ended with one.
+    const last = Stream.suspend(() => (state.isUpToDate === true ? Stream.empty : begin(false)))
     return isSamePoll && backfillIsNext
-      ? rest.pipe(Stream.concat(begin(false)), Stream.concat(end))
+      ? rest.pipe(Stream.concat(last), Stream.concat(end))
       : begin(false).pipe(Stream.concat(rest), Stream.concat(end))
   }
 

@@ -1,6 +1,9 @@
 /** Slices of any length come to an end, whatever the threads of a conversation are. */
 import { assert, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
 import * as SlackServer from "../../support/SlackServer.ts"
 import { expected, mirrored, Model, open } from "../../support/slack/Model.ts"
 
@@ -35,3 +38,57 @@ for (const conversations of [1, 2, 3]) {
     )
   }
 }
+
+/** A workspace of so many conversations, and a sync of it in slices of so many pages. */
+const scene = Effect.fnUntraced(function* (conversations: number, pages: number) {
+  const server = yield* SlackServer.make()
+  const slack = server.workspace
+  const channels = Array.from({ length: conversations }, (_, index) => slack.addChannel(`c${index}`))
+  const post = (text: string) => Effect.sync(() => channels.forEach((channel) => slack.post(channel, text)))
+  const model = new Model()
+  const slice = Effect.scoped(Effect.flatMap(open(server), (session) => model.run(session, { pages })))
+  // A first poll has two rounds, and if its last page ends a slice, another poll follows.
+  const most = 5 * Math.ceil((conversations + 6) / pages)
+  const sync = Effect.gen(function* () {
+    yield* TestClock.adjust(Duration.minutes(1))
+    for (let slices = 1; slices <= most; slices += 1) {
+      if ((yield* slice).pages.length < pages) return
+      yield* TestClock.adjust(Duration.millis(100))
+    }
+    assert.fail(`${most} slices of ${pages} pages did not end a listing of ${conversations} conversations`)
+  })
+  return { post, slice, sync, check: () => assert.deepStrictEqual(mirrored(model), expected(server)) }
+})
+
+it.effect("a poll ends, however many conversations there are for a slice", () =>
+  Effect.gen(function* () {
+    for (const [conversations, pages] of [
+      ...Array.from({ length: 4 }, (_, index) => [index + 1, 2] as const),
+      ...Array.from({ length: 8 }, (_, index) => [index + 1, 4] as const),
+      ...Array.from({ length: 3 }, (_, index) => [index + 16, 20] as const)
+    ]) {
+      const { check, post, sync } = yield* scene(conversations, pages)
+      for (let polls = 0; polls < 3; polls += 1) {
+        yield* post(`poll ${polls}`)
+        yield* sync
+        check()
+      }
+    }
+  }).pipe(Effect.scoped)
+)
+
+it.effect("a round that was begun by a process whose clock is ahead comes to an end, and the next one visits all", () =>
+  Effect.gen(function* () {
+    const { check, post, slice, sync } = yield* scene(9, 4)
+    yield* post("first")
+    const present = yield* Clock.currentTimeMillis
+    yield* TestClock.adjust(Duration.hours(5))
+    yield* slice
+    yield* TestClock.setTime(present)
+    yield* sync
+    check()
+    yield* post("second")
+    yield* sync
+    check()
+  }).pipe(Effect.scoped)
+)
