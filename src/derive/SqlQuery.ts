@@ -32,7 +32,9 @@ const mostBytes = 50_000_000
 const mostRowBytes = 60_000_000
 
 const rowTooLarge = new UsageError({
-  message: `a row of the result has more than ${mostRowBytes / 1_000_000} MB: select fewer columns, or the beginning of one, as in left(text, 1000)`
+  message:
+    `a row of the result has more than ${mostRowBytes / 1_000_000} MB: ` +
+    "select fewer columns, or the beginning of one, as in left(text, 1000)"
 })
 
 const decodeLines = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ line: Schema.NullOr(Schema.String) })))

@@ -191,7 +191,8 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
         assert.deepStrictEqual(yield* sql`SELECT id FROM mirror.content`, [{ id: "m1" }])
         const denied = yield* Effect.flip(sql`SELECT 1 FROM content`)
         assert.strictEqual(denied._tag, "SqlError")
-        // A type of the session's own schema must not take the place of PostgreSQL's in a function with its owner's rights.
+        // A type of the session's own schema must not take the place of PostgreSQL's in a function that runs with its
+        // owner's rights.
         for (const type of ["jsonb", "timestamptz", "text", "tsquery", "float8", "int4", "bool", "regconfig"]) {
           yield* sql.unsafe(`CREATE FUNCTION pg_temp.steal(pg_catalog.${type}) RETURNS boolean LANGUAGE plpgsql AS $$
             BEGIN RAISE 'ran with the rights of %', current_user; END $$`).unprepared

@@ -9,14 +9,17 @@
  * Scripts without spaces between words: Chinese, Japanese, Thai, Lao, Burmese, Khmer. Each character is a word of the
  * index, and a word of a query is a phrase of characters.
  */
-export const unspaced = String.raw`\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u2E80-\u2FDF\u3040-\u30FF\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF`
+export const unspaced =
+  String.raw`\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u2E80-\u2FDF\u3040-\u30FF` +
+  String.raw`\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF`
 
 /** Letters of two characters that are also one: `e` and an accent, kana with a voicing mark, syllables of Hangul. */
 export const combining = String.raw`\u0300-\u036F\u1100-\u11FF\u3099\u309A`
 
 /**
  * Arabic letters that people write for each other: alef with hamza or madda as bare alef, teh marbuta as heh, alef
- * maksura and Persian yeh as yeh, Persian keheh as kaf. Lucene's `ArabicNormalizer` and `PersianNormalizer` do the same.
+ * maksura and Persian yeh as yeh, Persian keheh as kaf. `ArabicNormalizer` and `PersianNormalizer` of Lucene do the
+ * same.
  */
 export const arabicForms = {
   from: "\u0623\u0625\u0622\u0671\u0629\u0649\u06CC\u06A9",
@@ -30,7 +33,9 @@ const planes = [
 ] as const
 
 // The vowel signs of Hebrew and Arabic, and the stroke that lengthens Arabic letters: most people leave them out.
-const signs = String.raw`\u0591-\u05BD\u05BF\u05C1\u05C2\u05C4\u05C5\u05C7\u0610-\u061A\u0640\u064B-\u065F\u0670\u06D6-\u06DC\u06DF-\u06E4\u06E7\u06E8\u06EA-\u06ED`
+const signs =
+  String.raw`\u0591-\u05BD\u05BF\u05C1\u05C2\u05C4\u05C5\u05C7` +
+  String.raw`\u0610-\u061A\u0640\u064B-\u065F\u0670\u06D6-\u06DC\u06DF-\u06E4\u06E7\u06E8\u06EA-\u06ED`
 const isIgnored = new RegExp(String.raw`^[\p{Default_Ignorable_Code_Point}${signs}]$`, "u")
 const isSeparator = /^[^ \p{L}\p{M}\p{Nd}\p{Nl}\p{Default_Ignorable_Code_Point}]$/u
 const isUnused = /^[\p{Cn}\p{Cs}]$/u

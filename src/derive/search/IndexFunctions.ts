@@ -36,33 +36,41 @@ export const functions = ({ unaccent }: Extensions, schema: string): ReadonlyArr
   const removed = unaccent === undefined ? "" : `${identifier(unaccent)}.unaccent, `
   return [
     // The text in one spelling: letters of one character each, and nothing that words are the same without.
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_clean(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_clean(given text)
+    RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN given ~ '[${ignored}${Characters.combining}${arabic.from}]'
       THEN translate(regexp_replace(normalize(given, NFC), '[${ignored}]', '', 'g'), '${arabic.from}', '${arabic.to}')
       ELSE given END $$`,
 
     // Its words, with spaces between them.
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_separated(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_separated(given text)
+    RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT regexp_replace(derived.search_clean(given), '[${Characters.separators()}]+', ' ', 'g') $$`,
 
     // The same for the parser of PostgreSQL, which also needs spaces where a script has none.
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_spaced(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN words ~ '[${Characters.unspaced}]' THEN regexp_replace(words, '([${Characters.unspaced}])', ' \1 ', 'g') ELSE words END
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_spaced(given text)
+    RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN words ~ '[${Characters.unspaced}]'
+      THEN regexp_replace(words, '([${Characters.unspaced}])', ' \1 ', 'g') ELSE words END
     FROM derived.search_separated(given) AS words $$`,
 
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_fold(given text) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT lower(${unaccent === undefined ? "derived.search_clean(given)" : `${identifier(unaccent)}.unaccent(derived.search_clean(given))`}) $$`,
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_fold(given text)
+    RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT lower(${unaccent === undefined ? "" : `${identifier(unaccent)}.unaccent`}(derived.search_clean(given))) $$`,
 
     // The words of a name, folded.
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_words(given text) RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_words(given text)
+    RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(array_agg(DISTINCT left(word, 100)), '{}')
     FROM string_to_table(derived.search_fold(derived.search_separated(given)), ' ') AS word WHERE word <> '' $$`,
 
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_field(field text, given text) RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_field(field text, given text)
+    RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(array_agg(field || word), '{}') FROM unnest(derived.search_words(given)) AS word $$`,
 
     // The lexeme of a label or a kind. The flags of IMAP begin with a backslash.
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_flag(field text, given text) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_flag(field text, given text)
+    RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT field || left(ltrim(derived.search_fold(given), '\'), 200) $$`,
 
     // A vector has at most 1 MB: of longer texts and lists of people, half is indexed, or half of that.
@@ -79,11 +87,13 @@ BEGIN
         || setweight(to_tsvector(configuration, derived.search_spaced(
           concat_ws(' ', left(sender, most), left(recipients, most), place, files))), 'B')
         || to_tsvector(configuration, derived.search_spaced(coalesce(left(body, most), '')))
-        || array_to_tsvector(derived.search_field('subject:', title) || derived.search_field('from:', left(sender, most))
+        || array_to_tsvector(derived.search_field('subject:', title)
+          || derived.search_field('from:', left(sender, most))
           || derived.search_field('to:', left(recipients, most)) || derived.search_field('in:', place)
           || derived.search_field('filename:', files)
           || ARRAY(SELECT derived.search_flag('label:', label) FROM unnest(labels) AS label WHERE label IS NOT NULL)
-          || CASE WHEN kind IS NULL THEN '{}' ELSE ARRAY[derived.search_flag('kind:', kind)] END || CASE WHEN has_attachment THEN ARRAY['has:attachment'] ELSE '{}' END);
+          || CASE WHEN kind IS NULL THEN '{}' ELSE ARRAY[derived.search_flag('kind:', kind)] END
+          || CASE WHEN has_attachment THEN ARRAY['has:attachment'] ELSE '{}' END);
     EXCEPTION WHEN program_limit_exceeded THEN
       IF most = 0 THEN RAISE; END IF;
       most := most / 2;
@@ -92,14 +102,18 @@ BEGIN
 END $$`,
 
     // The words of people, channels and files in a vector.
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_names(vector tsvector) RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$
-    SELECT word FROM (SELECT substr(lexeme, strpos(lexeme, ':') + 1) AS word FROM unnest(tsvector_to_array(vector)) AS lexeme
-      WHERE lexeme ~ '^(from|to|in|filename):') AS words WHERE length(word) BETWEEN 3 AND 40 $$`,
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_names(vector tsvector)
+    RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$
+    SELECT word FROM (SELECT substr(lexeme, strpos(lexeme, ':') + 1) AS word
+      FROM unnest(tsvector_to_array(vector)) AS lexeme WHERE lexeme ~ '^(from|to|in|filename):') AS words
+      WHERE length(word) BETWEEN 3 AND 40 $$`,
 
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_learn(connections uuid[], ids text[]) RETURNS void LANGUAGE sql AS $$
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_learn(connections uuid[], ids text[])
+    RETURNS void LANGUAGE sql AS $$
     INSERT INTO derived.search_name
     SELECT DISTINCT derived.search_names(search.vector)
-    FROM unnest(connections, ids) AS given(connection_id, external_id) JOIN derived.search USING (connection_id, external_id)
+    FROM unnest(connections, ids) AS given(connection_id, external_id)
+      JOIN derived.search USING (connection_id, external_id)
     ON CONFLICT DO NOTHING $$`,
 
     // Makes the text search configuration of a language: that of PostgreSQL, with accents removed before.
@@ -109,12 +123,14 @@ BEGIN
   EXECUTE format('CREATE TEXT SEARCH CONFIGURATION derived.%I (COPY = pg_catalog.%I)', 'idem_' || language, language);
   EXECUTE format('ALTER TEXT SEARCH CONFIGURATION derived.%I ALTER MAPPING FOR word WITH ${removed}pg_catalog.%I',
     'idem_' || language, CASE language WHEN 'simple' THEN language ELSE language || '_stem' END);
-  EXECUTE format('ALTER TEXT SEARCH CONFIGURATION derived.%I ALTER MAPPING FOR numword WITH ${removed}pg_catalog.simple',
+  EXECUTE format(
+    'ALTER TEXT SEARCH CONFIGURATION derived.%I ALTER MAPPING FOR numword WITH ${removed}pg_catalog.simple',
     'idem_' || language);
 END $$`,
 
     // Sets the language of a connection's words. If it had another, its contents are indexed again.
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_use(connection_name text, language text) RETURNS void LANGUAGE plpgsql AS $$
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_use(connection_name text, language text)
+    RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   of_connection uuid;
 BEGIN
@@ -123,10 +139,12 @@ BEGIN
     RAISE EXCEPTION 'there is no connection "%"', connection_name USING ERRCODE = 'IDM01';
   END IF;
   IF NOT EXISTS (SELECT 1 FROM pg_ts_config WHERE cfgname = language AND cfgnamespace = 'pg_catalog'::regnamespace) THEN
-    RAISE EXCEPTION 'there is no language "%": there are %', language, (SELECT string_agg(cfgname, ', ' ORDER BY cfgname)
-      FROM pg_ts_config WHERE cfgnamespace = 'pg_catalog'::regnamespace) USING ERRCODE = 'IDM01';
+    RAISE EXCEPTION 'there is no language "%": there are %', language, (
+      SELECT string_agg(cfgname, ', ' ORDER BY cfgname) FROM pg_ts_config
+      WHERE cfgnamespace = 'pg_catalog'::regnamespace) USING ERRCODE = 'IDM01';
   END IF;
-  IF NOT EXISTS (SELECT 1 FROM pg_ts_config WHERE cfgname = 'idem_' || language AND cfgnamespace = 'derived'::regnamespace) THEN
+  IF NOT EXISTS (SELECT 1 FROM pg_ts_config
+    WHERE cfgname = 'idem_' || language AND cfgnamespace = 'derived'::regnamespace) THEN
     PERFORM derived.search_configure(language);
   END IF;
   INSERT INTO derived.search_language AS used VALUES (of_connection, language)

@@ -21,11 +21,14 @@ const marks = [
 
 /** In the order in which they depend on each other; they call functions of `IndexFunctions.ts`. */
 export const functions = ({ pgTrgm }: Extensions): ReadonlyArray<string> => [
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_term(lexeme text, prefix boolean) RETURNS tsquery LANGUAGE sql IMMUTABLE AS $$
-    SELECT ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''' || CASE WHEN prefix THEN ':*' ELSE '' END)::tsquery $$`,
+  String.raw`CREATE OR REPLACE FUNCTION derived.search_term(lexeme text, prefix boolean)
+    RETURNS tsquery LANGUAGE sql IMMUTABLE AS $$
+    SELECT ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || ''''
+      || CASE WHEN prefix THEN ':*' ELSE '' END)::tsquery $$`,
 
   // Both conditions, or the one that is there.
-  `CREATE OR REPLACE FUNCTION derived.search_both(one tsquery, other tsquery) RETURNS tsquery LANGUAGE sql IMMUTABLE AS $$
+  `CREATE OR REPLACE FUNCTION derived.search_both(one tsquery, other tsquery)
+    RETURNS tsquery LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(one && other, one, other) $$`,
 
   // A value of a field: every word of it, as a word in the field or as the beginning of one. Words after a dot or an @
@@ -33,7 +36,8 @@ export const functions = ({ pgTrgm }: Extensions): ReadonlyArray<string> => [
   String.raw`CREATE OR REPLACE FUNCTION derived.search_value(field text, given text, prefix boolean) RETURNS tsquery
     LANGUAGE plpgsql STABLE AS $$
 DECLARE
-  beginnings CONSTANT text[] := CASE WHEN prefix THEN derived.search_words(regexp_replace(given, '[.@]\S.*$', '')) ELSE '{}' END;
+  beginnings CONSTANT text[] := CASE WHEN prefix
+    THEN derived.search_words(regexp_replace(given, '[.@]\S.*$', '')) ELSE '{}' END;
   word text;
   result tsquery;
 BEGIN
@@ -43,7 +47,8 @@ BEGIN
   RETURN result;
 END $$`,
 
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_day(field text, given text) RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$
+  String.raw`CREATE OR REPLACE FUNCTION derived.search_day(field text, given text)
+    RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$
 BEGIN
   RETURN (replace(given, '/', '-') || CASE WHEN given ~ '[T ]' THEN '' ELSE 'T00:00:00Z' END)::timestamptz;
 EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_text_representation THEN
@@ -62,8 +67,9 @@ END $$`,
 
   // A word or phrase without a field matches the text, or the beginning of a name; fuzzy adds names that are close to
   // it. A word with an asterisk is the beginning of words. So is a word in Hangul: Korean adds particles to words.
-  String.raw`CREATE OR REPLACE FUNCTION derived.search_bare(configurations regconfig[], given text, fuzzy boolean, exact boolean)
-    RETURNS tsquery LANGUAGE plpgsql STABLE AS $$
+  String.raw`CREATE OR REPLACE FUNCTION derived.search_bare(
+    configurations regconfig[], given text, fuzzy boolean, exact boolean
+  ) RETURNS tsquery LANGUAGE plpgsql STABLE AS $$
 DECLARE
   configuration regconfig;
   found tsquery;
@@ -113,8 +119,8 @@ DECLARE
 BEGIN
   deleted := false;
   -- Other spaces, and the quotes that a telephone or a word processor makes.
-  query := translate(regexp_replace(left(query, 2000), '[\t-\r\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]', ' ', 'g'),
-    '“”„‟«»', '""""""');
+  query := translate(regexp_replace(left(query, 2000),
+    '[\t-\r\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]', ' ', 'g'), '“”„‟«»', '""""""');
   FOR item IN SELECT regexp_matches(query, '(-)?(?:([a-zA-Z]+):)?(?:"([^"]*)"?|([^ "]+))', 'g') LOOP
     negative := item[1] IS NOT NULL;
     field := lower(item[2]);
@@ -135,7 +141,8 @@ BEGIN
       deleted := NOT negative;
       CONTINUE;
     ELSIF field = 'is' AND lower(value) NOT IN (${marks.map((mark) => `'${mark}'`).join(", ")}) THEN
-      RAISE EXCEPTION 'is: is followed by deleted, ${marks.join(", ")}; of another label, use label:' USING ERRCODE = 'IDM01';
+      RAISE EXCEPTION 'is: is followed by deleted, ${marks.join(", ")}; of another label, use label:'
+        USING ERRCODE = 'IDM01';
     ELSIF field = 'has' AND lower(value) NOT IN ('attachment', 'attachments') THEN
       RAISE EXCEPTION 'has: is followed by attachment' USING ERRCODE = 'IDM01';
     END IF;

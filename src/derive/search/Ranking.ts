@@ -29,7 +29,8 @@ END $$`,
       CASE WHEN until IS NOT NULL THEN format('occurred_at < %L', until) END,
       CASE WHEN from_key IS NOT NULL THEN format(
         'occurred_at <= %L AND (occurred_at, connection_id, external_id) %s (%1$L, %3$L, %4$L)',
-        from_key.occurred_at, CASE WHEN inclusive THEN '<=' ELSE '<' END, from_key.connection_id, from_key.external_id) END) $$`,
+        from_key.occurred_at, CASE WHEN inclusive THEN '<=' ELSE '<' END,
+        from_key.connection_id, from_key.external_id) END) $$`,
 
     // The newest contents that fit, from a place on, in three steps:
     //
@@ -54,7 +55,8 @@ DECLARE
   newest CONSTANT text := format('SELECT (occurred_at, connection_id, external_id)::derived.search_key AS key, vector
     FROM derived.search WHERE %s AND deleted = %L', scope, is_deleted);
   is_phrase CONSTANT boolean := strpos(wanted::text, '!') = 0 AND wanted::text ~ '<(-|\d+)>';
-  words CONSTANT tsquery := CASE WHEN is_phrase THEN regexp_replace(wanted::text, '<(-|\d+)>', '&', 'g')::tsquery ELSE wanted END;
+  words CONSTANT tsquery := CASE WHEN is_phrase
+    THEN regexp_replace(wanted::text, '<(-|\d+)>', '&', 'g')::tsquery ELSE wanted END;
   enough CONSTANT integer := CASE WHEN is_phrase THEN 2000 ELSE 2 * most END;
   found derived.search_key[];
   looked_at integer;
@@ -71,8 +73,9 @@ BEGIN
     RETURN coalesce(found, '{}');
   END IF;
 
-  EXECUTE format('SELECT count(*), count(*) FILTER (WHERE vector @@ %L), (array_agg(key) FILTER (WHERE vector @@ %L))[:%s]
-    FROM (%s %s LIMIT %s) AS newest', words, wanted, most, newest, newest_first, sample)
+  EXECUTE format('SELECT count(*), count(*) FILTER (WHERE vector @@ %L),
+      (array_agg(key) FILTER (WHERE vector @@ %L))[:%s] FROM (%s %s LIMIT %s) AS newest',
+      words, wanted, most, newest, newest_first, sample)
     INTO looked_at, having_words, found;
   IF looked_at < sample OR cardinality(found) = most THEN RETURN coalesce(found, '{}'); END IF;
 
@@ -84,7 +87,8 @@ BEGIN
   LOOP
     oldest := NULL;
     IF size < total AND size / 12 + enough < expected THEN
-      EXECUTE format('SELECT occurred_at FROM derived.search WHERE %s %s OFFSET %s LIMIT 1', scope, newest_first, size::bigint) INTO oldest;
+      EXECUTE format('SELECT occurred_at FROM derived.search WHERE %s %s OFFSET %s LIMIT 1',
+        scope, newest_first, size::bigint) INTO oldest;
     END IF;
     -- The sum keeps the planner from reading the index of times in its order.
     EXECUTE format('SELECT array_agg(key) FROM (%s AND vector @@ %L AND occurred_at >= %L
@@ -106,7 +110,8 @@ DECLARE
   piece text;
 BEGIN
   SELECT found.text, found.place INTO body, place FROM (
-    SELECT t.text, t.part, (SELECT min(nullif(strpos(lower(left(t.text, 100000)), word), 0)) FROM unnest(words) AS word) AS place
+    SELECT t.text, t.part,
+      (SELECT min(nullif(strpos(lower(left(t.text, 100000)), word), 0)) FROM unnest(words) AS word) AS place
     FROM derived.text AS t WHERE t.connection_id = of_connection AND t.external_id = of_id AND t.text IS NOT NULL
   ) AS found ORDER BY found.place IS NULL, found.part LIMIT 1;
   piece := translate(substr(body, greatest(coalesce(place, 1) - 80, 1), 400), chr(57344) || chr(57345), '');
@@ -118,13 +123,15 @@ BEGIN
   WITH
     token AS MATERIALIZED (SELECT match[1] AS written, match[2] IS NOT NULL AS is_word, number
       FROM regexp_matches(left(piece, 300), pattern, 'g') WITH ORDINALITY AS matches(match, number)),
-    shown AS (SELECT written, number, is_word, row_number() OVER (PARTITION BY is_word ORDER BY number) AS nth FROM token),
-    marks AS MATERIALIZED (SELECT starts_with(word, chr(57344)) AS is_marked, nth FROM string_to_table(ts_headline(configuration,
-      (SELECT string_agg(derived.search_clean(written), ' ' ORDER BY number) FILTER (WHERE is_word) FROM token), marked,
-      format('StartSel=%s, StopSel=%s, HighlightAll=true', chr(57344), chr(57345))), ' ')
-      WITH ORDINALITY AS words(word, nth))
-  SELECT string_agg(CASE WHEN is_word AND is_marked THEN chr(57344) || written || chr(57345) ELSE written END, '' ORDER BY number)
-    INTO piece FROM shown LEFT JOIN marks USING (nth);
+    shown AS (SELECT written, number, is_word,
+      row_number() OVER (PARTITION BY is_word ORDER BY number) AS nth FROM token),
+    marks AS MATERIALIZED (SELECT starts_with(word, chr(57344)) AS is_marked, nth
+      FROM string_to_table(ts_headline(configuration,
+        (SELECT string_agg(derived.search_clean(written), ' ' ORDER BY number) FILTER (WHERE is_word) FROM token),
+        marked, format('StartSel=%s, StopSel=%s, HighlightAll=true', chr(57344), chr(57345))), ' ')
+        WITH ORDINALITY AS words(word, nth))
+  SELECT string_agg(CASE WHEN is_word AND is_marked THEN chr(57344) || written || chr(57345) ELSE written END, ''
+    ORDER BY number) INTO piece FROM shown LEFT JOIN marks USING (nth);
   -- Neighbours are marked together: example.org.
   piece := regexp_replace(piece, '\uE001([${separators}]*)\uE000', '\1', 'g');
   RETURN btrim(piece);
@@ -137,17 +144,20 @@ END $$`,
   ) RETURNS float8 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN marked IS NULL THEN 1 ELSE 0.02 + ts_rank('{0.1, 0.2, 0.5, 1.0}', vector, marked, 1) END
       * (0.4 + 0.6 * exp(-least(greatest(
-        extract(epoch FROM now_at - greatest(occurred_at, '1970-01-01'::timestamptz)) / 15552000, 0), 100)))::float8 $$`,
+        extract(epoch FROM now_at - greatest(occurred_at, '1970-01-01'::timestamptz)) / 15552000, 0), 100))
+      )::float8 $$`,
 
     // The cursor of a page: which contents are ranked together, and how many of them were given.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_cursor(
-    now_at timestamptz, is_fuzzy boolean, is_first boolean, skipped bigint, from_key derived.search_key, title_end derived.search_key
+    now_at timestamptz, is_fuzzy boolean, is_first boolean, skipped bigint,
+    from_key derived.search_key, title_end derived.search_key
   ) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT translate(encode(convert_to(jsonb_build_object('now', now_at, 'fuzzy', is_fuzzy, 'first', is_first,
-      'skipped', skipped, 'from', to_jsonb(from_key), 'titles', to_jsonb(title_end))::text, 'UTF8'), 'base64'), E'\n', '') $$`,
+      'skipped', skipped, 'from', to_jsonb(from_key), 'titles', to_jsonb(title_end))::text, 'UTF8'), 'base64'),
+      E'\n', '') $$`,
 
-    // A page of results. Of what fits, the newest 100 are ranked together, at first also with the newest 50 that have the
-    // words in the title. When these are used up, the next 100 are.
+    // A page of results. Of what fits, the newest 100 are ranked together, at first also with the newest 50 that have
+    // the words in the title. When these are used up, the next 100 are.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_page(
     query text, of_connections uuid[], of_kind text, of_sender text, of_since timestamptz, of_until timestamptz,
     most integer, cursor text
@@ -184,13 +194,15 @@ BEGIN
     skipped := coalesce((state ->> 'skipped')::integer, 0);
     from_key := jsonb_populate_record(NULL::derived.search_key, nullif(state -> 'from', 'null'));
     title_end := jsonb_populate_record(NULL::derived.search_key, nullif(state -> 'titles', 'null'));
-    IF jsonb_typeof(state) <> 'object' OR skipped < 0 OR NOT isfinite(now_at) THEN RAISE invalid_parameter_value; END IF;
+    IF jsonb_typeof(state) <> 'object' OR skipped < 0 OR NOT isfinite(now_at) THEN
+      RAISE invalid_parameter_value;
+    END IF;
   EXCEPTION WHEN OTHERS THEN
     RAISE EXCEPTION 'the cursor is not one that a search gave' USING ERRCODE = 'IDM02';
   END;
 
-  -- More than once only where nothing fits without names that are spelt similarly, or where all that are ranked together
-  -- were given before.
+  -- More than once only where nothing fits without names that are spelt similarly, or where all that are ranked
+  -- together were given before.
   FOR attempt IN 1..50 LOOP
     q := derived.search_parse(query, languages, is_fuzzy);
     newest := derived.search_newest(derived.search_both(q.wanted, filter), of_connections, greatest(q.since, of_since),
@@ -201,8 +213,8 @@ BEGIN
     END IF;
     titles := '{}';
     IF is_first AND cardinality(newest) = pool AND q.titled IS NOT NULL THEN
-      titles := derived.search_newest(derived.search_both(q.titled, filter), of_connections, greatest(q.since, of_since),
-        least(q.until, of_until), q.deleted, from_key, true, title_pool);
+      titles := derived.search_newest(derived.search_both(q.titled, filter), of_connections,
+        greatest(q.since, of_since), least(q.until, of_until), q.deleted, from_key, true, title_pool);
       -- All that are newer than the last of them are among them.
       title_end := titles[cardinality(titles)];
     END IF;
@@ -218,15 +230,17 @@ BEGIN
           derived.search_score(s.vector, q.marked, s.occurred_at, now_at) AS score, count(*) OVER () AS size
         FROM pooled JOIN derived.search AS s USING (connection_id, external_id)
         -- These were given with the first results.
-        WHERE is_first OR title_end IS NULL OR NOT (s.vector @@ q.titled AND (s.occurred_at, s.connection_id, s.external_id)
-          >= (title_end.occurred_at, title_end.connection_id, title_end.external_id))),
+        WHERE is_first OR title_end IS NULL OR NOT (s.vector @@ q.titled
+          AND (s.occurred_at, s.connection_id, s.external_id)
+            >= (title_end.occurred_at, title_end.connection_id, title_end.external_id))),
       numbered AS (
         SELECT ranked.*, row_number() OVER (
           ORDER BY ranked.score DESC, ranked.occurred_at DESC, ranked.connection_id, ranked.external_id) AS number
         FROM ranked),
       page AS MATERIALIZED (SELECT * FROM numbered ORDER BY number OFFSET skipped LIMIT most)
       SELECT page.connection_id, page.external_id, page.occurred_at, page.sender,
-        derived.search_snippet(coalesce((SELECT format('derived.%I', 'idem_' || language)::regconfig FROM derived.search_language
+        derived.search_snippet(coalesce((
+          SELECT format('derived.%I', 'idem_' || language)::regconfig FROM derived.search_language
           WHERE search_language.connection_id = page.connection_id), 'derived.idem_simple'::regconfig),
           page.connection_id, page.external_id, q.marked, words),
         page.score,
@@ -244,9 +258,11 @@ END $$`,
 
     String.raw`CREATE OR REPLACE FUNCTION mirror.search(
     query text, connection_name text DEFAULT NULL, content_kind text DEFAULT NULL, sender text DEFAULT NULL,
-    since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, max_results integer DEFAULT 20, after text DEFAULT NULL
+    since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, max_results integer DEFAULT 20,
+    after text DEFAULT NULL
   ) RETURNS TABLE (
-    connection text, id text, kind text, title text, "from" text, occurred_at timestamptz, snippet text, score float8, next text
+    connection text, id text, kind text, title text, "from" text, occurred_at timestamptz, snippet text,
+    score float8, next text
   ) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT c.name, found.external_id, content.kind, content.title, found.sender, nullif(found.occurred_at, '-infinity'),
       replace(replace(found.snippet, chr(57344), '**'), chr(57345), '**'), found.score, found.next
@@ -255,7 +271,8 @@ END $$`,
       least(greatest($7, 1), 100), $8)
       WITH ORDINALITY AS found(connection_id, external_id, occurred_at, sender, snippet, score, next, position)
     JOIN ${schema}.connection AS c ON c.id = found.connection_id
-    JOIN derived.content AS content ON content.connection_id = found.connection_id AND content.external_id = found.external_id
+    JOIN derived.content AS content
+      ON content.connection_id = found.connection_id AND content.external_id = found.external_id
     ORDER BY found.position $$`
   ]
 }

@@ -71,7 +71,8 @@ const joined = (field: string): string => `string_agg(value, ' ' ORDER BY positi
 /** Writes the rows of the contents in `$1` (connections) and `$2` (ids); returns those that changed. */
 const upsert = (tables: ReadonlyArray<Table>): string => {
   const values = tables.flatMap(valuesOf)
-  return `WITH given AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::text[]) AS given(connection_id, external_id)),
+  return `WITH
+    given AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::text[]) AS given(connection_id, external_id)),
     value AS (${
       values.length === 0
         ? "SELECT connection_id, external_id, '' AS field, '' AS value, 0 AS position FROM given WHERE false"

@@ -74,7 +74,8 @@ const createExtensions = SqlClient.SqlClient.use((sql) =>
         .unprepared.pipe(
           Effect.catchIf(isSqlError, ({ message, reason: { cause } }) =>
             Effect.logInfo(
-              `search does without the extension ${name}, because it can't be created: ${cause instanceof Error ? cause.message : message}`
+              `search does without the extension ${name}, because it can't be created: ` +
+                (cause instanceof Error ? cause.message : message)
             )
           )
         ),
@@ -125,7 +126,8 @@ export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effe
     yield* run("DROP INDEX IF EXISTS derived.search_name_similar")
     if (has.pgTrgm !== undefined) {
       yield* run(
-        `CREATE INDEX search_name_similar ON derived.search_name USING gin (name ${IndexFunctions.identifier(has.pgTrgm)}.gin_trgm_ops)`
+        `CREATE INDEX search_name_similar ON derived.search_name
+          USING gin (name ${IndexFunctions.identifier(has.pgTrgm)}.gin_trgm_ops)`
       )
     }
     if (found?.vectors !== wanted.vectors || found.unaccent !== wanted.unaccent) {

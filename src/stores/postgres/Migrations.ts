@@ -133,7 +133,7 @@ export const check: Effect.Effect<void, StoreError | SchemaTooNew, SqlClient.Sql
   yield* checkNotNewer
   const found = yield* version
   if (found < supported) {
-    const message = `the database has schema ${found}, and this version of idem needs ${supported}: run \`idem migrate\``
+    const message = `the database has schema ${found}, and this idem needs ${supported}: run \`idem migrate\``
     return yield* new StoreError({ message, cause: message })
   }
 })

@@ -317,7 +317,8 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
     Effect.gen(function* () {
       const all = Effect.all([
         rows(
-          "SELECT connection_id, external_id, occurred_at, deleted, sender, vector::text FROM derived.search ORDER BY 1, 2"
+          `SELECT connection_id, external_id, occurred_at, deleted, sender, vector::text
+            FROM derived.search ORDER BY 1, 2`
         ),
         rows("SELECT name FROM derived.search_name ORDER BY 1")
       ])
