@@ -11,6 +11,8 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
@@ -48,19 +50,19 @@ export interface Options {
    * The URL of your PostgreSQL. Without it Idem starts the embedded one in `dataDir`. With `"memory"` nothing outlives
    * `close`, and there is no schema `mirror` and no search: for tests.
    */
-  readonly database?: string
+  readonly database?: string | undefined
   /** The folder of the embedded PostgreSQL and its key: `./data` by default. */
-  readonly dataDir?: string
+  readonly dataDir?: string | undefined
   /** The key that seals credentials, 32 bytes in base64. Required with `database` as soon as credentials are stored. */
-  readonly secretKey?: string
+  readonly secretKey?: string | undefined
   /** Your integrations, beside the built-in ones; they replace those of the same domain. */
-  readonly integrations?: ReadonlyArray<Integration>
+  readonly integrations?: ReadonlyArray<Integration> | undefined
   /** Polls due connections, delivers webhooks and derives the schema `mirror` until `close`. False by default. */
-  readonly poll?: boolean
+  readonly poll?: boolean | undefined
   /** Other settings by the names of `docs/configuration.md`, such as `IDEM_CLUSTER` or `IDEM_BLOB_DIR`. */
-  readonly settings?: Readonly<Record<string, string>>
+  readonly settings?: Readonly<Record<string, string>> | undefined
   /** Called with each line of the log. Without it nothing is logged. */
-  readonly log?: (line: string) => void
+  readonly log?: ((line: string) => void) | undefined
 }
 
 /** The engine, its stores and the API over them, for programs that use Effect. */
@@ -95,13 +97,18 @@ export const layer = (
 export interface ConnectRequest {
   readonly domain: string
   readonly name: string
-  readonly config?: Schema.Json
-  readonly credentials?: Schema.Json
-  readonly every?: string
+  readonly config?: Schema.Json | undefined
+  readonly credentials?: Schema.Json | undefined
+  readonly every?: string | undefined
+}
+
+/** A field that may be left out may be undefined too: a program passes on what it may not have yet. */
+type OrUndefined<Fields> = {
+  [Name in keyof Fields]: object extends Pick<Fields, Name> ? Fields[Name] | undefined : Fields[Name]
 }
 
 /** The request of `sync`; without it a sync takes what is new. `since` is inclusive, `until` exclusive: ISO 8601. */
-export type SyncTaskRequest = typeof SyncRequest.Encoded
+export type SyncTaskRequest = OrUndefined<typeof SyncRequest.Encoded>
 
 const ContentsQuery = Schema.Struct({
   state: Schema.optionalKey(ContentState),
@@ -109,7 +116,7 @@ const ContentsQuery = Schema.Struct({
   /** Text that the title contains. */
   text: Schema.optionalKey(TitleText)
 })
-export type ContentsRequest = typeof ContentsQuery.Encoded
+export type ContentsRequest = OrUndefined<typeof ContentsQuery.Encoded>
 
 const ChangesQuery = Schema.Struct({
   /** The cursor of the last change that was handled. Without it the changes begin with the first. */
@@ -119,7 +126,7 @@ const ChangesQuery = Schema.Struct({
   /** Waits for further changes instead of ending after the last. False by default. */
   follow: Schema.optionalKey(Schema.Boolean)
 })
-export type ChangesRequest = typeof ChangesQuery.Encoded
+export type ChangesRequest = OrUndefined<typeof ChangesQuery.Encoded>
 
 /** The documents are those of the HTTP API and of the command line's `--json`: times are ISO 8601 texts. */
 export interface Idem {
@@ -155,7 +162,7 @@ const RequestedConnection = Schema.Struct({
   // The engine decodes both with the schemas of the integration, and shows nothing of the credentials.
   config: Schema.optionalKey(Schema.Unknown),
   credentials: Schema.optionalKey(Schema.Unknown),
-  every: Schema.optionalKey(Schema.UndefinedOr(Every))
+  every: Schema.optionalKey(Every)
 })
 
 /** Decodes a request. The error names a field that is wrong, or that does not exist. */
@@ -163,7 +170,7 @@ const decoded = <A, I>(schema: Schema.Codec<A, I>) => {
   const decode = Schema.decodeUnknownEffect(schema, { onExcessProperty: "error", errors: "all" })
   return (request: unknown) =>
     Effect.mapError(
-      decode(request),
+      decode(Predicate.isObject(request) ? Record.filter(request, Predicate.isNotUndefined) : request),
       ({ issue }) => new Problems.UsageProblem({ detail: ConfigErrors.explain(issue, { secret: false }) })
     )
 }

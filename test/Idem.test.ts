@@ -32,11 +32,15 @@ describe("createIdem", () => {
         () => assert.fail("it was done"),
         (error: Error & { readonly detail?: string }) => `${error.name}: ${error.detail ?? error.message}`
       )
-    await idem.connect(connection)
+    await idem.connect({ ...connection, config: undefined, every: undefined })
+    // A field that is undefined is left out, as the cursor of a program that has read nothing yet.
+    assert.strictEqual((await idem.sync("work", { since: undefined, force: undefined })).status, "succeeded")
+    assert.deepStrictEqual(await collect(idem.changes({ after: undefined })), [])
     const requests: ReadonlyArray<readonly [Promise<unknown>, RegExp]> = [
       [idem.connect({ ...connection, every: "5" }), /^UsageProblem: .*every/],
       [idem.connect({ ...connection, evry: "5 minutes" } as never), /^UsageProblem: .*evry/],
       [idem.sync("work", { force: "yes" } as never), /^UsageProblem: .*force/],
+      [idem.sync("work", null as never), /^UsageProblem: /],
       [idem.sync("work", { forceIDs: ["a"] } as never), /^UsageProblem: .*forceIDs/]
     ]
     for (const [request, message] of requests) assert.match(await refusal(request), message)
