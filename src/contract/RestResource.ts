@@ -3,6 +3,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
 import type { Metadata } from "./Content.ts"
 import { fail } from "./HttpRequest.ts"
 import { type IntegrationError, Malformed, Reason } from "./IntegrationError.ts"
@@ -73,8 +74,8 @@ interface Described<Item, Answer> {
   readonly item: Schema.Codec<Item, unknown>
   /** The id of an item, unique in its resource; of a child, among the children of one item. */
   readonly id: (item: Item) => string | number
-  /** The item in the answer for one item. Default: the answer itself. Undefined or null if there is none. */
-  readonly itemOf?: ((answer: unknown) => unknown) | undefined
+  /** The item in the answer for one item, an object. Default: the answer itself. Undefined or null if there is none. */
+  readonly itemOf?: ((answer: Readonly<Record<string, unknown>>) => unknown) | undefined
   /** Changes with the content. Default: a digest of the fields that `item` names. */
   readonly revision?: ((item: Item) => string) | undefined
   /** False leaves an item out. */
@@ -173,13 +174,26 @@ export interface RestResource extends RestList {
   readonly children: Readonly<Record<string, RestChild>>
 }
 
+const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** The first field that does not fit its schema, or a fault in a description. All else may quote what was read. */
+const explained = (cause: unknown): string => {
+  if (cause instanceof TypeError) return `: ${cause.message.slice(0, 200)}`
+  const path = Schema.isSchemaError(cause) ? issuesOf(cause.issue).issues[0]?.path : undefined
+  return path === undefined || path.length === 0 ? "" : `: ${path.map(String).join(".").slice(0, 200)} does not fit`
+}
+
 /**
  * The functions of a description may throw: a reason says what the answer means, anything else that it is not as it was
  * described.
  */
 const attempt = <A>(what: string, evaluate: () => A): Effect.Effect<A, IntegrationError> =>
   Effect.catch(Effect.try({ try: evaluate, catch: (cause) => cause }), (cause) =>
-    fail(Schema.is(Reason)(cause) ? cause : new Malformed({ message: `${what} is not as it was described` }))
+    fail(
+      Schema.is(Reason)(cause)
+        ? cause
+        : new Malformed({ message: `${what} is not as it was described${explained(cause)}` })
+    )
   )
 
 export const digest = (text: string): Effect.Effect<string> =>
@@ -248,7 +262,9 @@ const close = <Item, Answer>(
     readItem,
     readAlone: (json) =>
       Effect.flatMap(
-        attempt(`an item of ${what}`, () => (description.itemOf === undefined ? json : description.itemOf(json))),
+        attempt(`an item of ${what}`, () =>
+          description.itemOf === undefined ? json : description.itemOf(json as Readonly<Record<string, unknown>>)
+        ),
         (found) => (found === undefined || found === null ? Effect.succeed(undefined) : readItem(found))
       )
   }

@@ -189,8 +189,9 @@ describe("a REST source", () => {
       const pages = yield* list(byCursor, server.url)
       assert.deepStrictEqual(pages.at(-1)?.covers, [])
       assert.deepStrictEqual(
-        pages.flatMap(({ problems = [] }) => problems.map(({ place }) => place)),
-        ["notes"]
+        pages.flatMap(({ problems = [] }) => problems),
+        // The field, and not what it had.
+        [{ place: "notes", message: "an item of v1/notes is not as it was described: version does not fit" }]
       )
     })
   )
