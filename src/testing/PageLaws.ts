@@ -4,7 +4,7 @@ import { externalIdProblem } from "../contract/Content.ts"
 import { type Coverage, maxCheckpointBytes, maxPageRefs } from "../contract/Page.ts"
 import { maxPartBytes, maxParts } from "../contract/Parts.ts"
 import { begin, missing, some, succeed } from "./ChangeLaws.ts"
-import { ending } from "./Harness.ts"
+import { ending, makeStore, start, watcher } from "./Harness.ts"
 import { type Draft, expect } from "./Law.ts"
 
 const inside = (id: string, { except = [], prefix }: Coverage): boolean =>
@@ -17,9 +17,17 @@ export const drafts: ReadonlyArray<Draft> = [
       "End the stream of `list` once the source has nothing more now: when it gives no next page, or an empty page, or the same place again",
     needs: [],
     check: Effect.fnUntraced(function* (source) {
-      yield* source.add(60)
-      const { process, watch } = yield* begin(source)
-      yield* ending(watch, Effect.andThen(succeed(process), succeed(process)))
+      yield* source.add(30)
+      const { integration, credentials } = source
+      // A slice may be cut after any page, and the next one goes on from there.
+      for (const slicePages of [2, 3]) {
+        const watch = watcher()
+        const process = yield* start({ integration, credentials, store: yield* makeStore, watch, slicePages })
+        yield* process.connect(source.config)
+        yield* ending(watch, Effect.andThen(succeed(process), succeed(process))).pipe(
+          Effect.mapError((found) => `in slices of ${slicePages} pages: ${found}`)
+        )
+      }
     })
   },
   {
