@@ -49,7 +49,10 @@ export const suite = <R>(it: Vitest.MethodsNonLive<R>, { account, idleCalls, nam
         "Old/a: mail 5"
       ])
       assert.deepStrictEqual((yield* flags)["mail 1"], ["\\Flagged", "\\Seen"])
-      yield* by((hands) => hands.messageFlagsRemove("1", ["\\Seen"]))
+      yield* by(async (hands) => {
+        await hands.mailboxOpen("INBOX")
+        await hands.messageFlagsRemove("1", ["\\Seen"])
+      })
       assert.strictEqual((yield* poll).patched, 1)
       assert.deepStrictEqual((yield* flags)["mail 1"], ["\\Flagged"])
       assert.strictEqual((yield* process.sync({ force: true })).counts.unchanged, 5)
