@@ -95,6 +95,9 @@ const maxLiteral = 16 * 1024 * 1024
 /** IDLE is begun again so often: servers end one after half an hour, and routers sooner (RFC 2177). */
 const idleMillis = 240_000
 
+/** Some servers give 0, which RFC 3501 does not allow, or none (see Names.ts). */
+const validityOf = (uidValidity: bigint | undefined): string => String(uidValidity ?? 0)
+
 /** UIDs of one VANISHED that are remembered: a server that sends more has forgotten what was deleted. */
 export const maxVanished = 100_000
 
@@ -223,7 +226,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     session.openedAt = ++opened
     const { exists, highestModseq, noModseq, uidNext, uidValidity } = await imap.mailboxOpen(path, { readOnly: true })
     return {
-      validity: String(uidValidity ?? 0),
+      validity: validityOf(uidValidity),
       next: uidNext ?? 0,
       messages: exists ?? 0,
       modseq: noModseq === true || !imap.enabled.has("CONDSTORE") ? undefined : highestModseq
@@ -241,7 +244,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
             imap.mailbox.path === path &&
             session.openedAt >= (examinedAt.get(path) ?? session.openedAt)
           const now = isOpen
-            ? String(imap.mailbox === false ? "" : imap.mailbox.uidValidity)
+            ? validityOf(imap.mailbox === false ? undefined : imap.mailbox.uidValidity)
             : (yield* attempt(`opening ${Names.quote(path)}`, session, () => selected(session, path))).validity
           if (now !== validity) {
             return yield* Effect.fail(

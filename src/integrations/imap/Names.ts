@@ -24,7 +24,7 @@ export const decode = (name: string, separator: string | null): string =>
 /** The highest UID (RFC 9051, 9). */
 export const maxUid = 4_294_967_295
 
-/** A message of the server. `validity` is the mailbox's UIDVALIDITY. */
+/** A message of the server. `validity` is the mailbox's UIDVALIDITY, 0 where the server gives none. */
 export interface MessageId {
   readonly mailbox: string
   readonly validity: string
@@ -38,7 +38,7 @@ export const format = ({ mailbox, uid, validity }: MessageId): string => `${pref
 
 /** The message that an external id names; undefined for text that is no such id. */
 export const parse = (id: string): MessageId | undefined => {
-  const [, mailbox, validity, digits] = /^(.+)\/([1-9]\d{0,19})\/([1-9]\d{0,9})$/s.exec(id) ?? []
+  const [, mailbox, validity, digits] = /^(.+)\/(0|[1-9]\d{0,19})\/([1-9]\d{0,9})$/s.exec(id) ?? []
   const uid = Number(digits)
   return mailbox === undefined || validity === undefined || uid > maxUid ? undefined : { mailbox, validity, uid }
 }

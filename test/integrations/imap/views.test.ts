@@ -169,6 +169,35 @@ describe("IMAP servers that do not show yet what a mailbox holds", () => {
     )
   )
 
+  // SmarterMail before 14.4 gave many folders the UIDVALIDITY 0 (portal.smartertools.com/community/a87100), which RFC
+  // 3501 does not allow; other servers give none.
+  for (const [name, change] of [
+    ["0", (line: string) => line.replace(/UIDVALIDITY \d+/, "UIDVALIDITY 0")],
+    [
+      "that is missing",
+      (line: string) => (line.includes("[UIDVALIDITY") ? "* OK" : line.replace(/UIDVALIDITY \d+ /, ""))
+    ]
+  ] as const) {
+    it.live(`messages of a mailbox with a UIDVALIDITY ${name} are stored, and deleted`, () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const { append, connect, expunge, faults, ids, process, sync } = yield* account()
+          for (const command of ["EXAMINE", "LIST", "STATUS"]) {
+            faults.set(command, { lines: (lines) => lines.map(change) })
+          }
+          for (const name of [1, 2, 3]) append("INBOX", mail(name))
+          yield* connect
+          assert.deepStrictEqual((yield* sync).counts.gone, 0)
+          assert.deepStrictEqual(yield* ids, ["INBOX 1", "INBOX 2", "INBOX 3"])
+          expunge("INBOX", 2)
+          assert.strictEqual((yield* sync).counts.deleted, 1)
+          const [id = ""] = yield* process.ids("stored")
+          assert.strictEqual((yield* process.sync({ forceIds: [id] })).counts.unchanged, 1)
+        })
+      )
+    )
+  }
+
   // Some servers give UIDs of more than a billion (isync, commit 815822d8): a block of digests then spans millions.
   for (const kind of ["condstore", "plain"] as const) {
     it.live(`a deletion and a flag are found where UIDs are far apart (${kind})`, () =>
