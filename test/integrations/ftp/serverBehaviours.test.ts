@@ -3,17 +3,15 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
-import { integration } from "../../../src/integrations/Ftp.ts"
-import { Engine } from "../../../src/engine/Engine.ts"
 import * as Harness from "../../../src/testing/Harness.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
-import * as Memory from "../../../src/stores/Memory.ts"
 import * as Mirror from "../../support/ftp/Mirror.ts"
 import * as StandIn from "../../support/ftp/FtpStandIn.ts"
 import { file, files, received, time } from "../../support/ftp/FtpStandIn.ts"
 
 const reasons = (results: ReadonlyMap<string, Mirror.Downloaded>) =>
   Object.fromEntries([...results].map(([id, { bytes, reason }]) => [id, reason ?? bytes?.toString()]))
+
 describe("sizes that nobody knows", () => {
   for (const [name, features, quirks] of [
     ["a server without SIZE and MDTM", [], []],
@@ -97,18 +95,11 @@ describe("files that can't be read", () => {
         files: files("good", "locked"),
         script: (command, argument) => (command === "RETR" && argument === "/locked" ? "550 denied" : undefined)
       })
-      yield* Effect.gen(function* () {
-        const { connection } = yield* (yield* Engine).connect({
-          domain: "ftp",
-          name: "files",
-          config: { ...standIn.source.config, compare: "content" },
-          credentials: standIn.source.credentials,
-          every: undefined
-        })
-        for (let poll = 0; poll < 3; poll++) yield* TestEngine.poll(connection)
-        assert.strictEqual(received(standIn, "RETR").filter((line) => line.endsWith("good")).length, 3)
-        assert.strictEqual(received(standIn, "RETR").filter((line) => line.endsWith("locked")).length, 1)
-      }).pipe(Effect.provide(TestEngine.engineOver(Memory.layer, integration)))
+      yield* Mirror.withEngine(standIn.source, (connection) =>
+        Effect.forEach([1, 2, 3], () => TestEngine.poll(connection), { discard: true })
+      )
+      assert.strictEqual(received(standIn, "RETR").filter((line) => line.endsWith("good")).length, 3)
+      assert.strictEqual(received(standIn, "RETR").filter((line) => line.endsWith("locked")).length, 1)
     }).pipe(Effect.scoped)
   )
 })

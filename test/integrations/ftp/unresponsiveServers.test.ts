@@ -1,10 +1,8 @@
 /** Servers that refuse connections or do not answer, from bug reports. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { integration } from "../../../src/integrations/Ftp.ts"
-import { Engine } from "../../../src/engine/Engine.ts"
+import type { Connection } from "../../../src/engine/model/Connection.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
-import * as Memory from "../../../src/stores/Memory.ts"
 import * as Mirror from "../../support/ftp/Mirror.ts"
 import * as StandIn from "../../support/ftp/FtpStandIn.ts"
 import { files, received } from "../../support/ftp/FtpStandIn.ts"
@@ -22,25 +20,23 @@ describe.concurrent("a server that allows few connections", () => {
           files: files(...Array.from({ length: 300 }, (_, index) => `${index}`)),
           cap: { connections: cap, refusal }
         })
-        yield* Effect.gen(function* () {
-          const { connection } = yield* (yield* Engine).connect({
-            domain: "ftp",
-            name: "files",
-            config: { ...standIn.source.config, compare: "content" },
-            credentials: standIn.source.credentials,
-            every: undefined
+        const sync = Effect.fnUntraced(function* (connection: Connection) {
+          yield* standIn.open
+          return yield* TestEngine.sync(connection)
+        })
+        yield* Mirror.withEngine(
+          standIn.source,
+          Effect.fnUntraced(function* (connection) {
+            const first = yield* sync(connection)
+            assert.deepInclude(first.counts, { listed: 300, stored: 300, failed: 0, deferred: 0 })
+            assert.isAtLeast(standIn.refusals(), 1)
+            const before = standIn.refusals()
+            const second = yield* sync(connection)
+            assert.deepInclude(second.counts, { listed: 300, unchanged: 300, failed: 0, deferred: 0 })
+            // Each pass tries one more connection.
+            assert.isAtMost(standIn.refusals() - before, 1)
           })
-          yield* standIn.open
-          const first = yield* TestEngine.sync(connection)
-          assert.deepInclude(first.counts, { listed: 300, stored: 300, failed: 0, deferred: 0 })
-          assert.isAtLeast(standIn.refusals(), 1)
-          const before = standIn.refusals()
-          yield* standIn.open
-          const second = yield* TestEngine.sync(connection)
-          assert.deepInclude(second.counts, { listed: 300, unchanged: 300, failed: 0, deferred: 0 })
-          // Each pass tries one more connection.
-          assert.isAtMost(standIn.refusals() - before, 1)
-        }).pipe(Effect.provide(TestEngine.engineOver(Memory.layer, integration)))
+        )
       }).pipe(Effect.scoped)
     )
   }

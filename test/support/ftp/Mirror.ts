@@ -13,7 +13,11 @@ import type { Network } from "../../../src/contract/Network.ts"
 import { type Parts, noParts } from "../../../src/contract/Parts.ts"
 import type { Page } from "../../../src/contract/Page.ts"
 import * as SyncTask from "../../../src/contract/SyncTask.ts"
+import { Engine } from "../../../src/engine/Engine.ts"
+import type { Connection } from "../../../src/engine/model/Connection.ts"
 import { integration } from "../../../src/integrations/Ftp.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
+import * as TestEngine from "../TestEngine.ts"
 
 export interface Source {
   readonly config: unknown
@@ -53,6 +57,24 @@ export const open = Effect.fnUntraced(function* (
 /** The same with other settings. */
 export const openWith = (source: Source & { readonly config: object }, config: Readonly<Record<string, unknown>>) =>
   open({ ...source, config: { ...source.config, ...config } })
+
+/** Runs a test of the real engine with one connection to this source, which compares files by content. */
+export const withEngine = <E, R>(
+  source: Source & { readonly config: object },
+  test: (connection: Connection) => Effect.Effect<void, E, R>
+) =>
+  Engine.use((engine) =>
+    engine.connect({
+      domain: "ftp",
+      name: "files",
+      config: { ...source.config, compare: "content" },
+      credentials: source.credentials,
+      every: undefined
+    })
+  ).pipe(
+    Effect.flatMap(({ connection }) => test(connection)),
+    Effect.provide(TestEngine.engineOver(Memory.layer, integration))
+  )
 
 /** All pages of one listing. `known` is what the checker says is stored, with its revisions. */
 export const list = (
