@@ -18,6 +18,7 @@ import type { IntegrationError } from "../../../src/contract/IntegrationError.ts
 import { noParts } from "../../../src/contract/Parts.ts"
 import type { Page } from "../../../src/contract/Page.ts"
 import { poll, type SyncTask } from "../../../src/contract/SyncTask.ts"
+import * as GmailServer from "../../support/GmailServer.ts"
 import { integration } from "../../../src/integrations/Gmail.ts"
 
 export interface Mirror {
@@ -238,3 +239,24 @@ export const cost = <A, E, R>(mirror: Mirror, effect: Effect.Effect<A, E, R>) =>
   })
 
 const total = (mirror: Mirror) => [...mirror.downloads.values()].reduce((sum, count) => sum + count, 0)
+
+/** A server with its mailbox, and a mirror of it. */
+export const begin = Effect.fnUntraced(function* (
+  options?: GmailServer.Options,
+  config?: Record<string, string | boolean | Array<string>>
+) {
+  const server = yield* GmailServer.make(options)
+  // Google gives at most 500 messages a page. Pages of 50 need a tenth of the mailbox.
+  server.mailbox.pageLimit = 50
+  const mirror = yield* open({ url: server.url, ...(config === undefined ? {} : { config }) })
+  return { server, mailbox: server.mailbox, mirror }
+})
+
+export const assertMirrors = (mirror: Mirror, ids: ReadonlyArray<string>) =>
+  assert.deepStrictEqual([...mirror.stored.keys()].sort(), [...ids].sort())
+
+export const assertSameLabels = (mirror: Mirror, mailbox: GmailServer.Server["mailbox"]) => {
+  for (const id of mirror.stored.keys()) {
+    assert.deepStrictEqual(labelsOf(mirror, id), [...(mailbox.get(id)?.labelIds ?? [])].sort(), id)
+  }
+}
