@@ -8,7 +8,7 @@ import { ContentsPage } from "./ContentsPage.tsx"
 import { DeletionsPage } from "./DeletionsPage.tsx"
 import * as Format from "./Format.ts"
 import { LedgerPage } from "./LedgerPage.tsx"
-import { connectionPath, navigate } from "./Location.ts"
+import { connectionPath, navigate, useParameters } from "./Location.ts"
 import { Overview } from "./Overview.tsx"
 import { Badge, ErrorNotice, Loading, Notice, Title } from "./Components.tsx"
 import { RunsPage } from "./RunsPage.tsx"
@@ -142,10 +142,12 @@ export const ConnectionPage = ({ connection, page }: { readonly connection: stri
   })
   const [syncing, setSyncing] = useState(false)
   const id = status?.id
+  const query = useParameters().toString()
   useEffect(() => {
     // The page was opened by the connection's name. Its address uses the id.
-    if (id !== undefined && id !== connection) navigate(connectionPath(id, page), { replace: true })
-  }, [connection, id, page])
+    const parameters = Object.fromEntries(new URLSearchParams(query))
+    if (id !== undefined && id !== connection) navigate(connectionPath(id, page, parameters), { replace: true })
+  }, [connection, id, page, query])
   const refresh = useRecordRequest(connection)
   const poll = useMutation({
     mutationFn: (what: "pause" | "resume") => (what === "pause" ? Api.pause(connection) : Api.resume(connection)),

@@ -98,7 +98,7 @@ const NothingYet = () => (
       </a>
     </p>
     <p>or on the command line:</p>
-    <pre>npx idem connect gmail --name me --credentials @gmail.json</pre>
+    <pre>idem connect gmail --name me --credentials @gmail.json</pre>
   </Empty>
 )
 

@@ -7,6 +7,7 @@ import * as Format from "./Format.ts"
 import { connectionPath, useParameters } from "./Location.ts"
 import { MessageView } from "./MessageView.tsx"
 import * as MrkdwnView from "./MrkdwnView.tsx"
+import { NotFoundPage } from "./Shell.tsx"
 import { ExtractedText, MarkdownView, TextView } from "./TextView.tsx"
 import { Badge, ErrorNotice, Loading, Notice, Time } from "./Components.tsx"
 import * as TextPreview from "./TextPreview.ts"
@@ -129,6 +130,7 @@ export const ContentPage = ({ status }: { readonly status: Api.Status }) => {
       <a href={`#${connectionPath(status.id, "contents")}`}>All contents</a>
     </p>
   )
+  if (externalId === "") return <NotFoundPage />
   if (content === undefined) {
     return error instanceof Api.Problem ? (
       <>

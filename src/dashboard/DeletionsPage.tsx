@@ -172,7 +172,7 @@ export const DeletionsPage = ({ status }: { readonly status: Api.Status }) => {
         >
           <p>
             They are marked as deleted and no longer listed as stored. This is soft: their bytes stay in the database
-            until you purge them (<code>npx idem purge</code>), and what comes back at the source is stored again.
+            until you purge them (<code>idem purge</code>), and what comes back at the source is stored again.
           </p>
         </Confirm>
       )}

@@ -38,7 +38,7 @@ const AwayNotice = ({ since }: { readonly since: number }) => {
     <Notice tone="bad" title="The server does not answer" announced>
       <p>
         What is shown is what it said last, at {Format.time(new Date(since).toISOString())}. It is asked again by
-        itself. If it was stopped, start it with <code>npx idem serve</code>.
+        itself. If it was stopped, start it with <code>idem serve</code>.
       </p>
       <p>
         <button type="button" onClick={() => void again()}>

@@ -83,10 +83,17 @@ const reading = async (scene: In) => {
   await page.setViewportSize({ width: 390, height: 900 })
   assert.isAtLeast((await row.locator('[data-label="From"]').boundingBox())?.width ?? 0, 300)
 
-  // A reply leads to the whole thread, in order.
-  await page.goto(at(`${channel}/${first}`))
+  // "Sign out" stays on the line of the other links.
+  await page.setViewportSize({ width: 360, height: 900 })
+  const links = await page.locator(".top nav > *").all()
+  const boxes = await Promise.all(links.map((each) => each.boundingBox()))
+  assert.isAtMost(Math.max(...boxes.map((box) => box?.y ?? 0)) - (boxes[0]?.y ?? 0), 5)
+
+  // A reply leads to the whole thread, in order. An address may have the connection's name.
+  await page.goto(at(`${channel}/${first}`).replace(ref, "team"))
   const messages = page.locator(".thread > li")
   await messages.nth(2).waitFor()
+  assert.strictEqual(page.url(), at(`${channel}/${first}`))
   await messages.nth(0).getByRole("img", { name: "tada" }).getByText("🎉").waitFor()
   assert.strictEqual(await messages.nth(1).getAttribute("aria-current"), "true")
   await messages.nth(1).getByRole("link", { name: "bob", exact: true }).waitFor()

@@ -49,7 +49,7 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
         await page.getByLabel("Token").fill(token)
         await page.getByRole("button", { name: "Sign in" }).click()
         await page.getByText("Nothing is connected yet").waitFor()
-        await page.getByText("npx idem connect gmail --name me").waitFor()
+        await page.getByText("idem connect gmail --name me").waitFor()
         assert.deepStrictEqual(await Browser.faults(page), [])
         // The one that the browser notes by itself: of the wrong token.
         assert.deepStrictEqual(

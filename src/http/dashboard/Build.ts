@@ -61,7 +61,7 @@ const page = `<!doctype html>
   </head>
   <body>
     <div id="app"></div>
-    <noscript><p>The dashboard needs JavaScript. The same can be asked on the command line: <code>npx idem --help</code></p></noscript>
+    <noscript><p>The dashboard needs JavaScript. The same can be asked on the command line: <code>idem --help</code></p></noscript>
   </body>
 </html>
 `
