@@ -45,6 +45,7 @@ import { tokens } from "./Tokens.ts"
 import { webhooks } from "./Webhooks.ts"
 import type { AppServices } from "./AppServices.ts"
 import * as TextFormat from "./TextFormat.ts"
+import * as UsageErrors from "./UsageErrors.ts"
 
 // Its value is read before parsing (`wantsJson`): an error of the parsing must come as JSON too.
 const json = GlobalFlag.Setting("json")({ flag: Arguments.flag("json", "answer with one JSON document on stdout") })
@@ -112,46 +113,6 @@ const unknownShortFlag = (args: ReadonlyArray<string>): string | undefined =>
 const wantsJson = (normalized: ReadonlyArray<string>): boolean =>
   normalized.slice(0, beforeOperands(normalized)).includes("--json=true")
 
-/** True if a word of the command line may be a credential. Then errors repeat none of its words. */
-const mayHoldSecrets = (args: ReadonlyArray<string>): boolean =>
-  args.some((arg) => arg === "connect" || arg.startsWith("--cred") || arg.includes("{"))
-
-const explain = (error: CliError.NonShowHelpErrors, secret: boolean): string => {
-  const meant = (suggestions: ReadonlyArray<string>) =>
-    suggestions[0] === undefined ? "" : `; did you mean ${suggestions[0]}?`
-  switch (error._tag) {
-    case "UnrecognizedOption":
-      return `there is no flag${secret ? " of that name" : ` ${TextFormat.short(error.option)}`}${meant(error.suggestions)}`
-    case "UnknownSubcommand":
-      return `there is no command${secret ? " of that name" : ` ${TextFormat.quoted(error.subcommand)}`}${meant(error.suggestions)}`
-    case "UnexpectedArgument":
-      return secret
-        ? "there are arguments too many: quote JSON with single quotes"
-        : `there are arguments too many: ${error.arguments.map(TextFormat.quoted).join(", ")}`
-    case "MissingOption":
-      return `--${error.option} is missing`
-    case "MissingArgument":
-      return `the ${error.argument} is missing`
-    case "InvalidValue":
-      if (error.kind === "flag" && error.value === "") {
-        return `--${error.option} needs a value (one that begins with - is written --${error.option}=-…)`
-      }
-      return `${error.kind === "flag" ? `--${error.option}` : `the ${error.option}`}${secret ? "" : ` ${TextFormat.quoted(error.value)}`} is not right: ${error.expected.replace(/^Expected:? /, "expected ")}`
-    default:
-      return error.message
-  }
-}
-
-const usageOf = (help: CliError.ShowHelp, args: ReadonlyArray<string>): CommandFailure.Failure => {
-  const secret = mayHoldSecrets(args)
-  // A wrong word causes further errors, so only the first error is shown.
-  const [first] = help.errors
-  const path = help.commandPath.join(" ")
-  return CommandFailure.usage(
-    first === undefined ? `a command is missing; see: ${path} --help` : `${explain(first, secret)} (${path} --help)`
-  )
-}
-
 const defect = (cause: Cause.Cause<unknown>): CommandFailure.Failure => {
   const squashed = Cause.squash(cause)
   // Some settings are read where nothing can fail.
@@ -174,7 +135,7 @@ const presenter = Layer.effect(
       if (event._tag === "InvalidInvocation") return
       const text =
         event._tag === "Help"
-          ? (yield* help).text(event.helpDoc, output.columns)
+          ? (yield* help).text(event.helpDoc, output)
           : (yield* CliOutput.Formatter).formatVersion(event.name, event.version)
       yield* Effect.ignore(output.print(text))
     })
@@ -239,7 +200,7 @@ const run = Effect.fnUntraced(
 
     const stray = unknownShortFlag(args)
     if (stray !== undefined) {
-      const named = mayHoldSecrets(args) ? " of that name" : ` ${TextFormat.short(stray)}`
+      const named = UsageErrors.mayHoldSecrets(args) ? " of that name" : ` ${TextFormat.short(stray)}`
       return yield* Effect.provide(
         end(
           CommandFailure.usage(`there is no flag${named} (idem ${commandOf(args)} --help)`.replace("idem  ", "idem "))
@@ -262,7 +223,7 @@ const run = Effect.fnUntraced(
             const help = error.value._tag === "ShowHelp" ? error.value : undefined
             // `idem` alone is answered with the help, which has been shown.
             if (help !== undefined && help.errors.length === 0 && !isJson) return Effect.void
-            return end(help === undefined ? CommandFailure.usage(error.value.message) : usageOf(help, args))
+            return end(help === undefined ? CommandFailure.usage(error.value.message) : UsageErrors.usageOf(help, args))
           }
           return Effect.andThen(told, end(CommandFailure.fromError(error.value)))
         }

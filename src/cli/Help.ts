@@ -33,8 +33,11 @@ export const wrapped = (text: string, columns: number): string =>
 const metavars: Readonly<Record<string, string>> = { completions: "SHELL", "log-level": "LEVEL" }
 
 /** The help of a command. A list of commands comes before the flags that all of them have. */
-export const text = (doc: HelpDoc.HelpDoc, columns: number): string => {
-  const { formatHelpDoc } = CliOutput.defaultFormatter()
+export const text = (
+  doc: HelpDoc.HelpDoc,
+  { columns, isColoured }: { readonly columns: number; readonly isColoured: boolean }
+): string => {
+  const { formatHelpDoc } = CliOutput.defaultFormatter({ colors: isColoured })
   const globalFlags = (doc.globalFlags ?? []).map((flag) => ({ ...flag, type: metavars[flag.name] ?? flag.type }))
   if (doc.subcommands === undefined) return wrapped(formatHelpDoc({ ...doc, globalFlags }), columns)
   const { annotations } = doc

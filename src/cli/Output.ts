@@ -44,6 +44,8 @@ export class Output extends Context.Service<
     readonly json: boolean
     /** True if stderr is a terminal, so that a moving line may be drawn. */
     readonly animate: boolean
+    /** Whether text on stdout has colours. */
+    readonly isColoured: boolean
     readonly style: Style
     /** The width of stdout in columns: `COLUMNS`, else the terminal's. Infinity for a pipe or a file. */
     readonly columns: number
@@ -91,11 +93,11 @@ const columnsWanted = Effect.gen(function* () {
   return [set, own].find((columns) => columns > 0) ?? Number.POSITIVE_INFINITY
 })
 
-// The platform's error wraps Node's error, which has the code.
-const isClosed = (error: PlatformError.PlatformError): boolean => {
-  const cause = error.reason.cause
-  return Predicate.hasProperty(cause, "code") && (cause.code === "EPIPE" || cause.code === "ERR_STREAM_DESTROYED")
-}
+/** Node's error, which the platform's error wraps. */
+const nodeError = ({ reason: { cause } }: PlatformError.PlatformError) => ({
+  code: Predicate.hasProperty(cause, "code") ? cause.code : undefined,
+  message: cause instanceof Error ? cause.message : undefined
+})
 
 const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
   const stdio = yield* Stdio.Stdio
@@ -103,7 +105,8 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
   const columns = yield* columnsWanted
   const terminal = yield* stdio.stdoutIsTerminal
   const errorTerminal = yield* stdio.stderrIsTerminal
-  const out = style(!wanted.refused && (wanted.forced || terminal))
+  const isColoured = !wanted.refused && (wanted.forced || terminal)
+  const out = style(isColoured)
   const err = style(!wanted.refused && (wanted.forced || errorTerminal))
   const hidden = new Set<string>()
 
@@ -116,7 +119,9 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
     ).pipe(
       Effect.mapError((error) => {
         if ("ours" in error) return error.ours
-        return isClosed(error) ? new OutputClosed() : failed("Output", `can't write to stdout: ${error.message}`)
+        const { code, message } = nodeError(error)
+        if (code === "EPIPE" || code === "ERR_STREAM_DESTROYED") return new OutputClosed()
+        return failed("Output", `can't write to stdout: ${message ?? error.message}`)
       })
     )
 
@@ -139,6 +144,7 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
   return Output.of({
     json: options.json,
     animate: errorTerminal && !options.json && !wanted.refused,
+    isColoured,
     style: out,
     columns,
     // Loaded only by a command that has read its rows, so that help and wrong usage stay light.
