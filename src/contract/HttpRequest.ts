@@ -69,7 +69,8 @@ export const retryAfter = (headers: Headers, now: number): Duration.Duration | u
   const made = dateOf(headers) ?? now
   const after = headers.get("retry-after")
   if (after !== null) {
-    const millis = /^\d+$/.test(after.trim()) ? Number(after) * 1000 : Date.parse(after) - made
+    // Fractions are outside the RFC, and Discord and others send them: `Date.parse` takes them for a date.
+    const millis = /^[\d.]+$/.test(after.trim()) ? Number(after) * 1000 : Date.parse(after) - made
     if (Number.isFinite(millis)) return Duration.millis(Math.max(0, millis))
   }
   const draft = /(?:^|;)\s*t=(\d+)/.exec(headers.get("ratelimit") ?? "")?.[1]

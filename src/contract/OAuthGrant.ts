@@ -105,7 +105,10 @@ const refresh = Effect.fnUntraced(function* <G extends Grant>(
   const unreadable = new Transient({ message: `${tokenUrl.host} answers a refresh with something that is no token` })
   const answer = yield* Effect.interruptible(call("oauth2.token", 0, ask(server, tokenUrl, { post })))
   const json = answer === undefined ? undefined : yield* jsonOf(server, answer)
-  const standard = (standardize ?? ((same) => same))(json as Schema.Json)
+  const standard = yield* Effect.catch(
+    Effect.try({ try: () => (standardize ?? ((same) => same))(json as Schema.Json), catch: () => unreadable }),
+    fail
+  )
   if (isRefusal(standard) && !passing.has(standard.error)) return yield* fail(refused(200))
   // The decoder's error would quote the tokens.
   const tokens = yield* Effect.catch(decodeTokens(standard), () => fail(unreadable))

@@ -102,7 +102,8 @@ const nextOf = (
     const link = nextLink(read.answer.headers, read.answer.url)
     if (link === undefined) return Effect.undefined
     const message = `${server.baseUrl.host} links to a next page on another server, which Idem does not follow`
-    if (link.origin !== server.baseUrl.origin) return fail(new Malformed({ message }))
+    // Behind a proxy that ends TLS, servers link to themselves by HTTP. The base URL is asked in any case.
+    if (link.host !== server.baseUrl.host) return fail(new Malformed({ message }))
     return Effect.succeed(`${link.pathname}${link.search}`)
   }
   if (read.size === 0) return Effect.undefined

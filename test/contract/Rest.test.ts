@@ -278,6 +278,26 @@ describe("a REST source", () => {
     })
   )
 
+  // paperless-ngx#3130, encode/django-rest-framework#9477: links by HTTP, of a server that is asked by HTTPS.
+  it.live("whose next page is linked with another scheme is asked for it at its own address", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.make
+      server.add()
+      server.answer = (request, response) => {
+        const isFirst = request.url === "/v1/notes"
+        const url = server.url.replace("http:", "https:")
+        if (isFirst) response.setHeader("link", `<${url}/v1/notes?after=1>; rel="next"`)
+        response.end(JSON.stringify({ results: [{ id: isFirst ? "a" : "b", version: 1 }], next: null }))
+        return true
+      }
+      const pages = yield* list(byLink, server.url)
+      assert.deepStrictEqual(
+        pages.flatMap(({ listed }) => listed.map(({ externalId }) => externalId)),
+        ["notes/a", "notes/b"]
+      )
+    })
+  )
+
   it.live("is asked for changes since the listing before, by the server's clock, less what it may be late", () =>
     Effect.gen(function* () {
       const server = yield* NotesServer.make
@@ -452,6 +472,7 @@ it("the time after which to ask again is read from a date, an epoch and a number
   assert.strictEqual(seconds({ date: ahead.toUTCString(), "retry-after": at }), 9)
   const reset = String(ahead.getTime() / 1000 + 40)
   assert.strictEqual(seconds({ date: ahead.toUTCString(), "x-ratelimit-reset": reset }), 40)
+  assert.strictEqual(seconds({ "retry-after": "0.65" }), 0.65)
   assert.isUndefined(seconds({ "retry-after": "soon" }))
 })
 

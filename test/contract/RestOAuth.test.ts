@@ -34,43 +34,47 @@ class Protected {
   }
 }
 
-const source = Idem.rest({
-  domain: "protected",
-  config: Schema.Struct({ url: Schema.String }),
-  scope: [],
-  address: ["url"],
-  quota: () => ({ unitsPerMinute: 1_000_000_000 }),
-  baseUrl: ({ url }) => url,
-  auth: {
-    type: "oauth2",
-    publicClients: true,
-    provider: ({ url }) => ({
-      issuer: url,
-      authorizationUrl: `${url}/authorize`,
-      tokenUrl: `${url}/token`,
-      parameters: { scope: "read" }
-    })
-  },
-  resources: () => ({
-    // One answer is the whole list: it needs no paging to say what is absent.
-    items: Idem.restResource({
-      kind: "item",
-      path: "items",
-      item: Schema.Struct({ id: Schema.Int }),
-      id: ({ id }) => id,
-      itemPath: (id) => `items/${id}`,
-      absentIsDeleted: true,
-      content: () => ({ body: "" })
+type Standardize = (answer: Schema.Json) => Schema.Json
+
+const source = (standardize?: Standardize) =>
+  Idem.rest({
+    domain: "protected",
+    config: Schema.Struct({ url: Schema.String }),
+    scope: [],
+    address: ["url"],
+    quota: () => ({ unitsPerMinute: 1_000_000_000 }),
+    baseUrl: ({ url }) => url,
+    auth: {
+      type: "oauth2",
+      publicClients: true,
+      standardize,
+      provider: ({ url }) => ({
+        issuer: url,
+        authorizationUrl: `${url}/authorize`,
+        tokenUrl: `${url}/token`,
+        parameters: { scope: "read" }
+      })
+    },
+    resources: () => ({
+      // One answer is the whole list: it needs no paging to say what is absent.
+      items: Idem.restResource({
+        kind: "item",
+        path: "items",
+        item: Schema.Struct({ id: Schema.Int }),
+        id: ({ id }) => id,
+        itemPath: (id) => `items/${id}`,
+        absentIsDeleted: true,
+        content: () => ({ body: "" })
+      })
     })
   })
-})
 
 /** Lists with these credentials. */
 const list = Effect.fnUntraced(
-  function* (url: string, credentials: Record<string, string>) {
+  function* (url: string, credentials: Record<string, string>, standardize?: Standardize) {
     const saved: Array<unknown> = []
     const calls: Array<string> = []
-    const session = yield* source.open({
+    const session = yield* source(standardize).open({
       config: { url },
       credentials,
       call: (method, _units, request) => (calls.push(method), request),
@@ -126,6 +130,10 @@ describe("a REST source with OAuth 2", () => {
         assert.strictEqual(error.reason._tag, tag, `${status} ${JSON.stringify(json)}`)
         assert.notMatch(error.message, /s3cret|r3fresh|second/)
       }
+      // An answer that `standardize` can't read is no token either.
+      server.answer = { status: 200, json: null }
+      const unread = yield* Effect.flip(list(server.url, grant, (answer) => Object(answer).data.token))
+      assert.strictEqual(unread._tag === "IntegrationError" && unread.reason._tag, "Transient")
       // Nothing can be refreshed.
       const asked = server.forms.length
       const error = yield* Effect.flip(list(server.url, { accessToken: "first" }))
