@@ -1,4 +1,7 @@
-/** Signals that the server is shutting down: waiting readers answer at once, and connections are not kept alive. */
+/**
+ * Signals that the server is shutting down: waiting readers answer at once, and connections are not kept alive.
+ * cli/Shutdown.ts handles SIGTERM.
+ */
 import * as Context from "effect/Context"
 import * as Latch from "effect/Latch"
 

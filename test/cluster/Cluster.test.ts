@@ -2,26 +2,35 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as IdemProcess from "../support/IdemProcess.ts"
 import * as Fleet from "./Fleet.ts"
-import * as Scene from "./Scene.ts"
+import * as SharedDatabase from "./SharedDatabase.ts"
 
 const names = (count: number): ReadonlyArray<string> => Array.from({ length: count }, (_, index) => `c${index}`)
 
 /** The processes that listed these accounts since then. */
-const pollers = (scene: Scene.Scene, accounts: ReadonlyArray<string>, since: number) =>
+const pollers = (database: SharedDatabase.SharedDatabase, accounts: ReadonlyArray<string>, since: number) =>
   new Map(
     accounts.map((account) => [
       account,
       new Set(
-        scene.counter.of(account).flatMap(({ at, process, what }) => (what === "list" && at > since ? [process] : []))
+        database.counter
+          .of(account)
+          .flatMap(({ at, process, what }) => (what === "list" && at > since ? [process] : []))
       )
     ])
   )
 
 /** True once each of these accounts was listed since then by one of these processes. */
-const allPolled = (scene: Scene.Scene, accounts: ReadonlyArray<string>, since: number, pids: ReadonlyArray<number>) =>
+const allPolled = (
+  database: SharedDatabase.SharedDatabase,
+  accounts: ReadonlyArray<string>,
+  since: number,
+  pids: ReadonlyArray<number>
+) =>
   Effect.sync(() =>
     accounts.every((account) =>
-      scene.counter.of(account).some(({ at, process, what }) => what === "list" && at > since && pids.includes(process))
+      database.counter
+        .of(account)
+        .some(({ at, process, what }) => what === "list" && at > since && pids.includes(process))
     )
   )
 
@@ -36,10 +45,10 @@ describe.concurrent("a cluster", () => {
     "shares connections, goes on without one that is killed, gives one that comes its share, and lets one go in peace",
     () =>
       Effect.gen(function* () {
-        const scene = yield* Scene.make
+        const database = yield* SharedDatabase.make
         const accounts = names(30)
-        for (const name of accounts) yield* scene.connect({ name, items: 20 })
-        const settings = { databaseUrl: scene.databaseUrl }
+        for (const name of accounts) yield* database.connect({ name, items: 20 })
+        const settings = { databaseUrl: database.databaseUrl }
         const [a, b, c] = yield* Effect.all(
           [1, 2, 3].map(() => Fleet.member(settings)),
           { concurrency: 3 }
@@ -48,117 +57,117 @@ describe.concurrent("a cluster", () => {
         const pids = [a.pid, b.pid, c.pid]
 
         // Each is polled by one at a time, once the shards have settled.
-        yield* Scene.until(Effect.map(scene.stored, (count) => count === 600))
+        yield* SharedDatabase.until(Effect.map(database.stored, (count) => count === 600))
         let polled: ReturnType<typeof pollers> = new Map()
         const settled = Effect.gen(function* () {
           const since = performance.now()
-          yield* Scene.until(allPolled(scene, accounts, since, pids))
-          polled = pollers(scene, accounts, since)
+          yield* SharedDatabase.until(allPolled(database, accounts, since, pids))
+          polled = pollers(database, accounts, since)
           return [...polled.values()].every((by) => by.size === 1) && shares(polled).size === 3
         })
-        yield* Scene.until(settled)
+        yield* SharedDatabase.until(settled)
 
         const its = [...polled].flatMap(([name, by]) => (by.has(c.pid) ? [name] : []))
         c.process.kill("SIGKILL")
         yield* Effect.promise(() => c.ended)
         const killed = performance.now()
-        yield* Scene.until(allPolled(scene, its, killed, [a.pid, b.pid]))
+        yield* SharedDatabase.until(allPolled(database, its, killed, [a.pid, b.pid]))
 
         const added = performance.now()
         const d = yield* Fleet.member(settings)
-        yield* Scene.until(Effect.sync(() => (shares(pollers(scene, accounts, added)).get(d.pid) ?? 0) > 3))
+        yield* SharedDatabase.until(Effect.sync(() => (shares(pollers(database, accounts, added)).get(d.pid) ?? 0) > 3))
 
         a.process.kill("SIGTERM")
         assert.deepStrictEqual(yield* Effect.promise(() => a.ended), { code: 0, signal: null })
-        yield* Scene.until(allPolled(scene, accounts, performance.now(), [b.pid, d.pid]))
+        yield* SharedDatabase.until(allPolled(database, accounts, performance.now(), [b.pid, d.pid]))
 
         // A slice that is cut off when its connection moves downloads again what was in flight.
-        assert.isAtMost(scene.counter.downloads().length, 600 + 30 * 8)
-        assert.strictEqual(yield* scene.stored, 600)
-        assert.isFalse((yield* scene.runs).has("failed"), b.stderr() + d.stderr())
-      }).pipe(Effect.scoped, Effect.provide(Scene.layer))
+        assert.isAtMost(database.counter.downloads().length, 600 + 30 * 8)
+        assert.strictEqual(yield* database.stored, 600)
+        assert.isFalse((yield* database.runs).has("failed"), b.stderr() + d.stderr())
+      }).pipe(Effect.scoped, Effect.provide(SharedDatabase.layer))
   )
 
   it.live("refuses the late writes of a process that was frozen, and stores nothing twice", () =>
     Effect.gen(function* () {
-      const scene = yield* Scene.make
+      const database = yield* SharedDatabase.make
       // Slow, so that both are in the middle of their connections when one is frozen.
-      scene.counter.delay = 200
+      database.counter.delay = 200
       const accounts: Array<string> = []
       const connectNext = Effect.suspend(() => {
         const name = `c${accounts.length}`
         accounts.push(name)
-        return scene.connect({ name, items: 800, every: "1 minute" })
+        return database.connect({ name, items: 800, every: "1 minute" })
       })
       yield* Effect.repeat(connectNext, { times: 5 })
-      const settings = { databaseUrl: scene.databaseUrl }
+      const settings = { databaseUrl: database.databaseUrl }
       const [a, b] = yield* Effect.all(
         [1, 2].map(() => Fleet.member(settings)),
         { concurrency: 2 }
       )
       assert(a !== undefined && b !== undefined)
       const shared = performance.now()
-      const active = (pid: number) => scene.counter.downloadsSince(shared).some(({ process }) => process === pid)
+      const active = (pid: number) => database.counter.downloadsSince(shared).some(({ process }) => process === pid)
       // Six connections may all fall to one process. Then others follow, each once the one before is under way.
-      yield* Scene.until(
+      yield* SharedDatabase.until(
         Effect.gen(function* () {
           if (active(a.pid) && active(b.pid)) return true
           const newest = accounts.at(-1)
-          if (scene.counter.downloadsSince(shared).some(({ account }) => account === newest)) yield* connectNext
+          if (database.counter.downloadsSince(shared).some(({ account }) => account === newest)) yield* connectNext
           return false
         })
       )
 
-      const its = [...pollers(scene, accounts, 0)].flatMap(([name, by]) => (by.has(a.pid) ? [name] : []))
+      const its = [...pollers(database, accounts, 0)].flatMap(([name, by]) => (by.has(a.pid) ? [name] : []))
       a.process.kill("SIGSTOP")
       const frozen = performance.now()
-      yield* Scene.until(allPolled(scene, its, frozen, [b.pid]))
-      scene.counter.delay = 5
+      yield* SharedDatabase.until(allPolled(database, its, frozen, [b.pid]))
+      database.counter.delay = 5
       a.process.kill("SIGCONT")
-      yield* Scene.until(Effect.map(scene.stored, (count) => count === accounts.length * 800))
+      yield* SharedDatabase.until(Effect.map(database.stored, (count) => count === accounts.length * 800))
 
-      const runs = yield* scene.runs
+      const runs = yield* database.runs
       const stored = [...runs.values()].reduce((sum, run) => sum + run.stored, 0)
       assert.strictEqual(stored, accounts.length * 800)
       assert.isFalse(runs.has("failed"), a.stderr() + b.stderr())
       // What the frozen process had not stored is downloaded again: of each of its connections the downloads in flight,
       // the commit in flight and the open batch. Eight downloads take 200 ms, and a batch is committed after 5 seconds.
       const batch = (8 * 5000) / 200
-      const again = scene.counter.downloads().length - accounts.length * 800
+      const again = database.counter.downloads().length - accounts.length * 800
       assert.isAtMost(again, its.length * (2 * batch + 8))
-    }).pipe(Effect.scoped, Effect.provide(Scene.layer))
+    }).pipe(Effect.scoped, Effect.provide(SharedDatabase.layer))
   )
 
   it.live("spends a quota together, with a sync beside it", () =>
     Effect.gen(function* () {
-      const scene = yield* Scene.make
+      const database = yield* SharedDatabase.make
       // Ten accounts of one owner: 10 units a second for all of them.
       for (const name of names(10)) {
-        yield* scene.connect({ name, items: 400, owner: "one", unitsPerMinute: 600, every: "1 minute" })
+        yield* database.connect({ name, items: 400, owner: "one", unitsPerMinute: 600, every: "1 minute" })
       }
-      const settings = { databaseUrl: scene.databaseUrl }
+      const settings = { databaseUrl: database.databaseUrl }
       yield* Effect.all(
         [1, 2].map(() => Fleet.member(settings)),
         { concurrency: 2 }
       )
-      yield* scene.connect({ name: "apart", items: 400, owner: "one", unitsPerMinute: 600, every: "1 day" })
+      yield* database.connect({ name: "apart", items: 400, owner: "one", unitsPerMinute: 600, every: "1 day" })
       yield* Effect.forkScoped(
         Effect.promise(() => IdemProcess.run(["sync", "apart", "--no-wait"], { env: Fleet.envOf(settings) }))
       )
-      const total = () => [...scene.counter.asked.values()].flat()
-      yield* Scene.until(Effect.sync(() => total().length >= 160))
+      const total = () => [...database.counter.asked.values()].flat()
+      yield* SharedDatabase.until(Effect.sync(() => total().length >= 160))
       const first = Math.min(...total().map(({ at }) => at))
       const span = (performance.now() - first) / 1000
       // With one budget these requests take 15 seconds, with two 7. The difference is room for a slow machine, on which
       // the first request arrives late; the test asserts no speed.
       assert.isAtLeast(span, 11)
-    }).pipe(Effect.scoped, Effect.provide(Scene.layer))
+    }).pipe(Effect.scoped, Effect.provide(SharedDatabase.layer))
   )
 
   it.live("is joined by none that polls alone, and joins none", () =>
     Effect.gen(function* () {
-      const scene = yield* Scene.make
-      const settings = { databaseUrl: scene.databaseUrl }
+      const database = yield* SharedDatabase.make
+      const settings = { databaseUrl: database.databaseUrl }
       const refused = (env: Record<string, string>) =>
         Effect.gen(function* () {
           const other = yield* Fleet.start({ ...settings, env })
@@ -172,6 +181,6 @@ describe.concurrent("a cluster", () => {
       yield* Effect.promise(() => alone.ended)
       yield* Fleet.member(settings)
       assert.match(yield* refused({ IDEM_CLUSTER: "0" }), /^1 [^]*set IDEM_CLUSTER=1 to join it/)
-    }).pipe(Effect.scoped, Effect.provide(Scene.layer))
+    }).pipe(Effect.scoped, Effect.provide(SharedDatabase.layer))
   )
 })

@@ -57,7 +57,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const found: Array<string> = []
         let after: { readonly kind: "connection" | "sign-in" | "webhook"; readonly id: string } | undefined
         do {
-          const rows = yield* store.sealedOtherwise(current, { after, limit: 2 })
+          const rows = yield* store.sealedByOtherKeys(current, { after, limit: 2 })
           assert.isAtMost(rows.length, 2)
           for (const row of rows) {
             found.push(`${row.kind} ${row.id}`)

@@ -39,7 +39,7 @@ interface Entry {
   isListening: boolean
   fullPoll: FullPoll
   /** When hints last brought a poll forward that looks everywhere. */
-  hurriedAt: number
+  broughtForwardAt: number
 }
 
 export class PendingHints extends Context.Service<
@@ -75,7 +75,7 @@ const make = (): PendingHints["Service"] => {
       everywhere: 0,
       isListening: false,
       fullPoll: { _tag: "None" },
-      hurriedAt: Number.NEGATIVE_INFINITY
+      broughtForwardAt: Number.NEGATIVE_INFINITY
     }
     // An entry that is forgotten begins again as one of a process that has just started.
     const oldest = entries.size >= maxConnections ? entries.keys().next().value : undefined
@@ -104,8 +104,8 @@ const make = (): PendingHints["Service"] => {
       Effect.map(Clock.currentTimeMillis, (now) => {
         const entry = entries.get(connectionId)
         if (entry?.fullPoll._tag !== "Ended") return undefined
-        if (entry.everywhere !== undefined && now - entry.hurriedAt >= everywhereEvery) {
-          entry.hurriedAt = now
+        if (entry.everywhere !== undefined && now - entry.broughtForwardAt >= everywhereEvery) {
+          entry.broughtForwardAt = now
           return "everywhere"
         }
         return entry.parts.size > 0 ? "parts" : undefined

@@ -2,8 +2,9 @@
  * Finds due connections (for their next poll, a retry, or a requested task) and wakes each through its Effect Cluster
  * entity, so that the cluster decides which process runs a connection, and no process runs one twice at the same time.
  *
- * The store decides what is due, the longest due first (`LeaseStore.due`). A wake-up is volatile: it may be lost or
- * delivered twice. The connection's row is the durable state, and the lease and the fence are the guard.
+ * The store says what is due, the longest due first (`LeaseStore.due`). When a connection is polled next is decided at
+ * the end of each run (sync/ConnectionUpdate.ts). A wake-up is volatile: it may be lost or delivered twice. The
+ * connection's row is the durable state, and the lease and the fence are the guard.
  */
 import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
@@ -136,15 +137,15 @@ export const poll = Effect.fn("poll", { root: true })(function* (
  */
 export const pollHinted = Effect.fnUntraced(function* (connectionId: ConnectionId) {
   const connections = yield* ConnectionStore
-  const looks = yield* (yield* PendingHints).due(connectionId)
-  if (looks === undefined) return undefined
+  const hinted = yield* (yield* PendingHints).due(connectionId)
+  if (hinted === undefined) return undefined
   const connection = Option.getOrUndefined(yield* connections.connection(connectionId))
   if (connection === undefined || connection.paused !== null || connection.failures > 0) return undefined
   const { askedWaitUntil, nextPollAt } = connection
   const now = yield* DateTime.now
   const isDue = DateTime.isLessThanOrEqualTo(nextPollAt, now)
   const isAskedToWait = askedWaitUntil !== null && DateTime.isGreaterThan(askedWaitUntil, now)
-  return isDue || isAskedToWait ? undefined : yield* poll(connectionId, { early: looks === "parts" })
+  return isDue || isAskedToWait ? undefined : yield* poll(connectionId, { early: hinted === "parts" })
 })
 
 /** Connections whose last slice in this process left something to do. */

@@ -59,7 +59,7 @@ const pass = Effect.fnUntraced(function* (current: string) {
   let moved = 0
   let after: Sealed | undefined
   while (true) {
-    const rows = yield* secrets.sealedOtherwise(current, { after, limit: chunk })
+    const rows = yield* secrets.sealedByOtherKeys(current, { after, limit: chunk })
     for (const row of rows) {
       const opened = yield* Effect.result(vault.unseal(row.sealed, contextOf(row)))
       if (Result.isFailure(opened)) {

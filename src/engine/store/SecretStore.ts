@@ -20,7 +20,7 @@ export class SecretStore extends Context.Service<
   SecretStore,
   {
     /** Returns secrets sealed with another key than this one (see `Vault.keyIdOf`), by kind and id, after `after`. */
-    readonly sealedOtherwise: (
+    readonly sealedByOtherKeys: (
       keyId: string,
       options: { readonly after?: Pick<Sealed, "kind" | "id"> | undefined; readonly limit: number }
     ) => Effect.Effect<ReadonlyArray<Sealed>, StoreError>

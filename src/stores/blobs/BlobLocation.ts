@@ -25,7 +25,7 @@ import * as Stream from "effect/Stream"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import { BlobStore, type Place } from "../Blobs.ts"
 import { toStoreError } from "../postgres/SqlErrors.ts"
-import * as Places from "./Places.ts"
+import * as BlobSettings from "./BlobSettings.ts"
 import * as PostgresBlobs from "./PostgresBlobs.ts"
 import * as Union from "./Union.ts"
 
@@ -53,7 +53,7 @@ const noteOutside = (isOutside: boolean) =>
 /** Takes the place for this database, or fails where it may not. `isNew`: its bodies may be in an older place. */
 const claim = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
   const { id, isOutside } = yield* meta
-  const mark = Places.mark(place)
+  const mark = BlobSettings.ownerFile(place)
   const found = yield* mark.read
   if (Option.isNone(found)) {
     if (isOutside && !isNew) {
@@ -72,9 +72,9 @@ const claim = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
 
 /** Where bodies are stored, and the stores that hold older ones: none of them is the target. */
 const locate = Effect.gen(function* () {
-  const { current, former } = yield* Places.ofSettings
+  const { current, former } = yield* BlobSettings.places
   const { id, isOutside } = yield* meta
-  const mark = former === undefined ? Option.none<string>() : yield* Places.mark(former).read
+  const mark = former === undefined ? Option.none<string>() : yield* BlobSettings.ownerFile(former).read
   if (former !== undefined && Option.isSome(mark) && mark.value !== id) {
     return yield* refuse(`${former.name} holds the large bodies of another database`)
   }
@@ -90,7 +90,7 @@ const locate = Effect.gen(function* () {
     return { target: database, others, current, older }
   }
   yield* claim(current, older !== undefined)
-  if (former !== undefined && (yield* Places.areOne(current, former))) {
+  if (former !== undefined && (yield* BlobSettings.isSamePlace(current, former))) {
     return yield* refuse(
       `${former.name} is the place that ${current.name} names: IDEM_BLOB_OLD is another place, or not set`
     )
@@ -148,7 +148,7 @@ export const move = Effect.scoped(
     const { current, older, others, target } = yield* locate
     const moved = yield* Effect.forEach(others, (from) => moveAll(from, target))
     if (current === undefined) yield* noteOutside(false)
-    if (older !== undefined) yield* Places.mark(older).remove
+    if (older !== undefined) yield* BlobSettings.ownerFile(older).remove
     return {
       bodies: moved.reduce((sum, { bodies }) => sum + bodies, 0),
       bytes: moved.reduce((sum, { bytes }) => sum + bytes, 0)

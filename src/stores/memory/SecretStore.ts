@@ -35,7 +35,7 @@ const make = (state: State): Methods => {
   ]
 
   return {
-    sealedOtherwise: (keyId, { after, limit }) =>
+    sealedByOtherKeys: (keyId, { after, limit }) =>
       Effect.map(Clock.currentTimeMillis, (now) =>
         all(now)
           .filter((each) => keyIdOf(each.sealed) !== keyId && (after === undefined || compare(each, after) > 0))

@@ -68,7 +68,7 @@ const make = (state: State): Methods => {
   }
 
   /** The open task that a request asks for too, which is due now unless it waits for a quota. */
-  const askedAlready = (connectionId: ConnectionId, request: TaskRequest, now: Millis): TaskEntry | undefined => {
+  const reuseOpenTask = (connectionId: ConnectionId, request: TaskRequest, now: Millis): TaskEntry | undefined => {
     const spec = Storable.text(request.spec)
     const found = tasksOf(connectionId)
       .filter(
@@ -164,7 +164,7 @@ const make = (state: State): Methods => {
             : ({ _tag: "KeyTaken" } as const)
         }
         if (connection.credentials === null) return { _tag: "Disconnected" } as const
-        const task = askedAlready(connectionId, request, now) ?? begin(connectionId, request, now)
+        const task = reuseOpenTask(connectionId, request, now) ?? begin(connectionId, request, now)
         if (name !== undefined && key !== undefined) task.keys.set(name, key.digest)
         return { _tag: "Requested", task: taskOf(task) } as const
       }),

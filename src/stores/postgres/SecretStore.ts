@@ -36,7 +36,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   ) AS every`)
 
   return {
-    sealedOtherwise: (keyId, { after, limit }) =>
+    sealedByOtherKeys: (keyId, { after, limit }) =>
       sql`SELECT kind, id, name, domain, account, sealed FROM ${all}
         WHERE substring(sealed FROM 2 FOR 8) <> ${fromHex(keyId)}
           AND (kind COLLATE "C", id) > (${after?.kind ?? ""}, ${after?.id ?? ""})

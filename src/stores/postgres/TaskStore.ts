@@ -46,8 +46,8 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   const one = (rows: unknown) => Effect.flatMap(first(rows), (row) => Effect.orDie(Effect.fromOption(row)))
   const byId = (id: TaskId) => Effect.flatMap(sql`SELECT ${ofTask} FROM task WHERE id = ${id}`, first)
 
-  /** The open task that a request asks for too, which is due now unless it waits for a quota. */
-  const askedAlready = Effect.fnUntraced(function* (connectionId: ConnectionId, request: TaskRequest) {
+  /** Returns the open task of an earlier request for the same, if there is one. It is due now, unless it waits for a quota. */
+  const reuseOpenTask = Effect.fnUntraced(function* (connectionId: ConnectionId, request: TaskRequest) {
     const sameIds = request.externalIds === null ? sql`IS NULL` : sql`= ${texts(request.externalIds)}`
     const unbegun = resumes(request) ? sql`` : sql`AND NOT EXISTS (SELECT FROM run WHERE run.task_id = task.id)`
     const rows = yield* sql`UPDATE task SET requested = true, moved_at = clock_timestamp(), failures = 0,
@@ -151,7 +151,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
           if (Option.isSome(before)) return { _tag: "Requested", task: before.value } as const
         }
         if (!connection.connected) return { _tag: "Disconnected" } as const
-        const open = yield* askedAlready(connectionId, request)
+        const open = yield* reuseOpenTask(connectionId, request)
         const task = Option.isSome(open) ? open.value : yield* begin(connectionId, request)
         if (key !== undefined) {
           yield* sql`INSERT INTO task_key (connection_id, key, digest, task_id)

@@ -261,7 +261,7 @@ describe("rekeying with the key in a file", () => {
         return {
           ...store,
           admitKey: (id) => or(store.admitKey(id)),
-          sealedOtherwise: (id, options) => or(store.sealedOtherwise(id, options)),
+          sealedByOtherKeys: (id, options) => or(store.sealedByOtherKeys(id, options)),
           replaceSealed: (place, now, next) => or(store.replaceSealed(place, now, next)),
           retireKey: (id) => or(store.retireKey(id))
         }

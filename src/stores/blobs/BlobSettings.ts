@@ -1,4 +1,4 @@
-/** The places that the settings name: where large bodies are to be, and where they were before. */
+/** The settings of large bodies: the folder or bucket where they are to be kept, and where they were before. */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -21,7 +21,7 @@ const placeOf = (name: string, value: string) =>
     : FolderBlobs.place(name, value)
 
 /** The place of `IDEM_BLOB_DIR` or `IDEM_BLOB_URL` (undefined for the database), and that of `IDEM_BLOB_OLD`. */
-export const ofSettings = Effect.gen(function* () {
+export const places = Effect.gen(function* () {
   const folder = yield* setting("IDEM_BLOB_DIR")
   const url = yield* setting("IDEM_BLOB_URL")
   const old = yield* setting("IDEM_BLOB_OLD")
@@ -38,13 +38,13 @@ export const ofSettings = Effect.gen(function* () {
 })
 
 /** The file that holds the id of the database to which a place belongs. */
-export const mark = (place: Place): PlaceFile => place.file("idem-database")
+export const ownerFile = (place: Place): PlaceFile => place.file("idem-database")
 
 /**
  * True if both names lead to one place: by other spellings, links, mounts or endpoints. A file that is made in the one
  * is looked for in the other. A process that is killed leaves the file among the unfinished bodies, which are swept.
  */
-export const areOne = Effect.fnUntraced(function* (one: Place, other: Place) {
+export const isSamePlace = Effect.fnUntraced(function* (one: Place, other: Place) {
   const name = `unfinished/${yield* (yield* SecureRandom.SecureRandom).uuidV4()}`
   const probe = one.file(name)
   return yield* Effect.acquireUseRelease(

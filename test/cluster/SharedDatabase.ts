@@ -93,4 +93,4 @@ export const until = <E, R>(condition: Effect.Effect<boolean, E, R>) =>
     Effect.timeoutOrElse({ duration: "4 minutes", orElse: () => Effect.die(new Error("it never came to be")) })
   )
 
-export type Scene = Effect.Success<typeof make>
+export type SharedDatabase = Effect.Success<typeof make>
