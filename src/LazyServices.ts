@@ -74,7 +74,6 @@ export const deriver = Layer.effect(
       query: call(({ query }) => query),
       grant: call(({ grant }) => grant),
       reads: {
-        list: call(({ reads }) => reads.list),
         get: call(({ reads }) => reads.get),
         thread: call(({ reads }) => reads.thread)
       },

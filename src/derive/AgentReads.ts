@@ -1,13 +1,11 @@
 /**
- * Reads of the schema `mirror` for agents: lists, single contents and conversations, each of bounded size and time. A
- * read is a read-only transaction with the rights of the role that may read nothing else (`ReadOnlyRole.ts`).
+ * Reads of the schema `mirror` for agents: single contents and conversations, each of bounded size and time. A read is
+ * a read-only transaction with the rights of the role that may read nothing else (`ReadOnlyRole.ts`).
  */
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { Fragment } from "effect/sql/Statement"
 import * as Storable from "../stores/Storable.ts"
 import { texts } from "../stores/postgres/Parameters.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
@@ -28,9 +26,6 @@ const itemFields = {
   from: Text,
   at: Time
 }
-const Item = Schema.Struct(itemFields)
-export type Item = typeof Item.Type
-
 /** A content by its connection's name and its external id. */
 export interface Ref {
   readonly connection: string
@@ -53,19 +48,10 @@ const Content = Schema.Struct({
 })
 export type Message = typeof Message.Type
 export type Content = typeof Content.Type & { readonly attachments: ReadonlyArray<typeof Attachment.Type> }
-const decodeItems = Schema.decodeUnknownEffect(Schema.Array(Item))
+const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 const decodeMessages = Schema.decodeUnknownEffect(Schema.Array(Message))
 const decodeContents = Schema.decodeUnknownEffect(Schema.Array(Content))
 const decodeAttachments = Schema.decodeUnknownEffect(Schema.Array(Attachment))
-
-export interface Filter {
-  readonly kind?: string | undefined
-  readonly from?: string | undefined
-  readonly channel?: string | undefined
-  readonly folder?: string | undefined
-  readonly since?: DateTime.Utc | undefined
-  readonly until?: DateTime.Utc | undefined
-}
 
 /** The part of a list that is read: `limit` items after the first `offset`. */
 export interface Page {
@@ -101,9 +87,6 @@ const reading =
       }).pipe(transaction(sql))
     ).pipe(toStoreError("reading the schema mirror"))
 
-const all = (sql: SqlClient.SqlClient, conditions: ReadonlyArray<Fragment>): Fragment =>
-  conditions.reduce((sum, one) => sql`${sum} AND ${one}`)
-
 /** The sender of a content, for people. */
 const senderOf = `coalesce(mail.from_name || ' <' || mail.from_address || '>', mail.from_address, mail.from_name,
   slack_message.user_name)`
@@ -117,38 +100,6 @@ const fields = `content.connection, content.id, content.kind, content.title, ${s
   content.occurred_at AS at`
 
 export const make = (isolated: boolean) => {
-  /** Stored contents that have a time, newest first. */
-  const list = Effect.fnUntraced(function* (names: Names, filter: Filter, page: Page) {
-    const sql = yield* SqlClient.SqlClient
-    const { channel, folder, from, kind, since, until } = filter
-    const time = (at: DateTime.Utc) => sql`${DateTime.toDateUtc(at)}::timestamptz`
-    const like = (text: string) => `%${Storable.text(text).replaceAll(/[\\%_]/g, "\\$&")}%`
-    const conditions = [
-      sql`content.connection = ANY(${texts(names)}) AND content.state = 'stored' AND content.occurred_at IS NOT NULL`,
-      ...(kind === undefined ? [] : [sql`content.kind = ${Storable.text(kind)}`]),
-      ...(since === undefined ? [] : [sql`content.occurred_at >= ${time(since)}`]),
-      ...(until === undefined ? [] : [sql`content.occurred_at < ${time(until)}`]),
-      ...(from === undefined
-        ? []
-        : [
-            sql`(mail.from_address = ${Storable.text(from.toLowerCase())} OR mail.from_name ILIKE ${like(from)}
-            OR slack_message.user_name ILIKE ${like(from)})`
-          ]),
-      ...(channel === undefined
-        ? []
-        : [
-            sql`(slack_message.channel_name = ${Storable.text(channel.replace(/^#/, ""))}
-            OR slack_message.channel_id = ${Storable.text(channel)})`
-          ]),
-      ...(folder === undefined
-        ? []
-        : [sql`(file.folder = ${Storable.text(folder)} OR ${Storable.text(folder)} = ANY(mail.labels))`])
-    ]
-    const rows = yield* sql`SELECT ${sql.literal(fields)} FROM ${sql.literal(joined)} WHERE ${all(sql, conditions)}
-      ORDER BY content.occurred_at DESC, content.connection, content.id LIMIT ${page.limit + 1} OFFSET ${page.offset}`
-    return paged(yield* Effect.orDie(decodeItems(rows)), page)
-  }, reading(isolated))
-
   /** Reads a content with a page of its text, and its attachments. */
   const get = Effect.fnUntraced(function* (
     names: Names,
@@ -159,7 +110,8 @@ export const make = (isolated: boolean) => {
     const id = Storable.text(ref.id)
     const connection = Storable.text(ref.connection)
     const rows = yield* sql`SELECT ${sql.literal(fields)}, content.state, content.media_type AS "mediaType",
-        content.size::float8 AS size, substring(content.text FROM ${page.offset + 1}::int FOR ${page.length}::int) AS text,
+        content.size::float8 AS size,
+        substring(content.text FROM ${page.offset + 1}::int FOR ${page.length}::int) AS text,
         coalesce(length(content.text), 0) AS length,
         ARRAY(SELECT coalesce(a.name || ' <' || a.address || '>', a.address, a.name) FROM mirror.mail_address AS a
           WHERE a.connection = content.connection AND a.mail = content.id AND a.role IN ('to', 'cc')
@@ -181,19 +133,23 @@ export const make = (isolated: boolean) => {
     const text = sql.literal(
       `left(content.text, ${longestMessage}) AS text, coalesce(length(content.text), 0) AS length`
     )
+    // Its members first: together with the texts, the planner would go through all contents by time.
+    const members = yield* sql`SELECT other.id FROM mirror.mail AS one JOIN mirror.mail AS other
+          ON other.connection = one.connection AND other.thread = one.thread
+        WHERE one.connection = ${connection} AND one.id = ${id}
+        UNION ALL
+        SELECT other.id FROM mirror.slack_message AS one JOIN mirror.slack_message AS other
+          ON other.connection = one.connection AND other.channel_id = one.channel_id
+          AND (other.thread_ts = coalesce(one.thread_ts, one.ts)
+            OR other.id = one.channel_id || '/' || coalesce(one.thread_ts, one.ts))
+        WHERE one.connection = ${connection} AND one.id = ${id} AND other.deleted_at IS NULL`
+    const ids = (yield* Effect.orDie(decodeIds(members))).map((member) => member.id)
     const rows = yield* sql`SELECT ${sql.literal(fields)}, ${text} FROM ${sql.literal(joined)}
-      WHERE content.connection = ${connection} AND content.connection = ANY(${texts(names)}) AND content.id IN (
-          SELECT other.id FROM mirror.mail AS one JOIN mirror.mail AS other
-            ON other.connection = one.connection AND other.thread = one.thread
-          WHERE one.connection = ${connection} AND one.id = ${id}
-          UNION ALL
-          SELECT other.id FROM mirror.slack_message AS one JOIN mirror.slack_message AS other
-            ON other.connection = one.connection AND other.channel_id = one.channel_id
-            AND coalesce(other.thread_ts, other.ts) = coalesce(one.thread_ts, one.ts)
-          WHERE one.connection = ${connection} AND one.id = ${id} AND other.deleted_at IS NULL)
+      WHERE content.connection = ${connection} AND content.connection = ANY(${texts(names)})
+        AND content.id = ANY(${texts(ids)})
       ORDER BY content.occurred_at DESC, content.id LIMIT ${page.limit + 1} OFFSET ${page.offset}`
     return paged(yield* Effect.orDie(decodeMessages(rows)), page)
   }, reading(isolated))
 
-  return { list, get, thread }
+  return { get, thread }
 }

@@ -7,7 +7,7 @@ import { UsageError } from "../engine/Engine.ts"
 import type { StoreError } from "../engine/store/StoreError.ts"
 import type { Lag } from "./Lag.ts"
 import type { Query, Result } from "./SqlQuery.ts"
-import type { Content, Filter, Item, Message, Page, Paged, Ref } from "./AgentReads.ts"
+import type { Content, Message, Page, Paged, Ref } from "./AgentReads.ts"
 import type { ReadToken, Scope } from "./ReadTokens.ts"
 import type { Projections } from "./MirrorTables.ts"
 
@@ -40,7 +40,6 @@ export interface Deriver {
   readonly query: (query: Query) => Effect.Effect<Result, DeriveError>
   /** Bounded reads for agents, of connections by their names. */
   readonly reads: {
-    readonly list: (names: ReadonlyArray<string>, filter: Filter, page: Page) => Effect.Effect<Paged<Item>, DeriveError>
     readonly get: (
       names: ReadonlyArray<string>,
       ref: Ref,
@@ -77,7 +76,7 @@ export const Deriver = Context.Reference<Deriver>("idem/derive/Deriver", {
     setLanguage: () => unavailable,
     lag: () => unavailable,
     query: () => unavailable,
-    reads: { list: () => unavailable, get: () => unavailable, thread: () => unavailable },
+    reads: { get: () => unavailable, thread: () => unavailable },
     tokens: {
       create: () => unavailable,
       list: unavailable,

@@ -141,7 +141,6 @@ export const make = Effect.gen(function* () {
 
   return {
     reads: {
-      list: (...args) => read(({ list }) => list(...args)),
       get: (...args) => read(({ get }) => get(...args)),
       thread: (...args) => read(({ thread }) => thread(...args))
     },

@@ -59,7 +59,12 @@ const fill = Effect.gen(function* () {
       const metadata = { threadId: "t1", from: { name: "Eve", address: "eve@example.com" } }
       const at = (day: number) => DateTime.makeUnsafe(`2026-01-0${day}T00:00:00Z`)
       const items = [
-        item("m1", { title: "Hello", metadata, occurredAt: at(1), text: email }),
+        item("m1", {
+          title: "Hello",
+          metadata: { ...metadata, labels: { INBOX: true } },
+          occurredAt: at(1),
+          text: email
+        }),
         item("m2", { title: hostile, metadata, occurredAt: at(2), text: email })
       ]
       yield* commit(fence, batch(yield* beginRun(fence), { items }))
@@ -313,9 +318,19 @@ it.live(
         const before = await ask(local, "thread", { connection: "mine", id, limit: 1, offset: newest.next })
         assert.deepStrictEqual([before.messages?.map((one) => one.id), before.next], [["m1"], null])
         const { items = [], next } = await ask(local, "list", { limit: 1 })
-        assert.deepStrictEqual([items.map((one) => one.id), next], [["m2"], 1])
-        const older = await ask(local, "list", { limit: 1, offset: next })
+        assert.deepStrictEqual(
+          items.map((one) => one.id),
+          ["m2"]
+        )
+        const older = await ask(local, "list", { limit: 1, after: next })
         assert.deepStrictEqual([older.items?.map((one) => one.id), older.next], [["m1"], null])
+        const listed = async (filter: Record<string, unknown>) =>
+          ((await ask(local, "list", filter)).items ?? []).map((one) => one.id)
+        assert.deepStrictEqual(await listed({ from: "eve", folder: "INBOX", kind: "message" }), ["m1"])
+        assert.deepStrictEqual(await listed({ folder: 'nowhere" OR from:"eve' }), [])
+        assert.deepStrictEqual(await listed({ from: "eve@example.com", since: "2026-01-02T00:00:00Z" }), ["m2"])
+        assert.deepStrictEqual(await listed({ until: "2026-01-02T00:00:00Z" }), ["m1"])
+        assert.deepStrictEqual(await listed({ channel: "#general" }), [])
         const best = await ask(local, "search", { query: "instructions", limit: 1 })
         const worse = await ask(local, "search", { query: "instructions", limit: 1, after: best.next })
         const both = [...(best.results ?? []), ...(worse.results ?? [])].map((one) => one.id)

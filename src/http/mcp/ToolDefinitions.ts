@@ -83,6 +83,8 @@ const Limit = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximu
   description: `at most this many, 1 to ${mostItems}; default 20`
 })
 
+const After = described("`next` of the page before").pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
+
 const Offset = (description: string) =>
   Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 100_000_000 }))).annotate({ description })
 
@@ -103,19 +105,21 @@ const sources = readOnly(
 
 const list = readOnly(
   Tool.make("list", {
-    description: "Emails, messages and files by time, newest first. Filters narrow it down. Texts come with `get`.",
+    description:
+      "Emails, messages and files by time, newest first, without looking for words. All filters must fit. " +
+      "Texts come with `get`.",
     parameters: Schema.Struct({
       connection: Schema.optionalKey(Name),
       kind: Schema.optionalKey(Word("message, file, channel, user, …")),
-      from: Schema.optionalKey(Word("the sender's address, or a part of the name")),
-      channel: Schema.optionalKey(Word("a Slack channel, by name or id")),
-      folder: Schema.optionalKey(Word("a file's folder, or an email's label or mailbox")),
+      from: Schema.optionalKey(Word("the sender's address or name, or the beginnings of its words")),
+      channel: Schema.optionalKey(Word("the name of a Slack channel")),
+      folder: Schema.optionalKey(Word("a file's folder, or an email's label or mailbox, such as INBOX")),
       since: Schema.optionalKey(Moment),
       until: Schema.optionalKey(Moment),
       limit: Schema.optionalKey(Limit),
-      offset: Schema.optionalKey(Offset("how many newer ones to leave out: `next` of the page before"))
+      after: Schema.optionalKey(After)
     }),
-    success: answer({ items: Schema.Array(Item), next: Next }),
+    success: answer({ items: Schema.Array(Item), next: Text }),
     failure,
     failureMode: "return"
   })
@@ -124,14 +128,15 @@ const list = readOnly(
 const search = readOnly(
   Tool.make("search", {
     description:
-      'Full-text search, best first: words, "phrases", -excluded, OR, and fields: from: to: subject: in: label: filename: has:attachment before: after:',
+      "Full-text search, best first. All words must occur, as they are written: give the few that a text must have, " +
+      "not a question, and other forms and languages with OR (invoice OR invoices OR Rechnung). " +
+      'Also "phrases", -excluded, beginnings with an asterisk (invoic*), and fields: from: to: subject: in: label: ' +
+      "filename: has:attachment before:2026-01-31 after:2026-01-31 is:deleted",
     parameters: Schema.Struct({
       query: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000))),
       connection: Schema.optionalKey(Name),
       limit: Schema.optionalKey(Limit),
-      after: Schema.optionalKey(
-        described("`next` of the page before").pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
-      )
+      after: Schema.optionalKey(After)
     }),
     success: answer({
       /** The cursor of the next page, or null. */
@@ -151,7 +156,9 @@ const search = readOnly(
 
 const get = readOnly(
   Tool.make("get", {
-    description: `One email, message or file: its text, ${pageLength.toLocaleString("en")} characters at a time, its people and its attachments.`,
+    description:
+      `One email, message or file: its text, ${pageLength.toLocaleString("en")} characters at a time, ` +
+      "its people and its attachments.",
     parameters: Schema.Struct({
       connection: Name,
       id: Id,
@@ -166,7 +173,8 @@ const get = readOnly(
 const thread = readOnly(
   Tool.make("thread", {
     description:
-      "The newest part of the conversation that an email or a Slack message belongs to, oldest first, with the beginning of each text. `next` leads to the part before it.",
+      "The newest part of the conversation that an email or a Slack message belongs to, oldest first, " +
+      "with the beginning of each text. `next` leads to the part before it.",
     parameters: Schema.Struct({
       connection: Name,
       id: Id,
@@ -182,7 +190,10 @@ const thread = readOnly(
 const sql = readOnly(
   Tool.make("sql", {
     description:
-      "A query in PostgreSQL's SQL on the tables of the schema mirror: content, mail, mail_address, attachment, slack_channel, slack_user, slack_message, slack_file, file. Their columns are in information_schema.columns.",
+      "A query in PostgreSQL's SQL on the tables of the schema mirror: content, mail, mail_address, attachment, " +
+      "slack_channel, slack_user, slack_message, slack_file, file, feed_entry. Their columns are in " +
+      "information_schema.columns. To look for words, use search('words', max_results => 50), which has an index, " +
+      "rather than text ILIKE.",
     parameters: Schema.Struct({ query: described("one SELECT").pipe(Schema.check(Schema.isBetweenLength(1, 20_000))) }),
     success: answer({
       columns: Schema.Array(Schema.String),
