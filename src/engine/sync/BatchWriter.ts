@@ -139,16 +139,17 @@ const commit = (writer: Writer): Step =>
   )
 
 /** Takes an event in, then begins the next commit if it is due. A full group waits for the commit in flight. */
-const receive = Effect.fnUntraced(function* (writer: Writer, event: SliceEvent) {
-  const { commits, limits } = writer
-  const now = yield* Clock.currentTimeMillis
-  yield* takeIn(writer, event, now)
-  // Fails if the last commit failed.
-  if (!commits.isBusy()) yield* commits.idle
-  const { batch } = writer
-  const isGroupFull = OpenBatch.isFull(batch, { items: limits.groupItems, bytes: limits.batchBytes })
-  if (isGroupFull || (!commits.isBusy() && isDue(writer, now))) yield* commit(writer)
-})
+const receive = (writer: Writer, event: SliceEvent): Step =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.andThen(takeIn(writer, event, now), commitIfDue(writer, now)))
+
+const commitIfDue = (writer: Writer, now: number): Step =>
+  Effect.suspend(() => {
+    const { batch, commits, limits } = writer
+    const isGroupFull = OpenBatch.isFull(batch, { items: limits.groupItems, bytes: limits.batchBytes })
+    if (isGroupFull || (!commits.isBusy() && isDue(writer, now))) return commit(writer)
+    // Fails if the last commit failed.
+    return commits.isBusy() ? Effect.void : commits.idle
+  })
 
 /** True once the open batch is committed as soon as no other commit is in flight. */
 const isDue = ({ batch, limits }: Writer, now: number): boolean =>
@@ -172,7 +173,7 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step => {
     }
     case "Dropped":
       PageOrder.addItem(pages, event)
-      return Effect.andThen(event.flight.end, endPages(writer, now))
+      return Effect.andThen(event.flight.end, () => endPages(writer, now))
     case "PageListed":
       OpenBatch.addPage(batch, event, keep(writer, [...event.unusable, ...event.problems]), now)
       PageOrder.addPage(pages, event)
@@ -191,21 +192,23 @@ const keep = ({ problems }: Writer, found: ReadonlyArray<Problem>): ReadonlyArra
   return kept
 }
 
-/** Ends the pages that come next in order and have all their items. */
-const endPages = Effect.fnUntraced(function* (writer: Writer, now: number) {
+/** Ends the pages that come next in order and have all their items: mostly none. */
+const endPages = (writer: Writer, now: number): Step => {
   const { commits, inflight, pages } = writer
   const isIn = (flight: Flight): boolean =>
     flight.isEnded() || writer.batch.flights.has(flight) || commits.inFlight()?.flights.has(flight) === true
-  const next = () => PageOrder.takeNext(pages, isIn)
-  for (let page = next(); page !== undefined; page = next()) {
+  const page = PageOrder.takeNext(pages, isIn)
+  if (page === undefined) return Effect.void
+  return Effect.gen(function* () {
     // An id that a later page listed again is not deleted: what was downloaded since may be committed already.
     const end: PageEnd = { ...page, deleted: page.deleted.filter((id) => !inflight.hasReturned(id)) }
     const isApart = writer.batch.end !== undefined && writer.batch.end.listing !== end.listing
     if (isApart) yield* commit(writer)
     OpenBatch.addEnd(writer.batch, end, now)
     if (OpenBatch.endsNow(writer.batch)) yield* commit(writer)
-  }
-})
+    yield* endPages(writer, now)
+  })
+}
 
 /** The counts so far: committed, in the batches that are not, and spent. */
 const progressOf = ({ batch, commits, remaining }: Writer, meter: RunMeter.State): Progress => {

@@ -131,8 +131,7 @@ export const item = Effect.fnUntraced(function* (
   if (size !== undefined && size <= limits.inlineBytes) yield* share.grow(size)
   let body: StoredBody
   if (given instanceof Uint8Array && given.length <= limits.inlineBytes) {
-    const check = BodyVerification.check(announced)
-    const problem = check.take(given) ?? check.end()
+    const problem = BodyVerification.problemOf(announced, given)
     if (problem !== undefined) return yield* notStored(ref.externalId, problem)
     body = inline(given)
   } else {

@@ -32,6 +32,10 @@ const typeProblem = (mediaType: string | undefined, head: Uint8Array): string | 
 const sizeProblem = (announced: number | undefined, size: number): string | undefined =>
   announced === undefined || announced === size ? undefined : `${size} bytes came instead of the announced ${announced}`
 
+/** The problem of a body that is in memory, if it has one. */
+export const problemOf = (announced: Announced | undefined, bytes: Uint8Array): string | undefined =>
+  typeProblem(announced?.mediaType, bytes.subarray(0, headBytes)) ?? sizeProblem(announced?.size, bytes.length)
+
 /** Checks a body as it arrives. `take` and `end` return the problem, once there is one. */
 export const check = (announced: Announced | undefined) => {
   const head = Buffer.alloc(headBytes)

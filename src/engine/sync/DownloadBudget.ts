@@ -119,30 +119,32 @@ export const make = (total: number): Budget => {
       const begun: Usage = { bytes: 0 }
       const grown: Usage = { bytes: 0 }
       return {
-        begin: Effect.gen(function* () {
-          const share = { begun: 0, grown: 0 }
+        begin: Effect.flatMap(Effect.scope, (scope) => {
+          const held = { begun: 0, grown: 0 }
           const keep = (bytes: number) => {
-            const more = Math.max(0, share.grown - bytes)
-            share.grown -= more
+            const more = Math.max(0, held.grown - bytes)
+            held.grown -= more
             large.giveBack(grown, more)
           }
           // The finalizer needs no services: `acquireRelease` would copy all of them for each download.
           const end = Effect.sync(() => {
-            small.giveBack(begun, share.begun)
+            small.giveBack(begun, held.begun)
             keep(0)
           })
-          yield* Scope.addFinalizer(yield* Effect.scope, end)
-          yield* small.take(begun, beginBytes, () => void (share.begun = beginBytes))
-          return {
-            size: () => beginBytes + share.grown,
+          const share: Share = {
+            size: () => beginBytes + held.grown,
             grow: (bytes) =>
               Effect.suspend(() => {
-                if (share.grown > 0 || bytes <= beginBytes) return Effect.void
+                if (held.grown > 0 || bytes <= beginBytes) return Effect.void
                 const more = Math.min(bytes - beginBytes, large.most)
-                return large.take(grown, more, () => void (share.grown = more))
+                return large.take(grown, more, () => void (held.grown = more))
               }),
             stream: Effect.sync(() => keep(streamBytes))
-          } satisfies Share
+          }
+          return Scope.addFinalizer(scope, end).pipe(
+            Effect.andThen(small.take(begun, beginBytes, () => void (held.begun = beginBytes))),
+            Effect.as(share)
+          )
         })
       }
     }
