@@ -95,7 +95,7 @@ const headerEnd = (email: Uint8Array): number => {
   return limit
 }
 
-/** A field that is read, after the end of the line before it: its name, and its value with the lines that continue it. */
+/** A field that is read, behind the end of a line: its name, and its value with the lines that continue it. */
 const field =
   /\n(from|to|cc|bcc|reply-to|subject|message-id|in-reply-to|references|date)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)/gi
 

@@ -83,7 +83,8 @@ export type Get = (
 ) => Promise<Response>
 
 /**
- * Google compresses where both headers ask for it (https://developers.google.com/workspace/gmail/api/guides/performance).
+ * Google compresses where both headers ask for it
+ * (https://developers.google.com/workspace/gmail/api/guides/performance).
  */
 const compressed = { "Accept-Encoding": "gzip", "User-Agent": "Idem (gzip)" }
 
