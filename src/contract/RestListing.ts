@@ -184,7 +184,7 @@ export const makeListing = (
         const path = item.isDeleted || at === undefined ? [] : at
         if ("path" in path) {
           const walk = makeWalk(host, `${childName}/${parent}`)
-          queue.push({ name: childName, parent, path, next: undefined, isWhole: true, walk })
+          queue.push({ name: childName, parent, path, next: undefined, isWhole: true, walk, index: queue.length })
           continue
         }
         const inline = yield* readItems(list, childName, path)
@@ -202,15 +202,14 @@ export const makeListing = (
     // What an unchanged page lists is not known: once any page has changed, no absence is seen without all of them.
     const isMixed = resource.absentIsDeleted && pass.isAfresh !== true && (pass.pages ?? pages) !== pages
     const { child, ...kind } = pass
+    const { isShifted, left } = resumed(queue, child)
+    // Items that came to stand before the interruption keep their children for the next pass: none of these is absent.
+    const counted = [...(read?.isCounted === true ? [name] : []), ...(isShifted ? Object.keys(resource.children) : [])]
     const after: Pass = {
-      ...withNames(withNames(kind, "broken", broken), "counted", read?.isCounted === true ? [name] : []),
+      ...withNames(withNames(kind, "broken", broken), "counted", counted),
       ...(began === undefined ? {} : { began }),
       ...(resource.isConditional ? { pages } : {})
     }
-    // The children before the one at which a listing was interrupted have been listed.
-    const from =
-      child === undefined ? -1 : queue.findIndex((one) => one.name === child.name && one.parent === child.parent)
-    const left = from === -1 || child === undefined ? queue : resumed(queue.slice(from), child)
     const move = key !== undefined && read !== undefined && unread.length === 0
     const tooLong = (next?.length ?? 0) > maxNext || JSON.stringify(read?.seen ?? {}).length > maxNext
     return yield* emit(

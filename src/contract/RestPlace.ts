@@ -33,7 +33,9 @@ const Pass = Schema.Struct({
       parent: Schema.String,
       next: Schema.optionalKey(Schema.String),
       /** False once a child could not be read. */
-      isWhole: Schema.Boolean
+      isWhole: Schema.Boolean,
+      /** How many lists of children of this page come before it. */
+      index: Schema.optionalKey(Schema.Int)
     })
   )
 })
@@ -54,6 +56,7 @@ export interface ChildList {
   readonly path: RestPath
   readonly next: string | undefined
   readonly isWhole: boolean
+  readonly index: number
   readonly walk: Walk
 }
 
@@ -116,10 +119,11 @@ export const coveredBy = ({ absentIsDeleted, children }: RestResource, pass: Pas
 }
 
 /** The place of a list of children. */
-export const childPlace = ({ isWhole, name, next, parent }: ChildList): NonNullable<Pass["child"]> => ({
+export const childPlace = ({ index, isWhole, name, next, parent }: ChildList): NonNullable<Pass["child"]> => ({
   name,
   parent,
   isWhole,
+  index,
   ...(next === undefined ? {} : { next })
 })
 
@@ -129,6 +133,14 @@ export const withNames = (pass: Pass, field: "broken" | "counted", names: Readon
   [field]: [...new Set([...pass[field], ...names])]
 })
 
-/** The queue, with the place at which its first list was interrupted. */
-export const resumed = (queue: ReadonlyArray<ChildList>, { isWhole, next }: NonNullable<Pass["child"]>) =>
-  queue.map((one, index) => (index === 0 ? { ...one, next, isWhole } : one))
+/**
+ * The lists that are left of a page's queue since a listing was interrupted at `child`. `isShifted` is true if other
+ * lists than those that were read stand before it.
+ */
+export const resumed = (queue: ReadonlyArray<ChildList>, child: Pass["child"]) => {
+  const from = queue.findIndex(({ name, parent }) => name === child?.name && parent === child.parent)
+  if (child === undefined || from === -1) return { left: queue, isShifted: false }
+  const { index, isWhole, next } = child
+  const left = queue.slice(from).map((one, at) => (at === 0 ? { ...one, next, isWhole } : one))
+  return { left, isShifted: from !== index }
+}

@@ -233,6 +233,25 @@ describe("children of a REST resource", () => {
     })
   )
 
+  // A list by time of change: an edit moves an item to its front.
+  it.live("of an item that moved before an interruption are not taken for deleted", () =>
+    Effect.gen(function* () {
+      const server = yield* fill(40)
+      const begun = yield* list("absent", server.url, Option.none(), 2)
+      const [moved] = [...server.threads.values()].slice(-1)
+      assert(moved !== undefined)
+      server.threads.delete(moved.id)
+      server.threads.set("front", { ...moved, id: "front" })
+      const ended = yield* list("absent", server.url, begun.checkpoint)
+      assert.includeMembers([...ended.ids], ["threads/front"])
+      assert.notInclude(ended.ids, "replies/front/r37")
+      assert.deepStrictEqual(ended.covers, ["threads/"])
+      const next = yield* list("absent", server.url, ended.checkpoint)
+      assert.includeMembers([...next.ids], ["replies/front/r37"])
+      assert.deepStrictEqual(next.covers, ["threads/", "files/", "replies/"])
+    })
+  )
+
   it.live("are downloaded by their ids alone, at a path of their own or through their item", () =>
     Effect.gen(function* () {
       const server = yield* fill(8)
