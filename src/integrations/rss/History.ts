@@ -75,8 +75,15 @@ export interface Step {
   readonly progress: Progress
 }
 
-/** Reasons why one document can't be read, and the feed can. */
-const ofOneDocument = new Set<Reason["_tag"]>(["Forbidden", "Gone", "Malformed", "TooLarge", "Unauthorized"])
+/** Reasons why one document can't be read, and the feed can: it may be at another server. */
+const ofOneDocument = new Set<Reason["_tag"]>([
+  "Forbidden",
+  "Gone",
+  "Malformed",
+  "TooLarge",
+  "Transient",
+  "Unauthorized"
+])
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("base64url")
 const keyOf = (address: string): string => `archive ${sha256(address)}`
@@ -191,8 +198,9 @@ export const walk = (options: {
       if (!ofOneDocument.has(reason._tag)) return yield* Effect.fail(found.failure)
       // The last page went, or was never there. A place that was kept may be one that the server has forgotten.
       if (walk.kind === "page" && reason._tag === "Gone" && !isResumed) return end({})
-      // An archive is asked for again at each poll. Pages are read again from the newest on, once the feed has changed.
-      const left = walk.kind === "archive" ? walk : null
+      // An archive is asked for again at each poll, and so is a server that gives no answer. Pages are otherwise read
+      // again from the newest on, once the feed has changed.
+      const left = walk.kind === "archive" || reason._tag === "Transient" ? walk : null
       return end({ problems: [problemAt(walk, message)], progress: left })
     }
     const document = found.success

@@ -74,6 +74,7 @@ const list = (
       ids: listed.flatMap((page) => page.listed.map(({ externalId }) => externalId)),
       revisions: new Map(listed.flatMap((page) => page.listed.map((ref) => [ref.externalId, ref.revision] as const))),
       chosen: listed.flatMap((page) => page.download.map(({ externalId }) => externalId)),
+      problems: listed.flatMap(({ problems = [] }) => problems),
       pages: listed.length,
       checkpoint: Option.fromUndefinedOr(listed.at(-1)?.checkpoint)
     }
@@ -267,6 +268,31 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
         }
       }).pipe(Effect.scoped)
     )
+  })
+
+  describe("older documents at a server that gives no answer", () => {
+    for (const kind of ["archived", "paged"] as const) {
+      it.effect(`are a problem of each poll, and are read once it answers: ${kind}`, () =>
+        Effect.gen(function* () {
+          const { feed } = yield* scene(kind, 45)
+          const parts = new Map<string, Schema.Json>()
+          const url = feed.address("/rss")
+          feed.answer = (response, request) =>
+            /archive=1|page=3/.test(String(request.url))
+              ? void response.writeHead(502).end()
+              : feed.show(request, response)
+          let found = yield* list(url, Option.none(), parts)
+          const ids = new Set(found.ids)
+          assert.deepStrictEqual([found.problems.length, ids.size], [1, kind === "paged" ? 20 : 25])
+          found = yield* list(url, found.checkpoint, parts)
+          assert.deepStrictEqual([found.problems.length, found.ids], [1, []])
+          feed.answer = undefined
+          found = yield* list(url, found.checkpoint, parts)
+          for (const id of found.ids) ids.add(id)
+          assert.deepStrictEqual([found.problems.length, ids.size], [0, 45])
+        }).pipe(Effect.scoped)
+      )
+    }
   })
 
   describe("a complete feed", () => {
