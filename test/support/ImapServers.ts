@@ -105,6 +105,10 @@ service imap-login {
     port = 0
   }
 }
+# Else the master ends processes that it takes for idle, in the middle of a command on a busy machine.
+service imap {
+  idle_kill_interval = infinite
+}
 service stats {
 }
 namespace inbox {
