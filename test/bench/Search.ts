@@ -56,7 +56,8 @@ const fill = Effect.fnUntraced(function* (connectionId: string, from: number, to
   const sql = yield* SqlClient.SqlClient
   const range = sql`generate_series(${PgTypes.int8(BigInt(from))}::int8, ${PgTypes.int8(BigInt(to - 1))}::int8) AS i`
   const words = (count: number) =>
-    sql`(SELECT string_agg('w' || floor(exp(random() * ln(50000)))::int, ' ') FROM generate_series(1, ${count} + 0 * i))`
+    sql`(SELECT string_agg('w' || floor(exp(random() * ln(50000)))::int, ' ')
+      FROM generate_series(1, ${count} + 0 * i))`
   yield* sql`INSERT INTO derived.content (connection_id, external_id, source, kind, state, title, occurred_at)
     SELECT ${connectionId}::uuid, 'm' || i, 'gmail', 'message', 'stored', ${words(6)},
       timestamptz '2026-01-01Z' - random() * interval '5 years' FROM ${range}`
@@ -65,8 +66,10 @@ const fill = Effect.fnUntraced(function* (connectionId: string, from: number, to
   yield* sql`INSERT INTO derived.mail (connection_id, external_id, labels)
     SELECT ${connectionId}::uuid, 'm' || i, ARRAY['INBOX'] FROM ${range}`
   yield* sql`INSERT INTO derived.mail_address (connection_id, external_id, role, position, name, address)
-    SELECT ${connectionId}::uuid, 'm' || i, 'from', 1, 'person' || i % 3000, 'p' || i % 3000 || '@example.com' FROM ${range}`
-  yield* sql`INSERT INTO derived.pending (connection_id, external_id) SELECT ${connectionId}::uuid, 'm' || i FROM ${range}`
+    SELECT ${connectionId}::uuid, 'm' || i, 'from', 1, 'person' || i % 3000, 'p' || i % 3000 || '@example.com'
+    FROM ${range}`
+  yield* sql`INSERT INTO derived.pending (connection_id, external_id)
+    SELECT ${connectionId}::uuid, 'm' || i FROM ${range}`
 })
 
 export const run = Effect.gen(function* () {
