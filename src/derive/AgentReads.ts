@@ -37,7 +37,8 @@ const Attachment = Schema.Struct({
   part: Schema.Int,
   fileName: Text,
   mediaType: Text,
-  size: Schema.NullOr(Schema.Finite)
+  size: Schema.NullOr(Schema.Finite),
+  length: Schema.Int
 })
 const Content = Schema.Struct({
   ...Message.fields,
@@ -100,19 +101,24 @@ const fields = `content.connection, content.id, content.kind, content.title, ${s
   content.occurred_at AS at`
 
 export const make = (isolated: boolean) => {
-  /** Reads a content with a page of its text, and its attachments. */
+  /** Reads a content with its attachments, and a page of its text or, with `part`, of the text of an attachment. */
   const get = Effect.fnUntraced(function* (
     names: Names,
     ref: Ref,
-    page: { readonly offset: number; readonly length: number }
+    page: { readonly offset: number; readonly length: number; readonly part?: number | undefined }
   ) {
     const sql = yield* SqlClient.SqlClient
     const id = Storable.text(ref.id)
     const connection = Storable.text(ref.connection)
+    const text =
+      page.part === undefined
+        ? sql`content.text`
+        : sql`(SELECT read.text FROM mirror.attachment AS read WHERE read.connection = content.connection
+            AND read.content = content.id AND read.part = ${page.part}::int)`
     const rows = yield* sql`SELECT ${sql.literal(fields)}, content.state, content.media_type AS "mediaType",
         content.size::float8 AS size,
-        substring(content.text FROM ${page.offset + 1}::int FOR ${page.length}::int) AS text,
-        coalesce(length(content.text), 0) AS length,
+        substring(${text} FROM ${page.offset + 1}::int FOR ${page.length}::int) AS text,
+        coalesce(length(${text}), 0) AS length,
         ARRAY(SELECT coalesce(a.name || ' <' || a.address || '>', a.address, a.name) FROM mirror.mail_address AS a
           WHERE a.connection = content.connection AND a.mail = content.id AND a.role IN ('to', 'cc')
             AND coalesce(a.address, a.name) IS NOT NULL ORDER BY a.role DESC, a.position LIMIT 50) AS "to"
@@ -120,7 +126,8 @@ export const make = (isolated: boolean) => {
       WHERE content.connection = ${connection} AND content.connection = ANY(${texts(names)}) AND content.id = ${id}`
     const [found] = yield* Effect.orDie(decodeContents(rows))
     if (found === undefined) return Option.none<Content>()
-    const parts = yield* sql`SELECT part, file_name AS "fileName", media_type AS "mediaType", size::float8 AS size
+    const parts = yield* sql`SELECT part, file_name AS "fileName", media_type AS "mediaType", size::float8 AS size,
+        coalesce(length(text), 0) AS length
       FROM mirror.attachment WHERE connection = ${connection} AND content = ${id} ORDER BY part LIMIT 100`
     return Option.some<Content>({ ...found, attachments: yield* Effect.orDie(decodeAttachments(parts)) })
   }, reading(isolated))

@@ -43,7 +43,7 @@ export interface Deriver {
     readonly get: (
       names: ReadonlyArray<string>,
       ref: Ref,
-      page: { readonly offset: number; readonly length: number }
+      page: { readonly offset: number; readonly length: number; readonly part?: number | undefined }
     ) => Effect.Effect<Option.Option<Content>, DeriveError>
     readonly thread: (names: ReadonlyArray<string>, ref: Ref, page: Page) => Effect.Effect<Paged<Message>, DeriveError>
   }

@@ -72,9 +72,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
     uri: uriOf(found)
   })
 
-  const content = Effect.fnUntraced(function* (connection: string, id: string, offset: number) {
+  const content = Effect.fnUntraced(function* (connection: string, id: string, offset: number, part?: number) {
     const connections = yield* readable(connection)
-    const found = yield* deriver.reads.get(names(connections), { connection, id }, { offset, length: pageLength })
+    const found = yield* deriver.reads.get(names(connections), { connection, id }, { offset, length: pageLength, part })
     if (Option.isNone(found)) {
       return yield* new UsageError({ message: `${JSON.stringify(connection)} holds no ${JSON.stringify(id)}` })
     }
@@ -123,7 +123,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
           return yield* withNotice(connections, { next, items: items.map(({ snippet: _snippet, ...rest }) => rest) })
         })
       ),
-    get: ({ connection, id, offset = 0 }) => said(content(connection, id, offset)),
+    get: ({ connection, id, offset = 0, part }) => said(content(connection, id, offset, part)),
     thread: ({ connection, id, limit = 20, offset = 0 }) =>
       said(
         Effect.gen(function* () {

@@ -55,7 +55,9 @@ const Attachment = Schema.Struct({
   part: Schema.Int,
   fileName: Text,
   mediaType: Text,
-  size: Schema.NullOr(Schema.Finite)
+  size: Schema.NullOr(Schema.Finite),
+  /** Characters of its text; 0 where it has none. */
+  length: Schema.Int
 })
 const Content = Schema.Struct({
   ...itemFields,
@@ -77,7 +79,10 @@ const failure = Schema.Struct({ error: Schema.String })
 const described = (description: string) => Schema.String.annotate({ description })
 const Name = described("the connection's name, as `sources` lists it").pipe(Schema.check(Schema.isMaxLength(300)))
 const Id = described("the content's id").pipe(Schema.check(Schema.isBetweenLength(1, 1024)))
-const Moment = Schema.DateTimeUtcFromString.annotate({ description: "ISO 8601, like 2026-01-31T00:00:00Z" })
+const Moment = (description: string) =>
+  described(`${description}, in ISO 8601, like 2026-01-31T00:00:00Z`).pipe(
+    Schema.decodeTo(Schema.DateTimeUtcFromString)
+  )
 const Word = (description: string) => described(description).pipe(Schema.check(Schema.isBetweenLength(1, 300)))
 const Limit = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: mostItems }))).annotate({
   description: `at most this many, 1 to ${mostItems}; default 20`
@@ -114,8 +119,8 @@ const list = readOnly(
       from: Schema.optionalKey(Word("the sender's address or name, or the beginnings of its words")),
       channel: Schema.optionalKey(Word("the name of a Slack channel")),
       folder: Schema.optionalKey(Word("a file's folder, or an email's label or mailbox, such as INBOX")),
-      since: Schema.optionalKey(Moment),
-      until: Schema.optionalKey(Moment),
+      since: Schema.optionalKey(Moment("from this time on")),
+      until: Schema.optionalKey(Moment("before this time")),
       limit: Schema.optionalKey(Limit),
       after: Schema.optionalKey(After)
     }),
@@ -158,10 +163,15 @@ const get = readOnly(
   Tool.make("get", {
     description:
       `One email, message or file: its text, ${pageLength.toLocaleString("en")} characters at a time, ` +
-      "its people and its attachments.",
+      "its people and its attachments. With `part` the text is that of an attachment.",
     parameters: Schema.Struct({
       connection: Name,
       id: Id,
+      part: Schema.optionalKey(
+        Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 100_000 }))).annotate({
+          description: "the number of an attachment, whose text is read instead"
+        })
+      ),
       offset: Schema.optionalKey(Offset("where the page begins: `next` of the page before"))
     }),
     success: answer({ content: Content }),
