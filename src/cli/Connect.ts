@@ -63,10 +63,10 @@ const text = (
       [
         "  first sync",
         firstSyncMs === null
-          ? "takes a time not known"
+          ? "not known"
           : firstSyncByBytesMs === null
-            ? `takes ${TextFormat.about(Duration.millis(firstSyncMs))} at the quota, or a little more`
-            : `takes ${TextFormat.about(Duration.millis(firstSyncMs))} by units, ${TextFormat.about(Duration.millis(firstSyncByBytesMs))} by bytes: the longer of the two, or a little more`
+            ? `${TextFormat.about(Duration.millis(firstSyncMs))} at the quota`
+            : `${TextFormat.about(Duration.millis(firstSyncMs))} by units, ${TextFormat.about(Duration.millis(firstSyncByBytesMs))} by bytes: the longer of the two`
       ],
       ["  polled", `every ${connection.every}, while \`idem serve\` runs`],
       ["  next", `idem sync ${TextFormat.shellWord(name)}`]
