@@ -330,6 +330,10 @@ describe("Embedded", () => {
       const settings = { max_wal_size: "nonsense" }
       const error = yield* Effect.flip(Effect.scoped(Embedded.make({ folder, settings })))
       assert.match(error.message, /did not start in .*: .*max_wal_size.*nonsense/)
+      // As in a copy of the folder that belongs to another user.
+      yield* Effect.promise(() => Fs.chmod(Path.join(folder, "postgres", "postgresql.conf"), 0))
+      const closed = yield* Effect.flip(Effect.scoped(Embedded.make({ folder })))
+      assert.match(closed.message, /did not start in .*; its files must belong .*: chown -R \d+:\d+ .*postgres$/)
       assert.notInclude(error.message, "\n")
 
       const inFile = yield* Effect.flip(Embedded.make({ folder: Path.join(folder, "postgres.password", "data") }))
@@ -375,7 +379,7 @@ describe("Embedded", () => {
         const folder = yield* EmbeddedUser.folder
         yield* Effect.promise(() => Fs.chmod(folder, 0o500))
         const error = yield* Effect.flip(Embedded.make({ folder }))
-        assert.match(error.message, /can't be written to: permission denied/)
+        assert.match(error.message, /can't be written to: permission denied; IDEM_DATA_DIR names another folder/)
       }).pipe(Effect.scoped)
     )
   })

@@ -86,6 +86,11 @@ const substituteFor = (folder: string) => {
   return Path.join(rootFolder, `${Path.basename(folder)}-${digest}`)
 }
 
+/** Names the setting of the folder in its errors. */
+const withSetting = Effect.mapError(
+  ({ message }: EmbeddedError) => new EmbeddedError({ message: `${message}; IDEM_DATA_DIR names another folder` })
+)
+
 /** Makes a folder that the server's user may pass through but not read. */
 const makePassable = (folder: string) =>
   io(`${folder} can't be made`, async () => {
@@ -97,7 +102,7 @@ const makePassable = (folder: string) =>
 
 const asRoot = Effect.fnUntraced(function* (requested: string) {
   const existed = yield* io(requested, async () => (await statOrNone(requested)) !== undefined)
-  const folder = yield* makePassable(requested)
+  const folder = yield* withSetting(makePassable(requested))
   const user = yield* serverUser(folder)
   if (yield* io(folder, () => canReach(user, folder))) return at(folder, user)
   if (yield* hasCluster(folder)) {
@@ -116,11 +121,13 @@ const asRoot = Effect.fnUntraced(function* (requested: string) {
 })
 
 const asOneself = Effect.fnUntraced(function* (requested: string) {
-  yield* io(`the data folder ${requested} can't be made`, () => Fs.mkdir(requested, { recursive: true, mode: 0o700 }))
+  yield* io(`the data folder ${requested} can't be made`, () =>
+    Fs.mkdir(requested, { recursive: true, mode: 0o700 })
+  ).pipe(withSetting)
   const folder = yield* io(requested, () => Fs.realpath(requested))
   yield* io(`the data folder ${folder} can't be written to`, () =>
     Fs.access(folder, Fs.constants.W_OK | Fs.constants.X_OK)
-  )
+  ).pipe(withSetting)
   return at(folder, undefined)
 })
 

@@ -162,10 +162,14 @@ const spawn = Effect.fn("Server.spawn")(function* (
     )
     if (running?.status === "ready" && running.socket !== undefined) return { pid: running.pid, socket: running.socket }
     if (failed !== undefined) return yield* spawnFailure(binaries.postgres, failed)
+    const log = yield* readLog(handle, from)
+    // A copy of the folder belongs to the user who made it.
+    const owner = place.user ?? { uid: process.getuid?.(), gid: process.getgid?.() }
+    const next = /permission denied|wrong ownership/i.test(log)
+      ? `; its files must belong to the user that PostgreSQL runs as: chown -R ${owner.uid}:${owner.gid} ${place.cluster}`
+      : ""
     return yield* blameFullDisk(place.folder)(
-      new EmbeddedError({
-        message: `PostgreSQL did not start in ${place.folder}: ${reasonIn(yield* readLog(handle, from))}`
-      })
+      new EmbeddedError({ message: `PostgreSQL did not start in ${place.folder}: ${reasonIn(log)}${next}` })
     )
   })
   return yield* Effect.acquireUseRelease(start, serve, (child, exit) =>
