@@ -27,6 +27,7 @@ import * as BatchCommit from "./BatchCommit.ts"
 import type { Flight, InFlight } from "./InFlight.ts"
 import * as OpenBatch from "./OpenBatch.ts"
 import * as PageOrder from "./PageOrder.ts"
+import * as Repetition from "./Repetition.ts"
 import type { RunError } from "./RunFailure.ts"
 import type { SliceContext } from "./SliceContext.ts"
 import type { ListingEnded, SliceEvent } from "./SliceEvent.ts"
@@ -45,6 +46,7 @@ export interface Written {
   readonly problems: ReadonlyArray<Problem>
   /** The number of pages that were committed with their ends. */
   readonly pages: number
+  readonly marks: ReadonlyArray<Repetition.PageMark>
   /** As `BatchCommit.BatchCommits` has it. */
   readonly isUnmoved: boolean
   /** How far the listing came; undefined if it did not say. */
@@ -59,6 +61,7 @@ interface Writer {
   readonly limits: Limits
   readonly pages: PageOrder.PageOrder
   readonly problems: Array<Problem>
+  readonly marks: Array<Repetition.PageMark>
   batch: OpenBatch.OpenBatch
   remaining: number | undefined
   listing: ListingEnded | undefined
@@ -79,6 +82,7 @@ export const run = Effect.fnUntraced(function* (context: SliceContext, { events,
     limits: yield* Limits,
     pages: PageOrder.make(),
     problems: [],
+    marks: [],
     batch: OpenBatch.make(),
     remaining: undefined,
     listing: undefined
@@ -113,12 +117,13 @@ export const run = Effect.fnUntraced(function* (context: SliceContext, { events,
         yield* report
         return yield* ended
       }).pipe(Effect.ensuring(Effect.exit(commits.idle)), Effect.exit)
-      const { listing, pages, problems } = writer
+      const { listing, marks, pages, problems } = writer
       const isUnmoved = commits.isUnmoved()
       return {
         exit,
         listing,
         pages: pages.next - 1,
+        marks,
         problems,
         recorded: commits.recorded(),
         isUnmoved
@@ -177,6 +182,7 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step => {
     case "PageListed":
       OpenBatch.addPage(batch, event, keep(writer, [...event.unusable, ...event.problems]), now)
       PageOrder.addPage(pages, event)
+      writer.marks.push(Repetition.markOf(event.end))
       writer.remaining = event.remaining
       return endPages(writer, now)
     case "ListingEnded":

@@ -23,6 +23,7 @@ import { fenceOf } from "../store/Fence.ts"
 import { LeaseStore } from "../store/LeaseStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as ConnectionUpdate from "./ConnectionUpdate.ts"
+import * as Repetition from "./Repetition.ts"
 import * as RunFailure from "./RunFailure.ts"
 import * as Slice from "./Slice.ts"
 import * as SliceResult from "./SliceResult.ts"
@@ -68,7 +69,7 @@ const runSlice = Effect.fnUntraced(
       onProgress
     }).pipe(Effect.provideService(Limits, { ...limits, ...opened.integration.deletionLimits }))
     if (purpose._tag === "Live" && result.error === null) yield* Members.after(connection, opened)
-    return result
+    return yield* Repetition.space(taskId ?? connection.id, result)
   },
   RunFailure.capture,
   Effect.map(Result.getOrElse(SliceResult.failed))

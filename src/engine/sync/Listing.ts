@@ -53,6 +53,14 @@ export const repeated = (pages: number) =>
     })
   })
 
+/** The failure of a sync whose slices list the same pages again and again; see `Repetition`. */
+export const endless = (slices: number) =>
+  new IntegrationError({
+    reason: new Malformed({
+      message: `the listing repeats itself: ${slices} slices in a row listed the same pages, with nothing new in them`
+    })
+  })
+
 interface State extends Omit<ListingEnded, "_tag"> {
   readonly isRestarted: boolean
   readonly forgetsParts: boolean

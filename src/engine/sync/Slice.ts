@@ -198,6 +198,8 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     error,
     next: nextOf(stopReason, listing.more, yield* RunMeter.read(context.meter), limits),
     changesRead: error === null && readiness.changes,
-    isEarly: plan.hinted.only
+    isEarly: plan.hinted.only,
+    pages: written.marks,
+    repeats: 0
   } satisfies SliceResult
 })

@@ -3,6 +3,7 @@ import type * as Duration from "effect/Duration"
 import type { Problem } from "../../contract/Page.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { Failure } from "../model/Task.ts"
+import type { PageMark } from "./Repetition.ts"
 
 /** The step after a slice: none, another slice, or a wait. */
 export type Next =
@@ -30,6 +31,10 @@ export interface SliceResult {
   readonly changesRead: boolean
   /** True if it listed hinted parts only, before the connection's poll was due. */
   readonly isEarly: boolean
+  /** The pages that were listed. */
+  readonly pages: ReadonlyArray<PageMark>
+  /** How many slices in a row, up to this one, listed only what slices before them had listed; see `Repetition`. */
+  readonly repeats: number
 }
 
 /** The result where nothing was run. */
@@ -40,7 +45,9 @@ export const nothing: SliceResult = {
   error: null,
   next: { _tag: "Done" },
   changesRead: false,
-  isEarly: false
+  isEarly: false,
+  pages: [],
+  repeats: 0
 }
 
 /** The result of a slice that failed before it began, or with a defect. */

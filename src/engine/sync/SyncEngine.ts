@@ -15,6 +15,7 @@ import * as RunFailure from "./RunFailure.ts"
 import * as Lease from "../locks/Lease.ts"
 import * as TaskQueue from "./TaskQueue.ts"
 import { Limits } from "../Limits.ts"
+import * as Listing from "./Listing.ts"
 import * as LeasedSlice from "./LeasedSlice.ts"
 import type { Connection } from "../model/Connection.ts"
 import { statusOf } from "../model/Run.ts"
@@ -33,6 +34,9 @@ const longestWait = Duration.minutes(15)
 
 /** A sync ends after this many refusals for quota in a row without progress. */
 const refusalsInARow = 10
+
+/** A sync ends after this many slices in a row that listed only what slices before them had listed. */
+const repeatsInARow = 8
 
 type SyncOptions = Parameters<Engine["Service"]["sync"]>[2]
 
@@ -142,6 +146,9 @@ export const make = Effect.gen(function* () {
       const goOn = untilDone(connection, total, nextRequest, options)
       if (next._tag === "Done") return end({ total, error: null })
       if (next._tag === "More") return goOn
+      if (turn.result.repeats >= repeatsInARow) {
+        return end({ total, error: RunFailure.of(Listing.endless(turn.result.repeats)) })
+      }
       const { delay, isRefusal } = next
       const asks = `the source asks to wait ${Duration.format(delay)}`
       if (total.refusals >= refusalsInARow || Duration.isGreaterThan(delay, longestWait)) {

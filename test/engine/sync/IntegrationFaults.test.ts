@@ -1,5 +1,7 @@
 /** Faults of an integration's own code, and what they cost. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -14,6 +16,7 @@ import { Limits } from "../../../src/engine/Limits.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { integration, MemorySource } from "../../support/MemorySource.ts"
+import { VirtualClock } from "../../support/VirtualClock.ts"
 import { connect, engineOver, ids, poll, sync } from "../../support/TestEngine.ts"
 
 /** An engine over a source whose sessions are changed, and the lines of its log. */
@@ -125,6 +128,12 @@ describe("an item", () => {
   })
 })
 
+/** Waits of the engine pass at once. */
+const onVirtualClock = <A, E>(work: Effect.Effect<A, E>) => {
+  const clock = new VirtualClock(Date.parse("2026-01-01"))
+  return Effect.promise(() => clock.run(Effect.provideService(work, Clock.Clock, clock)))
+}
+
 describe("a listing", () => {
   type Listed = Page<Schema.Json>
 
@@ -200,15 +209,80 @@ describe("a listing", () => {
         source,
         listing(() => (asked.pages > 90 ? undefined : page(asked.pages)), asked)
       )
-      return Effect.gen(function* () {
-        const connection = yield* connect()
-        yield* poll(connection)
-        const result = yield* sync(connection)
-        assert.deepStrictEqual([result.status, result.error], ["succeeded", null])
-        assert.isAbove(asked.pages, 80)
-      }).pipe(Effect.provide(layer))
+      return onVirtualClock(
+        Effect.gen(function* () {
+          const connection = yield* connect()
+          yield* poll(connection)
+          const result = yield* sync(connection)
+          assert.deepStrictEqual([result.status, result.error], ["succeeded", null])
+          assert.isAbove(asked.pages, 80)
+        }).pipe(Effect.provide(layer))
+      )
     })
   }
+
+  const circling: ReadonlyArray<readonly [string, (page: number) => Schema.Json]> = [
+    ["returns to where it was", (page) => page % 8],
+    ["moves with the clock", (page) => Date.parse("2026-01-01") + page]
+  ]
+  for (const [name, after] of circling) {
+    it.effect(`whose checkpoint ${name} for ever is polled less and less, and its sync ends`, () => {
+      const source = new MemorySource()
+      source.addMany(3)
+      const asked = { pages: 0 }
+      let download: ReadonlyArray<Ref> = []
+      const page = () => ({
+        listed: [...(asked.pages % 2 === 0 ? known : []), ...download],
+        download,
+        checkpoint: { position: 3, listing: { pass: "p", after: after(asked.pages) } }
+      })
+      const { layer } = changed(source, listing(page, asked))
+      return onVirtualClock(
+        Effect.gen(function* () {
+          const connection = yield* connect()
+          const delays = yield* Effect.forEach(Array.from({ length: 10 }), () =>
+            Effect.map(poll(connection), ({ error, next }) =>
+              error === null && next._tag === "Wait" ? Duration.toSeconds(next.delay) : 0
+            )
+          )
+          assert.deepStrictEqual(delays.join(), [0, 0, 1, 2, 4, 8, 16, 32, 60, 60].join())
+          // Something new ends the delays.
+          source.add("new")
+          download = [{ externalId: "new" }]
+          const { counts, next } = yield* poll(connection)
+          assert.deepStrictEqual([counts.stored, next._tag], [1, "More"])
+          download = []
+          asked.pages = 0
+          const { error } = yield* sync(connection)
+          assert.deepInclude(error, { reason: "Malformed" })
+          assert.match(error?.message ?? "", /the listing repeats itself: 8 slices in a row/)
+          assert.isBelow(asked.pages, 300)
+        }).pipe(Effect.provide(layer))
+      )
+    })
+  }
+
+  it.effect("of known content is not slowed down, however long it is and whatever it lists first in each slice", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    const asked = { pages: 0 }
+    // The changes come first in each slice, again and again.
+    const page = (number: number) => ({
+      listed: number === 1 ? known : number % 3 === 0 ? [] : [{ externalId: `known ${asked.pages}` }],
+      checkpoint: { position: 3, listing: { pass: "p", after: asked.pages } }
+    })
+    const { layer } = changed(
+      source,
+      listing((number) => (asked.pages > 400 ? undefined : page(number)), asked)
+    )
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* poll(connection)
+      const result = yield* sync(connection)
+      assert.deepStrictEqual([result.status, result.error], ["succeeded", null])
+      assert.isAbove(asked.pages, 400)
+    }).pipe(Effect.provide(layer))
+  })
 })
 
 describe("a page", () => {

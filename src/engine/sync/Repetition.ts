@@ -1,0 +1,73 @@
+/**
+ * Spaces out the slices of a listing that goes round in circles: its checkpoint returns to where it was, or moves with
+ * the clock alone, and each slice says that there is more. At full speed such slices would spend an account's quota on
+ * nothing. A backfill of known content is not slowed down, because each of its slices lists other pages.
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Hash from "effect/Hash"
+import type { PageEnd } from "../model/Batch.ts"
+import type { SliceResult } from "./SliceResult.ts"
+
+/** The delay after a slice that lists what earlier slices listed. It doubles with each such slice in a row. */
+const firstDelay = Duration.seconds(1)
+const longestDelay = Duration.minutes(1)
+
+/** Bounds of the memory: for the listings of a process, and for the pages of one. Beyond them the oldest is forgotten. */
+const maxListings = 1000
+const maxPages = 20_000
+
+/** A listed page as a number that equal pages share. `isEmpty`: it has neither ids nor parts, but a checkpoint. */
+export interface PageMark {
+  readonly isEmpty: boolean
+  readonly mark: number
+}
+
+export const markOf = ({ checkpoint, parts, seen }: Pick<PageEnd, "checkpoint" | "parts" | "seen">): PageMark => {
+  const isEmpty = seen.length + parts.length === 0
+  return { isEmpty, mark: Hash.string(JSON.stringify(isEmpty ? checkpoint : [seen, parts.map(({ key }) => key)])) }
+}
+
+/** The slices in a row of one listing that brought nothing new. */
+interface Streak {
+  /** The marks of the pages that they listed. */
+  readonly pages: Set<number>
+  /** How many of the last slices listed no page that was new to the streak. */
+  repeats: number
+}
+
+/** By connection or task. A process that restarts begins without. */
+export const Streaks = Context.Reference<Map<string, Streak>>("idem/engine/sync/Repetition/Streaks", {
+  defaultValue: () => new Map()
+})
+
+/** True for a slice that stored and changed nothing, and left more to list. */
+const isQuiet = ({ counts, error, isEarly, next }: SliceResult): boolean =>
+  error === null &&
+  next._tag === "More" &&
+  !isEarly &&
+  counts.stored + counts.updated + counts.patched + counts.deleted === 0
+
+/** Returns the result of a slice of this listing (the id of its connection or task) with a delay if it repeats others. */
+export const space = (listing: string, result: SliceResult): Effect.Effect<SliceResult> =>
+  Effect.map(Streaks, (streaks) => {
+    const before = streaks.get(listing)
+    streaks.delete(listing)
+    if (!isQuiet(result)) return result
+    const pages = before === undefined || before.pages.size > maxPages ? new Set<number>() : before.pages
+    // Empty pages between others say nothing: their checkpoints may hold the time.
+    const full = result.pages.filter(({ isEmpty }) => !isEmpty)
+    const marks = (full.length > 0 ? full : result.pages).map(({ mark }) => mark)
+    const isRepeated = pages.size > 0 && marks.every((mark) => pages.has(mark))
+    const repeats = isRepeated ? (before?.repeats ?? 0) + 1 : 0
+    for (const mark of marks) pages.add(mark)
+    streaks.set(listing, { pages, repeats })
+    for (const oldest of streaks.keys()) {
+      if (streaks.size <= maxListings) break
+      streaks.delete(oldest)
+    }
+    if (repeats === 0) return result
+    const delay = Duration.min(Duration.times(firstDelay, 2 ** Math.min(repeats - 1, 10)), longestDelay)
+    return { ...result, repeats, next: { _tag: "Wait", delay, asked: undefined, isRefusal: false } }
+  })
