@@ -38,7 +38,7 @@ interface Streak {
 }
 
 /** By connection or task. A process that restarts begins without. */
-export const Streaks = Context.Reference<Map<string, Streak>>("idem/engine/sync/Repetition/Streaks", {
+const Streaks = Context.Reference<Map<string, Streak>>("idem/engine/sync/Repetition/Streaks", {
   defaultValue: () => new Map()
 })
 
