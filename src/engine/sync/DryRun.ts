@@ -103,7 +103,9 @@ const list = Effect.fnUntraced(function* (options: {
     for (const id of plan.task.forceIds) inflight.begin(id, undefined)
   }
   if (SyncTask.isLive(plan.task)) {
-    const retries = yield* ledger.retriesDue(connectionId, 100_000)
+    // A sync by a person tries failed items before their time, too.
+    const rows = yield* ledger.ledger(connectionId, { limit: 100_000 })
+    const retries = rows.filter(({ state }) => state !== "dead")
     download += retries.length
     counts.retried += retries.length
     for (const row of retries) inflight.begin(row.externalId, row.revision)

@@ -25,7 +25,11 @@ describe("an item that fails", () => {
       const [row] = yield* store.ledger(connection.id, { limit: 10 })
       assert.deepInclude(row, { externalId: "m000007", state: "failed", reason: "Malformed", attempts: 1 })
 
+      // A person's sync tries it before its time, so a plan says so.
       source.answer = () => Effect.void
+      const plan = yield* sync(connection, { dryRun: true })
+      assert.deepInclude(plan.planned, { download: 1 })
+      assert.deepInclude(plan.counts, { retried: 1 })
       const second = yield* sync(connection)
       assert.strictEqual(second.status, "succeeded")
       assert.deepInclude(second.counts, { retried: 1, stored: 1, listed: 0 })
@@ -41,6 +45,7 @@ describe("an item that fails", () => {
         assert.strictEqual((yield* sync(connection)).counts.failed, 1, `attempt ${attempt}`)
       }
       assert.deepStrictEqual(yield* ids(connection, "dead"), ["a"])
+      assert.deepInclude((yield* sync(connection, { dryRun: true })).planned, { download: 0 })
       assert.deepInclude((yield* sync(connection)).counts, { retried: 0, failed: 0, downloads: 0 })
 
       source.answer = () => Effect.void
