@@ -11,6 +11,7 @@ import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as Folder from "../../src/cli/export/Folder.ts"
+import { StoreError } from "../../src/engine/store/StoreError.ts"
 import { fromContext, WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
 import * as Memory from "../../src/stores/Memory.ts"
 import { bytes, MemorySource } from "../support/MemorySource.ts"
@@ -200,6 +201,37 @@ describe("contents that are deleted and purged while an export runs", () => {
       })
     )
   }
+})
+
+describe("a content that is purged while its bytes are read", () => {
+  it.effect("is counted and leaves no file, and ends no export as files", () =>
+    Effect.gen(function* () {
+      let isPurged = false
+      const purging = replaceMethods((real) => ({
+        ...real,
+        content: (id, externalId) =>
+          externalId === "b" && isPurged ? Effect.succeedNone : real.content(id, externalId),
+        body: (hash, range) =>
+          hash === createHash("sha256").update("2").digest("hex")
+            ? Stream.concat(
+                Stream.succeed(bytes("2")),
+                Stream.unwrap(
+                  Effect.sync(() => {
+                    isPurged = true
+                    return Stream.fail(new StoreError({ message: "a piece is not there", cause: "purged" }))
+                  })
+                )
+              )
+            : real.body(hash, range)
+      }))
+      const { to, write } = yield* stored({ a: "1", b: "2", c: "3" }, { store: Layer.provide(purging, Memory.layer) })
+      const ended = yield* write("files")
+      assert.strictEqual(ended.code, 0, ended.stderr)
+      assert.include(CommandLine.json(ended), { written: 2, skipped: 0, gone: 1 })
+      assert.isTrue(isPurged)
+      assert.deepStrictEqual(Object.keys(tree(to)), ["a", "c"])
+    })
+  )
 })
 
 describe("a file that can't be written", () => {

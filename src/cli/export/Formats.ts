@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Connection } from "../../http/connections/ConnectionDocuments.ts"
 import * as Documents from "../../http/contents/ContentDocuments.ts"
-import { ApiClient, body, type BodyError } from "../../http/client/ApiClient.ts"
+import { ApiClient, body, BodyError } from "../../http/client/ApiClient.ts"
 import type { Failure } from "../CommandFailure.ts"
 import type { Folder } from "./Folder.ts"
 import * as Mbox from "./Mbox.ts"
@@ -81,6 +81,21 @@ const bodyOf = (
         Effect.catchTag("NotFoundProblem", () => Effect.succeedNone)
       )
 
+/** None if the body failed while it was read, and the content is no longer stored: it was purged meanwhile. */
+const unlessPurged =
+  (connection: Connection, row: Documents.Content) =>
+  <A, E, R>(writing: Effect.Effect<A, E | BodyError, R>) =>
+    writing.pipe(
+      Effect.asSome,
+      Effect.catchIf(
+        (error): error is BodyError => error instanceof BodyError,
+        (error) =>
+          Effect.flatMap(bodyOf(connection, row), (found) =>
+            Option.isNone(found) ? Effect.succeedNone : Effect.fail(error)
+          )
+      )
+    )
+
 /** By the media type. Without one, messages of any source are mail, and whatever a source of mail has. */
 const isMail = ({ domain }: Connection, { kind, mediaType }: Documents.Content): boolean =>
   mediaType === null ? kind === "message" || standardFormat(domain) === "eml" : mediaType.startsWith("message/rfc822")
@@ -111,10 +126,14 @@ const writeEach = Effect.fnUntraced(function* (
               Option.match({
                 onNone: () => Effect.sync(() => void gone++),
                 onSome: (found) =>
-                  Effect.map(folder.write(path, found.bytes, row.occurredAt ?? undefined), (size) => {
-                    written++
-                    bytes += size
-                  })
+                  folder.write(path, found.bytes, row.occurredAt ?? undefined).pipe(
+                    unlessPurged(connection, row),
+                    Effect.map((size) => {
+                      if (Option.isNone(size)) return void gone++
+                      written++
+                      bytes += size.value
+                    })
+                  )
               })
             ),
       { concurrency, unordered: true }
