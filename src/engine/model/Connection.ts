@@ -106,6 +106,8 @@ export interface Waiting {
 
 /** A connection whose lease was just acquired. */
 export interface LeasedConnection extends Connection {
+  /** By the clock of the store, like the due times. */
+  readonly acquiredAt: DateTime.Utc
   readonly waiting: Waiting
 }
 

@@ -6,7 +6,6 @@
  * the end of each run (sync/ConnectionUpdate.ts). A wake-up is volatile: it may be lost or delivered twice. The
  * connection's row is the durable state, and the lease and the fence are the guard.
  */
-import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -32,7 +31,7 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import * as PollingClaim from "../locks/PollingClaim.ts"
 import * as LeasedSlice from "../sync/LeasedSlice.ts"
 import { Slots } from "./ConcurrencyLimiter.ts"
-import { type Connection, ConnectionId, type Due } from "../model/Connection.ts"
+import { type Connection, ConnectionId, type Due, type LeasedConnection } from "../model/Connection.ts"
 import { BodyStore } from "../store/BodyStore.ts"
 import { RunStore } from "../store/RunStore.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
@@ -108,12 +107,13 @@ export const poll = Effect.fn("poll", { root: true })(function* (
   const pending = yield* PendingHints
   const task = requested ? yield* taskFor(connectionId) : undefined
   let hints: ReturnType<typeof pending.take> | undefined
-  const choose = Effect.fnUntraced(function* (connection: Connection) {
+  const choose = Effect.fnUntraced(function* (connection: LeasedConnection) {
     // The connection may have been paused since it was found due.
     if (task === undefined && connection.paused !== null) return undefined
     yield* (yield* HintListener).listen(connection)
     const dueAt = task?.dueAt ?? connection.nextPollAt
-    const lateMillis = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(dueAt)
+    // Both are of the store's clock: this process's may be ahead or behind.
+    const lateMillis = DateTime.toEpochMillis(connection.acquiredAt) - DateTime.toEpochMillis(dueAt)
     // A retry may be due before the next poll is.
     if (lateMillis >= 0) yield* Metrics.began(connection.domain, lateMillis / 1000)
     if (task !== undefined) return { _tag: "TaskSlice", taskId: task.id } as const

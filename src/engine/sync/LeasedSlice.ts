@@ -8,7 +8,7 @@ import * as Result from "effect/Result"
 import { randomUUID } from "node:crypto"
 import type { Progress } from "../Engine.ts"
 import { Limits } from "../Limits.ts"
-import type { Connection, LeasedConnection } from "../model/Connection.ts"
+import type { LeasedConnection } from "../model/Connection.ts"
 import { RunId, type RunStatus, statusOf } from "../model/Run.ts"
 import type { TaskId } from "../model/Task.ts"
 import * as Lease from "../locks/Lease.ts"
@@ -170,7 +170,7 @@ export const run = Effect.fn("run")(function* (
  */
 export const turn = Effect.fnUntraced(function* <E, R, R2>(
   acquire: Effect.Effect<Lease.Acquired | Lease.Taken, E, R>,
-  choose: (connection: Connection) => Effect.Effect<SliceRequest | undefined, never, R2>,
+  choose: (connection: LeasedConnection) => Effect.Effect<SliceRequest | undefined, never, R2>,
   onProgress: (progress: Progress) => Effect.Effect<void> = () => Effect.void
 ) {
   const acquired = yield* acquire

@@ -56,7 +56,7 @@ const make = (state: State): LeaseStore["Service"] => ({
     entry.lease = { holder: Storable.text(options.holder), until: now + Duration.toMillis(options.ttl) }
     entry.acquired = next(state)
     interruptRuns(state, connectionId, now)
-    return Option.some({ ...connectionOf(entry), waiting: waitingFor(entry, now) })
+    return Option.some({ ...connectionOf(entry), acquiredAt: utc(now), waiting: waitingFor(entry, now) })
   }),
 
   renew: Effect.fnUntraced(function* (fence, ttl) {

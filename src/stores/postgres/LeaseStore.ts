@@ -33,6 +33,7 @@ const decodeWaiting = Schema.decodeUnknownEffect(
   Schema.TupleWithRest(
     Schema.Tuple([
       Schema.Struct({
+        acquiredAt: Schema.DateTimeUtcFromDate,
         waiting: Schema.Struct({ retries: Schema.Boolean, deletions: Schema.Boolean, deletionsHeld: Schema.Int })
       })
     ]),
@@ -71,7 +72,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
           WHERE id = locked AND (lease_until IS NULL OR lease_until <= clock_timestamp()
               OR lease_holder = ${options.deadHolder ?? null})
             AND NOT EXISTS (SELECT FROM idem_migration WHERE migration_id > ${Migrations.supported})
-          RETURNING was_held AS "wasHeld", ${columns}, ${waitingColumn}`
+          RETURNING was_held AS "wasHeld", acquired_at AS "acquiredAt", ${columns}, ${waitingColumn}`
         if (rows.length === 0) {
           yield* Effect.catchTag(checkSchema, "SchemaTooNew", (cause) =>
             Effect.fail(new StoreError({ message: cause.message, cause }))
@@ -83,8 +84,12 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
         // Only a lease that was not released leaves a run behind: the release ends the run too.
         const [{ wasHeld }] = yield* Effect.orDie(decodeWasHeld(rows))
         if (wasHeld) yield* interruptRuns(sql, connectionId)
-        const [{ waiting }] = yield* Effect.orDie(decodeWaiting(rows))
-        return Option.map(Arr.head(yield* decodeConnections(rows)), (connection) => ({ ...connection, waiting }))
+        const [{ acquiredAt, waiting }] = yield* Effect.orDie(decodeWaiting(rows))
+        return Option.map(Arr.head(yield* decodeConnections(rows)), (connection) => ({
+          ...connection,
+          acquiredAt,
+          waiting
+        }))
       }).pipe(onSession, toStoreError("taking a connection for a run")),
 
     renew: (fence, ttl) =>

@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as TestClock from "effect/testing/TestClock"
@@ -44,6 +46,33 @@ describe("the poller", () => {
         assert.isAtMost(interval, every * 1.1 + 2000)
       }
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
+  it.effect("measures how late a poll begins by the store's clock alone", () => {
+    const source = new MemorySource()
+    source.add("a")
+    // The store's clock is an hour ahead of the process's.
+    const ahead = replaceMethods((real) => ({
+      acquire: (...args) =>
+        Effect.map(
+          real.acquire(...args),
+          Option.map((connection) => {
+            const nextPollAt = DateTime.add(connection.nextPollAt, { hours: 1 })
+            return { ...connection, nextPollAt, acquiredAt: DateTime.add(nextPollAt, { seconds: 7 }) }
+          })
+        )
+    }))
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* polling
+      yield* until(Effect.map(ids(connection), (there) => there.length === 1))
+      const lag = (yield* Metric.snapshot).find(({ id }) => id === "idem_schedule_lag_seconds")
+      assert.deepInclude(lag?.state, { count: 1, sum: 7 })
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(layer(source, { store: Layer.provide(ahead, Memory.layer) })),
+      Effect.provideService(Metric.MetricRegistry, new Map())
+    )
   })
 
   it.effect("writes no run row for a quiet poll", () => {
