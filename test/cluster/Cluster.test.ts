@@ -55,6 +55,7 @@ describe.concurrent("a cluster", () => {
         )
         assert(a !== undefined && b !== undefined && c !== undefined)
         const pids = [a.pid, b.pid, c.pid]
+        assert.include(a.stderr(), "only processes of this machine can join this one")
 
         // Each is polled by one at a time, once the shards have settled.
         yield* SharedDatabase.until(Effect.map(database.stored, (count) => count === 600))

@@ -40,7 +40,7 @@ describe("an answer that takes long to make", () => {
       const server = yield* Layer.build(
         Server.layer.pipe(
           Layer.provide(Settings.layer),
-          Layer.provide(Layer.succeed(Ready, { check: Effect.succeed(null) })),
+          Layer.provide(Layer.succeed(Ready, { check: Effect.succeed(null), reachesDatabase: Effect.succeed(true) })),
           Layer.provide(store),
           Layer.provide(Gauges.layer),
           Layer.provide(TestEngine.layer(new MemorySource())),

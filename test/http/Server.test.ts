@@ -212,7 +212,8 @@ it.live("a database that does not answer makes the process not ready, but no les
         assert.strictEqual(ready.status, 503)
         assert.isDefined(ready.headers["retry-after"])
         assert.include((ready.json as { readonly detail: string }).detail, "the database does not answer")
-        assert.strictEqual((yield* ask("/health")).status, 200)
+        const health = yield* ask("/health")
+        assert.deepStrictEqual([health.status, health.json], [200, { status: "alive", database: "unreachable" }])
       })
     ).pipe(Effect.provide(layer({ store })))
   })
@@ -227,6 +228,7 @@ it.live("a process that is ready names the transaction that holds the feed of ch
     yield* TestServer.use(({ ask }) =>
       Effect.gen(function* () {
         assert.deepStrictEqual((yield* ask("/ready")).json, { status: "ready", feedHolder })
+        assert.deepStrictEqual((yield* ask("/health")).json, { status: "alive", database: "reachable" })
       })
     ).pipe(Effect.provide(layer({ store })))
   })

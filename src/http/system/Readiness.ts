@@ -15,6 +15,10 @@ export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { messa
 /** How long the database may take to return one row. */
 const timeout = Duration.seconds(3)
 
+/** The same for `/health`, whose probes often wait for a second only. One answer serves all requests of a second. */
+const healthTimeout = Duration.millis(500)
+const healthCachedFor = Duration.seconds(1)
+
 export class Ready extends Context.Service<
   Ready,
   {
@@ -23,6 +27,8 @@ export class Ready extends Context.Service<
      * waits for. It takes at most 3 seconds.
      */
     readonly check: Effect.Effect<FeedHolder | null, NotReady>
+    /** False where the database does not answer within half a second. */
+    readonly reachesDatabase: Effect.Effect<boolean>
   }
 >()("idem/http/system/Readiness") {
   static readonly layer: Layer.Layer<Ready, never, FeedStore | PollingClaim> = Layer.effect(
@@ -30,7 +36,12 @@ export class Ready extends Context.Service<
     Effect.gen(function* () {
       const feed = yield* FeedStore
       const { takenOver } = yield* PollingClaim
+      const reachesDatabase = feed.holder.pipe(
+        Effect.timeoutOption(healthTimeout),
+        Effect.match({ onFailure: () => false, onSuccess: Option.isSome })
+      )
       return {
+        reachesDatabase: yield* Effect.cachedWithTTL(reachesDatabase, healthCachedFor),
         check: Effect.gen(function* () {
           const other = yield* takenOver
           if (Option.isSome(other)) {

@@ -46,10 +46,13 @@ export type Integration = typeof Integration.Type
 
 export const system = HttpApiGroup.make("system")
   .add(
-    HttpApiEndpoint.get("health", "/health", { success: Schema.Struct({ status: Schema.Literal("alive") }) }).annotate(
-      OpenApi.Summary,
-      "The process lives"
-    ),
+    HttpApiEndpoint.get("health", "/health", {
+      success: Schema.Struct({
+        status: Schema.Literal("alive"),
+        /** Whether the database answered within half a second. The status does not depend on it: see `/ready`. */
+        database: Schema.Literals(["reachable", "unreachable"])
+      })
+    }).annotate(OpenApi.Summary, "The process lives, and whether it reaches its database"),
     HttpApiEndpoint.get("ready", "/ready", {
       success: Schema.Struct({
         status: Schema.Literal("ready"),

@@ -42,7 +42,11 @@ export const layer = HttpApiBuilder.group(
     })
 
     return handlers.handleAll({
-      health: () => Effect.succeed({ status: "alive" as const }),
+      health: () =>
+        Effect.map(ready.reachesDatabase, (reached) => ({
+          status: "alive" as const,
+          database: reached ? ("reachable" as const) : ("unreachable" as const)
+        })),
 
       ready: () =>
         Effect.map(check, (feedHolder) => ({ status: "ready" as const, feedHolder })).pipe(

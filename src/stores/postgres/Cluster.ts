@@ -68,6 +68,11 @@ const freePort = (address: string) =>
 const sharding = (maxResidentEntities: number) =>
   Effect.gen(function* () {
     const { host, listenHost, listenPort, port, ...rest } = yield* settings
+    if (Option.isNone(host) && Option.isNone(listenHost)) {
+      yield* Effect.logInfo(
+        "only processes of this machine can join this one: for a cluster over several machines, set RUNNER_HOST to an address at which the others reach it"
+      )
+    }
     const listensOn = Option.getOrElse(listenHost, () => Option.getOrElse(host, () => "127.0.0.1"))
     const listensAt = yield* Option.match(
       Option.orElse(listenPort, () => port),
