@@ -69,7 +69,7 @@ const sharding = (maxResidentEntities: number) =>
   Effect.gen(function* () {
     const { host, listenHost, listenPort, port, ...rest } = yield* settings
     if (Option.isNone(host) && Option.isNone(listenHost)) {
-      yield* Effect.logInfo(
+      yield* Effect.logWarning(
         "only processes of this machine can join this one: for a cluster over several machines, set RUNNER_HOST to an address at which the others reach it"
       )
     }
