@@ -4,6 +4,7 @@
  * next slice finds the rest.
  */
 import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -113,6 +114,13 @@ const produce = Effect.fnUntraced(function* (options: Options, context: SliceCon
   yield* Queue.offer(events, yield* listing.ended)
 }, Effect.scoped)
 
+/**
+ * Runs an effect with its services in one map. The scope of each download adds a service. A context that was added to
+ * eight times is copied as a whole for that, and a flat one is not.
+ */
+const withFlatContext = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateContext(effect, (context: Context.Context<R>) => Context.makeUnsafe<R>(context.mapUnsafe))
+
 /** Reads, downloads and commits until nothing is left, or the slice has to end. */
 const write = Effect.fnUntraced(function* (options: Options, context: SliceContext) {
   // Without a buffer: while the writer waits for a commit, finished downloads wait, and no new ones begin.
@@ -120,7 +128,7 @@ const write = Effect.fnUntraced(function* (options: Options, context: SliceConte
   const tick = Effect.andThen(Effect.sleep(tickEvery), Queue.offer(events, { _tag: "Tick" }))
   yield* Effect.forkScoped(Effect.forever(tick))
   yield* Effect.forkScoped(Queue.into(Lease.keep(context.connection, context.meter), events))
-  yield* Effect.forkScoped(Queue.into(produce(options, context, events), events))
+  yield* Effect.forkScoped(Queue.into(withFlatContext(produce(options, context, events)), events))
   return yield* BatchWriter.run(context, { events, recorded: options.recorded, onProgress: options.onProgress })
 }, Effect.scoped)
 
