@@ -15,7 +15,7 @@ import { RunsPage } from "./RunsPage.tsx"
 import { SettingsPage } from "./SettingsPage.tsx"
 import { NotFoundPage } from "./Shell.tsx"
 import { SyncDialog } from "./SyncDialog.tsx"
-import * as Words from "./Labels.ts"
+import * as Labels from "./Labels.ts"
 
 /** True if a run is in progress, queued, or due soon. */
 const isMoving = ({ lastRun, nextPollAt, state, unfinished }: Api.Status): boolean =>
@@ -55,7 +55,7 @@ const AdviceNotice = ({
   connection,
   onResume
 }: {
-  readonly advice: Words.Advice
+  readonly advice: Labels.Advice
   readonly busy: boolean
   readonly connection: Api.Status
   readonly onResume: () => void
@@ -83,7 +83,7 @@ const AdviceNotice = ({
 )
 
 /** True if a tab shows the same. */
-const isElsewhere = (action: Words.Advice["action"]): boolean => action === "ledger" || action === "deletions"
+const isElsewhere = (action: Labels.Advice["action"]): boolean => action === "ledger" || action === "deletions"
 
 const Tabs = ({ page, status }: { readonly page: string; readonly status: Api.Status }) => {
   const { totals } = status
@@ -165,10 +165,10 @@ export const ConnectionPage = ({ connection, page }: { readonly connection: stri
       </>
     )
   }
-  const { text, tone } = Words.stateOf(status)
+  const { text, tone } = Labels.stateOf(status)
   const signIn = integrations?.find(({ domain }) => domain === status.domain)?.signIn ?? false
   // Advice about stopped polling appears on every page, other advice on the overview only.
-  const advice = Words.advice(status, signIn).filter(({ action }) => page === "" || !isElsewhere(action))
+  const advice = Labels.advice(status, signIn).filter(({ action }) => page === "" || !isElsewhere(action))
   const canPoll = status.state !== "disconnected"
   return (
     <>

@@ -5,12 +5,12 @@ import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath } from "./Location.ts"
 import { Ago, Badge, CardTable, Empty, Loading, Notice, Title } from "./Components.tsx"
-import * as Words from "./Labels.ts"
+import * as Labels from "./Labels.ts"
 
 /** Rows of one page. Each row requests a status of its own. */
 const pageSize = 50
 
-const NeedsYou = ({ needs, of }: { readonly needs: ReadonlyArray<Words.Need>; readonly of: Api.Connection }) =>
+const NeedsYou = ({ needs, of }: { readonly needs: ReadonlyArray<Labels.Need>; readonly of: Api.Connection }) =>
   needs.length === 0 ? (
     <span class="quiet-text">nothing</span>
   ) : (
@@ -32,7 +32,7 @@ interface RowProps {
 
 const Row = ({ connection, status }: RowProps) => {
   const shown = status ?? connection
-  const { text, tone } = Words.stateOf(shown)
+  const { text, tone } = Labels.stateOf(shown)
   const run = status?.lastRun ?? null
   return (
     <tr role="row">
@@ -64,8 +64,8 @@ const Row = ({ connection, status }: RowProps) => {
           <>
             <Ago time={run.startedAt} />
             <span class="sub">
-              {run.status === "succeeded" ? "" : `${Words.runStatus[run.status].text}: `}
-              {run.error === null ? Words.outcome(run) : Words.reason(run.error.reason)}
+              {run.status === "succeeded" ? "" : `${Labels.runStatus[run.status].text}: `}
+              {run.error === null ? Labels.outcome(run) : Labels.reason(run.error.reason)}
             </span>
           </>
         )}
@@ -83,7 +83,7 @@ const Row = ({ connection, status }: RowProps) => {
         </span>
       </td>
       <td role="cell" data-label="Needs you">
-        {status === undefined ? "…" : <NeedsYou needs={Words.needs(status, new Date())} of={connection} />}
+        {status === undefined ? "…" : <NeedsYou needs={Labels.needs(status, new Date())} of={connection} />}
       </td>
     </tr>
   )
@@ -123,7 +123,7 @@ export const ConnectionsPage = () => {
     }))
   }).map((query) => query.data)
   const paused = (data ?? []).filter((each) => each.state === "paused")
-  const needy = statuses.filter((status) => status !== undefined && Words.needs(status, new Date()).length > 0)
+  const needy = statuses.filter((status) => status !== undefined && Labels.needs(status, new Date()).length > 0)
   return (
     <>
       <div class="heading">

@@ -11,7 +11,7 @@ import { NotFoundPage } from "./Shell.tsx"
 import { ExtractedText, MarkdownView, TextView } from "./TextView.tsx"
 import { Badge, ErrorNotice, Loading, Notice, Time } from "./Components.tsx"
 import * as TextPreview from "./TextPreview.ts"
-import * as Words from "./Labels.ts"
+import * as Labels from "./Labels.ts"
 
 /** Longer text can only be downloaded. */
 const longestText = 256_000
@@ -150,8 +150,8 @@ export const ContentPage = ({ status }: { readonly status: Api.Status }) => {
             <MrkdwnView.Title of={content} />
           </h2>
           <p class="sub">
-            {Words.fromOf(content) === "–" ? null : `${Words.fromOf(content)} · `}
-            <Badge tone={Words.contentTone[content.state] ?? "quiet"}>{content.state}</Badge>{" "}
+            {Labels.fromOf(content) === "–" ? null : `${Labels.fromOf(content)} · `}
+            <Badge tone={Labels.contentTone[content.state] ?? "quiet"}>{content.state}</Badge>{" "}
             <Time time={content.occurredAt} />
           </p>
         </div>
@@ -173,14 +173,14 @@ export const ContentPage = ({ status }: { readonly status: Api.Status }) => {
       <ErrorNotice error={again.error} />
       {again.isSuccess ? (
         <Notice tone="good" announced>
-          <p>Asked for: it is downloaded again, and stored where it differs.</p>
+          <p>Requested: the content is downloaded again, and stored where it differs.</p>
         </Notice>
       ) : null}
       {content.failure === null ? null : (
-        <Notice tone={content.failure.state === "dead" ? "bad" : "warn"} title={Words.reason(content.failure.reason)}>
+        <Notice tone={content.failure.state === "dead" ? "bad" : "warn"} title={Labels.reason(content.failure.reason)}>
           <p>
             {content.failure.message} ({Format.many(content.failure.attempts, "attempt")};{" "}
-            {Words.ledgerState(content.failure.state)})
+            {Labels.ledgerState(content.failure.state)})
           </p>
         </Notice>
       )}

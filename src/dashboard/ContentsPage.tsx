@@ -5,7 +5,7 @@ import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { connectionPath, contentPath, navigate, useParameters } from "./Location.ts"
 import { AppliedInput, Badge, CardTable, DateFilter, Empty, ErrorNotice, Loading, More, Time } from "./Components.tsx"
-import * as Words from "./Labels.ts"
+import * as Labels from "./Labels.ts"
 import * as MrkdwnView from "./MrkdwnView.tsx"
 
 const states = ["stored", "failed", "dead", "deferred", "gone", "deleted"]
@@ -19,14 +19,14 @@ const Row = ({ row, status }: { readonly row: Api.ContentRow; readonly status: A
       {row.title === null ? null : <span class="sub id">{row.externalId}</span>}
     </th>
     <td role="cell" data-label="From" class="from-cell">
-      {Words.fromOf(row)}
+      {Labels.fromOf(row)}
     </td>
     <td role="cell" data-label="Kind">
       {row.kind ?? "–"}
       {row.state === "stored" ? null : (
         <>
           {" "}
-          <Badge tone={Words.contentTone[row.state] ?? "quiet"}>{row.state}</Badge>
+          <Badge tone={Labels.contentTone[row.state] ?? "quiet"}>{row.state}</Badge>
         </>
       )}
     </td>

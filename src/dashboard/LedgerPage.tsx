@@ -6,7 +6,7 @@ import { useRecordRequest } from "./RecentRequests.ts"
 import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
 import { Ago, Badge, CardTable, ChooseCell, Empty, ErrorNotice, Loading, Notice } from "./Components.tsx"
-import * as Words from "./Labels.ts"
+import * as Labels from "./Labels.ts"
 
 /** The server's limit. */
 const longest = 10_000
@@ -27,9 +27,9 @@ const Row = ({ busy, chosen, onChoose, onRetry, row, status }: RowProps) => (
       <a href={`#${contentPath(status.id, row.externalId)}`}>{row.externalId}</a>
     </th>
     <td role="cell" data-label="State">
-      <Badge tone={Words.contentTone[row.state] ?? "quiet"}>{row.state}</Badge>
+      <Badge tone={Labels.contentTone[row.state] ?? "quiet"}>{row.state}</Badge>
       <span class="sub">
-        {Words.ledgerState(row.state)}, {Format.many(row.attempts, "attempt")} so far
+        {Labels.ledgerState(row.state)}, {Format.many(row.attempts, "attempt")} so far
         {row.nextAttemptAt === null ? null : (
           <>
             , next <Ago time={row.nextAttemptAt} />
@@ -38,7 +38,7 @@ const Row = ({ busy, chosen, onChoose, onRetry, row, status }: RowProps) => (
       </span>
     </td>
     <td role="cell" data-label="Reason" class="reason">
-      <span>{Words.reason(row.reason)}</span>
+      <span>{Labels.reason(row.reason)}</span>
       <span class="sub">{row.message}</span>
     </td>
     <td role="cell" data-label="Retry">
@@ -97,7 +97,7 @@ export const LedgerPage = ({ status }: { readonly status: Api.Status }) => {
       <ErrorNotice error={retry.error} />
       {retry.isSuccess ? (
         <Notice tone="good" announced>
-          <p>Asked for. The rows leave the ledger as they are stored.</p>
+          <p>Requested. Rows leave the ledger once they are stored.</p>
         </Notice>
       ) : null}
       {data.length === 0 ? (

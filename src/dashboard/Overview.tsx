@@ -4,7 +4,7 @@ import * as Format from "./Format.ts"
 import { connectionPath } from "./Location.ts"
 import { Ago, Badge, Notice } from "./Components.tsx"
 import { Hours } from "./Hours.tsx"
-import * as Words from "./Labels.ts"
+import * as Labels from "./Labels.ts"
 
 /** The progress of a run: the numbers that `idem sync` shows. */
 const Progress = ({
@@ -36,7 +36,7 @@ const Progress = ({
           </span>
         )}
         <span class="quiet-text">
-          {Words.outcome(run)} · {Format.many(run.apiCalls, "call")} · {Format.count(run.quotaUnits)} units of quota
+          {Labels.outcome(run)} · {Format.many(run.apiCalls, "call")} · {Format.count(run.quotaUnits)} units of quota
         </span>
       </p>
     </section>
@@ -58,13 +58,13 @@ const LastRun = ({ run, status }: { readonly run: Api.Run | null; readonly statu
     ) : (
       <>
         <p>
-          <Badge tone={Words.runStatus[run.status].tone}>{Words.runStatus[run.status].text}</Badge>{" "}
+          <Badge tone={Labels.runStatus[run.status].tone}>{Labels.runStatus[run.status].text}</Badge>{" "}
           <Ago time={run.startedAt} />
-          {run.durationMs === null ? "" : `, in ${Format.duration(run.durationMs)}`}: {Words.outcome(run)}
+          {run.durationMs === null ? "" : `, in ${Format.duration(run.durationMs)}`}: {Labels.outcome(run)}
         </p>
         {run.error === null ? null : (
           <p class="tone-bad">
-            {Words.reason(run.error.reason)}: {run.error.message}
+            {Labels.reason(run.error.reason)}: {run.error.message}
           </p>
         )}
         {run.problems.length === 0 ? null : (

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
 import * as Format from "./Format.ts"
 import { Ago, Badge, Empty, ErrorNotice, Loading, Time } from "./Components.tsx"
-import * as Words from "./Labels.ts"
+import * as Labels from "./Labels.ts"
 
 const counted: ReadonlyArray<readonly [string, (run: Api.Run) => number]> = [
   ["listed", (run) => run.listed],
@@ -27,14 +27,14 @@ const counted: ReadonlyArray<readonly [string, (run: Api.Run) => number]> = [
 ]
 
 const RunItem = ({ run }: { readonly run: Api.Run }) => {
-  const { text, tone } = Words.runStatus[run.status]
+  const { text, tone } = Labels.runStatus[run.status]
   return (
     <li class="run">
       <div class="run-head">
         <Badge tone={tone}>{text}</Badge>
-        <span class="run-outcome">{Words.outcome(run)}</span>
+        <span class="run-outcome">{Labels.outcome(run)}</span>
         <span class="quiet-text">
-          {Words.runKind(run) === undefined ? "" : `${Words.runKind(run)} · `}
+          {Labels.runKind(run) === undefined ? "" : `${Labels.runKind(run)} · `}
           <Ago time={run.startedAt} />
           {run.durationMs === null ? "" : ` · ${Format.duration(run.durationMs)}`} · {Format.many(run.apiCalls, "call")}{" "}
           · {Format.many(run.quotaUnits, "unit")}
@@ -42,7 +42,7 @@ const RunItem = ({ run }: { readonly run: Api.Run }) => {
       </div>
       {run.error === null ? null : (
         <p class="tone-bad">
-          {Words.reason(run.error.reason)}: {run.error.message}
+          {Labels.reason(run.error.reason)}: {run.error.message}
         </p>
       )}
       {run.notes.map((note) => (
@@ -91,7 +91,7 @@ export const RunsPage = ({ status }: { readonly status: Api.Status }) => {
     run.status === "succeeded" &&
     run.notes.length === 0 &&
     run.problems.length === 0 &&
-    Words.outcome(run) === "nothing new"
+    Labels.outcome(run) === "nothing new"
   const shown = quiet ? data : data.filter((run) => !isQuiet(run))
   return (
     <section aria-labelledby="runs">

@@ -7,7 +7,7 @@ import { Dialog } from "./Dialog.tsx"
 import * as Format from "./Format.ts"
 import { ErrorNotice, Field, Notice } from "./Components.tsx"
 import * as SyncRequest from "./SyncRequest.ts"
-import * as Words from "./Labels.ts"
+import * as Labels from "./Labels.ts"
 
 const choices: ReadonlyArray<{ readonly what: SyncRequest.What; readonly name: string; readonly hint: string }> = [
   { what: "new", name: "What is new", hint: "as a poll does, but now" },
@@ -30,7 +30,7 @@ const Plan = ({ plan }: { readonly plan: Api.Synced }) => (
       </p>
     ) : (
       <p>
-        {Words.reason(plan.error.reason)}: {plan.error.message}
+        {Labels.reason(plan.error.reason)}: {plan.error.message}
       </p>
     )}
   </Notice>
