@@ -1,0 +1,62 @@
+/** The compiler accepts the programs of the page about embedding, with declarations of what a reader brings. */
+import { assert, it } from "@effect/vitest"
+import { execFileSync } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { repository } from "../support/IdemProcess.ts"
+import { blocksOf, pages } from "./Pages.ts"
+
+const brought = `
+import * as Effect from "effect/Effect"
+import type { Change, Integration } from "./Brought.ts"
+declare const accessToken: string
+declare const database: string
+declare const secretKey: string
+declare const integrations: ReadonlyArray<Integration.Integration>
+declare let lastCursor: string | undefined
+declare const handle: (change: Change["change"], content: Change["content"]) => Promise<void>
+`
+
+const types = `
+import { createIdem } from "@idem-sync/idem"
+export type { Integration } from "@idem-sync/idem/contract"
+type Idem = Awaited<ReturnType<typeof createIdem>>
+export type Change = ReturnType<Idem["changes"]> extends AsyncIterable<infer One> ? One : never
+`
+
+it("each program of the page about embedding compiles", () => {
+  const page = pages.find(({ path }) => path === "docs/embedding.md")
+  assert(page !== undefined)
+  const blocks = blocksOf(page, "ts")
+  assert.isAtLeast(blocks.length, 3)
+  // Inside the repository, where the package's own name leads to its sources.
+  const folder = Fs.mkdtempSync(Path.join(repository, "test/docs/.types-"))
+  try {
+    Fs.writeFileSync(Path.join(folder, "Brought.ts"), types)
+    for (const [index, block] of blocks.entries()) {
+      const imports = block.includes("import { createIdem }") ? "" : `import { createIdem } from "@idem-sync/idem"\n`
+      Fs.writeFileSync(
+        Path.join(folder, `block${index}.ts`),
+        `${imports}${brought}${block.replaceAll("…", "")}\nexport {}\n`
+      )
+    }
+    const config = {
+      extends: "../../../tsconfig.json",
+      include: ["*.ts"],
+      compilerOptions: { noUnusedLocals: false, incremental: false, tsBuildInfoFile: null }
+    }
+    Fs.writeFileSync(Path.join(folder, "tsconfig.json"), JSON.stringify(config))
+    const said = (() => {
+      try {
+        return execFileSync(Path.join(repository, "node_modules/.bin/tsc"), ["--noEmit", "-p", folder], {
+          encoding: "utf8"
+        })
+      } catch (error) {
+        return String((error as { stdout?: string }).stdout)
+      }
+    })()
+    assert.strictEqual(said, "")
+  } finally {
+    Fs.rmSync(folder, { recursive: true })
+  }
+}, 120_000)
