@@ -14,7 +14,7 @@ import type { SliceResult } from "./SliceResult.ts"
 const firstDelay = Duration.seconds(1)
 const longestDelay = Duration.minutes(1)
 
-/** Bounds of the memory: for the listings of a process, and for the pages of one. Beyond them the oldest is forgotten. */
+/** Bounds of the memory, for the listings of a process and the pages of one. Beyond them the oldest is forgotten. */
 const maxListings = 1000
 const maxPages = 20_000
 
@@ -49,7 +49,10 @@ const isQuiet = ({ counts, error, isEarly, next }: SliceResult): boolean =>
   !isEarly &&
   counts.stored + counts.updated + counts.patched + counts.deleted === 0
 
-/** Returns the result of a slice of this listing (the id of its connection or task) with a delay if it repeats others. */
+/**
+ * Returns the result of a slice with a delay if it repeats earlier slices. `listing` is the id of its connection, or of
+ * its task.
+ */
 export const space = (listing: string, result: SliceResult): Effect.Effect<SliceResult> =>
   Effect.map(Streaks, (streaks) => {
     const before = streaks.get(listing)
