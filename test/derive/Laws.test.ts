@@ -7,6 +7,8 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { boolean, integer, type Projection, text } from "../../src/contract/Projection.ts"
 import * as FeedFollower from "../../src/derive/FeedFollower.ts"
+import * as MirrorTables from "../../src/derive/MirrorTables.ts"
+import * as SearchIndexer from "../../src/derive/search/SearchIndexer.ts"
 import { FeedStore } from "../../src/engine/store/FeedStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
@@ -53,12 +55,22 @@ const projections = new Map([["gmail", projection]])
 const run = (statement: string) => SqlClient.SqlClient.use((sql) => sql.unsafe(statement))
 
 /** Stands for the extractor. */
-const extract = run("UPDATE derived.text SET text = encode(sha256, 'hex'), version = 1 WHERE version IS NULL")
+const extract = run(`WITH extracted AS (UPDATE derived.text SET text = encode(sha256, 'hex'), version = 1
+    WHERE version IS NULL RETURNING connection_id, external_id)
+  INSERT INTO derived.pending (connection_id, external_id) SELECT connection_id, external_id FROM extracted
+  ON CONFLICT (connection_id, external_id) DO UPDATE SET position = DEFAULT`)
+
+/** Extracts all texts, and indexes them for search. */
+const finish = Effect.gen(function* () {
+  yield* extract
+  const indexer = yield* SearchIndexer.make(yield* MirrorTables.ensure(projections))
+  while ((yield* indexer.step) > 0);
+})
 
 /** All that was derived, save the queue. */
 const derived = Effect.gen(function* () {
-  yield* extract
-  const tables = ["content", "note", "kept_note", "text"]
+  yield* finish
+  const tables = ["content", "note", "kept_note", "text", "search", "search_name"]
   const all = yield* Effect.forEach(tables, (name) =>
     run(`SELECT coalesce(json_agg(t ORDER BY t::text), '[]')::text AS rows FROM derived.${name} AS t`)
   )
@@ -70,7 +82,7 @@ const rebuild = run("UPDATE derived.follower SET cursor = NULL, generation = gen
 const Step = Schema.Union([
   Model.Step,
   Schema.TaggedStruct("follow", { all: Schema.Boolean }),
-  Schema.TaggedStruct("extract", {}),
+  Schema.TaggedStruct("finish", {}),
   Schema.TaggedStruct("purge", {}),
   Schema.TaggedStruct("rebuild", {}),
   Schema.TaggedStruct("restored", {})
@@ -90,8 +102,8 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
             case "follow":
               yield* step.all ? Effect.andThen(visible, follower.catchUp) : follower.step
               break
-            case "extract":
-              yield* extract
+            case "finish":
+              yield* finish
               break
             case "purge":
               yield* contents.purge(id, DateTime.makeUnsafe("2099-01-01T00:00:00Z"))
@@ -113,12 +125,14 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
         yield* follower.catchUp
         const followed = yield* derived
         yield* run("TRUNCATE derived.content, derived.note, derived.kept_note, derived.text, derived.pending")
+        yield* run("DELETE FROM derived.search")
         yield* rebuild
         yield* follower.catchUp
         assert.deepStrictEqual(yield* derived, followed)
         yield* contents.disconnect(id, true)
         assert.deepStrictEqual(yield* run("SELECT 1 FROM derived.content"), [])
         assert.deepStrictEqual(yield* run("SELECT 1 FROM derived.text"), [])
+        assert.deepStrictEqual(yield* run("SELECT 1 FROM derived.search"), [])
       }),
     { arbitrary: { runs: 20 } }
   )
