@@ -1,4 +1,4 @@
-/** Makes the documentation's picture of the dashboard from the demo's data: `npm run screenshots`. */
+/** Makes the documentation's pictures of the dashboard from the demo's data: `npm run screenshots`. */
 import { once } from "node:events"
 import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
@@ -10,7 +10,8 @@ const largest = 150_000
 
 const folder = join(import.meta.dirname, "../../docs/images")
 
-const picture = async (): Promise<Buffer> => {
+/** The pictures by the names of their files. */
+const pictures = async (): Promise<Readonly<Record<string, Buffer>>> => {
   await connect("me", "token-me", 1e9)
   await idem("sync", "me")
   for (const subject of ["one", "two", "three"]) await send(subject)
@@ -31,7 +32,10 @@ const picture = async (): Promise<Buffer> => {
     await page.getByRole("link", { name: "archive", exact: true }).click()
     await page.getByRole("link", { name: "Stored: 400", exact: true }).waitFor()
     await page.getByRole("img", { name: /Quota units per hour/ }).waitFor()
-    return await page.screenshot({ fullPage: true })
+    const dashboard = await page.screenshot({ fullPage: true })
+    await page.goto(`${serving.url}/#/search?q=${encodeURIComponent("letter from:friend3 -subject:4")}`)
+    await page.locator("mark").first().waitFor()
+    return { "dashboard.png": dashboard, "search.png": await page.screenshot() }
   } finally {
     await chromium.close()
     server.kill("SIGTERM")
@@ -40,10 +44,11 @@ const picture = async (): Promise<Buffer> => {
 }
 
 try {
-  const png = await picture()
-  if (png.length > largest) throw new Error(`the picture has ${png.length} bytes, more than ${largest}`)
   await mkdir(folder, { recursive: true })
-  await writeFile(join(folder, "dashboard.png"), png)
+  for (const [name, png] of Object.entries(await pictures())) {
+    if (png.length > largest) throw new Error(`${name} has ${png.length} bytes, more than ${largest}`)
+    await writeFile(join(folder, name), png)
+  }
 } finally {
   await close()
 }
