@@ -28,6 +28,7 @@ import type { Flight, InFlight } from "./InFlight.ts"
 import * as OpenBatch from "./OpenBatch.ts"
 import * as PageOrder from "./PageOrder.ts"
 import * as Repetition from "./Repetition.ts"
+import type { PageMark } from "./SliceResult.ts"
 import type { RunError } from "./RunFailure.ts"
 import type { SliceContext } from "./SliceContext.ts"
 import type { ListingEnded, SliceEvent } from "./SliceEvent.ts"
@@ -46,7 +47,7 @@ export interface Written {
   readonly problems: ReadonlyArray<Problem>
   /** The number of pages that were committed with their ends. */
   readonly pages: number
-  readonly marks: ReadonlyArray<Repetition.PageMark>
+  readonly marks: ReadonlyArray<PageMark>
   /** As `BatchCommit.BatchCommits` has it. */
   readonly isUnmoved: boolean
   /** How far the listing came; undefined if it did not say. */
@@ -61,7 +62,7 @@ interface Writer {
   readonly limits: Limits
   readonly pages: PageOrder.PageOrder
   readonly problems: Array<Problem>
-  readonly marks: Array<Repetition.PageMark>
+  readonly marks: Array<PageMark>
   batch: OpenBatch.OpenBatch
   remaining: number | undefined
   listing: ListingEnded | undefined

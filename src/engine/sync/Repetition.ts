@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Hash from "effect/Hash"
 import type { PageEnd } from "../model/Batch.ts"
-import type { SliceResult } from "./SliceResult.ts"
+import type { PageMark, SliceResult } from "./SliceResult.ts"
 
 /** The delay after a slice that lists what earlier slices listed. It doubles with each such slice in a row. */
 const firstDelay = Duration.seconds(1)
@@ -17,12 +17,6 @@ const longestDelay = Duration.minutes(1)
 /** Bounds of the memory, for the listings of a process and the pages of one. Beyond them the oldest is forgotten. */
 const maxListings = 1000
 const maxPages = 20_000
-
-/** A listed page as a number that equal pages share. `isEmpty`: it has neither ids nor parts, but a checkpoint. */
-export interface PageMark {
-  readonly isEmpty: boolean
-  readonly mark: number
-}
 
 export const markOf = ({ checkpoint, parts, seen }: Pick<PageEnd, "checkpoint" | "parts" | "seen">): PageMark => {
   const isEmpty = seen.length + parts.length === 0

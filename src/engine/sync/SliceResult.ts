@@ -3,7 +3,6 @@ import type * as Duration from "effect/Duration"
 import type { Problem } from "../../contract/Page.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { Failure } from "../model/Task.ts"
-import type { PageMark } from "./Repetition.ts"
 
 /** The step after a slice: none, another slice, or a wait. */
 export type Next =
@@ -20,6 +19,12 @@ export type Next =
       /** True if the source refused in this slice; false if the account's quota is used up until then. */
       readonly isRefusal: boolean
     }
+
+/** A listed page as a number that equal pages share. `isEmpty`: it has neither ids nor parts, but a checkpoint. */
+export interface PageMark {
+  readonly isEmpty: boolean
+  readonly mark: number
+}
 
 export interface SliceResult {
   readonly counts: RunCounts.Counts

@@ -4,11 +4,11 @@
  */
 import * as Duration from "effect/Duration"
 import * as Stream from "effect/Stream"
-import { type Pages, save, type State, update } from "./Checkpoint.ts"
 import { floorOf } from "./HistoryPasses.ts"
 import * as HistoryReader from "./HistoryReader.ts"
 import type { Env } from "./MessageRefs.ts"
 import type { Pass } from "./Pass.ts"
+import { type Pages, save, type State, update } from "./State.ts"
 
 /** Calls of complete passes in one poll: for the tour, and for passes over suspects. */
 export interface Settings {

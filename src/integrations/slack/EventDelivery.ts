@@ -11,8 +11,8 @@
 import * as Duration from "effect/Duration"
 import type { Hinted } from "../../contract/Hints.ts"
 import type { Problem } from "../../contract/Page.ts"
-import { type State, update } from "./Checkpoint.ts"
 import { millisOf } from "./Timestamp.ts"
+import { type State, update } from "./State.ts"
 
 /** Events come within seconds, and repetitions after a minute and five (https://docs.slack.dev/apis/events-api). */
 const deliveredWithin = Duration.toMillis("6 minutes")

@@ -2,7 +2,8 @@
  * Passes over the history of conversations: parents, and the threads that changed. Listing.ts says when they are made.
  * Each counts the messages of its history, so that the next one finds that a message vanished.
  */
-import { type Conversation, type Pages, save, type State, update } from "./Checkpoint.ts"
+import { type Conversation } from "./Checkpoint.ts"
+import { type Pages, save, type State, update } from "./State.ts"
 import { noTally, tallied } from "./DeletionSigns.ts"
 import * as HistoryReader from "./HistoryReader.ts"
 import type { Message } from "./Message.ts"

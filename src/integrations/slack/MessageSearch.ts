@@ -19,11 +19,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
-import type { State } from "./Checkpoint.ts"
 import { type Client, isRefusal } from "./Client.ts"
 import * as HintLookups from "./HintLookups.ts"
 import { messageId } from "./Message.ts"
 import { compareTs, tsOf } from "./Timestamp.ts"
+import type { State } from "./State.ts"
 
 const Hit = Schema.Struct({
   ts: Schema.String,

@@ -2,7 +2,8 @@
  * A pass over the history of one conversation: a visit (ConversationVisits.ts), a pass over the whole history
  * (HistoryPasses.ts), or a complete pass (CompletePasses.ts). HistoryReader.ts reads what it asks for.
  */
-import type { Place, Saved } from "./Checkpoint.ts"
+import type { Place } from "./Checkpoint.ts"
+import type { Saved } from "./State.ts"
 import type { Message } from "./Message.ts"
 
 /** What to read, then, in the order of a step, what becomes of what was read. */

@@ -8,8 +8,8 @@
  * are about 90 days old or older. It does if Slack shows an older message, in any conversation.
  */
 import * as Duration from "effect/Duration"
-import type { State } from "./Checkpoint.ts"
 import { compareTs, tsOf } from "./Timestamp.ts"
+import type { State } from "./State.ts"
 
 /** With a day's room on both sides: the clocks may differ. */
 const mayBeHiddenAfter = Duration.toMillis("89 days")
