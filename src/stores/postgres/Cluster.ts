@@ -70,8 +70,8 @@ const sharding = (maxResidentEntities: number) =>
     const { host, listenHost, listenPort, port, ...rest } = yield* settings
     if (Option.isNone(host) && Option.isNone(listenHost)) {
       yield* Effect.logWarning(
-        "only processes of this machine can join this one: for a cluster over several machines, set RUNNER_HOST to an " +
-          "address at which the others reach it"
+        "only processes of this machine can join this one: for a cluster over several machines, set RUNNER_HOST to " +
+          "an address at which the others reach it"
       )
     }
     const listensOn = Option.getOrElse(listenHost, () => Option.getOrElse(host, () => "127.0.0.1"))
