@@ -1,6 +1,7 @@
 /** An open connection to a mailbox: its account, its estimate, its listing and its downloads. */
 import * as Effect from "effect/Effect"
 import * as HashSet from "effect/HashSet"
+import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import type { Estimate, OpenOptions, Session } from "../../contract/Integration.ts"
 import { IntegrationError, Unsettled } from "../../contract/IntegrationError.ts"
@@ -37,6 +38,9 @@ const notFoundYet = (id: string): IntegrationError =>
     reason: new Unsettled({ message: `Gmail does not find message ${id} yet: the next poll asks for it again` })
   })
 
+/** Messages that are asked for before the user counts as refused. */
+const newest = 5
+
 /** True also where a request of `check` is refused. Fails with what passes. */
 const orRefused = (check: Effect.Effect<boolean, IntegrationError>): Effect.Effect<boolean, IntegrationError> =>
   Effect.catch(check, (error) =>
@@ -60,15 +64,16 @@ export const open = Effect.fnUntraced(function* ({
   const source: Source = { api, filter, scope: scopeOf(filter), arrivals: yield* Ref.make(HashSet.empty<string>()) }
 
   /**
-   * True if Gmail refuses the newest messages. It lists the ids of a suspended user's messages and refuses each of them
-   * (GAM-team/got-your-back#258): a refused message alone does not tell. Asked once, after the first refusal.
+   * True if Gmail refuses each of the newest messages. It lists the ids of a suspended user's messages and refuses each
+   * of them (GAM-team/got-your-back#258): a refused message alone does not tell. Asked once, after the first refusal.
    */
   const isUserRefused = yield* Effect.cached(
-    api.messages({}, { maxResults: 2 }).pipe(
+    api.messages({}, { maxResults: newest }).pipe(
       Effect.flatMap(({ messages = [] }) =>
-        Effect.forEach(messages, ({ id }) => orRefused(Effect.as(Effect.scoped(api.rawMessage(id)), false)))
+        Effect.findFirst(messages, ({ id }) =>
+          Effect.map(orRefused(Effect.as(Effect.scoped(api.rawMessage(id)), false)), (isRefused) => !isRefused)
+        ).pipe(Effect.map((readable) => messages.length > 0 && Option.isNone(readable)))
       ),
-      Effect.map((refused) => refused.every(Boolean)),
       orRefused
     )
   )

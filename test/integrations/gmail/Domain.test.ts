@@ -363,7 +363,7 @@ describe("a Google Workspace domain", () => {
       const ada = yield* byName("ada@example.com")
       const refused = yield* engine.sync(ada, SyncTask.poll, { spec: "", wait: true })
       assert.strictEqual(refused.error?.reason, "Unauthorized")
-      assert.include((yield* byName("ada@example.com")).paused, "idem resume")
+      assert.include((yield* byName("ada@example.com")).paused, "connect or resume")
       server.domain.delegate()
       const key = { ...Domain.key, client_x509_cert_url: "https://www.googleapis.com/robot/v1/metadata/x509/new" }
       yield* connect({
