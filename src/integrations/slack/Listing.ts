@@ -44,7 +44,7 @@ import type { Page } from "../../contract/Page.ts"
 import type { Parts } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import { type Checkpoint, type Part } from "./Checkpoint.ts"
-import { load, type Pages, save, type State } from "./State.ts"
+import { changedAt, load, type Pages, save, type State } from "./State.ts"
 import * as CompletePasses from "./CompletePasses.ts"
 import * as Directory from "./Directory.ts"
 import * as EventDelivery from "./EventDelivery.ts"
@@ -76,11 +76,15 @@ export const make = (
   Stream.unwrap(
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
-      const now = clock.currentTimeMillisUnsafe()
-      const state = yield* load(checkpoint, parts, now)
+      const state = yield* load(checkpoint, parts, clock.currentTimeMillisUnsafe())
+      // A process whose clock is ahead may have kept the state. By an earlier time, no visit would be part of its round,
+      // and two processes in turn would each begin a poll of its own: the listing's time goes on from there.
+      const behind = changedAt(state) - clock.currentTimeMillisUnsafe()
+      const time = () => clock.currentTimeMillisUnsafe() + (behind > 0 ? behind + 1 : 0)
+      const now = time()
       const isLive = SyncTask.isLive(task)
       const isListening = isLive && EventDelivery.begin(state, parts.hinted, now)
-      const context = { settings, task, state, parts, isListening, time: () => clock.currentTimeMillisUnsafe(), now }
+      const context = { settings, task, state, parts, isListening, time, now }
       return isLive ? live(context) : bounded(context)
     })
   )

@@ -39,36 +39,6 @@ const initial = (now: number): State => ({
 
 const directoryKey = (index: number) => `directory/${index}`
 
-/** Fields that hold a time that has passed, in ms. */
-const pastTimes = new Set([
-  "absentSince",
-  "at",
-  "heardAt",
-  "historyAt",
-  "listedAt",
-  "movedAt",
-  "roundAt",
-  "since",
-  "startedAt",
-  "unlimitedAt",
-  "upTo",
-  "visitedAt"
-])
-
-/**
- * The value, with `now` for each past time that is later: a process whose clock is ahead stored it. Left as it is, it
- * would let no visit count as part of a round, and nothing be due until it has come. A conversation with such a visit
- * is visited again, which stores its state with right times.
- */
-const notAfter = <A>(now: number, value: A): A => {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return value
-  const entries = Object.entries(value).map(([key, inner]): [string, unknown] => {
-    if (typeof inner !== "number" || !pastTimes.has(key)) return [key, notAfter(now, inner)]
-    return [key, inner <= now ? inner : key === "visitedAt" ? 0 : now]
-  })
-  return Object.fromEntries(entries) as A
-}
-
 /** Reads the state: one query for the ids, and one for each 1,000 conversations. */
 export const load = Effect.fnUntraced(function* (
   checkpoint: Option.Option<Checkpoint>,
@@ -76,7 +46,7 @@ export const load = Effect.fnUntraced(function* (
   now: number
 ) {
   if (Option.isNone(checkpoint)) return initial(now)
-  const { directories: count, ...rest } = notAfter(now, checkpoint.value)
+  const { directories: count, ...rest } = checkpoint.value
   const keys = Array.from({ length: count }, (_, index) => directoryKey(index))
   const found = yield* parts.get(keys)
   const directories = keys.map((key) => {
@@ -90,12 +60,15 @@ export const load = Effect.fnUntraced(function* (
     const known = yield* parts.get(some.map(({ id }) => id))
     for (const { archived, id } of some) {
       const part = known.get(id)
-      const conversation = part === undefined || "conversations" in part ? {} : notAfter(now, part)
-      state.conversations.set(id, { archived, part: conversation })
+      state.conversations.set(id, { archived, part: part === undefined || "conversations" in part ? {} : part })
     }
   }
   return state
 })
+
+/** The latest time that the state was changed at, in ms. */
+export const changedAt = ({ listedAt = 0, movedAt, roundAt = 0, users }: State): number =>
+  Math.max(listedAt, movedAt, roundAt, users.at ?? 0)
 
 /** Brings in the conversations that Slack lists now. Those that are gone keep their parts, in case they come back. */
 export const setConversations = Effect.fnUntraced(function* (

@@ -92,3 +92,18 @@ it.effect("a round that was begun by a process whose clock is ahead comes to an 
     check()
   }).pipe(Effect.scoped)
 )
+
+it.effect("a poll ends that two processes list in turn, the clock of one of which is an hour ahead", () =>
+  Effect.gen(function* () {
+    const { check, post, slice } = yield* scene(9, 4)
+    yield* post("first")
+    const right = yield* Clock.currentTimeMillis
+    let slices = 0
+    for (let pages = 4; pages === 4; slices += 1) {
+      assert.isBelow(slices, 40)
+      yield* TestClock.setTime(right + slices * 1000 + (slices % 2 === 0 ? Duration.toMillis("1 hour") : 0))
+      pages = (yield* slice).pages.length
+    }
+    check()
+  }).pipe(Effect.scoped)
+)
