@@ -48,6 +48,8 @@ export interface Limits {
    */
   readonly deletions: number
   readonly deletionShare: number
+  /** The pause after a slice that lists what earlier ones listed. It doubles with each in a row, up to a minute. */
+  readonly repeatDelay: Duration.Duration
   /** An unfinished task is resumed by the same command for this long. */
   readonly resumeWithin: Duration.Duration
 }
@@ -73,6 +75,7 @@ export const Limits = Context.Reference<Limits>("idem/engine/Limits", {
     retries: 500,
     deletions: 100,
     deletionShare: 0.2,
+    repeatDelay: Duration.seconds(1),
     resumeWithin: Duration.days(1)
   })
 })

@@ -4,6 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import type * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -181,7 +182,7 @@ export const start = Effect.fnUntraced(function* (options: {
     Limits,
     Effect.map(Limits, (defaults) => {
       const { slicePages = defaults.slicePages } = options
-      return { ...defaults, batchItems, groupItems, concurrency, slicePages }
+      return { ...defaults, batchItems, groupItems, concurrency, slicePages, repeatDelay: Duration.zero }
     })
   )
   const context = yield* Layer.build(SyncEngine.layer.pipe(Layer.provide(services), Layer.provide(limits)))

@@ -8,10 +8,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Hash from "effect/Hash"
 import type { PageEnd } from "../model/Batch.ts"
+import { Limits } from "../Limits.ts"
 import type { PageMark, SliceResult } from "./SliceResult.ts"
 
-/** The delay after a slice that lists what earlier slices listed. It doubles with each such slice in a row. */
-const firstDelay = Duration.seconds(1)
 const longestDelay = Duration.minutes(1)
 
 /** Bounds of the memory, for the listings of a process and the pages of one. Beyond them the oldest is forgotten. */
@@ -48,7 +47,9 @@ const isQuiet = ({ counts, error, isEarly, next }: SliceResult): boolean =>
  * its task.
  */
 export const space = (listing: string, result: SliceResult): Effect.Effect<SliceResult> =>
-  Effect.map(Streaks, (streaks) => {
+  Effect.gen(function* () {
+    const streaks = yield* Streaks
+    const { repeatDelay } = yield* Limits
     const before = streaks.get(listing)
     streaks.delete(listing)
     if (!isQuiet(result)) return result
@@ -65,6 +66,6 @@ export const space = (listing: string, result: SliceResult): Effect.Effect<Slice
       streaks.delete(oldest)
     }
     if (repeats === 0) return result
-    const delay = Duration.min(Duration.times(firstDelay, 2 ** Math.min(repeats - 1, 10)), longestDelay)
+    const delay = Duration.min(Duration.times(repeatDelay, 2 ** Math.min(repeats - 1, 10)), longestDelay)
     return { ...result, repeats, next: { _tag: "Wait", delay, asked: undefined, isRefusal: false } }
   })

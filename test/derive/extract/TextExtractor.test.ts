@@ -16,7 +16,7 @@ const source = (bytes: Uint8Array, mediaType?: string): TextExtractor.Source<nev
 
 const small = Layer.effect(
   TextExtractor.TextExtractor,
-  TextExtractor.make({ longest: Duration.minutes(1), megabytes: 32, atOnce: 1 })
+  TextExtractor.make({ longest: Duration.minutes(1), megabytes: 64, atOnce: 1 })
 )
 
 const extract = (bytes: Uint8Array, mediaType?: string) =>
