@@ -22,12 +22,17 @@ export const markOf = ({ checkpoint, parts, seen }: Pick<PageEnd, "checkpoint" |
   return { isEmpty, mark: Hash.string(JSON.stringify(isEmpty ? checkpoint : [seen, parts.map(({ key }) => key)])) }
 }
 
+/** So often a listing may list the same pages again: Slack's polls read the newest messages before and after the rest. */
+const allowedTimes = 3
+
 /** The slices in a row of one listing that brought nothing new. */
 interface Streak {
   /** The marks of the pages that they listed. */
   readonly pages: Set<number>
-  /** How many of the last slices listed no page that was new to the streak. */
-  repeats: number
+  /** How often each page was listed again since a slice last listed a page that was new to the streak. */
+  readonly again: Map<number, number>
+  /** How many of the last slices listed only pages that were listed again too often. */
+  readonly repeats: number
 }
 
 /** By connection or task. A process that restarts begins without. */
@@ -53,14 +58,17 @@ export const space = (listing: string, result: SliceResult): Effect.Effect<Slice
     const before = streaks.get(listing)
     streaks.delete(listing)
     if (!isQuiet(result)) return result
-    const pages = before === undefined || before.pages.size > maxPages ? new Set<number>() : before.pages
+    const isNew = before === undefined || before.pages.size > maxPages
+    const { again, pages } = isNew ? { again: new Map<number, number>(), pages: new Set<number>() } : before
     // Empty pages between others say nothing: their checkpoints may hold the time.
     const full = result.pages.filter(({ isEmpty }) => !isEmpty)
     const marks = (full.length > 0 ? full : result.pages).map(({ mark }) => mark)
-    const isRepeated = pages.size > 0 && marks.every((mark) => pages.has(mark))
+    if (marks.some((mark) => !pages.has(mark))) again.clear()
+    else for (const mark of new Set(marks)) again.set(mark, (again.get(mark) ?? 0) + 1)
+    const isRepeated = marks.length > 0 && marks.every((mark) => (again.get(mark) ?? 0) > allowedTimes)
     const repeats = isRepeated ? (before?.repeats ?? 0) + 1 : 0
     for (const mark of marks) pages.add(mark)
-    streaks.set(listing, { pages, repeats })
+    streaks.set(listing, { again, pages, repeats })
     for (const oldest of streaks.keys()) {
       if (streaks.size <= maxListings) break
       streaks.delete(oldest)
