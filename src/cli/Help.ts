@@ -8,7 +8,7 @@ import { stripVTControlCharacters } from "node:util"
 const isLiteral = (line: string): boolean =>
   /^ *(idem |At https|Example: |\S+\.json: )/.test(stripVTControlCharacters(line))
 
-/** Wraps one line at words. Further lines begin below the text that follows the name of a flag or the number of a step. */
+/** Wraps one line at words. Further lines begin below the text that follows a flag's name or a step's number. */
 const wrapLine = (line: string, columns: number): string => {
   if (CliOutput.displayWidth(line) <= columns || isLiteral(line)) return line
   const [, name = "", text = ""] = /^( *(?:\S.*? {2,}|\d+\. )?)(.*)$/.exec(line) ?? []

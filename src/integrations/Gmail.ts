@@ -1,8 +1,8 @@
 /**
  * Gmail: each message as it was received (RFC 822 bytes), its labels as metadata. External ids are Gmail's message ids.
  *
- * - gmail/Config.ts: settings · Credentials.ts, Auth.ts, TokenEndpoint.ts: credentials and access tokens · SignIn.ts: how
- *   an account is signed in · Session.ts: an open connection
+ * - gmail/Config.ts: settings · Credentials.ts, Auth.ts, TokenEndpoint.ts: credentials and access tokens · SignIn.ts:
+ *   how an account is signed in · Session.ts: an open connection
  * - gmail/Api.ts: the API's methods · Resources.ts: what they return · GoogleClient.ts, Transport.ts: requests ·
  *   Errors.ts: Google's errors as reasons
  * - gmail/Listing.ts: the order of a listing · History.ts, HistoryChanges.ts: the history · FullSync.ts: all messages,

@@ -56,7 +56,7 @@ const source = (standardize?: Standardize) =>
       })
     },
     resources: () => ({
-      // One answer is the whole list: it needs no paging to say what is absent.
+      // The whole list is in a single answer: it needs no paging to say what is absent.
       items: Idem.restResource({
         kind: "item",
         path: "items",

@@ -11,6 +11,9 @@ import type { PageEnd } from "../model/Batch.ts"
 import { Limits } from "../Limits.ts"
 import type { PageMark, SliceResult } from "./SliceResult.ts"
 
+/** How often a listing may list its pages again: Slack's polls read the newest messages before and after the rest. */
+const allowedTimes = 3
+
 const longestDelay = Duration.minutes(1)
 
 /** Bounds of the memory, for the listings of a process and the pages of one. Beyond them the oldest is forgotten. */
@@ -21,9 +24,6 @@ export const markOf = ({ checkpoint, parts, seen }: Pick<PageEnd, "checkpoint" |
   const isEmpty = seen.length + parts.length === 0
   return { isEmpty, mark: Hash.string(JSON.stringify(isEmpty ? checkpoint : [seen, parts.map(({ key }) => key)])) }
 }
-
-/** So often a listing may list the same pages again: Slack's polls read the newest messages before and after the rest. */
-const allowedTimes = 3
 
 /** The slices in a row of one listing that brought nothing new. */
 interface Streak {

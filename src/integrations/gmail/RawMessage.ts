@@ -23,7 +23,7 @@ import {
 import type { GoogleClient } from "./GoogleClient.ts"
 import * as RawReader from "./RawReader.ts"
 import { Message } from "./Resources.ts"
-import type * as Transport from "./Transport.ts"
+import * as Transport from "./Transport.ts"
 
 export type RawMessage =
   | { readonly _tag: "Whole"; readonly message: Message }
@@ -56,14 +56,6 @@ interface Open {
   readonly close: Effect.Effect<void>
 }
 
-const parsed = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
-  }
-}
-
 /** Chunks up to the end, or until they are more than `atMost` bytes. */
 const read = async (more: AsyncIterator<Buffer>, atMost: number) => {
   const chunks: Array<Buffer> = []
@@ -84,12 +76,12 @@ export const begin = async (response: Pick<Transport.Response, "status" | "data"
     // A body that is cut short says no less than none.
     const { chunks } = await read(more, refusalBytes).catch(() => ({ chunks: [] }))
     data.destroy()
-    const body = parsed(Buffer.concat(chunks).toString("utf8"))
+    const body = Transport.parsed(Buffer.concat(chunks).toString("utf8"))
     return { _tag: "Refused", failure: { status: response.status, body, retryAfter: retryAfterOf(response) } }
   }
   const { chunks, ended } = await read(more, wholeBytes)
   return ended
-    ? { _tag: "Whole", answer: parsed(Buffer.concat(chunks).toString("utf8")) }
+    ? { _tag: "Whole", answer: Transport.parsed(Buffer.concat(chunks).toString("utf8")) }
     : { _tag: "Open", chunks, more, close: Effect.sync(() => void data.destroy()) }
 }
 

@@ -168,8 +168,8 @@ const signingKey = ({ serviceAccount }: ServiceAccount): Effect.Effect<oauth.Pri
  * Google's error codes for service accounts, with the next step
  * (https://developers.google.com/identity/protocols/oauth2/service-account#error-codes). An account that was disabled
  * or deleted is an `invalid_grant` too: "Robot is disabled.", "account not found"
- * (googleapis/google-api-ruby-client#720). A user who was deleted is an `invalid_grant`, "The account has been deleted",
- * and later an `invalid_request`, "Invalid impersonation "sub" field" (GAM-team/GAM#1171).
+ * (googleapis/google-api-ruby-client#720). A user who was deleted is an `invalid_grant`, "The account has been
+ * deleted", and later an `invalid_request`, "Invalid impersonation "sub" field" (GAM-team/GAM#1171).
  */
 const explainFor =
   ({ serviceAccount, subject }: ServiceAccount, scope: string) =>

@@ -28,7 +28,8 @@ const load = async () => {
 }
 let loaded: ReturnType<typeof load> | undefined
 
-const parsed = (text: string): unknown => {
+/** The value of a JSON text, or the text itself where it is none. */
+export const parsed = (text: string): unknown => {
   try {
     return JSON.parse(text)
   } catch {

@@ -58,7 +58,7 @@ interface Event {
   readonly marks?: Marks
 }
 
-/** UIDs of a block that are compared: 17 pages. A slice has 20, and the next one begins again with an unfinished block. */
+/** UIDs of a block that are compared: 17 pages. A slice has 20, and the next begins again with an unfinished block. */
 const maxCompared = 17 * maxAsked
 
 export const read = ({ isPassOpen, mailbox, part: before, source, task }: Options): Steps => {

@@ -52,8 +52,8 @@ export const MailboxPart = Schema.Struct({
   /**
    * Set while a mailbox that was listed before is listed anew, and until a pass has ended with it.
    *
-   * - `rewound`: UIDNEXT fell, so that UIDs may have been given twice. No message counts as known, and nothing is deleted:
-   *   the server may have shown an old view. The next poll lists it once more, as one that differs.
+   * - `rewound`: UIDNEXT fell, so that UIDs may have been given twice. No message counts as known, and nothing is
+   *   deleted: the server may have shown an old view. The next poll lists it once more, as one that differs.
    * - `differs`: the pass deletes what it does not show.
    */
   anew: Schema.optionalKey(Schema.Literals(["rewound", "differs"])),

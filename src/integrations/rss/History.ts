@@ -60,7 +60,7 @@ const maxDocuments = 10_000
 /** Longer addresses are not followed: a part is small. */
 const maxAddress = 2_000
 
-/** One document. */
+/** A document of a feed as it was read, and the older one that it links to. */
 export interface Document {
   readonly pages: ReadonlyArray<Uint8Array>
   readonly older: Older | undefined

@@ -77,8 +77,8 @@ export const make = (
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       const state = yield* load(checkpoint, parts, clock.currentTimeMillisUnsafe())
-      // A process whose clock is ahead may have kept the state. By an earlier time, no visit would be part of its round,
-      // and two processes in turn would each begin a poll of its own: the listing's time goes on from there.
+      // A process whose clock is ahead may have kept the state, and the listing's time goes on from there. By an
+      // earlier time, no visit would be part of its round, and two processes in turn would each begin its own poll.
       const behind = changedAt(state) - clock.currentTimeMillisUnsafe()
       const time = () => clock.currentTimeMillisUnsafe() + (behind > 0 ? behind + 1 : 0)
       const now = time()

@@ -6,7 +6,7 @@ import type { Place } from "./Checkpoint.ts"
 import type { Saved } from "./State.ts"
 import type { Message } from "./Message.ts"
 
-/** What to read, then, in the order of a step, what becomes of what was read. */
+/** The parts of a history to read, then, in the order of a step, functions that take what was read. */
 export interface Pass {
   readonly channel: string
   readonly place: Place

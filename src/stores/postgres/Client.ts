@@ -28,7 +28,7 @@ const pool = {
   maxMessageSize: 64 * 1024 * 1024
 } as const
 
-/** How long a connection is idle before the kernel probes it: a host without power or network is found in 40 seconds. */
+/** How long a connection is idle before the kernel probes it: a host without power is found in 40 seconds. */
 const keepAliveDelay = Duration.seconds(30)
 
 /**

@@ -46,7 +46,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   const one = (rows: unknown) => Effect.flatMap(first(rows), (row) => Effect.orDie(Effect.fromOption(row)))
   const byId = (id: TaskId) => Effect.flatMap(sql`SELECT ${ofTask} FROM task WHERE id = ${id}`, first)
 
-  /** Returns the open task of an earlier request for the same, if there is one. It is due now, unless it waits for a quota. */
+  /** Returns the open task of an earlier request for the same, if any. It is due now, unless it waits for a quota. */
   const reuseOpenTask = Effect.fnUntraced(function* (connectionId: ConnectionId, request: TaskRequest) {
     const sameIds = request.externalIds === null ? sql`IS NULL` : sql`= ${texts(request.externalIds)}`
     const unbegun = resumes(request) ? sql`` : sql`AND NOT EXISTS (SELECT FROM run WHERE run.task_id = task.id)`

@@ -73,7 +73,7 @@ export const suite = <R>(it: Vitest.MethodsNonLive<R>, { account, idleCalls, nam
           await hands[act](range, to)
         })
 
-      // One message stays: without QRESYNC, an empty mailbox is believed only by the next poll.
+      // A message is left in the mailbox: without QRESYNC, an empty one is believed only by the next poll.
       yield* act("INBOX", "messageMove", "1:129", "Archive")
       const moved = yield* poll
       assert.deepStrictEqual([moved.stored, moved.deleted, moved.deletionsHeld], [129, 129, 0])

@@ -1,6 +1,6 @@
 /**
- * A UIDNEXT that falls under the same UIDVALIDITY: a mailbox restored from a backup, or a server that counts on from the
- * messages that are left. RFC 3501 (2.3.1.1) forbids it, and the UIDs from there on are given a second time. Trojitá
+ * A UIDNEXT that falls under the same UIDVALIDITY: a mailbox restored from a backup, or a server that counts on from
+ * the messages that are left. RFC 3501 (2.3.1.1) forbids it, and the UIDs from there on are given a second time. Trojitá
  * forgets all that it knows of such a mailbox (`ObtainSynchronizedMailboxTask.cpp`).
  */
 import { assert, describe, it } from "@effect/vitest"

@@ -1,4 +1,4 @@
-/** What the tests of downloads share: a workspace with one channel, and why a download failed. */
+/** Set-up of the tests of downloads: a workspace with one channel, and why a download failed. */
 import * as Effect from "effect/Effect"
 import type { AnySession } from "../../../src/contract/Integration.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
