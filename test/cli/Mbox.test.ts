@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Mbox from "../../src/cli/export/Mbox.ts"
+import { runs } from "../support/Property.ts"
 
 const at = DateTime.makeUnsafe("2026-01-02T03:04:05Z")
 
@@ -34,14 +35,18 @@ const write = (messages: ReadonlyArray<ReadonlyArray<string>>) =>
   )
 
 describe("a mailbox", () => {
-  it.effect.prop("gives back each message, its last line ended", [Schema.Array(pieces)], ([messages]) =>
-    Effect.gen(function* () {
-      const expected = messages.map((chunks) => {
-        const text = chunks.join("")
-        return text === "" || text.endsWith("\n") ? text : `${text}\n`
-      })
-      assert.deepStrictEqual(read(yield* write(messages)), expected)
-    })
+  it.effect.prop(
+    "gives back each message, its last line ended",
+    [Schema.Array(pieces)],
+    ([messages]) =>
+      Effect.gen(function* () {
+        const expected = messages.map((chunks) => {
+          const text = chunks.join("")
+          return text === "" || text.endsWith("\n") ? text : `${text}\n`
+        })
+        assert.deepStrictEqual(read(yield* write(messages)), expected)
+      }),
+    runs()
   )
 
   it.effect("begins each message with its sender and its time", () =>

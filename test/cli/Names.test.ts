@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import * as Names from "../../src/cli/export/Names.ts"
+import { runs } from "../support/Property.ts"
 
 // The letters that hostile names are made of, more often than chance would have them.
 const hostile = Schema.Array(
@@ -71,30 +72,40 @@ describe("the name of an exported file", () => {
     assert.deepStrictEqual(Names.encodePath("a\nb"), ["a%0Ab"])
   })
 
-  it.prop("is safe, and can be read back unless it was cut", [hostile], ([parts]) => {
-    const id = parts.join("")
-    const path = Names.encodePath(id)
-    for (const name of path) assert.isTrue(isSafe(name), JSON.stringify(name))
-    assert.isTrue(bytes(path.join("/")) <= 1600)
-    const decoded = path.map(decode)
-    if (path[0] !== "%long" && !decoded.includes(undefined)) assert.strictEqual(decoded.join("/"), id)
-    const flat = Names.encodeSegment(id)
-    assert.isTrue(isSafe(flat), JSON.stringify(flat))
-    assert.strictEqual(decode(flat) ?? id, id)
-  })
+  it.prop(
+    "is safe, and can be read back unless it was cut",
+    [hostile],
+    ([parts]) => {
+      const id = parts.join("")
+      const path = Names.encodePath(id)
+      for (const name of path) assert.isTrue(isSafe(name), JSON.stringify(name))
+      assert.isTrue(bytes(path.join("/")) <= 1600)
+      const decoded = path.map(decode)
+      if (path[0] !== "%long" && !decoded.includes(undefined)) assert.strictEqual(decoded.join("/"), id)
+      const flat = Names.encodeSegment(id)
+      assert.isTrue(isSafe(flat), JSON.stringify(flat))
+      assert.strictEqual(decode(flat) ?? id, id)
+    },
+    runs()
+  )
 
-  it.prop("is different for different ids, also on a disk that ignores case", [Schema.Array(hostile)], ([lists]) => {
-    const ids = [...new Set(lists.map((parts) => parts.join("")))].toSorted()
-    assert.strictEqual(new Set(ids.map((id) => Names.encodePath(id).join("/"))).size, ids.length)
-    const cases = new Names.Cases()
-    const placed = ids.map((id) => cases.place(Names.encodePath(id)).join("/"))
-    assert.strictEqual(new Set(placed.map((path) => path.normalize("NFC").toLowerCase())).size, ids.length)
-    const again = new Names.Cases()
-    assert.deepStrictEqual(
-      placed,
-      ids.map((id) => again.place(Names.encodePath(id)).join("/"))
-    )
-  })
+  it.prop(
+    "is different for different ids, also on a disk that ignores case",
+    [Schema.Array(hostile)],
+    ([lists]) => {
+      const ids = [...new Set(lists.map((parts) => parts.join("")))].toSorted()
+      assert.strictEqual(new Set(ids.map((id) => Names.encodePath(id).join("/"))).size, ids.length)
+      const cases = new Names.Cases()
+      const placed = ids.map((id) => cases.place(Names.encodePath(id)).join("/"))
+      assert.strictEqual(new Set(placed.map((path) => path.normalize("NFC").toLowerCase())).size, ids.length)
+      const again = new Names.Cases()
+      assert.deepStrictEqual(
+        placed,
+        ids.map((id) => again.place(Names.encodePath(id)).join("/"))
+      )
+    },
+    runs()
+  )
 
   it("keeps what is too long apart by a digest", () => {
     const [one, two] = [`${"x".repeat(900)}1`, `${"x".repeat(900)}2`].map((id) => Names.encodeSegment(id))

@@ -6,6 +6,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import * as Time from "../../src/cli/Time.ts"
+import { runs } from "../support/Property.ts"
 
 const iso = (text: string): string => {
   const time = Result.getOrThrow(Time.parse(text))
@@ -77,10 +78,15 @@ describe("a time in a flag", () => {
       assert.include(refusal(text), "a duration")
   })
 
-  it.prop("comes back from what every ISO writer writes", [Instant], ([millis]) => {
-    const text = new Date(millis).toISOString()
-    assert.strictEqual(iso(text), text)
-  })
+  it.prop(
+    "comes back from what every ISO writer writes",
+    [Instant],
+    ([millis]) => {
+      const text = new Date(millis).toISOString()
+      assert.strictEqual(iso(text), text)
+    },
+    runs()
+  )
 
   it.prop(
     "is the same instant whatever the offset it is written with",
@@ -91,7 +97,8 @@ describe("a time in a flag", () => {
       const two = (value: number) => String(value).padStart(2, "0")
       const offset = `${minutes < 0 ? "-" : "+"}${two(Math.floor(absolute / 60))}:${two(absolute % 60)}`
       assert.strictEqual(iso(`${shifted}${offset}`), new Date(millis).toISOString())
-    }
+    },
+    runs()
   )
 })
 

@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import type { Ref } from "../../src/contract/Content.ts"
 import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChecker.ts"
 import { poll } from "../../src/contract/SyncTask.ts"
+import { runs } from "../support/Property.ts"
 
 const Id = Schema.Literals(["a", "b", "c", "d", "e", "f"])
 const Revision = Schema.Literals(["1", "2"])
@@ -42,7 +43,8 @@ describe("selectNew", () => {
         assert.deepStrictEqual(chosen, expected)
         assert.strictEqual(asked.length, refs.length === 0 ? 0 : 1)
       }).pipe(Effect.provideService(ContentExistenceChecker, service))
-    }
+    },
+    runs()
   )
 
   it.effect("by revision gives what is new and what has another revision, and nothing else", () => {
@@ -75,17 +77,23 @@ describe("selectNew", () => {
         for (const id of new Set(ids(left))) assert.isTrue(known.has(id))
         assert.isAtMost(asked.length, 1)
       }).pipe(Effect.provideService(ContentExistenceChecker, service))
-    }
+    },
+    runs()
   )
 
-  it.effect.prop("with force gives everything once and asks nothing", [Listed, Known], ([refs, pairs]) => {
-    const { asked, service } = counting(new Map(pairs))
-    return Effect.gen(function* () {
-      const chosen = yield* ContentExistenceChecker.selectNew({ ...poll, force: true }, refs)
-      assert.deepStrictEqual(ids(chosen), [...new Set(ids(refs))])
-      assert.strictEqual(asked.length, 0)
-    }).pipe(Effect.provideService(ContentExistenceChecker, service))
-  })
+  it.effect.prop(
+    "with force gives everything once and asks nothing",
+    [Listed, Known],
+    ([refs, pairs]) => {
+      const { asked, service } = counting(new Map(pairs))
+      return Effect.gen(function* () {
+        const chosen = yield* ContentExistenceChecker.selectNew({ ...poll, force: true }, refs)
+        assert.deepStrictEqual(ids(chosen), [...new Set(ids(refs))])
+        assert.strictEqual(asked.length, 0)
+      }).pipe(Effect.provideService(ContentExistenceChecker, service))
+    },
+    runs()
+  )
 
   it.effect("takes forceIds out of the existing set", () =>
     Effect.gen(function* () {

@@ -18,6 +18,7 @@ import * as Model from "../stores/model.ts"
 import { item, page, running, settle } from "../stores/scenario.ts"
 import { visible } from "../stores/visible.ts"
 import * as Database from "../support/Postgres.ts"
+import { runs } from "../support/Property.ts"
 
 const store = Postgres.layer.pipe(Layer.provide(Blobs.layer))
 const layer = Layer.provideMerge(store, Database.layer)
@@ -134,7 +135,7 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
         assert.deepStrictEqual(yield* run("SELECT 1 FROM derived.text"), [])
         assert.deepStrictEqual(yield* run("SELECT 1 FROM derived.search"), [])
       }),
-    { arbitrary: { runs: 20 } }
+    runs(20)
   )
 
   it.effect("a follower that was stopped goes on where it was, also in a rebuild", () =>

@@ -11,6 +11,7 @@ import { randomUUID } from "node:crypto"
 import * as SharedQuotas from "../../src/stores/postgres/SharedQuotas.ts"
 import * as Database from "../support/Postgres.ts"
 import { Time } from "./scenario.ts"
+import { runs } from "../support/Property.ts"
 
 const { RateLimiterStore } = RateLimiter
 
@@ -240,7 +241,7 @@ describe("PostgreSQL's store", () => {
             assert.deepStrictEqual(rest, phase)
           }
         }).pipe(Effect.scoped),
-      { arbitrary: { runs: 60 } }
+      runs(60)
     )
   })
 })

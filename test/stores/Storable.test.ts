@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import * as Storable from "../../src/stores/Storable.ts"
+import { runs } from "../support/Property.ts"
 
 const bytes = (text: string) => Buffer.from(text)
 const wellFormed = Schema.String.check(Schema.makeFilter((text) => text.isWellFormed()))
@@ -18,7 +19,8 @@ describe("the text after a prefix", () => {
       assert.isBelow(Buffer.compare(bytes(prefix + suffix), bytes(end)), 0)
       const isInRange = Buffer.compare(bytes(other), bytes(prefix)) >= 0 && Buffer.compare(bytes(other), bytes(end)) < 0
       assert.strictEqual(isInRange, other.startsWith(prefix))
-    }
+    },
+    runs()
   )
 
   it("goes around the surrogates, and over the last code point", () => {

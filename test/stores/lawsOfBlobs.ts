@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { BlobStore } from "../../src/stores/Blobs.ts"
 import { bytesOf, sha256 } from "./scenario.ts"
+import { runs } from "../support/Property.ts"
 
 /** The unfinished writes of a store. */
 export class Unfinished extends Context.Service<
@@ -40,7 +41,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<BlobStore | Unfinished
           assert.deepStrictEqual(written, { hash: sha256(whole), size: whole.byteLength })
           assert.isTrue((yield* read(hex(written.hash))).equals(whole))
         }),
-      { arbitrary: { runs: 20 } }
+      runs(20)
     )
 
     it.effect("chunks of every size come out whole", () =>
@@ -114,7 +115,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<BlobStore | Unfinished
           )
           assert.isTrue(Buffer.concat(parts.flat()).equals(whole))
         }),
-      { arbitrary: { runs: 10 } }
+      runs(10)
     )
 
     it.effect("the same bytes are kept once", () =>

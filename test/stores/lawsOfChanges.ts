@@ -11,6 +11,7 @@ import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Model from "./model.ts"
 import { deleteStaged, item, miss, page, running, settle, stored, Time, Visible } from "./scenario.ts"
+import { runs } from "../support/Property.ts"
 
 /** All changes after a place, page by page, once what was committed is visible; and where that ends. */
 const read = Effect.fnUntraced(function* (
@@ -304,7 +305,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
             assert.strictEqual(mirror.get(row.externalId), row.hash)
           }
         }),
-      { arbitrary: { runs: 60 } }
+      runs(60)
     )
   })
 }

@@ -26,6 +26,7 @@ import {
   stored,
   Time
 } from "./scenario.ts"
+import { runs } from "../support/Property.ts"
 
 /** Text of any kind: astral, combining, NUL, lone surrogates. */
 const AnyText = Schema.Array(
@@ -265,7 +266,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           assert.isTrue(JSON.stringify(found.metadata).isWellFormed())
           assert.deepStrictEqual((yield* commit({ items: [given] })).outcomes, new Map([["a", "unchanged"]]))
         }),
-      { arbitrary: { runs: 40 } }
+      runs(40)
     )
 
     it.effect.prop(
@@ -282,7 +283,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           assert.deepStrictEqual(yield* stored(id), [a])
           assert.strictEqual((yield* row(id, a)).externalId, a)
         }),
-      { arbitrary: { runs: 40 } }
+      runs(40)
     )
 
     it.effect.prop(
@@ -312,7 +313,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
             assert.deepStrictEqual(yield* metadataOf(id, one), model.get(one)?.metadata)
           }
         }),
-      { arbitrary: { runs: 60 } }
+      runs(60)
     )
   })
 

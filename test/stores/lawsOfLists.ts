@@ -9,6 +9,7 @@ import type { ContentPlace, ContentSelection } from "../../src/engine/model/Cont
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { deleteStaged, item, miss, page, running, type Time } from "./scenario.ts"
+import { runs } from "../support/Property.ts"
 
 const times = [
   "2026-01-01T00:00:00.000Z",
@@ -171,7 +172,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
             expected.map((row) => row.id)
           )
         }),
-      { arbitrary: { runs: 80 } }
+      runs(80)
     )
   })
 }

@@ -12,6 +12,7 @@ import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Model from "./model.ts"
 import { approve, connect, item, miss, page, running, type Running, settle, Time } from "./scenario.ts"
+import { runs } from "../support/Property.ts"
 
 /** Steps that change what is counted. */
 const Step = Schema.Union([
@@ -122,7 +123,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           yield* store.disconnect(run.id, true)
           assert.deepStrictEqual(yield* store.totals(run.id), yield* recount(run.id))
         }),
-      { arbitrary: { runs: 40 } }
+      runs(40)
     )
 
     it.effect("a held deletion leaves the totals when its id is stored or seen again", () =>

@@ -6,6 +6,7 @@ import { externalIdProblem } from "../../../src/contract/Content.ts"
 import * as Cursor from "../../../src/engine/feed/Cursor.ts"
 import type { Epoch } from "../../../src/engine/model/Change.ts"
 import { ConnectionId } from "../../../src/engine/model/Connection.ts"
+import { runs } from "../../support/Property.ts"
 
 const mine = ConnectionId.make("0b1c0b1c-0000-4000-8000-000000000001")
 const others = ConnectionId.make("0b1c0b1c-0000-4000-8000-000000000002")
@@ -40,7 +41,8 @@ describe("a cursor of contents", () => {
         const cursor = Cursor.ofContent(list, place)
         assert.match(cursor, /^[A-Za-z0-9_-]+$/)
         assert.deepStrictEqual(yield* Cursor.contentPlace(list, cursor), place)
-      })
+      }),
+    runs()
   )
 
   it.effect("is refused by another list, and by another time of the database", () =>
@@ -81,7 +83,8 @@ describe("a cursor of changes", () => {
         // At the end of the changes, the reader has all that is before the place.
         assert.strictEqual(found.since, id === null ? transaction : (since ?? transaction))
         yield* found.check(epoch)
-      })
+      }),
+    runs()
   )
 
   it.effect("is refused by another list, and by another time of the database", () =>

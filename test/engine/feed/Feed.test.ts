@@ -15,6 +15,7 @@ import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/Whole
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as Model from "../../stores/model.ts"
 import { item, page, running, stored } from "../../stores/scenario.ts"
+import { runs } from "../../support/Property.ts"
 
 /** How often the store was asked, of what. */
 interface Asked {
@@ -116,7 +117,7 @@ it.layer(Memory.layer)("the feed", (it) => {
         yield* follow(7, 9)
         assert.deepStrictEqual([...told].toSorted(), yield* stored(id))
       }).pipe(Effect.scoped),
-    { arbitrary: { runs: 200 } }
+    runs(200)
   )
 
   it.effect("a reader that waits is told as soon as there is something, and not of others' changes", () =>

@@ -8,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
 import * as Vault from "../../../src/engine/secrets/Vault.ts"
+import { runs } from "../../support/Property.ts"
 
 const newKey = () => randomBytes(32)
 const vaultOf = (key: Uint8Array) => Vault.make(Redacted.make(key))
@@ -29,16 +30,21 @@ describe("Vault", () => {
         const opened = yield* vault.unseal(yield* vault.seal(secret, context), context)
         // JSON has no negative zero.
         assert.deepStrictEqual(JSON.stringify(opened), JSON.stringify(secret))
-      })
+      }),
+    runs()
   )
 
-  it.effect.prop("refuses another context", [Schema.String, Schema.String], ([one, other]) =>
-    Effect.gen(function* () {
-      const vault = yield* vaultOf(newKey())
-      const sealed = yield* vault.seal({ token: "t" }, one)
-      const error = yield* Effect.flip(vault.unseal(sealed, `${one}${other}!`))
-      assert.match(error.message, /changed, or belong to something else/)
-    })
+  it.effect.prop(
+    "refuses another context",
+    [Schema.String, Schema.String],
+    ([one, other]) =>
+      Effect.gen(function* () {
+        const vault = yield* vaultOf(newKey())
+        const sealed = yield* vault.seal({ token: "t" }, one)
+        const error = yield* Effect.flip(vault.unseal(sealed, `${one}${other}!`))
+        assert.match(error.message, /changed, or belong to something else/)
+      }),
+    runs()
   )
 
   it.effect("refuses the bytes with any one bit changed", () =>

@@ -9,6 +9,7 @@ import { Engine } from "../../../src/engine/Engine.ts"
 import { ask, layer, TestServer } from "../../support/HttpServer.ts"
 import { poll } from "../../../src/contract/SyncTask.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
+import { runs } from "../../support/Property.ts"
 import * as Crypto from "node:crypto"
 
 const live = { excludeTestServices: true } as const
@@ -30,7 +31,8 @@ it.effect.prop(
       if (malformed) assert.isUndefined(range)
       else if (wanted.length === 0) assert.strictEqual(range, "unsatisfiable")
       else assert.deepStrictEqual(range, { start: wanted[0] ?? 0, end: (wanted.at(-1) ?? 0) + 1 })
-    })
+    }),
+  runs()
 )
 
 it.effect("what is no single range of bytes is the whole", () =>
@@ -63,7 +65,8 @@ it.effect.prop(
       assert.notMatch(name, /[\u0000-\u001f\u007f/\\:*?"<>|]|^\.|^$/)
       const { parameters, type } = ContentDisposition.parse(ContentDisposition.create(name))
       assert.deepStrictEqual({ type, name: parameters["filename"] }, { type: "attachment", name })
-    })
+    }),
+  runs()
 )
 
 it.effect("a download has an ending that says what it is", () =>
@@ -192,7 +195,7 @@ it.layer(layer(), live)("bodies", (it) => {
         }
         assert.isTrue(Buffer.concat(parts).equals(big))
       }),
-    { arbitrary: { runs: 5 } }
+    runs(5)
   )
 })
 

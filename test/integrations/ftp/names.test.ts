@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import * as Names from "../../../src/integrations/ftp/Names.ts"
+import { runs } from "../../support/Property.ts"
 
 const Byte = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 255 })))
 /** Bytes that make escapes likely: `%`, hexadecimal digits, parts of UTF-8 sequences. */
@@ -15,7 +16,7 @@ describe("Names", () => {
     ([bytes]) => {
       assert.deepStrictEqual([...Names.decode(Names.encode(Uint8Array.from(bytes)))], [...bytes])
     },
-    { arbitrary: { runs: 2_000 } }
+    runs(2_000)
   )
 
   it.prop(
@@ -25,7 +26,7 @@ describe("Names", () => {
       const same = Names.encode(Uint8Array.from(a)) === Names.encode(Uint8Array.from(b))
       assert.strictEqual(same, Buffer.compare(Uint8Array.from(a), Uint8Array.from(b)) === 0)
     },
-    { arbitrary: { runs: 2_000 } }
+    runs(2_000)
   )
 
   it.prop(
@@ -34,7 +35,7 @@ describe("Names", () => {
     ([text]) => {
       if (Names.pathProblem(text) === undefined) assert.strictEqual(Names.encode(Names.decode(text)), text)
     },
-    { arbitrary: { runs: 2_000 } }
+    runs(2_000)
   )
 
   it.prop(
@@ -44,7 +45,8 @@ describe("Names", () => {
       const path = names.join("/")
       const climbs = path === "" || path.split("/").some((name) => name === "" || name === "." || name === "..")
       assert.strictEqual(Names.pathProblem(path) !== undefined, climbs)
-    }
+    },
+    runs()
   )
 
   it("says what a name looks like as an id", () => {

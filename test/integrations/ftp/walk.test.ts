@@ -6,6 +6,7 @@ import * as Stream from "effect/Stream"
 import * as Names from "../../../src/integrations/ftp/Names.ts"
 import type { Entry, Listing } from "../../../src/integrations/ftp/Remote.ts"
 import * as Walk from "../../../src/integrations/ftp/Walk.ts"
+import { runs } from "../../support/Property.ts"
 
 const listingOf = (paths: ReadonlyArray<string>, folder: string): Listing => {
   const entries = new Map<string, Entry>()
@@ -67,7 +68,7 @@ describe("Walk", () => {
         }
         assert.isUndefined(whole.at(-1)?.position)
       }),
-    { arbitrary: { runs: 40 } }
+    runs(40)
   )
 
   it.effect("goes on from a place that is no more, without what lay before it", () =>

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Message } from "../../../src/integrations/gmail/Resources.ts"
 import * as MessageContent from "../../../src/integrations/gmail/MessageContent.ts"
+import { runs } from "../../support/Property.ts"
 
 const message = (raw: string | Uint8Array, more: Partial<Message> = {}): Message => ({
   id: "18c2",
@@ -140,6 +141,7 @@ describe("a message as content", () => {
           const content = yield* MessageContent.content(message("", { raw: text }))
           assert.deepStrictEqual(content.body, raw)
         }
-      })
+      }),
+    runs()
   )
 })

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as GmailServer from "../../support/GmailServer.ts"
 import * as Mirror from "./Mirror.ts"
+import { runs } from "../../support/Property.ts"
 
 const between = (minimum: number, maximum: number) =>
   Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum, maximum })))
@@ -90,7 +91,7 @@ it.effect.prop(
   "whatever happens to a mailbox between and during polls, the mirror ends with its messages and their labels",
   { plan: Plan },
   ({ plan }) => follow(plan),
-  { arbitrary: { runs: 150 } }
+  runs(150)
 )
 
 it.effect("a message that is back from Trash while labels are walked keeps all its labels", () =>

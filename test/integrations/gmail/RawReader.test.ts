@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as RawReader from "../../../src/integrations/gmail/RawReader.ts"
+import { runs } from "../../support/Property.ts"
 
 interface Read {
   readonly body: Buffer
@@ -136,6 +137,7 @@ describe("an answer with the bytes of a message", () => {
           cuts.map((cut) => Math.min(cut, text.length))
         )
         assert.isTrue(found.body.equals(body))
-      })
+      }),
+    runs()
   )
 })
