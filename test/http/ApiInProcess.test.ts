@@ -10,7 +10,8 @@ import type { Store } from "../../src/engine/Store.ts"
 import { integration, MemorySource } from "../support/MemorySource.ts"
 import * as Database from "../support/Postgres.ts"
 import * as TestEngine from "../support/TestEngine.ts"
-import { scheduler, Scripted, suite } from "./lawsOfApi.ts"
+import { Scripted } from "./ApiScene.ts"
+import { scheduler, suite } from "./lawsOfApi.ts"
 
 /** The API over this store, in process, beside a scheduler. */
 const over = <E>(store: Layer.Layer<Store, E>) =>

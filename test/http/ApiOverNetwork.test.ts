@@ -9,7 +9,8 @@ import * as RemoteApi from "../../src/http/client/RemoteApi.ts"
 import * as Server from "../../src/http/Server.ts"
 import { MemorySource } from "../support/MemorySource.ts"
 import * as TestEngine from "../support/TestEngine.ts"
-import { scheduler, Scripted, suite } from "./lawsOfApi.ts"
+import { Scripted } from "./ApiScene.ts"
+import { scheduler, suite } from "./lawsOfApi.ts"
 
 const token = "a-token-that-is-long-enough"
 const source = new MemorySource()
