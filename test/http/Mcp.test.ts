@@ -362,6 +362,17 @@ it.live(
         ] as const) {
           assert.isTrue((await call(local, name, wrong)).isError)
         }
+        for (const [name, args, known] of [
+          ["list", { offset: 20 }, "connection, kind, from, channel, folder, since, until, limit, after"],
+          ["get", { connection: "mine", id: "m1", offset: 0, limit: 5 }, "connection, id, part, offset"],
+          ["sources", { connection: "mine" }, "none"]
+        ] as const) {
+          const { content, isError } = await call(local, name, args)
+          assert.isTrue(isError, name)
+          const said = JSON.stringify(content)
+          assert.include(said, `Unknown parameter. The parameters are: ${known}`)
+          assert.include(said, String(Object.keys(args).at(-1)))
+        }
         const refused = await local.callTool({ name: "sql", arguments: { query: "SELECT 1" } }).then(
           ({ isError }) => isError === true,
           () => true

@@ -96,12 +96,24 @@ const Offset = (description: string) =>
 /** The offset of the next page, or null. */
 const Next = Schema.NullOr(Schema.Int)
 
+/** Parameters of which any other name is an error, which gives these names. */
+const parameters = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
+  Schema.Struct(fields).annotate({
+    messageUnexpectedKey: `Unknown parameter. The parameters are: ${Object.keys(fields).join(", ")}`
+  })
+
+const noParameters = Schema.Record(
+  Schema.String,
+  Schema.Never.annotate({ message: "Unknown parameter. The parameters are: none" })
+)
+
 const readOnly = <T extends Tool.Any>(tool: T): T =>
-  tool.annotate(Tool.Readonly, true).annotate(Tool.Destructive, false) as T
+  tool.annotate(Tool.Readonly, true).annotate(Tool.Destructive, false).annotate(Tool.Strict, true) as T
 
 const sources = readOnly(
   Tool.make("sources", {
     description: "What is mirrored: the connections, what kind of source each is, and how fresh.",
+    parameters: noParameters,
     success: answer({}),
     failure,
     failureMode: "return"
@@ -113,7 +125,7 @@ const list = readOnly(
     description:
       "Emails, messages and files by time, newest first, without looking for words. All filters must fit. " +
       "Texts come with `get`.",
-    parameters: Schema.Struct({
+    parameters: parameters({
       connection: Schema.optionalKey(Name),
       kind: Schema.optionalKey(Word("message, file, channel, user, …")),
       from: Schema.optionalKey(Word("the sender's address or name, or the beginnings of its words")),
@@ -137,7 +149,7 @@ const search = readOnly(
       "not a question, and other forms and languages with OR (invoice OR invoices OR Rechnung). " +
       'Also "phrases", -excluded, beginnings with an asterisk (invoic*), and fields: from: to: subject: in: label: ' +
       "filename: has:attachment before:2026-01-31 after:2026-01-31 is:deleted",
-    parameters: Schema.Struct({
+    parameters: parameters({
       query: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000))),
       connection: Schema.optionalKey(Name),
       limit: Schema.optionalKey(Limit),
@@ -164,7 +176,7 @@ const get = readOnly(
     description:
       `One email, message or file: its text, ${pageLength.toLocaleString("en")} characters at a time, ` +
       "its people and its attachments. With `part` the text is that of an attachment.",
-    parameters: Schema.Struct({
+    parameters: parameters({
       connection: Name,
       id: Id,
       part: Schema.optionalKey(
@@ -185,7 +197,7 @@ const thread = readOnly(
     description:
       "The newest part of the conversation that an email or a Slack message belongs to, oldest first, " +
       "with the beginning of each text. `next` leads to the part before it.",
-    parameters: Schema.Struct({
+    parameters: parameters({
       connection: Name,
       id: Id,
       limit: Schema.optionalKey(Limit),
@@ -204,7 +216,7 @@ const sql = readOnly(
       "slack_channel, slack_user, slack_message, slack_file, file, feed_entry. Their columns are in " +
       "information_schema.columns. To look for words, use search('words', max_results => 50), which has an index, " +
       "rather than text ILIKE.",
-    parameters: Schema.Struct({ query: described("one SELECT").pipe(Schema.check(Schema.isBetweenLength(1, 20_000))) }),
+    parameters: parameters({ query: described("one SELECT").pipe(Schema.check(Schema.isBetweenLength(1, 20_000))) }),
     success: answer({
       columns: Schema.Array(Schema.String),
       rows: Schema.Array(Schema.Array(Schema.Json)),
