@@ -94,8 +94,7 @@ const senderOf = `coalesce(mail.from_name || ' <' || mail.from_address || '>', m
 
 const joined = `mirror.content AS content
   LEFT JOIN mirror.mail ON mail.connection = content.connection AND mail.id = content.id
-  LEFT JOIN mirror.slack_message ON slack_message.connection = content.connection AND slack_message.id = content.id
-  LEFT JOIN mirror.file ON file.connection = content.connection AND file.id = content.id`
+  LEFT JOIN mirror.slack_message ON slack_message.connection = content.connection AND slack_message.id = content.id`
 
 const fields = `content.connection, content.id, content.kind, content.title, ${senderOf} AS "from",
   content.occurred_at AS at`
