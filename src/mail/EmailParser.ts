@@ -1,8 +1,8 @@
 /**
  * Emails with their parts, by postal-mime. The library knows the charsets of `TextDecoder` only, takes the declared one
- * at its word, does not tell that of an attachment, and keeps an object for each line of a part. So three methods of
- * its parser are replaced, which its types hide: the tests of emails fail where another version of it has none of
- * these.
+ * at its word, does not tell that of an attachment, keeps an object for each line of a part, and drops all of a
+ * multipart email whose parts cannot be told apart. So four methods of its parser are replaced, which its types hide:
+ * the tests of emails fail where another version of it has none of these.
  */
 import PostalMime, { type Attachment, type Email } from "postal-mime"
 import * as Charset from "./Charset.ts"
@@ -13,8 +13,10 @@ interface Part {
   contentDecoder: unknown
   readonly content: ArrayBuffer | null
   readonly contentType: {
-    readonly parsed: { readonly value: string; readonly params: Readonly<Record<string, string | undefined>> }
+    multipart: string | false
+    parsed: { readonly value: string; readonly params: Readonly<Record<string, string | undefined>> }
   }
+  finalize: (this: Part) => Promise<void>
   readonly decodeFlowedText: (text: string, withoutSpaces: boolean) => string
   getTextContent: (this: Part) => string
   setupContentDecoder: (this: Part, encoding: string) => void
@@ -68,6 +70,15 @@ const { setupContentDecoder } = parts
 parts.setupContentDecoder = function setup(encoding) {
   setupContentDecoder.call(this, encoding)
   if (!/base64|quoted-printable/i.test(encoding)) this.contentDecoder = new PlainDecoder()
+}
+
+// A multipart part whose boundary does not occur is plain text, as Python's `email.parser` takes it.
+const { finalize } = parts
+parts.finalize = async function finalizeParts() {
+  await finalize.call(this)
+  if (this.contentType.multipart === false || this.childNodes.length > 0) return
+  this.contentType.multipart = false
+  this.contentType.parsed = { value: "text/plain", params: {} }
 }
 
 /** True for the part that the email ends in. */

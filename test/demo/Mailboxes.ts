@@ -11,15 +11,21 @@ import { join } from "node:path"
 import { fetch } from "../support/Fetch.ts"
 import { freePort } from "../support/FreePort.ts"
 
+/** An email as Gmail gives it: the emulator's own ones have an empty line in the middle of their header. */
+const raw = (from: string, to: string, subject: string, text: string) =>
+  Buffer.from(`From: ${from}\r\nTo: ${to}\r\nSubject: ${subject}\r\n\r\n${text}\r\n`).toString("base64url")
+
 /** Mail of one account, newest first. */
 const mailbox = (user: string, count: number) =>
   Array.from({ length: count }, (_, index) => ({
     id: `${user.split("@")[0]}-${String(index).padStart(4, "0")}`,
     user_email: user,
-    from: `friend${index % 7}@example.com`,
-    to: user,
-    subject: `Letter ${index + 1}`,
-    body_text: `This is letter ${index + 1}. `.repeat(1 + (index % 20)),
+    raw: raw(
+      `friend${index % 7}@example.com`,
+      user,
+      `Letter ${index + 1}`,
+      `This is letter ${index + 1}. `.repeat(1 + (index % 20))
+    ),
     label_ids: ["INBOX"],
     internal_date: new Date(Date.UTC(2026, 5, 1) - index * 3_600_000).toISOString()
   }))
@@ -77,9 +83,7 @@ export const send = (subject: string) =>
     method: "POST",
     headers: { authorization: "Bearer token-me", "content-type": "application/json" },
     body: JSON.stringify({
-      raw: Buffer.from(`From: new@example.com\r\nTo: ${me}\r\nSubject: ${subject}\r\n\r\nHello\r\n`).toString(
-        "base64url"
-      ),
+      raw: raw("new@example.com", me, subject, "Hello"),
       labelIds: ["INBOX", "UNREAD"]
     })
   })

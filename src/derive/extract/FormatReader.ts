@@ -9,7 +9,7 @@ import { cut, tidy } from "./TextBuilder.ts"
  * The version of the extractor. It grows when an extractor reads more or reads differently: what an earlier version has
  * read is extracted again.
  */
-export const version = 2
+export const version = 3
 
 /** Characters of text of one file or attachment. */
 export const mostText = 500_000

@@ -237,6 +237,37 @@ describe("the text of an email", () => {
     })
   }
 
+  // Parts as real mail has them, and what Python's `email.parser` takes for the text.
+  const multipart = 'From: a@example.com\r\nSubject: x\r\nContent-Type: multipart/mixed; boundary="of parts"\r\n\r\n'
+  const malformed: ReadonlyArray<readonly [what: string, email: string, text: string]> = [
+    [
+      "has words before its parts and after them",
+      `${multipart}Your program reads no MIME.\r\n--of parts\r\n\r\nthe text\r\n--of parts--\r\nthe end\r\n`,
+      "the text"
+    ],
+    [
+      "does not end its last part",
+      `${multipart}--of parts\r\nContent-Type: text/plain\r\n\r\nthe text\r\n`,
+      "the text"
+    ],
+    // Python's StartBoundaryNotFoundDefect. Of the SpamAssassin corpus, two emails.
+    [
+      "has parts by another boundary than it declares",
+      `${multipart}No MIME?\r\n\r\n--= of parts\r\nContent-Type: text/plain\r\n\r\nthe text\r\n--= of parts--\r\n`,
+      "No MIME?\n\n--= of parts\nContent-Type: text/plain\n\nthe text\n--= of parts--"
+    ],
+    [
+      "has an empty line in its header",
+      "From: a@example.com\r\nMIME-Version: 1.0\r\n\r\nContent-Type: text/plain\r\n\r\nthe text\r\n",
+      "Content-Type: text/plain\n\nthe text"
+    ]
+  ]
+  for (const [what, email, text] of malformed) {
+    it(`is read where it ${what}`, async () => {
+      assert.strictEqual((await FormatReader.mail(bytes(email), 1000, 0)).text.text, text)
+    })
+  }
+
   it("has attachments in the charsets that it declares", async () => {
     const files: ReadonlyArray<readonly [type: string, body: Uint8Array]> = [
       ["text/plain; charset=koi8-r", iconv.encode("Привет мир", "koi8-r")],
