@@ -4,8 +4,11 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
 import { fileURLToPath } from "node:url"
 import packageJson from "../../package.json" with { type: "json" }
+import * as Folders from "../engine/Folders.ts"
+import { explain, explainPlatform } from "../engine/SystemErrors.ts"
 import * as Arguments from "./Arguments.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
@@ -56,22 +59,26 @@ export const init = Command.make(
     // Loaded by this command only.
     const { files } = yield* Effect.promise(() => import("./ProjectTemplate.ts"))
     const wanted = Object.entries(files(packageName(path.basename(folder)), input.rest))
-    const written = (what: string) => (error: { readonly reason: { readonly _tag: string } }) =>
-      CommandFailure.failed("Init", `${what} can't be written (${error.reason._tag})`)
+    const refused = (what: string, why: string) => CommandFailure.failed("Init", `${what} can't be written: ${why}`)
+    const written = (what: string) => (error: PlatformError) => refused(what, explainPlatform(error))
     const there = yield* Effect.filter(wanted, ([name]) =>
       Effect.mapError(fs.exists(path.join(folder, name)), written(name))
     )
     if (there.length > 0) {
+      const names = there.map(([name]) => name).join(", ")
       return yield* CommandFailure.usage(
-        `${folder} has ${there.map(([name]) => name).join(", ")} already: give another folder, and nothing is overwritten`
+        `${folder} has ${names} already: give another folder, and nothing is overwritten`
       )
     }
     yield* Effect.forEach(wanted, ([name, text]) => {
       const file = path.join(folder, name)
       return Effect.andThen(
-        fs.makeDirectory(path.dirname(file), { recursive: true }),
-        fs.writeFileString(file, text, { flag: "wx" })
-      ).pipe(Effect.mapError(written(file)))
+        Effect.tryPromise({
+          try: () => Folders.create(path.dirname(file)),
+          catch: (cause) => refused(file, explain(cause))
+        }),
+        Effect.mapError(fs.writeFileString(file, text, { flag: "wx" }), written(file))
+      )
     })
     yield* output.answer({ folder, files: wanted.map(([name]) => name) }, () =>
       [

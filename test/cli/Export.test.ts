@@ -163,7 +163,7 @@ describe("idem export --format files", () => {
         const ended = yield* run(["export", "work", "--to", target, "--json"])
         assert.strictEqual(ended.code, 1, target)
         assert.strictEqual(CommandLine.json(ended)["error"].reason, "Export", target)
-        assert.include(ended.stderr, Path.basename(target), target)
+        assert.match(ended.stderr, /^idem: can't write ".+": .{10,}; --to names another folder\n$/, target)
       }
       assert.deepStrictEqual(tree(to), { taken: "a file" })
     })

@@ -16,6 +16,12 @@ it("idem init from a checkout prints how to install Idem from that checkout", as
   })
 })
 
+it("idem init says where it can't make the project's folder", async () => {
+  const { code, stderr } = await run(["init", "/proc/nope"])
+  assert.strictEqual(code, 1)
+  assert.match(stderr, /^idem: \/proc\/nope\/.+ can't be written: .+\n$/)
+})
+
 for (const flags of [[], ["--rest"]]) {
   const command = ["idem init", ...flags].join(" ")
   it(`${command} makes a project whose integration keeps the laws at once, and overwrites nothing`, async () => {

@@ -147,7 +147,9 @@ describe("the choice of where large bodies are", () => {
     Effect.gen(function* () {
       const parent = yield* EmbeddedUser.folder
       yield* Effect.promise(() => Fs.writeFile(Path.join(parent, "file"), ""))
-      assert.match(yield* refusal(Path.join(parent, "file", "blobs")), /^IDEM_BLOB_DIR: .* can't be used/)
+      for (const folder of [Path.join(parent, "file", "blobs"), "/proc/nope"]) {
+        assert.match(yield* refusal(folder), /^IDEM_BLOB_DIR: .* can't be used: .+/, folder)
+      }
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
   )
 })

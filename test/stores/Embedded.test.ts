@@ -323,6 +323,13 @@ describe("Embedded", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("says where its folder can't be created", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Embedded.make({ folder: "/proc/nope/data" }))
+      assert.match(error.message, /nope\/data can't be made: .+; IDEM_DATA_DIR names another folder$/)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("says why it does not start", () =>
     Effect.gen(function* () {
       const folder = yield* EmbeddedUser.folder
@@ -337,7 +344,7 @@ describe("Embedded", () => {
       assert.notInclude(error.message, "\n")
 
       const inFile = yield* Effect.flip(Embedded.make({ folder: Path.join(folder, "postgres.password", "data") }))
-      assert.include(inFile.message, "part of the path is a file")
+      assert.match(inFile.message, / is not a folder; IDEM_DATA_DIR names another folder$/)
     }).pipe(Effect.scoped)
   )
 

@@ -11,7 +11,8 @@ import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import { createHash, randomBytes } from "node:crypto"
-import { explainPlatform } from "../../engine/SystemErrors.ts"
+import * as Folders from "../../engine/Folders.ts"
+import { explain, explainPlatform } from "../../engine/SystemErrors.ts"
 import { failed, type Failure } from "../CommandFailure.ts"
 import * as TextFormat from "../TextFormat.ts"
 
@@ -28,30 +29,12 @@ export interface Folder {
   ) => Effect.Effect<number, E | Failure, R>
 }
 
-const refused = (what: string) => (error: PlatformError.PlatformError) =>
-  failed("Export", `can't write ${TextFormat.quoted(what)}: ${explainPlatform(error)}`)
+const refuse = (what: string, why: string) => failed("Export", `can't write ${TextFormat.quoted(what)}: ${why}`)
+const refused = (what: string) => (error: PlatformError.PlatformError) => refuse(what, explainPlatform(error))
 
 /** `O_CREAT | O_EXCL`: the call creates the file or fails. It never opens an existing file and never follows a link. */
 const exclusive = { flag: "wx", mode: 0o600 } as const
 const privateFolder = { mode: 0o700 } as const
-
-/**
- * Creates the folder and the missing folders above it. Each is created by itself: on a file system that refuses new
- * folders with ENOENT (`/proc`), Node's recursive `mkdir` never returns.
- */
-const create: (to: string) => Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> =
-  Effect.fnUntraced(function* (to) {
-    const fs = yield* FileSystem.FileSystem
-    const { dirname } = yield* Path.Path
-    if (yield* fs.exists(to)) return
-    const parent = dirname(to)
-    if (parent !== to) yield* create(parent)
-    yield* Effect.catchIf(
-      fs.makeDirectory(to, privateFolder),
-      (error) => error.reason._tag === "AlreadyExists",
-      () => Effect.void
-    )
-  })
 
 /** Opens the folder, and creates it if it does not exist. Fails if nothing can be created in it. */
 export const open = Effect.fnUntraced(function* (
@@ -59,11 +42,11 @@ export const open = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Folder, Failure, FileSystem.FileSystem | Path.Path> {
   const fs = yield* FileSystem.FileSystem
   const { join, resolve } = yield* Path.Path
-  yield* Effect.mapError(create(resolve(to)), refused(to))
+  yield* Effect.tryPromise({
+    try: () => Folders.create(resolve(to), privateFolder.mode),
+    catch: (cause) => refuse(to, `${explain(cause)}; --to names another folder`)
+  })
   const root = yield* Effect.mapError(fs.realPath(to), refused(to))
-  const { type } = yield* Effect.mapError(fs.stat(root), refused(to))
-  if (type !== "Directory")
-    return yield* failed("Export", `${TextFormat.quoted(to)} is not a folder: name another with --to`)
 
   // Names that no id is encoded to (see Names): a percent sign that two hex digits don't follow.
   const probeName = `%probe-${randomBytes(8).toString("hex")}`

