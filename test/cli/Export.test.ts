@@ -204,32 +204,60 @@ describe("contents that are deleted and purged while an export runs", () => {
 })
 
 describe("a content that is purged while its bytes are read", () => {
-  it.effect("is counted and leaves no file, and ends no export as files", () =>
-    Effect.gen(function* () {
-      let isPurged = false
-      const purging = replaceMethods((real) => ({
-        ...real,
-        content: (id, externalId) =>
-          externalId === "b" && isPurged ? Effect.succeedNone : real.content(id, externalId),
-        body: (hash, range) =>
-          hash === createHash("sha256").update("2").digest("hex")
-            ? Stream.concat(
-                Stream.succeed(bytes("2")),
-                Stream.unwrap(
-                  Effect.sync(() => {
-                    isPurged = true
-                    return Stream.fail(new StoreError({ message: "a piece is not there", cause: "purged" }))
-                  })
-                )
+  /** Contents a, b and c. The body of b is purged once a part of it was read. */
+  const purgedMidway = Effect.fnUntraced(function* (b: string) {
+    let isPurged = false
+    const purging = replaceMethods((real) => ({
+      ...real,
+      content: (id, externalId) => (externalId === "b" && isPurged ? Effect.succeedNone : real.content(id, externalId)),
+      body: (hash, range) =>
+        hash === createHash("sha256").update(b).digest("hex")
+          ? Stream.concat(
+              Stream.succeed(bytes(b.slice(1))),
+              Stream.unwrap(
+                Effect.sync(() => {
+                  isPurged = true
+                  return Stream.fail(new StoreError({ message: "a piece is not there", cause: "purged" }))
+                })
               )
-            : real.body(hash, range)
-      }))
-      const { to, write } = yield* stored({ a: "1", b: "2", c: "3" }, { store: Layer.provide(purging, Memory.layer) })
-      const ended = yield* write("files")
-      assert.strictEqual(ended.code, 0, ended.stderr)
-      assert.include(CommandLine.json(ended), { written: 2, skipped: 0, gone: 1 })
-      assert.isTrue(isPurged)
-      assert.deepStrictEqual(Object.keys(tree(to)), ["a", "c"])
+            )
+          : real.body(hash, range)
+    }))
+    const contents = { a: "1", b, c: "3" }
+    return { ...(yield* stored(contents, { store: Layer.provide(purging, Memory.layer) })), isPurged: () => isPurged }
+  })
+
+  for (const format of ["files", "ndjson"]) {
+    it.effect(`is counted and leaves nothing, and ends no export as ${format}`, () =>
+      Effect.gen(function* () {
+        const { isPurged, to, write } = yield* purgedMidway("2")
+        const ended = yield* write(format)
+        assert.strictEqual(ended.code, 0, ended.stderr)
+        assert.include(CommandLine.json(ended), { written: 2, skipped: 0, gone: 1 })
+        assert.isTrue(isPurged())
+        const files = tree(to)
+        const ids = Object.entries(files).flatMap(([name, text]) =>
+          format === "files"
+            ? name
+            : text
+                .trim()
+                .split("\n")
+                .map((line) => JSON.parse(line).externalId as string)
+        )
+        assert.deepStrictEqual(ids, ["a", "c"])
+      })
+    )
+  }
+
+  it.effect("ends an export into one file that has a part of it already, leaves no file, and works again", () =>
+    Effect.gen(function* () {
+      const { isPurged, to, write } = yield* purgedMidway("2".repeat(300_000))
+      const ended = yield* write("ndjson")
+      assert.strictEqual(ended.code, 1)
+      assert.include(ended.stderr, '\nidem: "b" was purged while it was read: export again\n')
+      assert.isTrue(isPurged())
+      assert.deepStrictEqual(tree(to), {})
+      assert.include(CommandLine.json(yield* write("ndjson")), { written: 2, gone: 1 })
     })
   )
 })

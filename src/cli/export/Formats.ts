@@ -7,7 +7,8 @@ import * as Stream from "effect/Stream"
 import type { Connection } from "../../http/connections/ConnectionDocuments.ts"
 import * as Documents from "../../http/contents/ContentDocuments.ts"
 import { ApiClient, body, BodyError } from "../../http/client/ApiClient.ts"
-import type { Failure } from "../CommandFailure.ts"
+import { failed, type Failure } from "../CommandFailure.ts"
+import * as TextFormat from "../TextFormat.ts"
 import type { Folder } from "./Folder.ts"
 import * as Mbox from "./Mbox.ts"
 import * as Names from "./Names.ts"
@@ -36,6 +37,7 @@ type ReadError =
   | Effect.Error<ReturnType<typeof body>>
   | BodyError
 
+type ReadStream<A = Uint8Array> = Stream.Stream<A, ReadError>
 type Write = Effect.Effect<Exported, ReadError | Failure, ApiClient>
 
 const pageSize = 200
@@ -96,6 +98,20 @@ const unlessPurged =
       )
     )
 
+/** Where a body was purged after a part of it was written: fails, and tells what to do. */
+const unlessCut =
+  (connection: Connection, row: Documents.Content) =>
+  <A, R>(bytes: Stream.Stream<A, ReadError, R>) =>
+    Stream.catch(bytes, (error) =>
+      Effect.fail(error).pipe(
+        unlessPurged(connection, row),
+        Effect.andThen(
+          failed("Export", `${TextFormat.quoted(row.externalId)} was purged while it was read: export again`)
+        ),
+        Stream.fromEffect
+      )
+    )
+
 /** By the media type. Without one, messages of any source are mail, and whatever a source of mail has. */
 const isMail = ({ domain }: Connection, { kind, mediaType }: Documents.Content): boolean =>
   mediaType === null ? kind === "message" || standardFormat(domain) === "eml" : mediaType.startsWith("message/rfc822")
@@ -149,7 +165,7 @@ const writeAll = Effect.fnUntraced(function* (
   folder: Folder,
   name: string,
   rows: Stream.Stream<Documents.Content, ReadError, ApiClient>,
-  lineOf: (row: Documents.Content) => ((found: Found) => Stream.Stream<Uint8Array, ReadError>) | undefined
+  lineOf: (row: Documents.Content) => ((found: Found) => ReadStream) | undefined
 ) {
   let written = 0
   let skipped = 0
@@ -164,17 +180,18 @@ const writeAll = Effect.fnUntraced(function* (
             skipped++
             return Stream.empty
           }
-          const whole = Stream.unwrap(
-            Effect.map(bodyOf(connection, row), (found) => {
-              if (Option.isNone(found)) {
-                gone++
-                return Stream.empty
-              }
-              written++
-              return line(found.value)
-            })
+          const whole = Effect.map(bodyOf(connection, row), Option.map(line))
+          const counted = <A>(found: Option.Option<ReadStream<A>>): ReadStream<A> => {
+            if (Option.isSome(found)) written++
+            else gone++
+            return Option.getOrElse(found, () => Stream.empty)
+          }
+          if (row.size > readAhead) return unlessCut(connection, row)(Stream.unwrap(Effect.map(whole, counted)))
+          const read = yield* whole.pipe(
+            Effect.flatMap((found) => Effect.transposeOption(Option.map(found, Stream.runCollect))),
+            unlessPurged(connection, row)
           )
-          return row.size > readAhead ? whole : Stream.fromIterable(yield* Stream.runCollect(whole))
+          return counted(Option.map(Option.flatten(read), Stream.fromIterable))
         }),
         { concurrency }
       ),
