@@ -1,4 +1,5 @@
 /** The real command line in this process: over a scripted source, with its output captured. */
+import { assert } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Console from "effect/Console"
@@ -24,7 +25,7 @@ import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as LocalApi from "../../src/http/client/LocalApi.ts"
 import * as HttpServer from "../../src/http/Server.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
-import type { MemorySource } from "../support/MemorySource.ts"
+import { MemorySource } from "../support/MemorySource.ts"
 import * as TestEngine from "../support/TestEngine.ts"
 
 export interface Ended {
@@ -192,4 +193,40 @@ export const make = Effect.fnUntraced(function* (
     run(["connect", "memory", "--name", name, "--credentials", '{"token": "t0ps3cret"}'])
 
   return { run, connect, context, started }
+})
+
+/** The fields of the document of a sync, in their order. */
+export const syncFields = [
+  "connection",
+  "run",
+  "task",
+  "status",
+  "listed",
+  "forced",
+  "retried",
+  "existing",
+  "stored",
+  "updated",
+  "unchanged",
+  "failed",
+  "gone",
+  "deferred",
+  "patched",
+  "deleted",
+  "deletionsHeld",
+  "downloads",
+  "apiCalls",
+  "quotaUnits",
+  "checkerQueries",
+  "durationMs"
+]
+
+/** A command line with the connection `work` to a source of so many items. */
+export const connected = Effect.fnUntraced(function* (count: number) {
+  const source = new MemorySource()
+  source.addMany(count)
+  const cli = yield* make(source)
+  const ended = yield* cli.connect("work")
+  assert.strictEqual(ended.code, 0, ended.stderr)
+  return { ...cli, source }
 })

@@ -6,14 +6,11 @@ import { fromContext } from "../../src/testing/WholeStore.ts"
 import { MemorySource } from "../support/MemorySource.ts"
 import * as CommandLine from "./CommandLine.ts"
 
-const connected = Effect.fnUntraced(function* (count: number) {
-  const source = new MemorySource()
-  source.addMany(count)
-  const cli = yield* CommandLine.make(source)
-  yield* cli.connect("work")
+const synced = Effect.fnUntraced(function* (count: number) {
+  const cli = yield* CommandLine.connected(count)
   const sync = Effect.map(cli.run(["sync", "work", "--json"]), CommandLine.json)
   yield* sync
-  return { ...cli, source, sync }
+  return { ...cli, sync }
 })
 
 const removeFirst = (source: MemorySource, count: number) => {
@@ -23,7 +20,7 @@ const removeFirst = (source: MemorySource, count: number) => {
 describe("deletions", () => {
   it.effect("are held when many, approved by a person, undone when they come back, and purged", () =>
     Effect.gen(function* () {
-      const { context, run, source, sync } = yield* connected(400)
+      const { context, run, source, sync } = yield* synced(400)
       const store = fromContext(context)
       const json = (...args: ReadonlyArray<string>) => Effect.map(run([...args, "--json"]), CommandLine.json)
       const ids = (state: string) =>
