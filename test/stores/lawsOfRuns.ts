@@ -1,16 +1,15 @@
-/** The laws of leases, runs and tasks. */
+/** The laws of leases and runs. */
 import { assert, it } from "@effect/vitest"
-import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
-import { ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
+import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { allRead, batch, beginRun, connect, item, miss, nextRun, page, running, take, Time, ttl } from "./scenario.ts"
+import { lawsOfReleases } from "./lawsOfReleases.ts"
 
 const poll = { force: false, forceIds: [], dryRun: false }
 
@@ -142,123 +141,6 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a release sets the next poll and the failures, or leaves them", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { id } = yield* connect()
-        yield* store.release(yield* take(id), { pollIn: Duration.minutes(10), failures: 2 })
-        const released = Option.getOrThrow(yield* store.connection(id))
-        assert.isNull(released.lease)
-        assert.strictEqual(released.failures, 2)
-        assert.isFalse((yield* store.due(1000)).some((due) => due.connectionId === id))
-        yield* store.release(yield* take(id), {})
-        const again = Option.getOrThrow(yield* store.connection(id))
-        assert.strictEqual(again.failures, 2)
-        assert.deepStrictEqual(again.nextPollAt, released.nextPollAt)
-        yield* Time.use((time) => time.pass(Duration.minutes(11)))
-        assert.isTrue((yield* store.due(1000)).some((due) => due.connectionId === id))
-      })
-    )
-
-    it.effect("a release keeps until when the source asked to be left alone, or forgets it", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { id } = yield* connect()
-        const releasing = Effect.fnUntraced(function* (next: Parameters<typeof store.release>[1]) {
-          yield* store.release(yield* take(id), next)
-          return Option.getOrThrow(yield* store.connection(id))
-        })
-        const asked = yield* releasing({ pollIn: Duration.hours(5), askedWait: Duration.hours(3) })
-        const until = asked.askedWaitUntil ?? asked.createdAt
-        const hours = Duration.toHours(DateTime.distance(until, asked.nextPollAt))
-        assert.closeTo(hours, 2, 0.1)
-        const left = yield* releasing({ pollIn: Duration.hours(6) })
-        assert.deepStrictEqual(left.askedWaitUntil, asked.askedWaitUntil)
-        assert.isNull((yield* releasing({ pollIn: Duration.hours(5), askedWait: null })).askedWaitUntil)
-      })
-    )
-
-    it.effect("a release pauses, or lifts a pause, where the pause is still the one that it replaces", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { id } = yield* connect()
-        const paused = Effect.map(store.connection(id), (row) => Option.getOrThrow(row).paused)
-        yield* store.release(yield* take(id), { paused: { from: null, to: "the grant is gone" } })
-        assert.strictEqual(yield* paused, "the grant is gone")
-        yield* store.release(yield* take(id), { paused: { from: null, to: "another reason" } })
-        assert.strictEqual(yield* paused, "the grant is gone")
-        const fence = yield* take(id)
-        yield* store.setPaused(id, pausedByPerson)
-        yield* store.release(fence, { paused: { from: "the grant is gone", to: null } })
-        assert.strictEqual(yield* paused, pausedByPerson)
-        yield* store.release(yield* take(id), { paused: { from: pausedByPerson, to: null } })
-        assert.isNull(yield* paused)
-        yield* store.release(yield* take(id), {})
-        assert.isNull(yield* paused)
-      })
-    )
-
-    it.effect("a release says when the source was checked, and what could not be listed, or leaves both", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { id } = yield* connect()
-        const found = Effect.map(store.connection(id), Option.getOrThrow)
-        assert.isNull((yield* found).lastCheckedAt)
-        assert.deepStrictEqual((yield* found).problems, { current: [], found: [] })
-        const problem = { place: "in\0box", message: "no access" }
-        yield* store.release(yield* take(id), { checked: true, problems: { current: [problem], found: [problem] } })
-        const checked = yield* found
-        const kept = { place: "in\uFFFDbox", message: "no access" }
-        assert.isNotNull(checked.lastCheckedAt)
-        assert.deepStrictEqual(checked.problems, { current: [kept], found: [kept] })
-        yield* store.release(yield* take(id), { pollIn: Duration.hours(1) })
-        assert.deepStrictEqual((yield* found).lastCheckedAt, checked.lastCheckedAt)
-        assert.deepStrictEqual((yield* found).problems, checked.problems)
-        yield* Time.use((time) => time.pass(Duration.minutes(1)))
-        yield* store.release(yield* take(id), { checked: true, problems: { current: [], found: [] } })
-        const again = yield* found
-        assert.isTrue(
-          again.lastCheckedAt !== null &&
-            checked.lastCheckedAt !== null &&
-            DateTime.isGreaterThan(again.lastCheckedAt, checked.lastCheckedAt)
-        )
-        assert.deepStrictEqual(again.problems.current, [])
-      })
-    )
-
-    it.effect("the refusal of hints stays through runs until it is taken back", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { id } = yield* connect()
-        const problems = Effect.map(store.connection(id), (found) => Option.getOrThrow(found).problems)
-        yield* store.setHintsProblem(id, "not\0 ours")
-        const problem = { place: "inbox", message: "no access" }
-        yield* store.release(yield* take(id), { problems: { current: [problem], found: [] } })
-        yield* store.release(yield* take(id), {})
-        assert.deepStrictEqual(yield* problems, { current: [problem], found: [], hints: "not\uFFFD ours" })
-        yield* store.setHintsProblem(id, null)
-        assert.deepStrictEqual(yield* problems, { current: [problem], found: [] })
-      })
-    )
-
-    it.effect("a failed item's retry makes its connection due before its next poll, a deferred one does not", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const isDue = (id: ConnectionId) =>
-          Effect.map(store.due(1000), (all) => all.some((due) => due.connectionId === id))
-        const { commit, fence, id } = yield* running()
-        yield* commit({ misses: [miss("a", { retryIn: Duration.minutes(2) })] })
-        yield* store.release(fence, { pollIn: Duration.hours(1) })
-        const other = yield* running()
-        yield* other.commit({ misses: [miss("a", { outcome: "deferred" })] })
-        yield* store.release(other.fence, { pollIn: Duration.hours(1) })
-        assert.isFalse(yield* isDue(id))
-        yield* Time.use((time) => time.pass(Duration.minutes(3)))
-        assert.isTrue(yield* isDue(id))
-        assert.isFalse(yield* isDue(other.id))
-      })
-    )
-
     it.effect("a run that is begun once more stays as it is: the first answer may have been lost", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
@@ -299,57 +181,6 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.strictEqual(patched, 0)
         assert.deepStrictEqual(Option.getOrThrow(yield* store.connection(id)).checkpoint, Option.some({ at: 2 }))
         assert.deepStrictEqual(yield* store.runs(id, 10), [])
-      })
-    )
-
-    it.effect("a run that dies before it releases is due for its retries all the same", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { id } = yield* connect()
-        yield* store.release(yield* take(id), { pollIn: Duration.hours(5) })
-        const fence = yield* take(id)
-        const runId = yield* beginRun(fence)
-        yield* store.commit(fence, batch(runId, { misses: [miss("a", { retryIn: Duration.minutes(2) })] }))
-        yield* Time.use((time) => time.pass(Duration.minutes(3)))
-        assert.isTrue((yield* store.due(1000)).some((due) => due.connectionId === id))
-      })
-    )
-
-    it.effect(
-      "a release makes the connection due for a retry before its next poll, or lets retries wait for the poll",
-      () =>
-        Effect.gen(function* () {
-          const store = yield* WholeStore
-          const { id } = yield* connect()
-          const fence = yield* take(id)
-          const runId = yield* beginRun(fence)
-          yield* store.commit(fence, batch(runId, { misses: [miss("a", { retryIn: Duration.zero })] }))
-          const isDue = Effect.map(store.due(1000), (due) => due.some((one) => one.connectionId === id))
-          yield* store.release(fence, { pollIn: Duration.hours(1) })
-          assert.isTrue(yield* isDue)
-          yield* store.release(yield* take(id), { pollIn: Duration.hours(1), retriesWait: true })
-          assert.isFalse(yield* isDue)
-          yield* store.release(yield* take(id), { retriesWait: true })
-          assert.isFalse(yield* isDue)
-          yield* Time.use((time) => time.pass(Duration.minutes(61)))
-          assert.isTrue(yield* isDue)
-        })
-    )
-
-    it.effect("those that are longest due come first", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        for (const minutes of [3, 1, 2]) {
-          const { id } = yield* connect()
-          yield* store.release(yield* take(id), { pollIn: Duration.minutes(minutes) })
-        }
-        yield* Time.use((time) => time.pass(Duration.minutes(4)))
-        const due = (yield* store.due(1000)).map((one) => DateTime.toEpochMillis(one.dueAt))
-        assert.deepStrictEqual(
-          due,
-          due.toSorted((a, b) => a - b)
-        )
-        assert.strictEqual((yield* store.due(2)).length, 2)
       })
     )
 
@@ -401,78 +232,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.strictEqual(Option.getOrThrow(yield* store.run(runId)).problems.length, 100)
       })
     )
-  })
 
-  it.layer(layer)(`${name}: tasks`, (it) => {
-    const forced = { force: true, forceIds: ["kept"], dryRun: false }
-    const open = Effect.fnUntraced(function* (id: ConnectionId, spec = "--force") {
-      const store = yield* WholeStore
-      return yield* store.openTask(id, { task: forced, spec, resumeWithin: Duration.hours(1) })
-    })
-
-    it.effect("an open task with the same text is resumed, another text or a task that stood still is not", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { fence, id } = yield* running()
-        const first = yield* open(id)
-        assert.deepStrictEqual(first.task, forced)
-        assert.strictEqual((yield* open(id)).id, first.id)
-        const other = yield* open(id, "--force --since 2026")
-        assert.notStrictEqual(other.id, first.id)
-        assert.deepStrictEqual(
-          (yield* store.openTasks(id)).map((task) => task.id),
-          [first.id, other.id]
-        )
-        yield* store.finishTask(fence, first.id)
-        const next = yield* open(id)
-        assert.notStrictEqual(next.id, first.id)
-        yield* Time.use((time) => time.pass(Duration.hours(2)))
-        assert.notStrictEqual((yield* open(id)).id, next.id)
-      })
-    )
-
-    it.effect("a task has its own checkpoint and leaves the connection's alone", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { commit, id } = yield* running()
-        const task = yield* open(id)
-        yield* commit({ page: page({ checkpoint: { live: true }, scope: "live" }) })
-        yield* commit({ taskId: task.id, page: page({ checkpoint: null, scope: "forced" }) })
-        const moved = yield* open(id)
-        assert.deepStrictEqual(moved.checkpoint, Option.some(null))
-        assert.strictEqual(moved.scope, "forced")
-        const connection = Option.getOrThrow(yield* store.connection(id))
-        assert.deepStrictEqual(connection.checkpoint, Option.some({ live: true }))
-        assert.strictEqual(connection.scope, "live")
-      })
-    )
-
-    it.effect("what a task has done is kept until a page ends, and its own ids until the task ends", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { commit, fence, id } = yield* running()
-        const task = yield* open(id)
-        yield* commit({ taskId: task.id, done: ["a", "kept"] })
-        yield* commit({ taskId: task.id, done: ["b", "a"] })
-        assert.deepStrictEqual(yield* store.taskDone(task.id), new Set(["a", "kept", "b"]))
-        yield* commit({ taskId: task.id, done: ["c"], page: page({}) })
-        assert.deepStrictEqual(yield* store.taskDone(task.id), new Set(["kept"]))
-        yield* store.finishTask(fence, task.id)
-        assert.deepStrictEqual(yield* store.taskDone(task.id), new Set())
-      })
-    )
-
-    it.effect("a checkpoint is kept as it was given, whatever JSON it is", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { commit, id } = yield* running()
-        const checkpoint = { nul: "\0", lone: "\ud800", n: 1e300, deep: [[[{ a: null }]]], "": "" }
-        yield* commit({ page: page({ checkpoint }) })
-        assert.deepStrictEqual(
-          Option.getOrThrow(yield* store.connection(id)).checkpoint,
-          Option.some<Schema.Json>(checkpoint)
-        )
-      })
-    )
+    lawsOfReleases(it)
   })
 }

@@ -6,60 +6,11 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { randomUUID } from "node:crypto"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
-import { type Claimed, MessageId, type Webhook, WebhookId } from "../../src/engine/model/Webhook.ts"
+import { MessageId, WebhookId } from "../../src/engine/model/Webhook.ts"
 import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import { Time } from "./scenario.ts"
-
-const create = (parts: Partial<Webhook> = {}) =>
-  WebhookStore.use((store) =>
-    store.create({
-      id: WebhookId.make(randomUUID()),
-      name: "a name",
-      url: "https://example.com/hook",
-      connectionId: null,
-      changes: null,
-      secret: new Uint8Array([1, 2, 3]),
-      cursor: null,
-      ...parts
-    })
-  )
-
-const messageOf = (body = "{}") => ({ id: MessageId.make(randomUUID()), body, changes: 2 })
-
-/** Moves the cursor from where it is, with a message. */
-const enqueue = Effect.fnUntraced(function* (webhook: Webhook, body?: string) {
-  const store = yield* WebhookStore
-  const now = Option.getOrThrow(yield* store.webhook(webhook.id))
-  const message = messageOf(body)
-  assert.isTrue(yield* store.enqueue(now, { to: `after ${message.id}`, message }))
-  return message
-})
-
-const claim = (messageId: MessageId) =>
-  WebhookStore.use((store) => Effect.map(store.claim(messageId, Duration.seconds(30)), Option.getOrThrow))
-
-const failed = (parts: { readonly retryIn?: Duration.Duration | undefined; readonly disable?: string } = {}) =>
-  ({
-    _tag: "Failed",
-    status: 500,
-    error: "it answered 500",
-    answer: "sorry\0",
-    retryIn: Duration.minutes(5),
-    disable: undefined,
-    disableAfter: Duration.days(5),
-    ...parts
-  }) as const
-
-const settle = (claimed: Claimed, result: Parameters<WebhookStore["Service"]["recordAttempt"]>[1]) =>
-  WebhookStore.use((store) => store.recordAttempt(claimed, result))
-
-const message = (messageId: MessageId) =>
-  WebhookStore.use((store) => Effect.map(store.message(messageId), Option.getOrThrow))
-
-const work = (webhook: Webhook) =>
-  WebhookStore.use((store) => Effect.map(store.deliveryState(webhook.id), Option.getOrThrow))
-
-const passes = (by: Duration.Input) => Time.use((time) => time.pass(Duration.fromInputUnsafe(by)))
+import { lawsOfWebhookMessages } from "./lawsOfWebhookMessages.ts"
+import { create, enqueue, claim, failed, settle, passes } from "./webhookScene.ts"
 
 export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E>): void => {
   it.layer(layer)(`${name}: webhooks`, (it) => {
@@ -116,143 +67,6 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
       })
     )
 
-    it.effect("the cursor moves with its message, from where it was only, one message at a time", () =>
-      Effect.gen(function* () {
-        const store = yield* WebhookStore
-        const made = yield* create()
-        const first = yield* enqueue(made)
-        const moved = Option.getOrThrow(yield* store.webhook(made.id))
-        assert.strictEqual(moved.cursor, `after ${first.id}`)
-        const now = yield* work(made)
-        assert.deepStrictEqual([now.isWaiting, now.next?.messageId, now.next?.in], [true, first.id, Duration.zero])
-        const second = { to: "further", message: messageOf() }
-        assert.isFalse(yield* store.enqueue(moved, second))
-        yield* settle(yield* claim(first.id), { _tag: "Delivered", status: 204 })
-        assert.isFalse(yield* store.enqueue(made, second))
-        assert.isTrue(yield* store.enqueue(moved, { ...second, message: null }))
-        const further = Option.getOrThrow(yield* store.webhook(made.id))
-        assert.strictEqual(further.cursor, "further")
-        assert.isTrue(yield* store.enqueue(further, { to: null, message: null }))
-        assert.strictEqual(Option.getOrThrow(yield* store.webhook(made.id)).cursor, null)
-        yield* store.update(made.id, { state: "paused" })
-        assert.isFalse(yield* store.enqueue(made, { to: "x", message: null }))
-      })
-    )
-
-    it.effect("the cursor does not move by a filter that was changed meanwhile", () =>
-      Effect.gen(function* () {
-        const store = yield* WebhookStore
-        const made = yield* create({ changes: ["stored"] })
-        const move = { to: "further", message: null }
-        for (const changes of [["stored", "deleted"], null] as const) {
-          yield* store.update(made.id, { changes })
-          assert.isFalse(yield* store.enqueue(made, move))
-        }
-        const now = Option.getOrThrow(yield* store.webhook(made.id))
-        assert.isNull(now.cursor)
-        yield* store.update(made.id, { changes: ["stored"] })
-        assert.isFalse(yield* store.enqueue(now, move))
-        assert.isTrue(yield* store.enqueue(made, move))
-      })
-    )
-
-    it.effect("of several that move the cursor at once, one does", () =>
-      Effect.gen(function* () {
-        const store = yield* WebhookStore
-        const made = yield* create()
-        const moves = yield* Effect.forEach(
-          Array.from({ length: 8 }, () => messageOf()),
-          (message) => store.enqueue(made, { to: "next", message }),
-          { concurrency: "unbounded" }
-        )
-        assert.strictEqual(moves.filter(Boolean).length, 1)
-        const all = yield* store.messages(made.id, { state: undefined, limit: 10, after: undefined })
-        assert.strictEqual(all.length, 1)
-      })
-    )
-
-    it.effect("a message is claimed by one, and comes up again when its sender tells nothing", () =>
-      Effect.gen(function* () {
-        const store = yield* WebhookStore
-        const made = yield* create()
-        const { id } = yield* enqueue(made, `{"a":1}`)
-        const claims = yield* Effect.forEach([1, 2, 3, 4], () => store.claim(id, Duration.seconds(30)), {
-          concurrency: "unbounded"
-        })
-        const [claimed] = claims.flatMap(Option.toArray)
-        assert.strictEqual(claims.filter(Option.isSome).length, 1)
-        assert.strictEqual(claimed?.body, `{"a":1}`)
-        assert.strictEqual(claimed?.webhook.id, made.id)
-        yield* passes("31 seconds")
-        const again = yield* claim(id)
-        assert.strictEqual(again.message.attempts, 0)
-        // A sender that was frozen returns late: its claim no longer holds.
-        if (claimed !== undefined) yield* settle(claimed, failed({ retryIn: undefined }))
-        assert.strictEqual((yield* message(id)).state, "pending")
-        yield* settle(again, { _tag: "Delivered", status: 200 })
-        const delivered = yield* message(id)
-        assert.deepStrictEqual(
-          [delivered.state, delivered.attempts, delivered.status, delivered.nextAttemptAt],
-          ["delivered", 1, 200, null]
-        )
-        assert.isTrue(Option.isNone(yield* store.claim(id, Duration.seconds(30))))
-      })
-    )
-
-    it.effect("a message that is given back is due at once, with no attempt counted", () =>
-      Effect.gen(function* () {
-        const store = yield* WebhookStore
-        const made = yield* create()
-        const { id } = yield* enqueue(made)
-        yield* store.releaseClaim(yield* claim(id))
-        assert.strictEqual((yield* claim(id)).message.attempts, 0)
-      })
-    )
-
-    it.effect("a failure is kept with its reason, and the message is due after its wait", () =>
-      Effect.gen(function* () {
-        const store = yield* WebhookStore
-        const made = yield* create()
-        const { id } = yield* enqueue(made)
-        assert.strictEqual(yield* settle(yield* claim(id), failed()), "active")
-        const pending = yield* message(id)
-        assert.deepStrictEqual(
-          [pending.state, pending.attempts, pending.status, pending.error, pending.answer],
-          ["pending", 1, 500, "it answered 500", "sorry\uFFFD"]
-        )
-        assert.isTrue(Option.isNone(yield* store.claim(id, Duration.seconds(30))))
-        assert.isTrue(Duration.isGreaterThan((yield* work(made)).next?.in ?? Duration.zero, Duration.minutes(4)))
-        assert.isNotNull(Option.getOrThrow(yield* store.webhook(made.id)).failingSince)
-        yield* passes("6 minutes")
-        yield* settle(yield* claim(id), { _tag: "Delivered", status: 200 })
-        assert.isNull(Option.getOrThrow(yield* store.webhook(made.id)).failingSince)
-      })
-    )
-
-    it.effect("a dead message frees the next, and can be delivered again beside it", () =>
-      Effect.gen(function* () {
-        const store = yield* WebhookStore
-        const made = yield* create()
-        const first = yield* enqueue(made, `{"first":true}`)
-        yield* settle(yield* claim(first.id), failed({ retryIn: undefined }))
-        assert.deepStrictEqual([(yield* message(first.id)).state, (yield* work(made)).next], ["dead", null])
-        const second = yield* enqueue(made)
-        const listed = (yield* store.webhooks).find(({ webhook }) => webhook.id === made.id)
-        assert.deepStrictEqual([listed?.pending, listed?.dead], [1, 1])
-        assert.strictEqual(yield* store.redeliver(made.id, second.id), 0)
-        assert.strictEqual(yield* store.redeliver(made.id, first.id), 1)
-        assert.strictEqual((yield* message(first.id)).attempts, 0)
-        // The one of the feed goes first.
-        assert.strictEqual((yield* work(made)).next?.messageId, second.id)
-        yield* settle(yield* claim(second.id), failed())
-        assert.strictEqual((yield* work(made)).next?.messageId, first.id)
-        const again = yield* claim(first.id)
-        assert.strictEqual(again.body, `{"first":true}`)
-        yield* settle(again, { _tag: "Delivered", status: 200 })
-        assert.isTrue((yield* work(made)).isWaiting)
-      })
-    )
-
     it.effect("a webhook is disabled when told to, or when all has failed for too long, and begins anew", () =>
       Effect.gen(function* () {
         const store = yield* WebhookStore
@@ -288,55 +102,6 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
       })
     )
 
-    it.effect("messages are listed by state and by page, the last first", () =>
-      Effect.gen(function* () {
-        const store = yield* WebhookStore
-        const made = yield* create()
-        const ids: Array<MessageId> = []
-        for (let index = 0; index < 5; index += 1) {
-          const { id } = yield* enqueue(made)
-          ids.unshift(id)
-          if (index < 4) {
-            yield* settle(
-              yield* claim(id),
-              index % 2 === 0 ? { _tag: "Delivered", status: 200 } : failed({ retryIn: undefined })
-            )
-          }
-        }
-        const list = (state: "pending" | "delivered" | "dead" | undefined, limit = 10, after?: MessageId) =>
-          Effect.map(store.messages(made.id, { state, limit, after }), (all) => all.map(({ id }) => id))
-        assert.deepStrictEqual(yield* list(undefined), ids)
-        assert.deepStrictEqual(yield* list(undefined, 2, ids[1]), ids.slice(2, 4))
-        assert.deepStrictEqual(yield* list("pending"), ids.slice(0, 1))
-        assert.deepStrictEqual(yield* list("dead"), [ids[1], ids[3]])
-        assert.deepStrictEqual(yield* list("delivered"), [ids[2], ids[4]])
-      })
-    )
-
-    it.effect("old messages are removed, each kind after its time, and pending ones never", () =>
-      Effect.gen(function* () {
-        const store = yield* WebhookStore
-        const made = yield* create()
-        const delivered = yield* enqueue(made)
-        yield* settle(yield* claim(delivered.id), { _tag: "Delivered", status: 200 })
-        const dead = yield* enqueue(made)
-        yield* settle(yield* claim(dead.id), failed({ retryIn: undefined }))
-        const pending = yield* enqueue(made)
-        const left = Effect.map(store.messages(made.id, { state: undefined, limit: 10, after: undefined }), (all) =>
-          all.map(({ id }) => id)
-        )
-        const prune = store.prune({ delivered: Duration.days(3), dead: Duration.days(30) })
-        yield* prune
-        assert.deepStrictEqual(yield* left, [pending.id, dead.id, delivered.id])
-        yield* passes("4 days")
-        yield* prune
-        assert.deepStrictEqual(yield* left, [pending.id, dead.id])
-        yield* passes("27 days")
-        assert.isAtLeast(yield* prune, 1)
-        assert.deepStrictEqual(yield* left, [pending.id])
-      })
-    )
-
     it.effect("a secret is replaced only where it is still the one that was seen", () =>
       Effect.gen(function* () {
         const store = yield* WebhookStore
@@ -362,5 +127,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         assert.isTrue(Option.isNone(yield* store.deliveryState(made.id)))
       })
     )
+
+    lawsOfWebhookMessages(it)
   })
 }

@@ -1,4 +1,5 @@
 /** Building blocks of the store's laws: a connection that is being run, and the parts of a batch. */
+import type { Vitest } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -19,6 +20,9 @@ import * as Deletions from "../../src/engine/sync/Deletions.ts"
 export class Time extends Context.Service<Time, { readonly pass: (by: Duration.Duration) => Effect.Effect<void> }>()(
   "test/stores/Time"
 ) {}
+
+/** The tests of a group of laws, which share a store. */
+export type Laws<R = Store | Time> = Vitest.MethodsNonLive<R>
 
 /** Waits until readers of the changes see all that was committed: others on the server may be writing still. */
 export const Visible: Context.Reference<Effect.Effect<void>> = Context.Reference("test/stores/Visible", {
@@ -209,4 +213,19 @@ export const approve = Effect.fnUntraced(function* (id: Fence["connectionId"]) {
   const store = yield* WholeStore
   const { token } = yield* store.deletions(id, { which: "held", limit: 1 })
   return yield* store.approveDeletions(id, { token })
+})
+
+/** A pass over the source that saw these ids and covers this. */
+export const pass = (
+  { commit }: Running,
+  seen: ReadonlyArray<string>,
+  options: Partial<Pick<PageEnd, "complete" | "covers" | "forgetsParts" | "listing">> = {}
+) => commit({ page: page({ listing: "a listing", complete: true, covers: [{ prefix: "" }], ...options, seen }) })
+
+/** A run of a connection in which an earlier run has stored these ids. */
+export const withStored = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
+  const run = yield* running()
+  yield* run.commit({ items: ids.map((one) => item(one)) })
+  yield* aMomentLater
+  return yield* nextRun(run)
 })

@@ -1,0 +1,211 @@
+/** The laws of deletions that are staged: under the threshold they are applied, above it they wait for a person. */
+import { assert } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { Limits } from "../../src/engine/Limits.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
+import {
+  withStored,
+  approve,
+  deleteStaged,
+  item,
+  listed,
+  miss,
+  nextRun,
+  page,
+  row,
+  settle,
+  staged,
+  stored,
+  type Laws
+} from "./scenario.ts"
+
+export const lawsOfHeldDeletions = (it: Laws): void => {
+  it.effect("an id that is listed or stored again leaves the stage", () =>
+    Effect.gen(function* () {
+      const run = yield* withStored(["a", "b", "c"])
+      yield* run.commit({ page: page({ deleted: ["a", "b", "c", "no\0id", "nobody"] }) })
+      assert.deepStrictEqual(yield* staged(run.id), ["a event", "b event", "c event"])
+      yield* run.commit({ items: [item("a")], page: page({ seen: ["b"] }) })
+      assert.deepStrictEqual(yield* staged(run.id), ["c event"])
+    })
+  )
+
+  it.effect("a deleted id that is only in the ledger becomes gone", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const run = yield* withStored([])
+      yield* run.commit({ misses: [miss("a"), miss("b", { outcome: "deferred" })] })
+      yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+      assert.deepStrictEqual(yield* listed(run.id, "gone"), ["a", "b"])
+      assert.deepStrictEqual(yield* store.existing(run.id, ["a", "b"]), new Set())
+      assert.deepStrictEqual(yield* staged(run.id), [])
+    })
+  )
+
+  it.effect("deletions under the threshold are applied: the content is deleted softly, and not known", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const run = yield* withStored(["a", "b", "c"])
+      yield* run.commit({ misses: [miss("b")] })
+      yield* run.commit({ page: page({ deleted: ["b"] }) })
+      const settled = yield* settle(run.fence, { runId: run.runId, atMost: 1, share: 0 })
+      assert.deepStrictEqual(settled, { deleted: 1, held: 0 })
+      assert.deepStrictEqual(yield* listed(run.id, "deleted"), ["b"])
+      assert.deepStrictEqual(yield* stored(run.id), ["a", "c"])
+      assert.deepStrictEqual(yield* store.existing(run.id, ["b"]), new Set())
+      assert.deepStrictEqual(yield* store.ledger(run.id, { limit: 10 }), [])
+      assert.isNotNull((yield* row(run.id, "b")).hash)
+      assert.strictEqual(Option.getOrThrow(yield* store.run(run.runId)).counts.deleted, 1)
+      assert.deepStrictEqual(yield* settle(run.fence, { atMost: 0, share: 0 }), {
+        deleted: 0,
+        held: 0
+      })
+    })
+  )
+
+  it.effect("deletions above the threshold are held until a person approves them", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const run = yield* withStored(["a", "b", "c", "d"])
+      yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+      assert.strictEqual((yield* store.totals(run.id)).deletionsHeld, 0)
+      assert.strictEqual((yield* store.deletions(run.id, { which: "held", limit: 9 })).total, 0)
+      const held = yield* settle(run.fence, { runId: run.runId, atMost: 1, share: 0.4 })
+      assert.deepStrictEqual(held, { deleted: 0, held: 2 })
+      assert.strictEqual((yield* store.totals(run.id)).deletionsHeld, 2)
+      assert.deepStrictEqual(yield* stored(run.id), ["a", "b", "c", "d"])
+      assert.strictEqual(yield* approve(run.id), 2)
+      assert.deepStrictEqual(yield* stored(run.id), ["c", "d"])
+      assert.strictEqual((yield* store.totals(run.id)).deletionsHeld, 0)
+      assert.strictEqual(yield* approve(run.id), 0)
+    })
+  )
+
+  it.effect("what is held counts with what comes later, and only a person ends that, or the id seen again", () =>
+    Effect.gen(function* () {
+      const run = yield* withStored(["a", "b", "c", "d"])
+      const limits = { atMost: 1, share: 0.4 }
+      yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+      assert.deepStrictEqual(yield* settle(run.fence, limits), { deleted: 0, held: 2 })
+      yield* run.commit({ page: page({ deleted: ["c"] }) })
+      assert.deepStrictEqual(yield* settle(run.fence, limits), { deleted: 0, held: 3 })
+      // Few enough are left, and still held.
+      yield* run.commit({ page: page({ seen: ["b", "c"] }) })
+      assert.deepStrictEqual(yield* settle(run.fence, limits), { deleted: 0, held: 1 })
+      assert.strictEqual(yield* deleteStaged(run.fence), 0)
+      yield* run.commit({ page: page({ deleted: ["d"] }) })
+      assert.deepStrictEqual(yield* settle(run.fence, { atMost: 2, share: 0 }), { deleted: 1, held: 1 })
+      assert.deepStrictEqual(yield* stored(run.id), ["a", "b", "c"])
+    })
+  )
+
+  it.effect("what is held is listed with titles and dates, and approved just as it was listed", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const occurredAt = DateTime.makeUnsafe("2026-01-02T03:04:05.678Z")
+      const run = yield* withStored([])
+      yield* run.commit({ items: ["a", "b", "c"].map((id) => item(id, { title: `title of ${id}`, occurredAt })) })
+      yield* run.commit({ page: page({ deleted: ["a", "b", "c"] }) })
+      yield* settle(run.fence, { atMost: 1, share: 0 })
+      const held = (limit: number) => store.deletions(run.id, { which: "held", limit })
+      const seen = yield* held(2)
+      assert.deepStrictEqual([seen.deletions.length, seen.total], [2, 3])
+      const { stagedAt, ...first } = seen.deletions[0] ?? assert.fail("nothing is listed")
+      assert.deepStrictEqual(first, {
+        externalId: "a",
+        kind: "message",
+        title: "title of a",
+        occurredAt,
+        cause: "event"
+      })
+      assert.isTrue(DateTime.isDateTime(stagedAt))
+      assert.strictEqual((yield* held(9)).token, seen.token)
+
+      yield* run.commit({ items: [item("d")], page: page({ seen: ["c"], deleted: ["d"] }) })
+      yield* settle(run.fence, { atMost: 1, share: 0 })
+      const other = yield* held(9)
+      assert.strictEqual(other.total, 3)
+      const changed = yield* Effect.flip(store.approveDeletions(run.id, { token: seen.token }))
+      assert.deepInclude(changed, { _tag: "DeletionsChanged", externalId: null })
+      const absent = yield* Effect.flip(store.approveDeletions(run.id, { externalIds: ["a", "c"] }))
+      assert.deepInclude(absent, { _tag: "DeletionsChanged", externalId: "c" })
+      assert.deepStrictEqual(yield* stored(run.id), ["a", "b", "c", "d"])
+      assert.strictEqual(yield* store.approveDeletions(run.id, { externalIds: ["a"] }), 1)
+      assert.deepStrictEqual(yield* stored(run.id), ["b", "c", "d"])
+      assert.strictEqual(yield* approve(run.id), 2)
+      assert.deepStrictEqual(yield* stored(run.id), ["c"])
+    })
+  )
+
+  it.effect("what is staged and not held is not approved", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const run = yield* withStored(["a", "b"])
+      yield* run.commit({ page: page({ deleted: ["a"] }) })
+      assert.strictEqual(yield* approve(run.id), 0)
+      const error = yield* Effect.flip(store.approveDeletions(run.id, { externalIds: ["a"] }))
+      assert.deepInclude(error, { _tag: "DeletionsChanged", externalId: "a" })
+      assert.deepStrictEqual(yield* stored(run.id), ["a", "b"])
+    })
+  )
+
+  it.effect("a share of what is stored is a threshold too, and it is inclusive", () =>
+    Effect.gen(function* () {
+      const run = yield* withStored(["a", "b", "c", "d"])
+      yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+      const settled = yield* settle(run.fence, { runId: run.runId, atMost: 0, share: 0.5 })
+      assert.deepStrictEqual(settled, { deleted: 2, held: 0 })
+    })
+  )
+
+  it.effect("the guard as it is by default: more than 100 and more than a fifth of what is stored", () =>
+    Effect.gen(function* () {
+      const settled = Effect.fnUntraced(function* (there: number, gone: number) {
+        const { deletionShare: share, deletions: atMost } = yield* Limits
+        const ids = Array.from({ length: there }, (_, n) => `${n}`)
+        const run = yield* withStored(ids)
+        yield* run.commit({ page: page({ deleted: ids.slice(0, gone) }) })
+        return yield* settle(run.fence, { atMost, share })
+      })
+      assert.deepStrictEqual(yield* settled(100, 100), { deleted: 100, held: 0 })
+      assert.deepStrictEqual(yield* settled(505, 101), { deleted: 101, held: 0 })
+      assert.deepStrictEqual(yield* settled(504, 101), { deleted: 0, held: 101 })
+    })
+  )
+
+  it.effect("what a run that died has staged, the next one finds, holds or applies", () =>
+    Effect.gen(function* () {
+      const run = yield* withStored(["a", "b", "c"])
+      yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+      const next = yield* nextRun(run)
+      assert.deepStrictEqual(yield* staged(run.id), ["a event", "b event"])
+      assert.deepStrictEqual(yield* settle(next.fence, { atMost: 2, share: 0 }), { deleted: 2, held: 0 })
+      assert.deepStrictEqual(yield* stored(run.id), ["c"])
+    })
+  )
+
+  it.effect("totals count what is stored, in the ledger and deleted, and the bytes that are stored", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const run = yield* withStored(["a"])
+      yield* run.commit({
+        items: [item("b", { text: "12345" }), item("c", { text: "123" })],
+        misses: [miss("d"), miss("e", { outcome: "deferred" }), miss("f", { retryIn: undefined })],
+        page: page({ deleted: ["c"] })
+      })
+      yield* run.commit({ misses: [miss("b")] })
+      yield* settle(run.fence, { atMost: 9, share: 1 })
+      assert.deepStrictEqual(yield* store.totals(run.id), {
+        stored: 2,
+        failed: 2,
+        dead: 1,
+        deferred: 1,
+        deleted: 1,
+        bytes: 5 + "body of a".length,
+        deletionsHeld: 0
+      })
+    })
+  )
+}

@@ -1,0 +1,123 @@
+/** The laws of absence after a change of scope: content outside the new scope is not absent until it was listed. */
+import { assert } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
+import {
+  allRead,
+  pass,
+  withStored,
+  aMomentLater,
+  deleteStaged,
+  item,
+  miss,
+  nextRun,
+  page,
+  staged,
+  stored,
+  type Laws
+} from "./scenario.ts"
+
+export const lawsOfScope = (it: Laws): void => {
+  it.effect("after a change of scope nothing that was stored before is absent until it was seen again", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const run = yield* withStored(["in", "out"])
+      yield* run.commit({ page: page({ listing: "before", seen: ["in", "out"] }) })
+      yield* store.changeScope(run.fence, "another")
+      const changed = Option.getOrThrow(yield* store.connection(run.id))
+      assert.deepStrictEqual([changed.checkpoint, changed.scope], [Option.none(), "another"])
+      // Whatever comes between: a listing that began before, a crash, another run, another name of the listing.
+      yield* pass(run, [], { listing: "before" })
+      const next = yield* nextRun(run)
+      yield* next.commit({ page: page({ listing: "after", seen: ["in"] }) })
+      const last = yield* nextRun(next)
+      yield* pass(last, ["in"], { listing: "again" })
+      yield* pass(last, ["in"], { listing: "and again" })
+      assert.deepStrictEqual(yield* staged(run.id), [])
+      assert.deepStrictEqual(yield* stored(run.id), ["in", "out"])
+      yield* pass(last, ["in", "out"], { listing: "third" })
+      yield* pass(last, ["in"], { listing: "fourth" })
+      assert.deepStrictEqual(yield* staged(run.id), ["out absence"])
+    })
+  )
+
+  it.effect("a change of scope drops what was found absent under the old one, unless it is held", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const run = yield* withStored(["a", "b", "c", "d"])
+      yield* pass(run, ["b", "c", "d"])
+      yield* store.holdDeletions(run.fence, allRead)
+      yield* pass(run, ["c", "d"], { listing: "next" })
+      yield* run.commit({ page: page({ deleted: ["c"] }) })
+      assert.deepStrictEqual(yield* staged(run.id), ["a absence", "b absence", "c event"])
+      yield* store.changeScope(run.fence, "another")
+      assert.deepStrictEqual(yield* staged(run.id), ["a absence", "c event"])
+    })
+  )
+
+  it.effect("what a listing saw before a change of scope can be absent from it after the change", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const run = yield* withStored(["a", "b"])
+      yield* run.commit({ page: page({ listing: "a listing", seen: ["a", "b"] }) })
+      yield* store.changeScope(run.fence, "another")
+      yield* run.commit({ page: page({ seen: ["a", "b"] }) })
+      yield* pass(run, ["a"])
+      assert.deepStrictEqual(yield* staged(run.id), ["b absence"])
+    })
+  )
+
+  it.effect("what is stored after a change of scope can be absent in the next run", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const run = yield* withStored(["old"])
+      yield* store.changeScope(run.fence, "another")
+      yield* run.commit({ items: [item("new")] })
+      yield* aMomentLater
+      yield* pass(yield* nextRun(run), [])
+      assert.deepStrictEqual(yield* staged(run.id), ["new absence"])
+    })
+  )
+
+  it.effect("content that no page in scope listed is never absent, until one lists it", () =>
+    Effect.gen(function* () {
+      const run = yield* withStored(["old", "deleted"])
+      yield* pass(run, ["old"])
+      yield* deleteStaged(run.fence)
+      const misses = ["retried", "listed", "seen"].map((id) => miss(id))
+      yield* run.commit({ misses, listed: ["listed"], page: page({ seen: ["seen"] }) })
+      // Downloaded by id: a row that is new, was deleted, or is from the ledger.
+      const items = ["forced", "deleted", "retried", "listed", "seen"].map((id) => item(id))
+      yield* run.commit({ items, listed: [] })
+      // A task with its own checkpoint lists another scope.
+      const seen = ["of a task"]
+      yield* run.commit({ items: seen.map((id) => item(id)), inScope: false, page: page({ seen }) })
+      yield* aMomentLater
+      const next = yield* nextRun(run)
+      yield* pass(next, ["old"], { listing: "next" })
+      assert.deepStrictEqual(yield* staged(run.id), ["listed absence", "seen absence"])
+      const all = ["deleted", "forced", "of a task", "old", "retried"]
+      yield* pass(next, all, { listing: "third" })
+      yield* pass(next, ["old"], { listing: "fourth" })
+      const absent = ["deleted", "forced", "listed", "of a task", "retried", "seen"]
+      assert.deepStrictEqual(
+        yield* staged(run.id),
+        absent.map((id) => `${id} absence`)
+      )
+    })
+  )
+
+  it.effect("a deleted id that fails when it is back begins outside the scope again", () =>
+    Effect.gen(function* () {
+      const run = yield* withStored(["a", "b"])
+      yield* pass(run, ["a"])
+      yield* deleteStaged(run.fence)
+      yield* run.commit({ misses: [miss("b")], listed: [] })
+      yield* run.commit({ items: [item("b")], listed: [] })
+      yield* aMomentLater
+      yield* pass(yield* nextRun(run), ["a"], { listing: "next" })
+      assert.deepStrictEqual(yield* staged(run.id), [])
+    })
+  )
+}
