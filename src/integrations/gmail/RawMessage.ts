@@ -23,6 +23,7 @@ import {
 import type { GoogleClient } from "./GoogleClient.ts"
 import * as RawReader from "./RawReader.ts"
 import { Message } from "./Resources.ts"
+import * as Response from "./Response.ts"
 import * as Transport from "./Transport.ts"
 
 export type RawMessage =
@@ -36,12 +37,6 @@ export type RawMessage =
       readonly rest: Effect.Effect<Message, IntegrationError>
     }
 
-/** An answer up to this many bytes is parsed as one JSON text, which costs less: most messages are smaller. */
-const wholeBytes = 256 * 1024
-
-/** Of a refusal's body no more is read than this. */
-const refusalBytes = 64 * 1024
-
 /** The first part of a response. */
 type Begun =
   | { readonly _tag: "Refused"; readonly failure: Failure }
@@ -51,38 +46,18 @@ type Begun =
 /** A response of which these chunks were read. */
 interface Open {
   readonly chunks: ReadonlyArray<Buffer>
-  readonly more: AsyncIterator<Buffer>
-  /** Closes the response. */
-  readonly close: Effect.Effect<void>
+  readonly rest: Response.Rest
 }
 
-/** Chunks up to the end, or until they are more than `atMost` bytes. */
-const read = async (more: AsyncIterator<Buffer>, atMost: number) => {
-  const chunks: Array<Buffer> = []
-  let size = 0
-  while (size <= atMost) {
-    const next = await more.next()
-    if (next.done === true) return { chunks, ended: true }
-    chunks.push(next.value)
-    size += next.value.length
-  }
-  return { chunks, ended: false }
-}
-
-export const begin = async (response: Pick<Transport.Response, "status" | "data">): Promise<Begun> => {
-  const { data } = response
-  const more: AsyncIterator<Buffer> = data[Symbol.asyncIterator]()
-  if (response.status < 200 || response.status > 299) {
-    // A body that is cut short says no less than none.
-    const { chunks } = await read(more, refusalBytes).catch(() => ({ chunks: [] }))
-    data.destroy()
-    const body = Transport.parsed(Buffer.concat(chunks).toString("utf8"))
-    return { _tag: "Refused", failure: { status: response.status, body, retryAfter: retryAfterOf(response) } }
-  }
-  const { chunks, ended } = await read(more, wholeBytes)
-  return ended
-    ? { _tag: "Whole", answer: Transport.parsed(Buffer.concat(chunks).toString("utf8")) }
-    : { _tag: "Open", chunks, more, close: Effect.sync(() => void data.destroy()) }
+export const begin = ({ chunks, headers, rest, status }: Response.Response): Begun => {
+  const isOk = Response.isOk(status)
+  if (isOk && rest !== undefined) return { _tag: "Open", chunks, rest }
+  // A refusal says enough with the beginning of its body.
+  rest?.close()
+  const answer = Transport.parsed(Buffer.concat(chunks).toString("utf8"))
+  return isOk
+    ? { _tag: "Whole", answer }
+    : { _tag: "Refused", failure: { status, body: answer, retryAfter: retryAfterOf({ headers }) } }
 }
 
 /** True if the text has the form of Gmail's message ids: a number of 64 bits in hexadecimal digits. */
@@ -123,9 +98,12 @@ const request = (
 ): Effect.Effect<RawMessage, IntegrationError> => {
   const url = new URL(`/gmail/v1/users/me/messages/${encodeURIComponent(id)}?format=raw`, rootUrl)
   const begun = client
-    .send(token, async (_, { headers, signal }) => begin(await get(url, { headers, signal })))
+    .send(token, (_, { headers, signal }) => get(url, { headers, signal }))
     .pipe(
-      Effect.flatMap((begun) => (begun._tag === "Refused" ? Effect.fail(begun.failure) : Effect.succeed(begun))),
+      Effect.flatMap((response) => {
+        const begun = begin(response)
+        return begun._tag === "Refused" ? Effect.fail(begun.failure) : Effect.succeed(begun)
+      }),
       Effect.catch((failure) =>
         isInvalidArgument(failure) && !isMessageId(id)
           ? Effect.fail(noSuchMessage(id))
@@ -134,7 +112,7 @@ const request = (
     )
   return Effect.uninterruptibleMask((restore) =>
     Effect.tap(restore(begun), (begun) =>
-      begun._tag === "Whole" ? Effect.void : Scope.addFinalizer(scope, begun.close)
+      begun._tag === "Whole" ? Effect.void : Scope.addFinalizer(scope, Effect.sync(begun.rest.close))
     )
   ).pipe(
     Effect.flatMap((begun) =>
@@ -146,7 +124,7 @@ const request = (
 }
 
 /** The message's bytes, about how many there are, and then the other fields of the answer. */
-const streamed = Effect.fnUntraced(function* (id: string, { chunks, more }: Open) {
+const streamed = Effect.fnUntraced(function* (id: string, { chunks, rest: remaining }: Open) {
   const what = whatOf(id)
   const reader = RawReader.make()
   const attempt = <A>(take: () => A): Effect.Effect<A, IntegrationError> =>
@@ -159,7 +137,7 @@ const streamed = Effect.fnUntraced(function* (id: string, { chunks, more }: Open
   const first = yield* Effect.exit(attempt(() => chunks.flatMap((chunk) => reader.take(chunk))))
   const estimate = estimateOf(reader.before())
   const next = Effect.tryPromise({
-    try: () => more.next(),
+    try: remaining.next,
     catch: (error) => unreachable(what, networkProblem(error))
   })
   let rest: object | undefined

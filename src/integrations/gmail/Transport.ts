@@ -9,6 +9,7 @@ import type { gmail_v1 } from "googleapis/build/src/apis/gmail/index.js"
 import type { IncomingHttpHeaders } from "node:http"
 import { Readable } from "node:stream"
 import { direct, type Network } from "../../contract/Network.ts"
+import * as Response from "./Response.ts"
 
 type Adapter = NonNullable<gmail_v1.Options["adapter"]>
 
@@ -71,17 +72,11 @@ const adapter: Adapter = async (config) => {
 /** The options of a client whose requests go through this network. */
 export const options = (network: Network) => (network === direct ? { adapter } : { fetchImplementation: network.fetch })
 
-export interface Response {
-  readonly status: number
-  readonly headers: IncomingHttpHeaders | Headers
-  readonly data: Readable
-}
-
-/** Makes a GET request. Rejects if no response begins. */
+/** Makes a GET request. Rejects if no response begins, or if a small body breaks off. */
 export type Get = (
   url: URL,
   options: { readonly headers: Readonly<Record<string, string>>; readonly signal: AbortSignal }
-) => Promise<Response>
+) => Promise<Response.Response>
 
 /**
  * Google compresses where both headers ask for it
@@ -89,16 +84,15 @@ export type Get = (
  */
 const compressed = { "Accept-Encoding": "gzip", "User-Agent": "Idem (gzip)" }
 
-/** Requests through this network whose responses are read as they arrive. */
+/** Requests through this network, without a client. */
 export const get = (network: Network): Get =>
   network === direct
-    ? async (url, { headers, signal }) => {
-        const { dispatcher, request } = await (loaded ??= load())
-        const response = await request(url, { dispatcher, headers: { ...compressed, ...headers }, signal })
-        return { status: response.statusCode, headers: response.headers, data: response.body }
-      }
+    ? async (url, { headers, signal }) =>
+        Response.receive((await (loaded ??= load())).dispatcher, url, {
+          headers: { ...compressed, ...headers },
+          signal
+        })
     : async (url, { headers, signal }) => {
         const response = await network.fetch(url, { headers: { ...compressed, ...headers }, signal })
-        const data = response.body === null ? Readable.from([]) : Readable.fromWeb(response.body)
-        return { status: response.status, headers: response.headers, data }
+        return Response.of(response, response.body === null ? Readable.from([]) : Readable.fromWeb(response.body))
       }

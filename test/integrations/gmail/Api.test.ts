@@ -12,6 +12,7 @@ import { IntegrationError, Transient } from "../../../src/contract/IntegrationEr
 import { integration } from "../../../src/integrations/Gmail.ts"
 import { retryAfter } from "../../../src/integrations/gmail/Errors.ts"
 import * as RawMessage from "../../../src/integrations/gmail/RawMessage.ts"
+import * as Response from "../../../src/integrations/gmail/Response.ts"
 import * as GmailServer from "../../support/GmailServer.ts"
 import * as Mirror from "./Mirror.ts"
 
@@ -478,8 +479,8 @@ describe("a large message", () => {
           while (true) yield Buffer.alloc(10_000, given++ % 256)
         })()
       )
-      const begun = yield* Effect.promise(() => RawMessage.begin({ status: 403, data }))
-      assert.strictEqual(begun._tag, "Refused")
+      const response = yield* Effect.promise(() => Response.of({ status: 403, headers: {} }, data))
+      assert.strictEqual(RawMessage.begin(response)._tag, "Refused")
       assert.isBelow(given, 100)
       assert.isTrue(data.destroyed)
     })

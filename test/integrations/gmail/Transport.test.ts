@@ -1,14 +1,19 @@
 /** Behaviour of the clients' requests that undici keeps from `node-fetch`. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { gmail } from "googleapis/build/src/apis/gmail/index.js"
 import { execFile } from "node:child_process"
+import * as Crypto from "node:crypto"
+import { once } from "node:events"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Path from "node:path"
+import * as Stream from "node:stream"
 import { promisify } from "node:util"
 import * as Zlib from "node:zlib"
 import { direct } from "../../../src/contract/Network.ts"
+import type { Response } from "../../../src/integrations/gmail/Response.ts"
 import * as Transport from "../../../src/integrations/gmail/Transport.ts"
 
 /** A server that answers with this, and its address. */
@@ -106,7 +111,10 @@ describe("a request of the clients", () => {
         const ask = (rootUrl) =>
           gmail({ version: "v1", rootUrl, ...Transport.options(direct) }).users.getProfile({ userId: "me" }, { retry: false })
             .then(({ data }) => data.historyId, () => "failed")
+        const signal = new AbortController().signal
+        const get = (url) => Transport.get(direct)(new URL(url), { headers: {}, signal }).then(({ status }) => status)
         console.log(await ask(${JSON.stringify(url)}), await ask("http://named.invalid"), await ask("https://secure.invalid"))
+        console.log(await get("http://named.invalid/message"))
       `
       const { stdout } = yield* Effect.promise(() =>
         promisify(execFile)(process.execPath, ["--input-type=module", "--eval", source], {
@@ -114,23 +122,37 @@ describe("a request of the clients", () => {
           env: { PATH: process.env["PATH"], HTTP_PROXY: proxy.url, NO_PROXY: "127.0.0.1,other.invalid" }
         })
       )
-      assert.strictEqual(stdout.trim(), "7 8 failed")
+      assert.strictEqual(stdout.trim(), "7 8 failed\n200")
       assert.sameMembers(
         proxied.map((each) => String(each).replace("http://", "")),
-        ["named.invalid/gmail/v1/users/me/profile", "secure.invalid:443"]
+        ["named.invalid/gmail/v1/users/me/profile", "secure.invalid:443", "named.invalid/message"]
       )
     }).pipe(Effect.scoped)
   )
 })
 
 describe("a request without a client", () => {
-  const text = (rootUrl: string) =>
+  const asked = (rootUrl: string, signal = new AbortController().signal) =>
+    Transport.get(direct)(new URL("/first", rootUrl), { headers: { Authorization: "Bearer t0ken" }, signal })
+
+  const got = (rootUrl: string) => Effect.promise(() => asked(rootUrl))
+
+  const text = (rootUrl: string) => Effect.map(got(rootUrl), ({ chunks }) => Buffer.concat(chunks).toString())
+
+  const problem = (rootUrl: string) =>
+    Effect.promise(() =>
+      asked(rootUrl).then(
+        () => assert.fail("it succeeded"),
+        (error: Error) => error
+      )
+    )
+
+  /** All bytes of a response, with those that came after its first part. */
+  const bytes = ({ chunks, rest }: Response) =>
     Effect.promise(async () => {
-      const { data } = await Transport.get(direct)(new URL("/first", rootUrl), {
-        headers: { Authorization: "Bearer t0ken" },
-        signal: new AbortController().signal
-      })
-      return Buffer.concat(await data.toArray()).toString()
+      const all = [...chunks]
+      for (let next = await rest?.next(); next?.done === false; next = await rest?.next()) all.push(next.value)
+      return Buffer.concat(all)
     })
 
   it.live("asks for gzip in both of the headers that Google wants it in, and reads it", () =>
@@ -149,6 +171,97 @@ describe("a request without a client", () => {
       const other = yield* serving(({ headers }, response) => response.end(`came with ${headers.authorization}`))
       const { url } = yield* serving((_, response) => response.writeHead(307, { location: other.url }).end())
       assert.strictEqual(yield* text(url), "came with undefined")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("ends with an error where redirects do not", () =>
+    Effect.gen(function* () {
+      const { url } = yield* serving((_, response) => response.writeHead(302, { location: "/again" }).end())
+      assert.match(String(yield* problem(url)), /redirect/i)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("fails where a small body breaks off, unless it is that of a refusal", () =>
+    Effect.gen(function* () {
+      let status = 200
+      const { url } = yield* serving((_, response) => {
+        response.writeHead(status, { ...json, "content-length": 100 })
+        response.write("half", () => response.destroy())
+      })
+      assert.match(String(yield* problem(url)), /closed|aborted/i)
+      status = 429
+      const refused = yield* got(url)
+      assert.strictEqual(refused.status, 429)
+      assert.strictEqual(Buffer.concat(refused.chunks).toString(), "half")
+    }).pipe(Effect.scoped)
+  )
+
+  for (const encoding of ["identity", "gzip"]) {
+    it.live(`reads a large body as it is asked for, and all of it (${encoding})`, () =>
+      Effect.gen(function* () {
+        const sent = Crypto.randomBytes(20_000_000)
+        let written = 0
+        const { url } = yield* serving((_, response) => {
+          response.writeHead(200, { ...json, ...(encoding === "gzip" ? { "content-encoding": encoding } : {}) })
+          const counted = async function* () {
+            for (; written < sent.length; written += 50_000) yield sent.subarray(written, written + 50_000)
+          }
+          if (encoding === "gzip") Stream.pipeline(counted, Zlib.createGzip({ level: 1 }), response, () => {})
+          else Stream.pipeline(counted, response, () => {})
+        })
+        const response = yield* got(url)
+        assert.isDefined(response.rest)
+        // The buffers of both ends fill up, and then nothing more is written.
+        let before = -1
+        while (before !== written) {
+          before = written
+          yield* Effect.sleep("300 millis")
+        }
+        assert.isBelow(written, sent.length)
+        assert.isTrue(sent.equals(yield* bytes(response)))
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.live("is closed at the server when it is aborted, and when the rest of a large body is not wanted", () =>
+    Effect.gen(function* () {
+      const closed: Array<Effect.Effect<void>> = []
+      let begin: (response: Http.ServerResponse) => void = () => {}
+      const { url } = yield* serving((_, response) => {
+        closed.push(Effect.promise(() => once(response, "close")))
+        begin(response)
+      })
+      const controller = new AbortController()
+      const aborted = asked(url, controller.signal).then(
+        () => "it succeeded",
+        (error: Error) => error.message
+      )
+      while (closed.length < 1) yield* Effect.sleep("5 millis")
+      controller.abort(new Error("not wanted"))
+      assert.strictEqual(yield* Effect.promise(() => aborted), "not wanted")
+      yield* closed[0] ?? Effect.die("never asked")
+      begin = (response) => void response.write(Buffer.alloc(1_000_000))
+      const { rest } = yield* got(url)
+      rest?.close()
+      yield* closed[1] ?? Effect.die("never asked")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("fails the next read of a large body that broke off or was aborted before", () =>
+    Effect.gen(function* () {
+      let isBroken = true
+      const { url } = yield* serving((_, response) => {
+        response.write(Buffer.alloc(1_000_000), () => void (isBroken && response.destroy()))
+      })
+      const broken = yield* got(url)
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(bytes(broken))))
+      isBroken = false
+      const controller = new AbortController()
+      const aborted = yield* Effect.promise(() => asked(url, controller.signal))
+      controller.abort(new Error("not wanted"))
+      // The error comes while nobody reads.
+      yield* Effect.sleep("10 millis")
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(bytes(aborted))))
     }).pipe(Effect.scoped)
   )
 })
