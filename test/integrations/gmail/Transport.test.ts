@@ -108,13 +108,14 @@ describe("a request of the clients", () => {
         import { gmail } from "googleapis/build/src/apis/gmail/index.js"
         import { direct } from "./src/contract/Network.ts"
         import * as Transport from "./src/integrations/gmail/Transport.ts"
+        const options = { version: "v1", ...Transport.options(direct) }
         const ask = (rootUrl) =>
-          gmail({ version: "v1", rootUrl, ...Transport.options(direct) }).users.getProfile({ userId: "me" }, { retry: false })
+          gmail({ rootUrl, ...options }).users.getProfile({ userId: "me" }, { retry: false })
             .then(({ data }) => data.historyId, () => "failed")
         const signal = new AbortController().signal
         const get = (url) => Transport.get(direct)(new URL(url), { headers: {}, signal }).then(({ status }) => status)
-        console.log(await ask(${JSON.stringify(url)}), await ask("http://named.invalid"), await ask("https://secure.invalid"))
-        console.log(await get("http://named.invalid/message"))
+        console.log(await ask(${JSON.stringify(url)}), await ask("http://named.invalid"))
+        console.log(await ask("https://secure.invalid"), await get("http://named.invalid/message"))
       `
       const { stdout } = yield* Effect.promise(() =>
         promisify(execFile)(process.execPath, ["--input-type=module", "--eval", source], {
@@ -122,7 +123,7 @@ describe("a request of the clients", () => {
           env: { PATH: process.env["PATH"], HTTP_PROXY: proxy.url, NO_PROXY: "127.0.0.1,other.invalid" }
         })
       )
-      assert.strictEqual(stdout.trim(), "7 8 failed\n200")
+      assert.strictEqual(stdout.trim(), "7 8\nfailed 200")
       assert.sameMembers(
         proxied.map((each) => String(each).replace("http://", "")),
         ["named.invalid/gmail/v1/users/me/profile", "secure.invalid:443", "named.invalid/message"]
