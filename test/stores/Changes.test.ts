@@ -334,9 +334,11 @@ it.effect(
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* Migrator.make({})({ loader: Migrator.fromRecord({ "0001_first": first }), table: "idem_migration" })
+      yield* sql`INSERT INTO connection (name, domain, account, config, every_ms)
+        VALUES ('one', 'gmail', 'me', '{}', 60000)`
       yield* sql`INSERT INTO content (connection_id, external_id, state, pending, created_at, updated_at, changed_xid)
-      SELECT gen_random_uuid(), id, state, pending, now(), now(), xid::xid8
-      FROM (VALUES ('a', 'stored', NULL, '1'), ('b', 'deleted', NULL, '2'), ('c', 'failed', 'failed', '3'),
+      SELECT connection.id, given.id, state, pending, now(), now(), xid::xid8
+      FROM connection, (VALUES ('a', 'stored', NULL, '1'), ('b', 'deleted', NULL, '2'), ('c', 'failed', 'failed', '3'),
         ('d', 'failed', 'failed', NULL), ('e', 'stored', 'failed', '1000000000000'), ('f', 'gone', NULL, NULL))
         AS given(id, state, pending, xid)`
       const { after, before, begun } = yield* Postgres.migrate

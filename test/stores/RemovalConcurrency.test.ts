@@ -17,6 +17,7 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Purge from "../../src/stores/postgres/Purge.ts"
 import * as Database from "../support/Postgres.ts"
+import { visible } from "./visible.ts"
 import { waiting, whileLocked } from "./locking.ts"
 import { bytesOf, deleteStaged, item, nextRun, page, row, running, sha256, stored } from "./scenario.ts"
 
@@ -220,7 +221,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
     })
   )
 
-  it.effect("what a removal that was cut short has left, the collector finishes", () =>
+  it.effect("what a removal that was cut short has left, the feed hides, and the collector finishes", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const store = yield* WholeStore
@@ -230,6 +231,10 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
       yield* run.commit({ items: [item("a", { text: "left behind" })] })
       // As it is after the first transaction: the connection is gone, its contents are not.
       yield* sql`DELETE FROM connection WHERE id = ${run.id}`
+      yield* visible
+      const { changes } = yield* store.changes({ limit: 1000 })
+      const told = new Set(changes.map(({ connectionId }) => connectionId))
+      assert.deepStrictEqual([told.has(stays.id), told.has(run.id)], [true, false])
       yield* store.collectBodies(Duration.days(1))
       assert.deepStrictEqual(yield* sql`SELECT 1 FROM content WHERE connection_id = ${run.id}`, [])
       assert.deepStrictEqual(yield* sql`SELECT 1 FROM body WHERE hash = ${sha256(bytesOf("left behind"))}`, [])

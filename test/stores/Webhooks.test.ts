@@ -2,12 +2,13 @@ import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as TestClock from "effect/testing/TestClock"
 import { randomUUID } from "node:crypto"
 import * as Feed from "../../src/engine/feed/Feed.ts"
-import { MessageId, WebhookId } from "../../src/engine/model/Webhook.ts"
+import { MessageId, type WebhookId } from "../../src/engine/model/Webhook.ts"
 import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import * as Payload from "../../src/engine/webhooks/Payload.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
@@ -16,9 +17,11 @@ import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Memory from "../../src/stores/Memory.ts"
 import * as Postgres from "../../src/stores/postgres/WebhookStore.ts"
 import * as Database from "../support/Postgres.ts"
+import * as PostgresTime from "./postgresTime.ts"
 import * as Laws from "./lawsOfWebhooks.ts"
-import { visible } from "./visible.ts"
-import { item, page, running, settle, Time } from "./scenario.ts"
+import { waiting, whileLocked } from "./locking.ts"
+import { create } from "./webhookScene.ts"
+import { item, page, running, settle, Time, Visible } from "./scenario.ts"
 
 /** Time passes when all that is written is older. */
 const aging = Layer.effect(
@@ -58,34 +61,96 @@ const tablesWith = (text: string) =>
     })
   )
 
+const postgres = Feed.layer.pipe(
+  Layer.provideMerge(Layer.mergeAll(Postgres.layer, WholePostgres.layer, PostgresTime.layer)),
+  Layer.provide(Blobs.layer),
+  Layer.provideMerge(Database.layer)
+)
+
+/** All changes, and a move of a webhook past them with their message. */
+const read = Effect.gen(function* () {
+  const feed = yield* Feed.Feed
+  const { changes, next } = yield* feed.changes({ limit: 10, wait: Duration.zero })
+  const body = yield* Payload.text({
+    type: "content.changed",
+    timestamp: yield* DateTime.now,
+    data: { changes, cursor: next }
+  })
+  return { to: next, message: { id: MessageId.make(randomUUID()), body, changes } }
+})
+
+/** A connection whose one content the source has deleted, and its purge. */
+const deleted = Effect.gen(function* () {
+  const store = yield* WholeStore
+  const run = yield* running()
+  yield* run.commit({ items: [item("id-marker", { title: "title-marker" })] })
+  yield* run.commit({ page: page({ deleted: ["id-marker"] }) })
+  yield* settle(run.fence, { atMost: 9, share: 1 })
+  yield* Effect.flatten(Visible)
+  const purge = Effect.flatMap(DateTime.now, (now) => store.purge(run.id, DateTime.add(now, { minutes: 1 })))
+  return { purge, disconnect: store.disconnect(run.id, true) }
+})
+
+for (const [name, layer] of [
+  ["Memory", Feed.layer.pipe(Layer.provideMerge(Memory.layer))],
+  ["Postgres", postgres]
+] as const) {
+  it.live(`${name}: changes that were read before a purge or a disconnection make no message`, () =>
+    Effect.gen(function* () {
+      const webhooks = yield* WebhookStore
+      const { disconnect, purge } = yield* deleted
+      const webhook = yield* create()
+      const beforePurge = yield* read
+      assert.include(beforePurge.message.body, "title-marker")
+      yield* purge
+      assert.isFalse(yield* webhooks.enqueue(webhook, beforePurge))
+      const beforeDisconnection = yield* read
+      assert.notInclude(beforeDisconnection.message.body, "title-marker")
+      yield* disconnect
+      assert.isFalse(yield* webhooks.enqueue(webhook, beforeDisconnection))
+      assert.isTrue(yield* webhooks.enqueue(webhook, yield* read))
+    }).pipe(Effect.provide(layer))
+  )
+}
+
+for (const removal of ["purge", "disconnect"] as const) {
+  it.live(`Postgres: a message that is being written is seen by a ${removal}`, () =>
+    Effect.gen(function* () {
+      const webhooks = yield* WebhookStore
+      const { [removal]: remove } = yield* deleted
+      const move = yield* read
+      const webhook = yield* create()
+      const remover = yield* whileLocked(
+        webhooks.enqueue(webhook, move),
+        Effect.gen(function* () {
+          const remover = yield* Effect.forkChild(remove)
+          yield* Effect.raceFirst(waiting(1), Fiber.await(remover))
+          return remover
+        })
+      )
+      yield* Fiber.join(remover)
+      assert.lengthOf(yield* webhooks.messages(webhook.id, { state: "pending", limit: 9, after: undefined }), 1)
+      assert.deepStrictEqual(yield* tablesWith("title-marker"), [])
+    }).pipe(Effect.provide(postgres))
+  )
+}
+
 it.live("after a purge no table holds the title, and after a disconnection none holds an id", () =>
   Effect.gen(function* () {
     const store = yield* WholeStore
     const webhooks = yield* WebhookStore
-    const feed = yield* Feed.Feed
     const kept = yield* running()
     yield* kept.commit({ items: [item("kept")] })
     const run = yield* running()
     yield* run.commit({ items: [item("id-marker", { title: "title-marker" })] })
-    yield* visible
-    const { changes, next } = yield* feed.changes({ limit: 10, wait: Duration.zero })
-    assert.strictEqual(changes.length, 2)
+    yield* Effect.flatten(Visible)
+    assert.strictEqual((yield* read).message.changes.length, 2)
     const timestamp = yield* DateTime.now
-    const body = yield* Payload.text({ type: "content.changed", timestamp, data: { changes, cursor: next } })
     const made: Array<WebhookId> = []
     for (const connectionId of [null, run.id]) {
-      const webhook = yield* webhooks.create({
-        id: WebhookId.make(randomUUID()),
-        name: "a name",
-        url: "https://example.com/hook",
-        connectionId,
-        changes: null,
-        secret: new Uint8Array([1]),
-        cursor: null
-      })
+      const webhook = yield* create({ connectionId })
       made.push(webhook.id)
-      const message = { id: MessageId.make(randomUUID()), body, changes: 2 }
-      assert.isTrue(yield* webhooks.enqueue(webhook, { to: next, message }))
+      assert.isTrue(yield* webhooks.enqueue(webhook, yield* read))
     }
     assert.sameMembers(yield* tablesWith("title-marker"), ["public.content", "public.webhook_message"])
     yield* run.commit({ page: page({ deleted: ["id-marker"] }) })
@@ -104,13 +169,5 @@ it.live("after a purge no table holds the title, and after a disconnection none 
       left.map((messages) => messages.map(({ changes }) => changes)),
       [[1], [1]]
     )
-  }).pipe(
-    Effect.provide(
-      Feed.layer.pipe(
-        Layer.provideMerge(Layer.merge(Postgres.layer, WholePostgres.layer)),
-        Layer.provide(Blobs.layer),
-        Layer.provideMerge(Database.layer)
-      )
-    )
-  )
+  }).pipe(Effect.provide(postgres))
 )

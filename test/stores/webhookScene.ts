@@ -22,7 +22,7 @@ export const create = (parts: Partial<Webhook> = {}) =>
     })
   )
 
-export const messageOf = (body = "{}") => ({ id: MessageId.make(randomUUID()), body, changes: 2 })
+export const messageOf = (body = "{}") => ({ id: MessageId.make(randomUUID()), body, changes: [] })
 
 /** Moves the cursor from where it is, with a message. */
 export const enqueue = Effect.fnUntraced(function* (webhook: Webhook, body?: string) {

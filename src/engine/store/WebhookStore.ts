@@ -14,6 +14,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
+import type { ConnectionId } from "../model/Connection.ts"
 import type {
   AttemptResult,
   Claimed,
@@ -27,6 +28,12 @@ import type {
   WebhookState
 } from "../model/Webhook.ts"
 import type { StoreError } from "./StoreError.ts"
+
+/** A change of a message. `hash` is null if the message tells of no body. */
+export interface MessageChange {
+  readonly connection: ConnectionId
+  readonly content: { readonly externalId: string; readonly hash: string | null }
+}
 
 export class WebhookStore extends Context.Service<
   WebhookStore,
@@ -62,14 +69,18 @@ export class WebhookStore extends Context.Service<
     /**
      * Moves the cursor of an active webhook that has no pending message from the feed, and writes the message of the
      * changes that the cursor passes, due now (null if none of them concerns the webhook). One transaction. Returns
-     * false, and changes nothing, if the cursor or the filter is no longer that of `seen`, or if the database was
-     * restored or failed over since the epoch began.
+     * false, and changes nothing, if the cursor or the filter is no longer that of `seen`, if the database was restored
+     * or failed over since the epoch began, or if a purge or a disconnection has since removed what a change holds.
      */
     readonly enqueue: (
       seen: Pick<Webhook, "id" | "cursor" | "changes">,
       move: {
         readonly to: string | null
-        readonly message: { readonly id: MessageId; readonly body: string; readonly changes: number } | null
+        readonly message: {
+          readonly id: MessageId
+          readonly body: string
+          readonly changes: ReadonlyArray<MessageChange>
+        } | null
       }
     ) => Effect.Effect<boolean, StoreError>
     /** Claims a due message of an active webhook for a time. None if another sender was faster. */

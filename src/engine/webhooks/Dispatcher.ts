@@ -35,8 +35,8 @@ const batch = 100
 const pause = Duration.seconds(5)
 
 /**
- * Waits for changes that match this webhook, and makes a message from them. A webhook whose filter was changed
- * meanwhile keeps its cursor: the next step reads it again.
+ * Waits for changes that match this webhook, and makes a message from them. If the webhook's filter was changed or a
+ * content was purged meanwhile, the webhook keeps its cursor, and the next step reads the changes again.
  */
 const pull = Effect.fnUntraced(function* (webhook: Webhook) {
   const store = yield* WebhookStore
@@ -69,7 +69,7 @@ const pull = Effect.fnUntraced(function* (webhook: Webhook) {
     data: { changes, cursor: next }
   })
   const id = MessageId.make(yield* random.uuidV7())
-  return yield* store.enqueue(webhook, { to: next, message: { id, body, changes: changes.length } })
+  return yield* store.enqueue(webhook, { to: next, message: { id, body, changes } })
 })
 
 /**

@@ -13,7 +13,7 @@ import {
   type Webhook,
   type DeliveryState
 } from "../../engine/model/Webhook.ts"
-import { WebhookStore } from "../../engine/store/WebhookStore.ts"
+import { type MessageChange, WebhookStore } from "../../engine/store/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
 import { type MessageEntry, type Millis, type State, utc, type WebhookEntry } from "./State.ts"
 
@@ -52,6 +52,12 @@ export const emptyContents = (state: State, connectionId: ConnectionId, external
   replaceInMessages(state, connectionId, (change) =>
     externalIds.has(change.content.externalId) ? { ...change, content: { ...change.content, ...nothing } } : change
   )
+}
+
+/** True if a purge or a disconnection has removed what the change holds. */
+const isRemoved = (state: State, { connection, content }: MessageChange): boolean => {
+  const contents = state.connections.get(connection)?.contents
+  return contents === undefined || (content.hash !== null && contents.get(content.externalId)?.hash === null)
 }
 
 const make = (state: State): WebhookStore["Service"] => {
@@ -154,6 +160,7 @@ const make = (state: State): WebhookStore["Service"] => {
         const entry = entries.get(seen.id)
         if (entry?.webhook.state !== "active" || entry.messages.some(isLive)) return false
         if (entry.webhook.cursor !== seen.cursor || !isSameFilter(entry.webhook.changes, seen.changes)) return false
+        if (message?.changes.some((change) => isRemoved(state, change)) === true) return false
         entry.webhook = { ...entry.webhook, cursor: to }
         if (message === null) return true
         entry.messages.push({
@@ -161,7 +168,7 @@ const make = (state: State): WebhookStore["Service"] => {
             id: message.id,
             webhookId: seen.id,
             state: "pending",
-            changes: message.changes,
+            changes: message.changes.length,
             attempts: 0,
             nextAttemptAt: utc(now),
             status: null,

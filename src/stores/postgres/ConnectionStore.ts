@@ -47,9 +47,10 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
     yield* Effect.forEach(belongings, (table) => sql`DELETE FROM ${sql(table)} WHERE connection_id = ${connectionId}`, {
       discard: true
     })
-    yield* Purge.forgetInMessages(sql, connectionId)
     yield* sql`UPDATE connection SET member_of = NULL, member_id = NULL WHERE member_of = ${connectionId}`
     yield* sql`DELETE FROM connection WHERE id = ${connectionId}`
+    // Last: this has waited for the messages that were being written, and no other tells of the connection.
+    yield* Purge.forgetInMessages(sql, connectionId)
   })
 
   return {

@@ -4,6 +4,8 @@
  * same statement, and each later writer gets a higher id. Rows written under a savepoint have the id of the whole
  * transaction. A transaction prepared for a two-phase commit still runs.
  *
+ * Contents of a connection that was disconnected and that are still to be removed (see Purge.ts) are not read.
+ *
  * So a long transaction that writes, anywhere in the cluster, delays the feed until it ends. A transaction that only
  * reads has no id and delays nothing.
  */
@@ -102,6 +104,7 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
         WHERE changed_xid < head.horizon AND ${mine}
           AND (changed_xid, connection_id, external_id) >
             (${String(transaction)}::text::xid8, ${connectionId}::uuid, ${Storable.text(externalId)})
+          AND EXISTS (SELECT 1 FROM connection WHERE connection.id = content.connection_id)
         ORDER BY changed_xid, connection_id, external_id LIMIT ${query.limit + 1}
       ) AS visible ON true
       ORDER BY visible.transaction, "connectionId", "externalId" COLLATE "C"`.pipe(toStoreError("reading changes"))

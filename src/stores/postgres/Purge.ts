@@ -22,7 +22,6 @@ import { ConnectionId } from "../../engine/model/Connection.ts"
 import type { ContentStore } from "../../engine/store/ContentStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import { BlobStore } from "../Blobs.ts"
-import { lockConnection } from "./Fence.ts"
 import { byteas, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
@@ -194,8 +193,6 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
       yield* dropBlobs(step.bodies)
       removed = step.rows
     }
-    // Once more: until here the feed showed the contents, and a message may have been made of them.
-    yield* forgetInMessages(sql, connectionId)
   })
 
   const forgetGone = (connectionId: ConnectionId, before: DateTime.Utc) =>
@@ -220,7 +217,9 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     const purged = { deleted: 0, gone: 0, bodies: 0, bytes: 0 }
     for (let emptied = atOnce; emptied === atOnce;) {
       const step = yield* Effect.gen(function* () {
-        if (!(yield* lockConnection(sql, connectionId))) return { gone: 0, rows: 0, bodies: [] }
+        // Not `lockConnection`: this lock also waits for messages of webhooks that are being written.
+        const found = yield* sql`SELECT 1 FROM connection WHERE id = ${connectionId} FOR UPDATE`
+        if (found.length === 0) return { gone: 0, rows: 0, bodies: [] }
         const gone = yield* forgetGone(connectionId, before)
         const rows = yield* emptyDeleted(connectionId, before)
         yield* emptyInMessages(sql, connectionId, rows)

@@ -121,26 +121,42 @@ const make = Effect.gen(function* () {
     deliveryStates: deliveryStates(undefined),
     deliveryState: (webhookId) => Effect.map(deliveryStates(webhookId), (rows) => Option.fromUndefinedOr(rows[0])),
 
-    enqueue: Effect.fnUntraced(function* (seen, { message, to }) {
-      const place = yield* here(sql)
-      // After a failover, `to` may be a place that the database has lost: the epoch in which it was read must still be
-      // the present one.
-      const rows = yield* sql`WITH moved AS (
+    enqueue: Effect.fnUntraced(
+      function* (seen, { message, to }) {
+        const place = yield* here(sql)
+        const changes = message?.changes ?? []
+        // A page that was read before a disconnection or a purge still holds what that removed. Both lock the row of the
+        // connection against this lock, and then look for messages: they see this message, or are seen here.
+        const connections = new Set(changes.map(({ connection }) => connection))
+        const left = yield* sql`SELECT 1 FROM connection WHERE id = ANY(${texts([...connections])}::uuid[])
+        ORDER BY id FOR KEY SHARE`
+        if (left.length < connections.size) return false
+        const bodies = changes.filter(({ content }) => content.hash !== null)
+        const told = sql`unnest(${texts(bodies.map(({ connection }) => connection))}::uuid[],
+        ${texts(bodies.map(({ content }) => content.externalId))}::text[]) AS told(connection_id, external_id)`
+        // After a failover, `to` may be a place that the database has lost: the epoch in which it was read must still be
+        // the present one.
+        const rows = yield* sql`WITH moved AS (
           UPDATE webhook SET cursor = ${to}
           WHERE id = ${seen.id} AND state = 'active' AND cursor IS NOT DISTINCT FROM ${seen.cursor}
             AND EXISTS (SELECT 1 FROM meta WHERE ${isHome(sql, place)})
             AND changes IS NOT DISTINCT FROM ${kinds(seen.changes)}::text[] AND NOT EXISTS (
               SELECT 1 FROM webhook_message m
               WHERE m.webhook_id = webhook.id AND m.state = 'pending' AND NOT m.redelivered)
+            AND NOT EXISTS (
+              SELECT 1 FROM ${told} JOIN content USING (connection_id, external_id) WHERE body_hash IS NULL)
           RETURNING id
         ), written AS (
           INSERT INTO webhook_message (id, webhook_id, body, changes)
-          SELECT ${message?.id ?? null}::uuid, moved.id, ${message?.body ?? null}, ${int4(message?.changes ?? 0)}
+          SELECT ${message?.id ?? null}::uuid, moved.id, ${message?.body ?? null}, ${int4(changes.length)}
           FROM moved WHERE ${message !== null}
         )
-        SELECT 1 FROM moved`.pipe(inTransaction)
-      return rows.length > 0
-    }, toStoreError("writing a message")),
+        SELECT 1 FROM moved`
+        return rows.length > 0
+      },
+      inTransaction,
+      toStoreError("writing a message")
+    ),
 
     claim: Effect.fnUntraced(function* (messageId, lasting) {
       const rows = yield* sql`UPDATE webhook_message AS m
