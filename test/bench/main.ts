@@ -1,5 +1,5 @@
 /**
- * `npm run bench` runs all benchmarks but `week`, which takes half an hour by itself; `npm run bench -- NAME…` runs
+ * `npm run bench` runs all benchmarks but `week-gmail` and `week-slack`, which take long; `npm run bench -- NAME…` runs
  * some. They have a PostgreSQL of their own. `--json` prints one document; `--keep` also writes it to
  * test/bench/results, by the day, as what later ones are compared with. `--compare FILE` prints which rows moved by
  * more than their noise since then. `--profile NAME` also records the CPU time of that benchmark.
@@ -47,7 +47,8 @@ const benches: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>, unknown
   derivation: Derivation.run,
   mcp: Mcp.run,
   start: Start.run,
-  week: Week.run
+  "week-gmail": Week.gmail,
+  "week-slack": Week.slack
 }
 
 const { positionals: asked, values: flags } = parseArgs({
@@ -68,7 +69,9 @@ if (unknown.length > 0) {
 // A file that can't be read is said before anything is measured.
 const before = flags.compare === undefined ? undefined : await Comparison.read(flags.compare)
 
-const chosen = Object.entries(benches).filter(([name]) => (names.length === 0 ? name !== "week" : names.includes(name)))
+const chosen = Object.entries(benches).filter(([name]) =>
+  names.length === 0 ? !name.startsWith("week-") : names.includes(name)
+)
 const found: Array<{ readonly bench: string; readonly rows: ReadonlyArray<Row> }> = []
 for (const [bench, run] of chosen) {
   console.error(`running ${bench} …`)

@@ -27,6 +27,7 @@ import type { Mailbox } from "../../support/gmail/Mailbox.ts"
 import * as GmailServer from "../../support/GmailServer.ts"
 import { VirtualClock } from "../../support/VirtualClock.ts"
 import type { Row } from "../Table.ts"
+import { progress } from "./Progress.ts"
 import * as Unsealed from "../Unsealed.ts"
 
 const averageBytes = 75_000
@@ -135,10 +136,12 @@ const simulate = (messages: number, bytesPerDay: number) => {
 
     const before = yield* since
     let counts = RunCounts.zero
+    const report = progress("stored")
     while (true) {
       const { counts: more, error, next } = yield* slice
       if (error !== null) return yield* Effect.die(new Error(`${error.reason}: ${error.message}`))
       counts = RunCounts.sum(counts, more)
+      report(counts.stored)
       if (next._tag === "Done") break
     }
     const stored = yield* since
@@ -147,11 +150,13 @@ const simulate = (messages: number, bytesPerDay: number) => {
     // A day of polling, with what happens on it.
     let seen = RunCounts.zero
     let polls = 0
+    const reportPolls = progress("polls")
     for (let index = 0; (yield* Clock.currentTimeMillis) < stored.at + day; index++) {
       live(mailbox, stored.at, index)
       const { counts: more } = yield* slice
       seen = RunCounts.sum(seen, more)
       polls += 1
+      reportPolls(polls)
     }
     const polled = yield* since
     return { before, stored, polled, counts, seen, polls }

@@ -22,6 +22,7 @@ import { integration } from "../../../src/integrations/Slack.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
 import { VirtualClock } from "../../support/VirtualClock.ts"
 import type { Row } from "../Table.ts"
+import { progress } from "./Progress.ts"
 
 const seconds = { minute: 60, hour: 3_600, day: 86_400 }
 /** Slack's limits a minute (https://docs.slack.dev/apis/web-api/rate-limits, and each method's page). */
@@ -204,6 +205,8 @@ const simulate = (size: Size) => {
     const [first, ...others] = yield* integration.budgets({ config: config.json, credentials, account: "T1/U1" })
     if (first === undefined) return yield* Effect.die(new Error("no budget"))
     const meter = yield* RunMeter.make()
+    let calls = 0
+    const report = progress("calls")
     const open = (token: string) =>
       integration.open({
         config: config.json,
@@ -213,6 +216,7 @@ const simulate = (size: Size) => {
           fetch: (input, init) => {
             counted.count(new URL(input instanceof Request ? input.url : input).pathname.replace(/^.*\//, ""))
             server.requests.length = 0
+            report(++calls)
             return server.fetch(input, init)
           }
         },
@@ -239,6 +243,7 @@ const simulate = (size: Size) => {
         const pending = new Map<string, { readonly kind: string; readonly at: number }>()
         const seen = new Map<string, Array<number>>()
         let longest = 0
+        const report = progress("polls")
         for (let round = 0; round < size.polls; round++) {
           const due = begun + round * (seconds.day / pollsADay)
           const wait = due - (yield* now)
@@ -264,6 +269,7 @@ const simulate = (size: Size) => {
             change("deletion", `${other}/${deleted.ts}`)
           }
           yield* mirror.sync(by)
+          report(round + 1)
           const after = yield* now
           longest = Math.max(longest, after - time)
           for (const [id, { at: changedAt, kind }] of pending) {

@@ -1,0 +1,9 @@
+/** Prints on stderr how far a long simulation is, once in ten seconds. */
+export const progress = (what: string): ((count: number) => void) => {
+  let printedAt = Date.now()
+  return (count) => {
+    if (Date.now() - printedAt < 10_000) return
+    printedAt = Date.now()
+    console.error(`  ${count.toLocaleString("en")} ${what}`)
+  }
+}
