@@ -10,7 +10,7 @@ import { createHash } from "node:crypto"
 import { externalIdProblem } from "../../contract/Content.ts"
 import * as MailDate from "../../mail/MailDate.ts"
 import type { Entry } from "./EntryPages.ts"
-import { isComplete, type Older, olderOf } from "./FeedLinks.ts"
+import { isComplete, type Links, type Older, olderOf } from "./FeedLinks.ts"
 
 /** The bytes are not a feed. The message says what to do, and does not quote them. */
 export class NoFeed extends Error {}
@@ -109,7 +109,7 @@ const textOf = (markup: string): string => DomUtils.textContent(parseDocument(ma
 
 /** Dates stay texts. */
 const read = (text: string) => parseFeed(text)
-export type Parsed = ReturnType<typeof read>
+type Parsed = ReturnType<typeof read>
 type Atom = Extract<Parsed, { format: "atom" }>["feed"]
 type AtomEntry = NonNullable<Atom["entries"]>[number]
 
@@ -209,6 +209,12 @@ const itemsOf = (parsed: Parsed, feedUrl: string): ReadonlyArray<Item> => {
   })
 }
 
+const linksOf = (parsed: Parsed): Links => {
+  if (parsed.format === "json") return { links: [{ rel: "next", href: parsed.feed.next_url }], base: undefined }
+  const { feed, format } = parsed
+  return { links: (format === "atom" ? feed.links : feed.atom?.links) ?? [], base: feed.xml?.base }
+}
+
 const byteOrderMarks = [
   ["efbbbf", "utf-8"],
   ["feff", "utf-16be"],
@@ -271,7 +277,7 @@ export const parse = (bytes: Uint8Array, mediaType: string, url: URL): Read => {
   const { items, older } = (() => {
     try {
       const parsed = read(text)
-      return { items: itemsOf(parsed, url.href), older: olderOf(parsed, url.href) }
+      return { items: itemsOf(parsed, url.href), older: olderOf(linksOf(parsed), url.href) }
     } catch {
       throw explain(text, url)
     }

@@ -1,6 +1,5 @@
 /** Where a feed goes on, and whether it is all there is: RFC 5005, and `next_url` of JSON Feed. */
 import { Parser } from "htmlparser2"
-import type { Parsed } from "./Feed.ts"
 
 /** The document behind a feed's own: an archive, which never changes, or a page, which shifts as entries are added. */
 export interface Older {
@@ -8,18 +7,17 @@ export interface Older {
   readonly url: string
 }
 
-const linksOf = (parsed: Parsed) => {
-  if (parsed.format === "json") return { links: [{ rel: "next", href: parsed.feed.next_url }], base: undefined }
-  const { feed, format } = parsed
-  return { links: (format === "atom" ? feed.links : feed.atom?.links) ?? [], base: feed.xml?.base }
+/** The links of a feed's own element, and the base of their addresses where the feed says one. */
+export interface Links {
+  readonly links: ReadonlyArray<{ readonly rel?: string | undefined; readonly href?: string | undefined }>
+  readonly base: string | undefined
 }
 
 /**
- * The older document of a feed that was read at `url`: `prev-archive` before `next`, since archives lose nothing. A
+ * The older document of a feed that was read at `url` and has these links: `prev-archive` before `next`, since archives lose nothing. A
  * link to the document itself, to something that is not of the web, or with a password counts as absent.
  */
-export const olderOf = (parsed: Parsed, url: string): Older | undefined => {
-  const { base, links } = linksOf(parsed)
+export const olderOf = ({ base, links }: Links, url: string): Older | undefined => {
   const addressOf = (rel: string): string | undefined => {
     const href = links.find((link) => link.rel?.toLowerCase() === rel)?.href
     const address = href === undefined ? null : URL.parse(href, URL.parse(base ?? "", url)?.href ?? url)
