@@ -5,6 +5,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import { Deriver } from "../derive/Deriver.ts"
 import * as Arguments from "./Arguments.ts"
 import * as AppServices from "./AppServices.ts"
@@ -20,14 +21,15 @@ const look = Duration.millis(200)
 const catchUp = Effect.gen(function* () {
   const deriver = yield* Deriver
   let changes = 0
-  while (true) {
+  const isDone = Effect.gen(function* () {
     const done = yield* deriver.catchUp
     changes += done.changes
-    if (!done.followed) return changes
+    if (!done.followed) return true
     const { behind, rebuilding, unindexed, unread } = yield* deriver.lag()
-    if (behind + unread + unindexed === 0 && !rebuilding) return changes
-    yield* Effect.sleep(look)
-  }
+    return behind + unread + unindexed === 0 && !rebuilding
+  })
+  yield* Effect.repeat(isDone, { until: (done) => done, schedule: Schedule.spaced(look) })
+  return changes
 })
 
 export const derive = Command.make(

@@ -60,10 +60,8 @@ export const make = Effect.gen(function* () {
     return Effect.fnUntraced(function* (
       pieces: (work: Effect.Effect<number, StoreError>) => Effect.Effect<number, StoreError> = identity
     ) {
-      while (true) {
-        const extracted = yield* pieces(texts.step)
-        if ((yield* pieces(indexer.step)) + extracted === 0) return
-      }
+      const step = Effect.zipWith(pieces(texts.step), pieces(indexer.step), (extracted, indexed) => extracted + indexed)
+      yield* Effect.repeat(step, { until: (done) => done === 0 })
     })
   })
 

@@ -2,23 +2,28 @@
  * A database lock with a 30-second lease, renewed while it is held. A lock of a dead process is free when its lease
  * ends, or at once if the process is known to be dead.
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import { randomUUID } from "node:crypto"
 import * as ProcessIdentity from "./ProcessIdentity.ts"
 import { LockStore } from "../store/LockStore.ts"
 import { StoreError } from "../store/StoreError.ts"
 
 const ttl = Duration.seconds(30)
-const retry = Duration.millis(100)
 
 /** How long to wait for a held lock. */
 const longestWait = Duration.minutes(3)
+const polling = Schedule.spaced("100 millis").pipe(Schedule.upTo({ duration: longestWait }))
 
 const lost = (name: string, other: string) => {
   const message = `the lock "${name}" ran out, and ${other} has it: try again`
+  return new StoreError({ message, cause: message })
+}
+
+const held = (name: string, other: string) => {
+  const message = `the lock "${name}" has been held for ${Duration.format(longestWait)} by ${other}: try again`
   return new StoreError({ message, cause: message })
 }
 
@@ -56,18 +61,10 @@ export const withLock =
   <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | StoreError, R | LockStore> =>
     Effect.gen(function* () {
       const lock = yield* claim(name)
-      const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(longestWait)
-      const acquire = Effect.gen(function* () {
-        while (true) {
-          const other = yield* lock.acquire
-          if (other === undefined) return
-          if ((yield* Clock.currentTimeMillis) >= until) {
-            const message = `the lock "${name}" has been held for ${Duration.format(longestWait)} by ${other}: try again`
-            return yield* new StoreError({ message, cause: message })
-          }
-          yield* Effect.sleep(retry)
-        }
-      })
+      const acquire = lock.acquire.pipe(
+        Effect.repeat({ until: (other) => other === undefined, schedule: polling }),
+        Effect.flatMap((other) => (other === undefined ? Effect.void : Effect.fail(held(name, other))))
+      )
       return yield* Effect.acquireUseRelease(
         Effect.interruptible(acquire),
         () => lock.renewed(work),

@@ -54,14 +54,13 @@ export const make = Effect.fnUntraced(function* (
    * Replaces `before` by `next`, even if `before` has been sealed again meanwhile. Credentials that a person has set
    * stay.
    */
-  const replace = Effect.fnUntraced(function* (before: Schema.Json, next: Schema.Json) {
-    while (true) {
+  const replace = (before: Schema.Json, next: Schema.Json) =>
+    Effect.gen(function* () {
       const now = yield* stored
-      if (now === undefined || JSON.stringify(now.json) !== JSON.stringify(before)) return
+      if (now === undefined || JSON.stringify(now.json) !== JSON.stringify(before)) return true
       const sealed = yield* vault.seal(next, connection.context)
-      if (yield* secrets.replaceSealed({ kind: "connection", id: connection.id }, now.sealed, sealed)) return
-    }
-  })
+      return yield* secrets.replaceSealed({ kind: "connection", id: connection.id }, now.sealed, sealed)
+    }).pipe(Effect.repeat({ until: (isDone) => isDone }))
 
   const refresh: RefreshCredentials<Schema.Json> = (work) =>
     Effect.gen(function* () {

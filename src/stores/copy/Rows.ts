@@ -59,11 +59,10 @@ export const through = <A, E, R>(
 ) =>
   Effect.gen(function* () {
     yield* sql.unsafe(`DECLARE ${cursor} NO SCROLL CURSOR FOR ${query}`).unprepared
-    for (;;) {
-      const rows = yield* sql.unsafe(`FETCH ${rowsAtOnce} FROM ${cursor}`).unprepared
-      if (rows.length > 0) yield* use(rows)
-      if (rows.length < rowsAtOnce) break
-    }
+    yield* sql.unsafe(`FETCH ${rowsAtOnce} FROM ${cursor}`).unprepared.pipe(
+      Effect.tap((rows) => (rows.length > 0 ? use(rows) : Effect.void)),
+      Effect.repeat({ while: (rows) => rows.length === rowsAtOnce })
+    )
     yield* sql.unsafe(`CLOSE ${cursor}`).unprepared
   })
 

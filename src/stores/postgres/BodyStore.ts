@@ -10,7 +10,7 @@ import { BlobStore, within } from "../Blobs.ts"
 import * as Purge from "./Purge.ts"
 import { byteas, fromHex, interval } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
-import { onOwnSession } from "./Transactions.ts"
+import { removeInBatches } from "./Transactions.ts"
 
 /** Bodies removed by one statement, so that none holds its locks for long. */
 const atOnce = 1000
@@ -33,15 +33,6 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
             AND NOT EXISTS (SELECT 1 FROM content WHERE content.body_hash = body.hash) LIMIT ${atOnce})
         AND touched_at < now() - ${interval(sql, untouched)}
         RETURNING 1`
-
-  const removeBodies = Effect.fnUntraced(function* (untouched: Duration.Duration) {
-    let removed = 0
-    while (true) {
-      const rows = yield* onOwnSession(sql)(bodies(untouched))
-      removed += rows.length
-      if (rows.length < atOnce) return removed
-    }
-  })
 
   /** Blobs without a row that names them: their row went just now, or a crash kept it from being written. */
   const removeBlobs = (untouched: Duration.Duration) =>
@@ -84,7 +75,7 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
       Effect.gen(function* () {
         const untouched = Duration.max(untouchedFor, shortestUntouched)
         yield* removal.removeStrays
-        const removed = yield* removeBodies(untouched)
+        const removed = yield* removeInBatches(sql, atOnce, bodies(untouched))
         yield* removeBlobs(untouched)
         yield* blobs.sweep
         return removed

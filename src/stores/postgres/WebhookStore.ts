@@ -11,7 +11,7 @@ import * as Storable from "../Storable.ts"
 import { here, isHome } from "./FeedEpoch.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
-import { onOwnSession, transaction } from "./Transactions.ts"
+import { removeInBatches, transaction } from "./Transactions.ts"
 import * as WebhookRows from "./WebhookRows.ts"
 
 /** Old messages removed by one statement, so that none holds the feed for long. */
@@ -243,16 +243,15 @@ const make = Effect.gen(function* () {
         : Effect.succeed(0),
 
     prune: ({ dead, delivered }) =>
-      Effect.gen(function* () {
+      Effect.suspend(() => {
         const isOld = sql`((state = 'delivered' AND attempted_at < clock_timestamp() - ${interval(sql, delivered)})
           OR (state = 'dead' AND attempted_at < clock_timestamp() - ${interval(sql, dead)}))`
-        let removed = 0
-        while (true) {
-          const rows = yield* onOwnSession(sql)(sql`DELETE FROM webhook_message WHERE ${isOld}
-            AND id IN (SELECT id FROM webhook_message WHERE ${isOld} LIMIT ${prunedAtOnce}) RETURNING 1`)
-          removed += rows.length
-          if (rows.length < prunedAtOnce) return removed
-        }
+        return removeInBatches(
+          sql,
+          prunedAtOnce,
+          sql`DELETE FROM webhook_message WHERE ${isOld}
+            AND id IN (SELECT id FROM webhook_message WHERE ${isOld} LIMIT ${prunedAtOnce}) RETURNING 1`
+        )
       }).pipe(toStoreError("removing old messages"))
   })
 })

@@ -48,6 +48,20 @@ it.layer(Memory.layer)("a lock", (it) => {
     )
   }
 
+  it.effect("that stays held is waited for, for three minutes, and the error names its holder", () =>
+    Effect.gen(function* () {
+      yield* (yield* LockStore).takeLock("held", { holder: "another", ttl: Duration.minutes(4) })
+      const first = yield* Effect.forkChild(Effect.flip(Lock.withLock("held")(Effect.void)))
+      yield* TestClock.adjust("2 minutes")
+      const second = yield* Effect.forkChild(Lock.withLock("held")(Effect.void))
+      yield* TestClock.adjust("61 seconds")
+      const error = yield* Fiber.join(first)
+      assert.strictEqual(error.message, `the lock "held" has been held for 3m by another: try again`)
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(second)
+    })
+  )
+
   it.effect("is kept for as long as the work takes, also by a database that is away at times", () =>
     Effect.gen(function* () {
       const locks = yield* LockStore
