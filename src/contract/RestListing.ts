@@ -30,13 +30,13 @@ import {
   type Checkpoint,
   checkpointAfter,
   type ChildList,
-  childPlace,
+  childCheckpoint,
   coveredBy,
   type Pass,
   resumed,
   type State,
   withNames
-} from "./RestPlace.ts"
+} from "./RestCheckpoint.ts"
 import { digest, type RestItem, type RestList, type RestResource } from "./RestResource.ts"
 import { inWindow, type SyncTask } from "./SyncTask.ts"
 
@@ -113,7 +113,7 @@ export const makeListing = (
       ? checkpointAfter(resource, following, after)
       : {
           since: after.since,
-          pass: { ...after.pass, child: childPlace(child) }
+          pass: { ...after.pass, child: childCheckpoint(child) }
         }
     const covers =
       isOver && after.onward.to === "end" ? [...shown.covers, ...coveredBy(resource, after.pass)] : shown.covers
@@ -121,7 +121,7 @@ export const makeListing = (
     const [waiting] = before.queue
     const here: Checkpoint = {
       since: before.since,
-      pass: waiting === undefined ? before.pass : { ...before.pass, child: childPlace(waiting) }
+      pass: waiting === undefined ? before.pass : { ...before.pass, child: childCheckpoint(waiting) }
     }
     const pages = chunks.map((listed, index): Omit<Page<Checkpoint, PageState>, "download"> => {
       // A page of the source that became several is read only with the last of them.

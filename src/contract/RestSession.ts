@@ -18,7 +18,7 @@ import {
   type RestApi,
   send
 } from "./RestPage.ts"
-import type { Checkpoint } from "./RestPlace.ts"
+import type { Checkpoint } from "./RestCheckpoint.ts"
 import type { RestChild, RestItem, RestList, RestRequest, RestResource } from "./RestResource.ts"
 import type { RestSource } from "./RestSource.ts"
 

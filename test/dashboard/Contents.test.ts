@@ -5,9 +5,9 @@ import * as Files from "../derive/extract/Files.ts"
 import { skips } from "../support/Requirement.ts"
 import * as Browser from "./Browser.ts"
 import * as Hostile from "./Hostile.ts"
-import { quota, Scene } from "./Scene.ts"
+import { quota, ServerAndBrowser } from "./ServerAndBrowser.ts"
 
-type In = Scene["Service"]
+type In = ServerAndBrowser["Service"]
 
 /** Fills Slack, connects it, and waits until what the page reads is derived. */
 const connected = async ({ api, slack, trap }: In) => {
@@ -60,9 +60,9 @@ const connected = async ({ api, slack, trap }: In) => {
 }
 
 describe.skipIf(skips("the dashboard's tests", Browser.missing))("what is stored", () => {
-  layer(Scene.layer, { excludeTestServices: true })((it) => {
+  layer(ServerAndBrowser.layer, { excludeTestServices: true })((it) => {
     it.effect("is for reading: threads with names, emoji and links, and previews of files", () =>
-      Effect.flatMap(Scene, (scene) => Effect.promise(() => reading(scene)))
+      Effect.flatMap(ServerAndBrowser, (scene) => Effect.promise(() => reading(scene)))
     )
   })
 })

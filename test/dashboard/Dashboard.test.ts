@@ -7,14 +7,14 @@ import * as Provider from "../support/Provider.ts"
 import { skips } from "../support/Requirement.ts"
 import * as Browser from "./Browser.ts"
 import * as Hostile from "./Hostile.ts"
-import { quota, Scene, token } from "./Scene.ts"
+import { quota, ServerAndBrowser, token } from "./ServerAndBrowser.ts"
 
-type In = Scene["Service"]
+type In = ServerAndBrowser["Service"]
 
 /** Runs one test with the scene. */
 
 const scenario = (run: (scene: In) => Promise<void>) =>
-  Effect.flatMap(Scene, (scene) => Effect.promise(() => run(scene)))
+  Effect.flatMap(ServerAndBrowser, (scene) => Effect.promise(() => run(scene)))
 
 /** Waits until the page of this connection shows this number of stored contents. */
 const stored = (page: Page, count: number) =>
@@ -36,7 +36,7 @@ const syncNow = async (page: Page) => {
 }
 
 describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard", () => {
-  layer(Scene.layer, { excludeTestServices: true })((it) => {
+  layer(ServerAndBrowser.layer, { excludeTestServices: true })((it) => {
     it.effect("asks for the token, says when it is wrong, and says what to do where nothing is connected", () =>
       scenario(async ({ chromium, idem }) => {
         const { context, errors, page } = await Browser.open(chromium)

@@ -4,21 +4,21 @@ import * as Effect from "effect/Effect"
 import * as Receiver from "../support/Receiver.ts"
 import { skips } from "../support/Requirement.ts"
 import * as Browser from "./Browser.ts"
-import { quota, Scene } from "./Scene.ts"
+import { quota, ServerAndBrowser } from "./ServerAndBrowser.ts"
 
 describe.skipIf(skips("the dashboard's tests", Browser.missing))("the pages of webhooks", () => {
-  layer(Scene.layer, { excludeTestServices: true })((it) => {
+  layer(ServerAndBrowser.layer, { excludeTestServices: true })((it) => {
     it.effect("create, ping, redeliver, rotate and delete a webhook, and show each secret once", () =>
       Effect.gen(function* () {
         const receiver = yield* Receiver.make
-        const scene = yield* Scene
+        const scene = yield* ServerAndBrowser
         yield* Effect.promise(() => lifeOf(receiver, scene))
       })
     )
   })
 })
 
-const lifeOf = async (receiver: Receiver.Receiver, { api, gmail, signedIn, sql }: Scene["Service"]) => {
+const lifeOf = async (receiver: Receiver.Receiver, { api, gmail, signedIn, sql }: ServerAndBrowser["Service"]) => {
   gmail.mailbox.add({ subject: "Sent on" })
   await api("POST", "/connections", {
     domain: "gmail",

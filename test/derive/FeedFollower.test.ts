@@ -13,7 +13,7 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { ContentStore } from "../../src/engine/store/ContentStore.ts"
 import { bytesOf, item, page, running, settle } from "../stores/scenario.ts"
-import { visible } from "../stores/visible.ts"
+import { awaitVisible } from "../stores/awaitVisible.ts"
 import * as Database from "../support/Postgres.ts"
 
 const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
@@ -41,7 +41,7 @@ it.layer(layer, { excludeTestServices: true })("the follower", (it) => {
     Effect.gen(function* () {
       const run = yield* running()
       yield* run.commit({ items: [item("m1", { bytes: bytesOf(mail), title: "hello", metadata })] })
-      yield* visible
+      yield* awaitVisible
       const follower = yield* FeedFollower.make(projections)
       assert.strictEqual(yield* follower.catchUp, 1)
       assert.deepStrictEqual(
@@ -77,7 +77,7 @@ it.layer(layer, { excludeTestServices: true })("the follower", (it) => {
       yield* run.commit({
         page: page({ patches: [{ externalId: "m1", metadata: { labels: { UNREAD: null, STARRED: true } } }] })
       })
-      yield* visible
+      yield* awaitVisible
       assert.strictEqual(yield* follower.catchUp, 1)
       assert.deepStrictEqual(yield* rows("SELECT labels, snippet, text, has_attachments FROM mirror.mail"), [
         { labels: ["INBOX", "STARRED"], snippet: "Good morning", text: "Good morning", has_attachments: true }
@@ -85,7 +85,7 @@ it.layer(layer, { excludeTestServices: true })("the follower", (it) => {
       assert.strictEqual(yield* follower.catchUp, 0)
       yield* run.commit({ page: page({ deleted: ["m1"] }) })
       yield* settle(run.fence, { atMost: 2000, share: 1 })
-      yield* visible
+      yield* awaitVisible
       yield* follower.catchUp
       assert.deepStrictEqual(yield* rows("SELECT 1 FROM mirror.mail"), [])
       assert.deepStrictEqual(yield* rows("SELECT state, deleted_at IS NOT NULL AS gone FROM mirror.content"), [
@@ -101,7 +101,7 @@ it.layer(layer, { excludeTestServices: true })("the follower", (it) => {
     Effect.gen(function* () {
       const run = yield* running()
       yield* run.commit({ items: ["good", "poison", "sound"].map((id) => item(id, { title: id })) })
-      yield* visible
+      yield* awaitVisible
       const follower = yield* FeedFollower.make(
         new Map([
           [

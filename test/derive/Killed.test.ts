@@ -15,7 +15,7 @@ import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { item, running } from "../stores/scenario.ts"
-import { visible } from "../stores/visible.ts"
+import { awaitVisible } from "../stores/awaitVisible.ts"
 import { programFile, run as runIdem } from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"
 
@@ -38,7 +38,7 @@ const fill = Effect.gen(function* () {
         })
       )
     })
-    yield* visible
+    yield* awaitVisible
     yield* (yield* PostgresDeriver.make).catchUp
   }).pipe(Effect.provide(Layer.merge(store, registry)))
 })

@@ -13,7 +13,7 @@ import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { item, running } from "../stores/scenario.ts"
-import { visible } from "../stores/visible.ts"
+import { awaitVisible } from "../stores/awaitVisible.ts"
 import * as Database from "../support/Postgres.ts"
 
 const projections = new Map([["gmail", gmail]])
@@ -32,7 +32,7 @@ it.layer(layer, { excludeTestServices: true })("the lag", (it) => {
         const other = yield* running()
         yield* mine.commit({ items: [item("a"), item("b")] })
         yield* other.commit({ items: [item("c")] })
-        yield* visible
+        yield* awaitVisible
         const counts = Effect.fnUntraced(function* (of?: typeof mine) {
           const { behind, unindexed, unread } = yield* Lag.read(of === undefined ? undefined : [of.id])
           return [behind, unread, unindexed]

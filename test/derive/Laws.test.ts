@@ -16,7 +16,7 @@ import * as FeedEpoch from "../../src/stores/postgres/FeedEpoch.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Model from "../stores/model.ts"
 import { item, page, running, settle } from "../stores/scenario.ts"
-import { visible } from "../stores/visible.ts"
+import { awaitVisible } from "../stores/awaitVisible.ts"
 import * as Database from "../support/Postgres.ts"
 import { runs } from "../support/Property.ts"
 
@@ -101,7 +101,7 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
         for (const step of steps) {
           switch (step._tag) {
             case "follow":
-              yield* step.all ? Effect.andThen(visible, follower.catchUp) : follower.step
+              yield* step.all ? Effect.andThen(awaitVisible, follower.catchUp) : follower.step
               break
             case "finish":
               yield* finish
@@ -122,7 +122,7 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
               yield* commit(Model.batchOf(step))
           }
         }
-        yield* visible
+        yield* awaitVisible
         yield* follower.catchUp
         const followed = yield* derived
         yield* run("TRUNCATE derived.content, derived.note, derived.kept_note, derived.text, derived.pending")
@@ -142,7 +142,7 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
     Effect.gen(function* () {
       const { commit, id } = yield* running()
       yield* commit({ items: ["a", "b", "c", "d", "e"].map((one) => item(one)) })
-      yield* visible
+      yield* awaitVisible
       const first = yield* FeedFollower.make(projections, { pageSize: 2 })
       yield* first.step
       assert.strictEqual(yield* (yield* FeedFollower.make(projections, { pageSize: 2 })).catchUp, 3)
@@ -171,7 +171,7 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
       yield* commit({ items: [item("a")] })
       yield* commit({ page: page({ deleted: ["a"] }) })
       yield* settle(fence, { atMost: 100, share: 1 })
-      yield* visible
+      yield* awaitVisible
       const follower = yield* interrupted(contents.purge(id, DateTime.makeUnsafe("2099-01-01T00:00:00Z")))
       yield* follower.catchUp
       assert.deepStrictEqual(yield* run("SELECT 1 FROM derived.content"), [])
@@ -184,7 +184,7 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
     Effect.gen(function* () {
       const { commit, id } = yield* running()
       yield* commit({ items: [item("a")] })
-      yield* visible
+      yield* awaitVisible
       const follower = yield* interrupted(rebuild)
       yield* follower.step
       assert.deepStrictEqual(yield* run("SELECT cursor, rebuilding FROM derived.follower"), [

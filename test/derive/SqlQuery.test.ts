@@ -12,7 +12,7 @@ import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { item, running } from "../stores/scenario.ts"
-import { visible } from "../stores/visible.ts"
+import { awaitVisible } from "../stores/awaitVisible.ts"
 import * as Database from "../support/Postgres.ts"
 
 const store = Postgres.layer.pipe(Layer.provide(Blobs.layer))
@@ -31,7 +31,7 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
     Effect.gen(function* () {
       const run = yield* running()
       yield* run.commit({ items: [item("m1", { title: "hello" })] })
-      yield* visible
+      yield* awaitVisible
       yield* (yield* PostgresDeriver.make).catchUp
       assert.deepStrictEqual(yield* query("SELECT id, title, size FROM content; -- all"), {
         columns: ["id", "title", "size"],

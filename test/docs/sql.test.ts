@@ -24,7 +24,7 @@ import { ContentStore } from "../../src/engine/store/ContentStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { batch, beginRun, bytesOf, item, page, settle, take } from "../stores/scenario.ts"
-import { visible } from "../stores/visible.ts"
+import { awaitVisible } from "../stores/awaitVisible.ts"
 import * as Database from "../support/Postgres.ts"
 import { queries } from "./sqlQueries.ts"
 
@@ -96,7 +96,7 @@ const example = Effect.gen(function* () {
   ])
   yield* files.delete("z.txt")
   yield* settle(files.fence, { atMost: 100, share: 1 })
-  yield* visible
+  yield* awaitVisible
   const deriver = yield* PostgresDeriver.make
   yield* deriver.catchUp
   const sql = yield* SqlClient.SqlClient

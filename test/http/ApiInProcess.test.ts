@@ -10,7 +10,7 @@ import type { Store } from "../../src/engine/Store.ts"
 import { integration, MemorySource } from "../support/MemorySource.ts"
 import * as Database from "../support/Postgres.ts"
 import * as TestEngine from "../support/TestEngine.ts"
-import { Scripted } from "./ApiScene.ts"
+import { Scripted } from "./ApiFixture.ts"
 import { scheduler, suite } from "./lawsOfApi.ts"
 
 /** The API over this store, in process, beside a scheduler. */

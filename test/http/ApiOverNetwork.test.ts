@@ -9,7 +9,7 @@ import * as RemoteApi from "../../src/http/client/RemoteApi.ts"
 import * as Server from "../../src/http/Server.ts"
 import { MemorySource } from "../support/MemorySource.ts"
 import * as TestEngine from "../support/TestEngine.ts"
-import { Scripted } from "./ApiScene.ts"
+import { Scripted } from "./ApiFixture.ts"
 import { scheduler, suite } from "./lawsOfApi.ts"
 
 const token = "a-token-that-is-long-enough"

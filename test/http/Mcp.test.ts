@@ -25,7 +25,7 @@ import { projection as slack } from "../../src/integrations/slack/Projection.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { batch, beginRun, item, take } from "../stores/scenario.ts"
-import { visible } from "../stores/visible.ts"
+import { awaitVisible } from "../stores/awaitVisible.ts"
 import { fetch } from "../support/Fetch.ts"
 import { programFile } from "../support/IdemProcess.ts"
 import * as Files from "../derive/extract/Files.ts"
@@ -77,7 +77,7 @@ const fill = Effect.gen(function* () {
       yield* commit(fence, batch(yield* beginRun(fence), { items }))
       yield* (yield* ConnectionStore).setPaused(fence.connectionId, "by a person")
     }
-    yield* visible
+    yield* awaitVisible
     yield* (yield* PostgresDeriver.make).catchUp
   }).pipe(Effect.provide(Layer.merge(store, Layer.succeed(ProjectionRegistry, { all: Effect.succeed(projections) }))))
 })

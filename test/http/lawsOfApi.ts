@@ -14,7 +14,7 @@ import { ApiClient } from "../../src/http/client/ApiClient.ts"
 import { lawsOfConnections } from "./lawsOfConnections.ts"
 import { lawsOfContents } from "./lawsOfContents.ts"
 import { lawsOfTasks } from "./lawsOfTasks.ts"
-import { Scripted, type Law } from "./ApiScene.ts"
+import { Scripted, type Law } from "./ApiFixture.ts"
 
 /** The scheduler, by a clock on which each wait is a tenth: every law waits for a few of its looks, a second apart. */
 export const scheduler = Layer.provide(

@@ -31,7 +31,7 @@ import {
   query,
   answering,
   type Law
-} from "./ApiScene.ts"
+} from "./ApiFixture.ts"
 
 const deletionsOf = (connection: string, limit: number) =>
   ApiClient.use((api) => api.connections.deletions({ ...at(connection), query: { limit } }))

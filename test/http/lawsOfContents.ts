@@ -4,7 +4,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { ApiClient, body } from "../../src/http/client/ApiClient.ts"
-import { Scripted, wait, at, connected, quiet, eventually, ended, submit, query, type Law } from "./ApiScene.ts"
+import { Scripted, wait, at, connected, quiet, eventually, ended, submit, query, type Law } from "./ApiFixture.ts"
 
 const textOf = <E>(bytes: Stream.Stream<Uint8Array, E>) =>
   Effect.map(Stream.runCollect(bytes), (chunks) => Buffer.concat(Array.from(chunks)).toString())

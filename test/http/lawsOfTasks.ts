@@ -25,7 +25,7 @@ import {
   query,
   answering,
   type Law
-} from "./ApiScene.ts"
+} from "./ApiFixture.ts"
 
 export const lawsOfTasks = (law: Law): void => {
   law("a sync stores what is new, once, and its runs and the status say so", () =>

@@ -25,7 +25,7 @@ import { supported } from "../../src/stores/postgres/Migrations.ts"
 import * as PostgresWebhooks from "../../src/stores/postgres/WebhookStore.ts"
 import * as Database from "../support/Postgres.ts"
 import { item, page, running } from "./scenario.ts"
-import { visible } from "./visible.ts"
+import { awaitVisible } from "./awaitVisible.ts"
 
 const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
 
@@ -58,7 +58,7 @@ it.layer(layer)("changes while transactions are open", (it) => {
     Effect.gen(function* () {
       const one = yield* running()
       const other = yield* running()
-      yield* visible
+      yield* awaitVisible
       const { next } = yield* read()
       const end = yield* holding(one.commit({ items: [item("late")] }))
       yield* other.commit({ items: [item("early")] })
@@ -66,7 +66,7 @@ it.layer(layer)("changes while transactions are open", (it) => {
       const meanwhile = yield* read(next)
       assert.deepStrictEqual(meanwhile.told, [])
       yield* end("commit")
-      yield* visible
+      yield* awaitVisible
       const after = yield* read(meanwhile.next)
       assert.deepStrictEqual(after.told, ["late stored", "early stored", "again stored"])
       assert.deepStrictEqual((yield* read(next)).told, after.told)
@@ -78,14 +78,14 @@ it.layer(layer)("changes while transactions are open", (it) => {
       const store = yield* WholeStore
       const one = yield* running()
       const other = yield* running()
-      yield* visible
+      yield* awaitVisible
       const { next } = yield* store.changed((yield* read()).next.transaction)
       const end = yield* holding(one.commit({ items: [item("late")] }))
       yield* other.commit({ items: [item("early")] })
       const meanwhile = yield* store.changed(next)
       assert.deepStrictEqual([...meanwhile.connections], [])
       yield* end("commit")
-      yield* visible
+      yield* awaitVisible
       const found = yield* store.changed(meanwhile.next)
       assert.deepStrictEqual([...found.connections].toSorted(), [one.id, other.id].toSorted())
     })
@@ -108,13 +108,13 @@ it.layer(layer)("changes while transactions are open", (it) => {
     Effect.gen(function* () {
       const one = yield* running()
       const other = yield* running()
-      yield* visible
+      yield* awaitVisible
       const { next } = yield* read()
       const end = yield* holding(one.commit({ items: [item("never")] }))
       yield* other.commit({ items: [item("a")] })
       assert.deepStrictEqual((yield* read(next)).told, [])
       yield* end("roll back")
-      yield* visible
+      yield* awaitVisible
       assert.deepStrictEqual((yield* read(next)).told, ["a stored"])
     })
   )
@@ -126,7 +126,7 @@ it.layer(layer)("changes while transactions are open", (it) => {
         const sql = yield* SqlClient.SqlClient
         const one = yield* running()
         const other = yield* running()
-        yield* visible
+        yield* awaitVisible
         const { next } = yield* read()
         const mayWrite = yield* Deferred.make<void>()
         const begun = yield* Deferred.make<void>()
@@ -140,12 +140,12 @@ it.layer(layer)("changes while transactions are open", (it) => {
         )
         yield* Deferred.await(begun)
         yield* other.commit({ items: [item("a")] })
-        yield* visible
+        yield* awaitVisible
         const passed = yield* read(next)
         assert.deepStrictEqual(passed.told, ["a stored"])
         yield* Deferred.succeed(mayWrite, undefined)
         yield* Fiber.join(early)
-        yield* visible
+        yield* awaitVisible
         assert.deepStrictEqual((yield* read(passed.next)).told, ["written late stored"])
       })
   )
@@ -205,10 +205,10 @@ for (const part of ["system", "database", "table", "timeline", "file"] as const)
         assert.deepStrictEqual([epoch.number, epoch.databaseId], [2, before.databaseId])
         assert.notStrictEqual(epoch.id, before.id)
         assert.deepStrictEqual(yield* Postgres.migrate, { before: supported, after: supported, epoch, begun: false })
-        yield* visible
+        yield* awaitVisible
         assert.deepStrictEqual((yield* read()).told, ["a stored", "b stored", "c stored"])
         yield* commit({ items: [item("a", { text: "other" })] })
-        yield* visible
+        yield* awaitVisible
         assert.deepStrictEqual((yield* read()).told, ["b stored", "c stored", "a updated"])
       })
     )
@@ -224,7 +224,7 @@ for (const part of ["system", "database", "table", "timeline", "file"] as const)
         const webhooks = yield* WebhookStore
         const { commit } = yield* running()
         yield* commit({ items: [item("a"), item("b")] })
-        yield* visible
+        yield* awaitVisible
         const cursorAt = Effect.gen(function* () {
           const { epoch, next } = yield* store.changes({ limit: 10 })
           return Cursor.ofChange(epoch, undefined, next)
@@ -239,7 +239,7 @@ for (const part of ["system", "database", "table", "timeline", "file"] as const)
           cursor: yield* cursorAt
         })
         yield* commit({ items: [item("c")] })
-        yield* visible
+        yield* awaitVisible
         const lost = yield* cursorAt
         yield* moved(part, 0n)
         // A page that was read before, and that the database may have lost since.
@@ -272,7 +272,7 @@ it.effect("a process that runs on notices at the next reading, once, however man
       assert.strictEqual(epochs.size, 1)
       assert.isFalse(epochs.has(before.id))
       assert.strictEqual((yield* store.epoch).number, 2)
-      yield* visible
+      yield* awaitVisible
       assert.deepStrictEqual((yield* read()).told, ["a stored"])
     })
   )
@@ -343,7 +343,7 @@ it.effect(
         AS given(id, state, pending, xid)`
       const { after, before, begun } = yield* Postgres.migrate
       assert.deepStrictEqual({ before, after, begun }, { before: 1, after: supported, begun: false })
-      yield* visible
+      yield* awaitVisible
       const { told } = yield* Effect.provide(read(), Postgres.layer.pipe(Layer.provide(Blobs.layer)))
       assert.deepStrictEqual(told, ["a stored", "b deleted", "c deleted", "e stored"])
     }).pipe(Effect.provide(Database.layerEmpty))
@@ -357,7 +357,7 @@ it.effect("the changes of a transaction that is open while an epoch begins are t
       const end = yield* holding(one.commit({ items: [item("open")] }))
       yield* moved("database", 0n).pipe(Effect.andThen(Postgres.migrate))
       yield* end("commit")
-      yield* visible
+      yield* awaitVisible
       assert.sameMembers([...(yield* read()).told], ["a stored", "open stored"])
     })
   )

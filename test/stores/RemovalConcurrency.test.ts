@@ -17,7 +17,7 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Purge from "../../src/stores/postgres/Purge.ts"
 import * as Database from "../support/Postgres.ts"
-import { visible } from "./visible.ts"
+import { awaitVisible } from "./awaitVisible.ts"
 import { waiting, whileLocked } from "./locking.ts"
 import { bytesOf, deleteStaged, item, nextRun, page, row, running, sha256, stored } from "./scenario.ts"
 
@@ -231,7 +231,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
       yield* run.commit({ items: [item("a", { text: "left behind" })] })
       // As it is after the first transaction: the connection is gone, its contents are not.
       yield* sql`DELETE FROM connection WHERE id = ${run.id}`
-      yield* visible
+      yield* awaitVisible
       const { changes } = yield* store.changes({ limit: 1000 })
       const told = new Set(changes.map(({ connectionId }) => connectionId))
       assert.deepStrictEqual([told.has(stays.id), told.has(run.id)], [true, false])

@@ -22,7 +22,7 @@ import * as Migrations from "../../src/stores/postgres/Migrations.ts"
 import * as PostgresWebhooks from "../../src/stores/postgres/WebhookStore.ts"
 import * as Database from "../support/Postgres.ts"
 import { allRead, batch, beginRun, bytesOf, item, page, sha256, staged, take } from "./scenario.ts"
-import { visible } from "./visible.ts"
+import { awaitVisible } from "./awaitVisible.ts"
 
 const id = ConnectionId.make("11111111-1111-4111-8111-111111111111")
 const pausedId = ConnectionId.make("22222222-2222-4222-8222-222222222222")
@@ -276,7 +276,7 @@ const assertRead = Effect.fnUntraced(function* (schema: number) {
     error: { reason: "Transient", message: "503" }
   })
 
-  yield* visible
+  yield* awaitVisible
   const { changes } = yield* store.changes({ limit: 100 })
   assert.deepStrictEqual(
     changes.map(({ change, content }) => [content.externalId, change]),

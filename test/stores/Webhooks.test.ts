@@ -20,8 +20,8 @@ import * as Database from "../support/Postgres.ts"
 import * as PostgresTime from "./postgresTime.ts"
 import * as Laws from "./lawsOfWebhooks.ts"
 import { waiting, whileLocked } from "./locking.ts"
-import { create } from "./webhookScene.ts"
-import { item, page, running, settle, Time, Visible } from "./scenario.ts"
+import { create } from "./webhookFixture.ts"
+import { item, page, running, settle, Time, AwaitVisible } from "./scenario.ts"
 
 /** Time passes when all that is written is older. */
 const aging = Layer.effect(
@@ -86,7 +86,7 @@ const deleted = Effect.gen(function* () {
   yield* run.commit({ items: [item("id-marker", { title: "title-marker" })] })
   yield* run.commit({ page: page({ deleted: ["id-marker"] }) })
   yield* settle(run.fence, { atMost: 9, share: 1 })
-  yield* Effect.flatten(Visible)
+  yield* Effect.flatten(AwaitVisible)
   const purge = Effect.flatMap(DateTime.now, (now) => store.purge(run.id, DateTime.add(now, { minutes: 1 })))
   return { purge, disconnect: store.disconnect(run.id, true) }
 })
@@ -143,7 +143,7 @@ it.live("after a purge no table holds the title, and after a disconnection none 
     yield* kept.commit({ items: [item("kept")] })
     const run = yield* running()
     yield* run.commit({ items: [item("id-marker", { title: "title-marker" })] })
-    yield* Effect.flatten(Visible)
+    yield* Effect.flatten(AwaitVisible)
     assert.strictEqual((yield* read).message.changes.length, 2)
     const timestamp = yield* DateTime.now
     const made: Array<WebhookId> = []

@@ -10,7 +10,7 @@ import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Model from "./model.ts"
-import { deleteStaged, item, miss, page, running, settle, stored, Time, Visible } from "./scenario.ts"
+import { deleteStaged, item, miss, page, running, settle, stored, Time, AwaitVisible } from "./scenario.ts"
 import { runs } from "../support/Property.ts"
 
 /** All changes after a place, page by page, once what was committed is visible; and where that ends. */
@@ -19,7 +19,7 @@ const read = Effect.fnUntraced(function* (
   limit = 1000
 ) {
   const store = yield* WholeStore
-  yield* Effect.flatten(Visible)
+  yield* Effect.flatten(AwaitVisible)
   const changes: Array<Change> = []
   let after = query.after
   while (true) {
@@ -195,7 +195,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const one = yield* running()
         const other = yield* running()
         yield* one.commit({ items: [item("a")] })
-        yield* Effect.flatten(Visible)
+        yield* Effect.flatten(AwaitVisible)
         for (const connectionId of [other.id, ConnectionId.make("no id at all")]) {
           const { changes, more } = yield* store.changes({ connectionId, limit: 10 })
           assert.deepStrictEqual([changes, more], [[], false])
@@ -240,7 +240,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.deepStrictEqual([...idle.connections], [])
         yield* one.commit({ items: [item("a"), item("b")], misses: [] })
         yield* other.commit({ misses: [miss("a")] })
-        yield* Effect.flatten(Visible)
+        yield* Effect.flatten(AwaitVisible)
         const found = yield* store.changed(idle.next)
         assert.deepStrictEqual([...found.connections], [one.id])
         assert.isTrue(found.next > next.transaction)
@@ -298,7 +298,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
               yield* settle(fence, { atMost: 100, share: 1 })
             } else yield* commit(Model.batchOf(step))
           }
-          yield* Effect.flatten(Visible)
+          yield* Effect.flatten(AwaitVisible)
           yield* follow(7, 9)
           assert.deepStrictEqual([...mirror.keys()].toSorted(), yield* stored(id))
           for (const row of (yield* store.contents(id, { state: "stored", limit: 100 })).contents) {

@@ -7,7 +7,7 @@ import { RunId } from "../../src/engine/model/Run.ts"
 import { TaskId } from "../../src/engine/model/Task.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { batch, connect, item, Time, ttl, type Laws } from "./scenario.ts"
-import { sync, live, request, begin, fenceOf } from "./taskScene.ts"
+import { sync, live, request, begin, fenceOf } from "./taskFixture.ts"
 
 export const lawsOfTaskHistory = (it: Laws): void => {
   it.effect("tasks are listed with what their runs did together, newest first", () =>

@@ -13,7 +13,7 @@ import type { Fence } from "../../src/engine/store/Fence.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { batch, connect, page, Time } from "./scenario.ts"
 import { lawsOfTaskHistory } from "./lawsOfTaskHistory.ts"
-import { forced, sync, live, request, begin, fenceOf } from "./taskScene.ts"
+import { forced, sync, live, request, begin, fenceOf } from "./taskFixture.ts"
 
 const retry = (externalIds: ReadonlyArray<string> | null = null) =>
   sync({ kind: "retry", task: poll, spec: "retry", externalIds })

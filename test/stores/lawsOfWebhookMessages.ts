@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import { MessageId, type Webhook } from "../../src/engine/model/Webhook.ts"
 import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import { Time, type Laws } from "./scenario.ts"
-import { create, messageOf, enqueue, claim, failed, settle, message, passes } from "./webhookScene.ts"
+import { create, messageOf, enqueue, claim, failed, settle, message, passes } from "./webhookFixture.ts"
 
 const work = (webhook: Webhook) =>
   WebhookStore.use((store) => Effect.map(store.deliveryState(webhook.id), Option.getOrThrow))

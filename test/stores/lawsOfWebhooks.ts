@@ -10,7 +10,7 @@ import { MessageId, WebhookId } from "../../src/engine/model/Webhook.ts"
 import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import { Time } from "./scenario.ts"
 import { lawsOfWebhookMessages } from "./lawsOfWebhookMessages.ts"
-import { create, enqueue, claim, failed, settle, passes } from "./webhookScene.ts"
+import { create, enqueue, claim, failed, settle, passes } from "./webhookFixture.ts"
 
 export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E>): void => {
   it.layer(layer)(`${name}: webhooks`, (it) => {

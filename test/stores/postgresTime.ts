@@ -3,8 +3,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
-import { Time, Visible } from "./scenario.ts"
-import { visible } from "./visible.ts"
+import { Time, AwaitVisible } from "./scenario.ts"
+import { awaitVisible } from "./awaitVisible.ts"
 
 /** Time passes when all that is written is older. */
 const time = Layer.effect(
@@ -29,9 +29,9 @@ const time = Layer.effect(
 )
 
 const waiting = Layer.effect(
-  Visible,
+  AwaitVisible,
   SqlClient.SqlClient.use((sql) =>
-    Effect.succeed(Effect.orDie(Effect.provideService(visible, SqlClient.SqlClient, sql)))
+    Effect.succeed(Effect.orDie(Effect.provideService(awaitVisible, SqlClient.SqlClient, sql)))
   )
 )
 

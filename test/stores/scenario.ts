@@ -25,7 +25,7 @@ export class Time extends Context.Service<Time, { readonly pass: (by: Duration.D
 export type Laws<R = Store | Time> = Vitest.MethodsNonLive<R>
 
 /** Waits until readers of the changes see all that was committed: others on the server may be writing still. */
-export const Visible: Context.Reference<Effect.Effect<void>> = Context.Reference("test/stores/Visible", {
+export const AwaitVisible: Context.Reference<Effect.Effect<void>> = Context.Reference("test/stores/AwaitVisible", {
   defaultValue: () => Effect.void
 })
 

@@ -27,7 +27,7 @@ import { BlobStore, type Place } from "../Blobs.ts"
 import { toStoreError } from "../postgres/SqlErrors.ts"
 import * as BlobSettings from "./BlobSettings.ts"
 import * as PostgresBlobs from "./PostgresBlobs.ts"
-import * as Union from "./Union.ts"
+import * as FallbackBlobs from "./FallbackBlobs.ts"
 
 type Blobs = BlobStore["Service"]
 
@@ -105,7 +105,7 @@ export const layer: Layer.Layer<
   SqlClient.SqlClient | FileSystem.FileSystem | Path.Path
 > = Layer.effect(
   BlobStore,
-  Effect.map(locate, ({ others, target }) => others.reduce(Union.both, target))
+  Effect.map(locate, ({ others, target }) => others.reduce(FallbackBlobs.make, target))
 )
 
 /** Where large bodies are, in words, after a look into it. */

@@ -15,7 +15,7 @@ import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../../src/stores/Postgres.ts"
 import { bytesOf, item, running } from "../../stores/scenario.ts"
-import { visible } from "../../stores/visible.ts"
+import { awaitVisible } from "../../stores/awaitVisible.ts"
 import * as Database from "../../support/Postgres.ts"
 
 const layer = Layer.mergeAll(
@@ -46,7 +46,7 @@ const scenario = Effect.fnUntraced(function* (id: string) {
   const { commit } = yield* running()
   const content = item(id, { mediaType: "text/plain", bytes: bytesOf(JSON.stringify(`the words of ${id}`)) })
   yield* commit({ items: [content] })
-  yield* visible
+  yield* awaitVisible
   const follower = yield* FeedFollower.make(new Map([["gmail", projection]])).pipe(
     Effect.provideService(BodyStore, failing)
   )
@@ -84,7 +84,7 @@ it.layer(layer, { excludeTestServices: true })("texts of bodies that can't be re
         item(`folder-${String(index).padStart(2, "0")}`, { mediaType: "text/plain", bytes: bytesOf(`body ${index}`) })
       )
       yield* commit({ items })
-      yield* visible
+      yield* awaitVisible
       const bodies = yield* BodyStore
       const failing = BodyStore.of({
         ...bodies,
@@ -147,7 +147,7 @@ const extracting = (answers: Readonly<Record<string, TextExtractor.Extracted>>) 
     yield* commit({
       items: Object.keys(answers).map((id) => item(id, { mediaType: "text/plain", bytes: bytesOf(id) }))
     })
-    yield* visible
+    yield* awaitVisible
     const follower = yield* FeedFollower.make(new Map([["gmail", projection]]))
     yield* follower.catchUp
     return yield* Effect.provideService(

@@ -14,7 +14,7 @@ import { projection as slack } from "../../../src/integrations/slack/Projection.
 import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../../src/stores/Postgres.ts"
 import { bytesOf, item, type Running } from "../../stores/scenario.ts"
-import { visible } from "../../stores/visible.ts"
+import { awaitVisible } from "../../stores/awaitVisible.ts"
 import * as Database from "../../support/Postgres.ts"
 import * as Files from "../extract/Files.ts"
 
@@ -30,7 +30,7 @@ export const projections = new Map([
 
 /** Follows the feed to its end, extracts, and indexes. */
 export const derive = Effect.gen(function* () {
-  yield* visible
+  yield* awaitVisible
   const follower = yield* FeedFollower.make(projections)
   yield* follower.catchUp
   const texts = yield* PendingTexts.make

@@ -8,7 +8,7 @@ import * as PendingTexts from "../../../src/derive/extract/PendingTexts.ts"
 import * as FeedFollower from "../../../src/derive/FeedFollower.ts"
 import * as SearchIndexer from "../../../src/derive/search/SearchIndexer.ts"
 import { running } from "../../stores/scenario.ts"
-import { visible } from "../../stores/visible.ts"
+import { awaitVisible } from "../../stores/awaitVisible.ts"
 import { derive, found, layer, mail, projections, rows, store } from "./Scenario.ts"
 
 /** The sessions of the database that wait for a lock now. */
@@ -23,7 +23,7 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
       const sql = yield* SqlClient.SqlClient
       const run = yield* running()
       yield* run.commit({ items: [mail("secret", { subject: "Secret", text: "secretword" })] })
-      yield* visible
+      yield* awaitVisible
       const follower = yield* FeedFollower.make(projections)
       yield* follower.catchUp
       const texts = yield* PendingTexts.make
@@ -117,7 +117,7 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
     Effect.gen(function* () {
       const run = yield* running()
       const commit = (subject: string) =>
-        Effect.andThen(run.commit({ items: [mail("a", { subject, text: subject })] }), visible)
+        Effect.andThen(run.commit({ items: [mail("a", { subject, text: subject })] }), awaitVisible)
       yield* commit("First")
       const follower = yield* FeedFollower.make(projections)
       const indexer = yield* SearchIndexer.make(follower.tables)

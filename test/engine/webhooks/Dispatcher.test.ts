@@ -24,7 +24,7 @@ import {
   changesIn,
   signed,
   messages
-} from "./WebhookScene.ts"
+} from "./Fixture.ts"
 
 describe("delivering to webhooks", () => {
   test("two processes that both think they deliver send each message once, in order", (endpoints) =>

@@ -9,7 +9,7 @@ import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { WebhookId } from "../../../src/engine/model/Webhook.ts"
 import { WebhookStore } from "../../../src/engine/store/WebhookStore.ts"
 import { deleteStaged, item, page, running as connected } from "../../stores/scenario.ts"
-import { url, other, Webhooks, at, until, pass, test, dispatcher, create, changesIn, signed } from "./WebhookScene.ts"
+import { url, other, Webhooks, at, until, pass, test, dispatcher, create, changesIn, signed } from "./Fixture.ts"
 
 describe("delivering to webhooks", () => {
   test("tells what changes, in order, signed, from now on or from the beginning", (endpoints) =>

@@ -11,7 +11,7 @@ import { WebhookStore } from "../../../src/engine/store/WebhookStore.ts"
 import * as Dispatcher from "../../../src/engine/webhooks/Dispatcher.ts"
 import { SendError } from "../../../src/engine/webhooks/Sender.ts"
 import { item, running as connected } from "../../stores/scenario.ts"
-import { Webhooks, at, until, pass, test, dispatcher, create, changesIn, messages, minutes } from "./WebhookScene.ts"
+import { Webhooks, at, until, pass, test, dispatcher, create, changesIn, messages, minutes } from "./Fixture.ts"
 
 /** Interrupts a dispatcher, lets time pass while nothing delivers, which makes days cheap, and starts another. */
 const restartAfter = Effect.fnUntraced(function* (running: Effect.Success<typeof dispatcher>, away: Duration.Duration) {

@@ -13,7 +13,7 @@ import { type MemorySource } from "../support/MemorySource.ts"
 
 /** The source behind the API. */
 export class Scripted extends Context.Service<Scripted, { readonly source: MemorySource }>()(
-  "test/http/ApiScene/Scripted"
+  "test/http/ApiFixture/Scripted"
 ) {}
 
 export const credentials = { token: "t0ps3cret" }

@@ -1,6 +1,6 @@
 /**
- * The scene of the dashboard's tests: a real `idem serve` behind a token, stand-ins as sources, a trap that must never
- * get a request, and a Chromium.
+ * The server and the browser of the dashboard's tests: a real `idem serve` behind a token, stand-ins as sources, a trap
+ * that must never get a request, and a Chromium.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
@@ -152,6 +152,8 @@ const make = Effect.gen(function* () {
   }
 })
 
-export class Scene extends Context.Service<Scene, Effect.Success<typeof make>>()("test/dashboard/Scene") {
-  static readonly layer = Layer.effect(Scene, make)
+export class ServerAndBrowser extends Context.Service<ServerAndBrowser, Effect.Success<typeof make>>()(
+  "test/dashboard/ServerAndBrowser"
+) {
+  static readonly layer = Layer.effect(ServerAndBrowser, make)
 }

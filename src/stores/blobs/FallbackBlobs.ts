@@ -1,4 +1,4 @@
-/** Two stores of large bodies as one. */
+/** A store of large bodies that reads from an earlier one what it does not have. */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { BlobStore } from "../Blobs.ts"
@@ -10,7 +10,7 @@ type Blobs = BlobStore["Service"]
  * both is one blob: it is read from `first`, listed once, and removed only if no copy of it is left. Blobs may move
  * from the second to the first meanwhile: what is gone from the second is looked for in the first once more.
  */
-export const both = (first: Blobs, second: Blobs): Blobs => {
+export const make = (first: Blobs, second: Blobs): Blobs => {
   const has = (hash: string) =>
     Effect.gen(function* () {
       return (yield* first.has(hash)) || (yield* second.has(hash)) || (yield* first.has(hash))

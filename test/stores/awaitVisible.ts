@@ -4,7 +4,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 /**
  * Waits until all transactions of the server that have written by now have ended: readers of the changes see them all.
  */
-export const visible = SqlClient.SqlClient.use((sql) =>
+export const awaitVisible = SqlClient.SqlClient.use((sql) =>
   Effect.gen(function* () {
     const [now] = yield* sql<{ readonly xmax: string }>`SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS xmax`
     for (;;) {

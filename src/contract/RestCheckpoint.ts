@@ -1,4 +1,4 @@
-/** The place in a pass over the resources of a REST source: as its checkpoint keeps it, and in a listing. */
+/** The checkpoint of a REST source: the pass over its resources, and how far it has come. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { fail } from "./HttpRequest.ts"
@@ -60,7 +60,7 @@ export interface ChildList {
   readonly walk: Walk
 }
 
-/** The place after the page of a resource, once its children are listed. */
+/** The next step after the page of a resource, once its children are listed. */
 type Onward = { readonly to: "page"; readonly next: string } | { readonly to: "again" } | { readonly to: "end" }
 
 export interface State {
@@ -118,8 +118,8 @@ export const coveredBy = ({ absentIsDeleted, children }: RestResource, pass: Pas
   return [pass.resource, ...whole.map(([name]) => name)].map((name) => ({ prefix: `${name}/` }))
 }
 
-/** The place of a list of children. */
-export const childPlace = ({ index, isWhole, name, next, parent }: ChildList): NonNullable<Pass["child"]> => ({
+/** The checkpoint of a list of children. */
+export const childCheckpoint = ({ index, isWhole, name, next, parent }: ChildList): NonNullable<Pass["child"]> => ({
   name,
   parent,
   isWhole,
