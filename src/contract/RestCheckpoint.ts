@@ -89,6 +89,21 @@ export const beganAt = (
   return fail(new CheckpointExpired({ message: `the clock of ${host} went back: all ${resource} are listed` }))
 }
 
+/** The checkpoint of a list of children. */
+const childCheckpoint = ({ index, isWhole, name, next, parent }: ChildList): NonNullable<Pass["child"]> => ({
+  name,
+  parent,
+  isWhole,
+  index,
+  ...(next === undefined ? {} : { next })
+})
+
+/** The checkpoint before the first list of children in the queue, or before the page if none is left. */
+export const checkpointAt = ({ pass, queue: [child], since }: Pick<State, "pass" | "queue" | "since">): Checkpoint => ({
+  since,
+  pass: child === undefined ? pass : { ...pass, child: childCheckpoint(child) }
+})
+
 /** The checkpoint once this page and its children are listed. */
 export const checkpointAfter = (
   resource: RestResource,
@@ -117,15 +132,6 @@ export const coveredBy = ({ absentIsDeleted, children }: RestResource, pass: Pas
   const whole = Object.entries(children).filter(([name, child]) => child.absentIsDeleted && isWhole(name))
   return [pass.resource, ...whole.map(([name]) => name)].map((name) => ({ prefix: `${name}/` }))
 }
-
-/** The checkpoint of a list of children. */
-export const childCheckpoint = ({ index, isWhole, name, next, parent }: ChildList): NonNullable<Pass["child"]> => ({
-  name,
-  parent,
-  isWhole,
-  index,
-  ...(next === undefined ? {} : { next })
-})
 
 /** The pass with more names of what is not whole. */
 export const withNames = (pass: Pass, field: "broken" | "counted", names: ReadonlyArray<string>): Pass => ({

@@ -29,8 +29,8 @@ import {
   beganAt,
   type Checkpoint,
   checkpointAfter,
+  checkpointAt,
   type ChildList,
-  childCheckpoint,
   coveredBy,
   type Pass,
   resumed,
@@ -107,22 +107,12 @@ export const makeListing = (
   /** The pages of what one answer has shown, and the state after it. */
   const emit = Effect.fnUntraced(function* (task: SyncTask, before: State, after: State, shown: Shown) {
     const { following, resource } = yield* resourceOf(after.pass.resource)
-    const [child] = after.queue
-    const isOver = child === undefined
-    const checkpoint: Checkpoint = isOver
-      ? checkpointAfter(resource, following, after)
-      : {
-          since: after.since,
-          pass: { ...after.pass, child: childCheckpoint(child) }
-        }
+    const isOver = after.queue.length === 0
+    const checkpoint = isOver ? checkpointAfter(resource, following, after) : checkpointAt(after)
     const covers =
       isOver && after.onward.to === "end" ? [...shown.covers, ...coveredBy(resource, after.pass)] : shown.covers
     const chunks = Arr.isReadonlyArrayNonEmpty(shown.refs) ? Arr.chunksOf(shown.refs, maxRefs) : [[]]
-    const [waiting] = before.queue
-    const here: Checkpoint = {
-      since: before.since,
-      pass: waiting === undefined ? before.pass : { ...before.pass, child: childCheckpoint(waiting) }
-    }
+    const here = checkpointAt(before)
     const pages = chunks.map((listed, index): Omit<Page<Checkpoint, PageState>, "download"> => {
       // A page of the source that became several is read only with the last of them.
       const isLast = index === chunks.length - 1

@@ -1,4 +1,4 @@
-/** Names, durations and suggestions in messages. */
+/** Names, durations, defects and suggestions in messages. */
 import * as Duration from "effect/Duration"
 import { oneLine } from "./SafeText.ts"
 
@@ -57,4 +57,24 @@ export const nearest = (name: string, names: ReadonlyArray<string>): string | un
   return best !== undefined && best.cost <= (folded.length < 3 ? 1 : Math.max(2, Math.floor(folded.length / 3)))
     ? best.candidate
     : undefined
+}
+
+/** A frame of a stack: the last two names of the file's path, and the line. */
+const frame = /([^\s(/\\]+[/\\][^\s(/\\]+:\d+):\d+\)?$/
+
+/** The first line of the stack that is neither of a library nor of Node, like `notes/Session.ts:41`. */
+const place = (stack: string): string | undefined => {
+  const frames = stack.split("\n").filter((line) => line.startsWith("    at ") && frame.test(line))
+  const own = frames.find((line) => !/[/\\]node_modules[/\\]|\bnode:/.test(line)) ?? frames[0]
+  return own?.match(frame)?.[1]
+}
+
+/**
+ * Describes a defect for people: its class, and the line of code that threw it. Never its text, which may hold a secret:
+ * only the log has that.
+ */
+export const defect = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return `a ${cause === null ? "null" : typeof cause}`
+  const at = place(cause.stack ?? "")
+  return short(cause.name, 40) + (at === undefined ? "" : ` at ${short(at, 100)}`)
 }

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Content, Ref } from "../../contract/Content.ts"
 import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
-import * as DefectText from "../DefectText.ts"
+import * as MessageText from "../MessageText.ts"
 
 const malformed = (message: string) => new IntegrationError({ reason: new Malformed({ message }) })
 
@@ -16,7 +16,7 @@ const thrown = ({ externalId }: Ref, cause: Cause.Cause<unknown>) =>
   Effect.logError(`the download of ${JSON.stringify(externalId)} ended with a defect`, cause).pipe(
     Effect.andThen(
       Effect.fail(
-        malformed(`the integration threw ${DefectText.describe(Cause.squash(cause))}; the log has its text and stack`)
+        malformed(`the integration threw ${MessageText.defect(Cause.squash(cause))}; the log has its text and stack`)
       )
     )
   )

@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type { ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
-import * as DefectText from "../DefectText.ts"
+import * as MessageText from "../MessageText.ts"
 import * as ConfigErrors from "../source/ConfigErrors.ts"
 import type { NotOpenable } from "../source/OpenSource.ts"
 import type { Stalled } from "../locks/Lease.ts"
@@ -22,7 +22,7 @@ const log = "its text and stack are in the log (standard error; of createIdem, t
 const ofCause = (cause: Cause.Cause<RunError>): Failure => {
   const found = Cause.findErrorOption(cause)
   if (Option.isSome(found)) return of(found.value)
-  const what = DefectText.describe(Cause.squash(cause))
+  const what = MessageText.defect(Cause.squash(cause))
   return { reason: "Defect", message: `a fault in Idem or in the integration ended the run: ${what}; ${log}` }
 }
 

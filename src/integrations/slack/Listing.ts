@@ -176,13 +176,10 @@ const live = (context: ListingContext): Pages => {
   const directory: Pages = Stream.concat(
     Directory.channels(directoryOptions(context), state),
     Stream.suspend(() => {
-      const fresh = Array.from(state.conversations).filter(
-        ([, { archived, part }]) => !archived && part.visitedAt === undefined
+      const fresh = Array.from(state.conversations).flatMap(([id, { archived, part }]) =>
+        archived || part.visitedAt !== undefined ? [] : [id]
       )
-      HintLookups.wait(
-        state,
-        fresh.slice(0, visitsPerRound).map(([id]) => id)
-      )
+      HintLookups.wait(state, fresh.slice(0, visitsPerRound))
       return Stream.empty
     })
   )
@@ -219,10 +216,7 @@ const live = (context: ListingContext): Pages => {
       : Stream.empty
   )
 
-  const isNew = (id: string) => {
-    const found = state.conversations.get(id)
-    return found !== undefined && found.part.historyAt === undefined
-  }
+  const isNew = (id: string) => state.conversations.has(id) && state.conversations.get(id)?.part.historyAt === undefined
   const backfill: Pages = Stream.suspend(() =>
     HistoryPasses.make(env, state, skip, {
       now,
