@@ -3,61 +3,16 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import * as Idem from "@idem-sync/idem/contract"
 import * as Conformance from "@idem-sync/idem/testing"
 import * as Harness from "../../src/testing/Harness.ts"
-import { nextLink, retryAfter } from "../../src/contract/HttpRequest.ts"
+import { retryAfter } from "../../src/contract/HttpRequest.ts"
 import * as NotesServer from "../support/NotesServer.ts"
-
-const Note = Schema.Struct({
-  id: Schema.String,
-  version: Schema.Int,
-  text: Schema.optionalKey(Schema.String),
-  trashed: Schema.optionalKey(Schema.Boolean)
-})
-const Answer = Schema.Struct({ results: Schema.Array(Schema.Unknown), next: Schema.NullOr(Schema.String) })
-const Config = Schema.Struct({ url: Schema.String, in: Schema.optionalKey(Schema.String) })
-
-const described = {
-  kind: "note",
-  path: "v1/notes",
-  answer: Answer,
-  items: ({ results }: typeof Answer.Type) => results,
-  item: Note,
-  id: ({ id }: typeof Note.Type) => id,
-  itemPath: (id: string) => `v1/notes/${id}`,
-  revision: ({ version }: typeof Note.Type) => String(version),
-  isDeleted: ({ trashed }: typeof Note.Type) => trashed === true,
-  content: ({ id, text }: typeof Note.Type) => ({ title: id, body: text ?? { path: `v1/notes/${id}/text` } })
-}
-
-const cursor = { type: "cursor", param: "cursor", next: ({ next }: typeof Answer.Type) => next } as const
-
-const source = (resource: (query: Record<string, string>) => Idem.RestResource) =>
-  Idem.rest({
-    domain: "notes",
-    config: Config,
-    scope: ["in"],
-    address: ["url"],
-    quota: () => ({ unitsPerMinute: 1_000_000_000 }),
-    baseUrl: ({ url }) => url,
-    auth: { type: "header", name: "X-Api-Key" },
-    resources: (config) => ({ notes: resource(config.in === undefined ? {} : { in: config.in }) })
-  })
-
-const byCursor = source((query) => Idem.restResource({ ...described, query, paging: cursor, absentIsDeleted: true }))
-const conditional = { ...described, paging: cursor, absentIsDeleted: true, isConditional: true } as const
-const byTag = source((query) => Idem.restResource({ ...conditional, query }))
-const byPage = source(() => Idem.restResource({ ...described, paging: { type: "page", param: "page" } }))
-const byOffset = source(() => Idem.restResource({ ...described, paging: { type: "offset", param: "offset" } }))
+import { described, cursor, source, byCursor, byTag, byPage, open, list, reasonOf } from "./RestNotes.ts"
 
 const bySince = source((query) =>
   Idem.restResource({ ...described, query, paging: cursor, since: (time) => ({ since: DateTime.formatIso(time) }) })
 )
-
-const byLink = source(() => Idem.restResource({ ...described, paging: { type: "link" } }))
 
 const external = (id: string) => `notes/${id}`
 const idOf = (externalId: string) => externalId.replace("notes/", "")
@@ -107,42 +62,7 @@ describe("the laws of changes, for a list by page number that marks what is dele
   for (const law of laws) it.live(law.name, () => law.check)
 })
 
-const open = (integration: Idem.Integration.Integration, url: string, key = "k3y") =>
-  integration.open({
-    config: { url },
-    credentials: { key },
-    call: (_method, _units, request) => request,
-    saveCredentials: () => Effect.void
-  })
-
-type Place = Option.Option<Schema.Json>
-
-const list = (integration: Idem.Integration.Integration, url: string, place: Place = Option.none(), key?: string) =>
-  Effect.gen(function* () {
-    const session = yield* open(integration, url, key)
-    return yield* Stream.runCollect(session.list(Idem.poll, place, Idem.noParts))
-  }).pipe(Effect.scoped, Effect.provide(Idem.ContentExistenceChecker.layerTest([])))
-
-const reasonOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.map(Effect.flip(effect), (error) => (error instanceof Idem.IntegrationError ? error.reason : undefined))
-
 describe("a REST source", () => {
-  it.live("is listed to its end by page numbers and by offsets, and these cover nothing", () =>
-    Effect.gen(function* () {
-      const server = yield* NotesServer.make
-      for (let index = 0; index < 25; index++) server.add()
-      for (const integration of [byPage, byOffset]) {
-        const pages = yield* list(integration, server.url)
-        assert.strictEqual(pages.flatMap(({ listed }) => listed).length, 25)
-        assert.isTrue(pages.every(({ covers = [] }) => covers.length === 0))
-      }
-      assert.deepStrictEqual(
-        server.log.map((path) => path.split("?")[1]),
-        ["page=1", "page=2", "page=3", "page=4", undefined, "offset=10", "offset=20", "offset=25"]
-      )
-    })
-  )
-
   it.live("is asked only for pages that changed; once one has, all are read, so that an absence is seen", () =>
     Effect.gen(function* () {
       const server = yield* NotesServer.make
@@ -181,8 +101,7 @@ describe("a REST source", () => {
 
   it.live("covers nothing while one of its items can't be read, and says which list has it", () =>
     Effect.gen(function* () {
-      const server = yield* NotesServer.make
-      for (let index = 0; index < 25; index++) server.add()
+      const server = yield* NotesServer.makeWith(25)
       const whole = yield* list(byCursor, server.url)
       assert.deepStrictEqual(whole.at(-1)?.covers, [{ prefix: "notes/" }])
       server.notes.set("a-00002", { id: "a-00002", version: 0.5, text: "", apart: false })
@@ -192,108 +111,6 @@ describe("a REST source", () => {
         pages.flatMap(({ problems = [] }) => problems),
         // The field, and not what it had.
         [{ place: "notes", message: "an item of v1/notes is not as it was described: version does not fit" }]
-      )
-    })
-  )
-
-  it.live("whose links to the next page count the pages covers nothing, and one with cursors covers its list", () =>
-    Effect.gen(function* () {
-      const server = yield* NotesServer.make
-      const byLink = source(() => Idem.restResource({ ...described, paging: { type: "link" }, absentIsDeleted: true }))
-      for (const [mark, covers] of [
-        ["page", []],
-        ["after", [{ prefix: "notes/" }]]
-      ] as const) {
-        server.answer = (request, response) => {
-          const at = Number(new URL(request.url ?? "", server.url).searchParams.get(mark) ?? 1)
-          if (at < 3) response.setHeader("link", `<${server.url}/v1/notes?${mark}=${at + 1}>; rel="next"`)
-          response.end(JSON.stringify({ results: [{ id: `${at}`, version: 1 }], next: null }))
-          return true
-        }
-        const pages = yield* list(byLink, server.url)
-        assert.strictEqual(pages.length, 3)
-        assert.deepStrictEqual(pages.at(-1)?.covers, covers)
-      }
-    })
-  )
-
-  it.live("whose server ignores the number of the page is not listed for ever", () =>
-    Effect.gen(function* () {
-      const server = yield* NotesServer.make
-      server.add()
-      server.answer = (_request, response) => {
-        response.end(JSON.stringify({ results: [...server.notes.values()], next: null }))
-        return true
-      }
-      const reason = yield* reasonOf(list(byPage, server.url))
-      assert.strictEqual(reason?._tag, "Malformed")
-      assert.include(reason?.message, "again")
-    })
-  )
-
-  it.live("whose server leads in circles is not listed for ever", () =>
-    Effect.gen(function* () {
-      const server = yield* NotesServer.make
-      let turn = 0
-      server.answer = (_request, response) => {
-        turn += 1
-        response.end(JSON.stringify({ results: [{ id: `${turn}`, version: 1 }], next: `place ${turn % 3}` }))
-        return true
-      }
-      assert.strictEqual((yield* reasonOf(list(byCursor, server.url)))?._tag, "Malformed")
-      assert.strictEqual(turn, 4)
-    })
-  )
-
-  it.live("keeps nothing of a page whose next one has a long address, and asks for the page in full again", () =>
-    Effect.gen(function* () {
-      const server = yield* NotesServer.make
-      const long = "x".repeat(3000)
-      server.answer = (request, response) => {
-        const isFirst = !String(request.url).includes(long)
-        response.setHeader("etag", '"tag"')
-        response.end(
-          JSON.stringify({ results: [{ id: isFirst ? "a" : "b", version: 1 }], next: isFirst ? long : null })
-        )
-        return true
-      }
-      const pages = yield* list(byTag, server.url)
-      const kept = pages.flatMap(({ parts = [] }) => parts.map(({ checkpoint }) => checkpoint))
-      assert.deepStrictEqual(kept, [null, { seen: { "if-none-match": '"tag"' }, next: null }])
-    })
-  )
-
-  it.live("whose next page is at another server is refused, and no page of the same path is taken for it", () =>
-    Effect.gen(function* () {
-      const server = yield* NotesServer.make
-      server.add()
-      server.answer = (_request, response) => {
-        response.setHeader("link", '<http://other.example/v1/notes?after=1>; rel="next"')
-        return false
-      }
-      const reason = yield* reasonOf(list(byLink, server.url))
-      assert.strictEqual(reason?._tag, "Malformed")
-      assert.include(reason?.message, "links to a next page on another server")
-      assert.strictEqual(server.log.length, 1)
-    })
-  )
-
-  // paperless-ngx#3130, encode/django-rest-framework#9477: links by HTTP, of a server that is asked by HTTPS.
-  it.live("whose next page is linked with another scheme is asked for it at its own address", () =>
-    Effect.gen(function* () {
-      const server = yield* NotesServer.make
-      server.add()
-      server.answer = (request, response) => {
-        const isFirst = request.url === "/v1/notes"
-        const url = server.url.replace("http:", "https:")
-        if (isFirst) response.setHeader("link", `<${url}/v1/notes?after=1>; rel="next"`)
-        response.end(JSON.stringify({ results: [{ id: isFirst ? "a" : "b", version: 1 }], next: null }))
-        return true
-      }
-      const pages = yield* list(byLink, server.url)
-      assert.deepStrictEqual(
-        pages.flatMap(({ listed }) => listed.map(({ externalId }) => externalId)),
-        ["notes/a", "notes/b"]
       )
     })
   )
@@ -318,8 +135,7 @@ describe("a REST source", () => {
   // RFC 9110, 6.6.1: a server without a clock sends no `Date`.
   it.live("that does not tell the time is listed in full each time: this machine's clock may be ahead of it", () =>
     Effect.gen(function* () {
-      const server = yield* NotesServer.make
-      for (let index = 0; index < 15; index++) server.add()
+      const server = yield* NotesServer.makeWith(15)
       server.answer = (request, response) => {
         response.sendDate = request.url?.includes("cursor") === true
         return false
@@ -375,8 +191,7 @@ describe("a REST source", () => {
 
   it.live("that has forgotten the cursor of an interrupted listing is listed in full", () =>
     Effect.gen(function* () {
-      const server = yield* NotesServer.make
-      for (let index = 0; index < 25; index++) server.add()
+      const server = yield* NotesServer.makeWith(25)
       const [first] = yield* list(byCursor, server.url)
       server.answer = (request, response) => {
         const isRefused = request.url?.includes("cursor=") === true
@@ -474,22 +289,4 @@ it("the time after which to ask again is read from a date, an epoch and a number
   assert.strictEqual(seconds({ date: ahead.toUTCString(), "x-ratelimit-reset": reset }), 40)
   assert.strictEqual(seconds({ "retry-after": "0.65" }), 0.65)
   assert.isUndefined(seconds({ "retry-after": "soon" }))
-})
-
-it("the next page is found among the links of an answer", () => {
-  const at = new URL("https://api.example.com/items?page=2")
-  const next = (link: string) => nextLink(new Headers({ link }), at)?.href
-  assert.strictEqual(
-    next('<https://api.example.com/a?x=1,2>; rel="prev", </b>; rel="next"'),
-    "https://api.example.com/b"
-  )
-  assert.strictEqual(next("<?page=3>; title=x; rel=next"), "https://api.example.com/items?page=3")
-  assert.strictEqual(next('<?page=3>; rel="last next"'), "https://api.example.com/items?page=3")
-  assert.isUndefined(next('<?page=1>; rel="prev"'))
-})
-
-it("a list whose pages are counted cannot say that what is absent is deleted", () => {
-  const paging = { type: "page", param: "page" } as const
-  // @ts-expect-error: absence says nothing there
-  assert.throws(() => Idem.restResource({ ...described, paging, absentIsDeleted: true }), "absence says nothing")
 })

@@ -1,4 +1,5 @@
 /** A REST API on loopback that a test edits: notes by cursor, page number and offset, some with their text apart. */
+import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
 import type * as Http from "node:http"
 import { serve } from "./LoopbackServer.ts"
@@ -75,3 +76,10 @@ class NotesServer {
 
 /** A server that lasts as long as the scope. */
 export const make = serve(() => new NotesServer())
+
+/** A server with so many notes. */
+export const makeWith = (count: number) =>
+  Effect.tap(make, (server) => {
+    for (let index = 0; index < count; index++) server.add()
+    return Effect.void
+  })
