@@ -186,7 +186,15 @@ export const integration = make({
           if (!History.isWalk(from) || listed !== undefined) return Stream.empty
           const isResumed = History.isWalk(before.older) && before.older.at === from.at
           return Stream.map(
-            History.walk({ read: readOlder, task, parts, from, isResumed, given }),
+            History.walk({
+              read: readOlder,
+              task,
+              parts,
+              from,
+              isResumed,
+              given,
+              isLaterSlice: Option.isSome(stored)
+            }),
             ({ progress, ...page }) => {
               // The pages that shifted while they were read are read again, behind the feed.
               const isDue = from.isBehind === true && progress === "read"

@@ -141,10 +141,12 @@ export const walk = (options: {
   readonly parts: Parts<Part>
   readonly from: Walk
   readonly isResumed: boolean
-  /** The ids that this listing has given already, from newer documents. */
+  /** The ids that this slice of the listing has given already, from newer documents. */
   readonly given: Set<string>
+  /** True if earlier slices of this listing have given ids too. */
+  readonly isLaterSlice: boolean
 }) => {
-  const { given, parts, read, task } = options
+  const { given, isLaterSlice, parts, read, task } = options
   const end = (step: Partial<Step>) => {
     const ended: Step = {
       listed: [],
@@ -186,6 +188,22 @@ export const walk = (options: {
     return { next: { ...next, before }, problem: undefined }
   })
 
+  /**
+   * Leaves out entries of an archive that a newer document has given. `force` asks the checker nothing, and would store
+   * the archive's older version in place of the newer one. The ids that earlier slices have given are not kept: a
+   * forced entry that is known under another revision counts as one of them.
+   */
+  const withoutOlder = Effect.fnUntraced(function* (listed: ReadonlyArray<Ref>) {
+    const left = listed.filter(({ externalId }) => !given.has(externalId))
+    if (!task.force || !isLaterSlice || left.length === 0) return left
+    const checker = yield* ContentExistenceChecker
+    const known = yield* checker.revisions(left.map(({ externalId }) => externalId))
+    return left.filter(({ externalId, revision }) => {
+      const stored = known.get(externalId)
+      return stored === undefined || Option.getOrUndefined(stored) === revision
+    })
+  })
+
   const step = Effect.fnUntraced(function* (state: State) {
     const { isResumed, walk } = state
     const found = yield* Effect.result(
@@ -208,8 +226,7 @@ export const walk = (options: {
     const page = document.pages[index]
     const entries = page === undefined ? [] : unpack(page)
     const listed = entries.filter(({ content }) => inWindow(task, content.occurredAt))
-    // `force` asks nobody what is known, and would put an archive's older version in the place of a newer one.
-    const newest = walk.kind === "page" ? listed : listed.filter(({ externalId }) => !given.has(externalId))
+    const newest = walk.kind === "page" ? listed : yield* withoutOlder(listed)
     for (const { externalId } of listed) given.add(externalId)
     const by = walk.kind === "page" ? "revision" : "id"
     const download = yield* ContentExistenceChecker.selectNew(task, newest, { by })

@@ -49,7 +49,8 @@ const list = (
   place: Option.Option<Schema.Json>,
   parts: Map<string, Schema.Json>,
   pages = Number.MAX_SAFE_INTEGER,
-  known: ReadonlyMap<string, string | undefined> = new Map()
+  known: ReadonlyMap<string, string | undefined> = new Map(),
+  force = false
 ) =>
   Effect.gen(function* () {
     const session = yield* integration.open({
@@ -62,7 +63,10 @@ const list = (
       Effect.sync(
         () => new Map(keys.flatMap((key) => (parts.has(key) ? [[key, parts.get(key) ?? null] as const] : [])))
       )
-    const listing = session.list(poll, place, { get, hinted: { parts: [], only: false, isListening: false } })
+    const listing = session.list({ ...poll, force }, place, {
+      get,
+      hinted: { parts: [], only: false, isListening: false }
+    })
     const listed = yield* Stream.runCollect(
       Stream.tap(Stream.take(listing, pages), (page) =>
         Effect.sync(() => {
@@ -122,6 +126,14 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
         const forced = yield* sync({ force: true })
         assert.deepStrictEqual([forced.counts.updated, forced.asked.length], [0, 4])
         assert.strictEqual(yield* text(process, "e3"), edited)
+        // In a later slice of a forced sync, of which all is stored.
+        const all = yield* list(feed.address("/rss"), Option.none(), new Map())
+        const stored = new Map([...all.revisions, ...begun.revisions])
+        const slices = new Map<string, Schema.Json>()
+        const first = yield* list(feed.address("/rss"), Option.none(), slices, 1, stored, true)
+        const later = yield* list(feed.address("/rss"), first.checkpoint, slices, undefined, stored, true)
+        assert.notInclude(later.chosen, "e3")
+        assert.sameMembers([...new Set([...first.chosen, ...later.chosen])], [...feed.entries.keys()])
       }).pipe(Effect.scoped)
     )
 
