@@ -14,6 +14,7 @@ import { BlobStore, layerMemory } from "../../src/stores/Blobs.ts"
 import * as BlobLocation from "../../src/stores/blobs/BlobLocation.ts"
 import * as FolderBlobs from "../../src/stores/blobs/FolderBlobs.ts"
 import * as PostgresBlobs from "../../src/stores/blobs/PostgresBlobs.ts"
+import * as FullDisk from "../chaos/FullDisk.ts"
 import * as Database from "../support/Postgres.ts"
 import { suite, Unfinished } from "./lawsOfBlobs.ts"
 
@@ -124,6 +125,23 @@ it.effect("a folder whose disk is not mounted proves no blob absent", () =>
     yield* fs.remove(folder, { recursive: true })
     assert.notInstanceOf(yield* failure, BodyAbsent)
     yield* fs.makeDirectory(folder)
+  }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+)
+
+it.effect("a folder on a full disk is named, and holds nothing half written", () =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const folder = yield* fs.makeTempDirectoryScoped()
+    const flag = `${folder}/full`
+    yield* fs.writeFileString(flag, "")
+    const { write } = yield* Effect.provide(
+      BlobStore,
+      FolderBlobs.layer(folder).pipe(Layer.provide(Layer.merge(NodeServices.layer, FullDisk.layer(flag))))
+    )
+    const { message } = yield* Effect.flip(write(Stream.succeed(new Uint8Array(100))))
+    assert.match(message, /^storing a large body: .+ can't be used: .+no space left/)
+    assert.include(message, folder)
+    assert.deepStrictEqual(yield* fs.readDirectory(`${folder}/unfinished`), [])
   }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
 )
 

@@ -17,11 +17,6 @@ import { absent } from "../../engine/store/BodyStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import { abandonedAfter, BlobStore, meter, type Place } from "../Blobs.ts"
 
-const failed =
-  (doing: string) =>
-  (error: PlatformError): StoreError =>
-    new StoreError({ message: `${doing}: ${explainPlatform(error)} (${error.message})`, cause: error })
-
 const createFolder = (folder: string, what: string) =>
   Effect.tryPromise({
     try: () => Folders.create(folder, 0o700),
@@ -36,6 +31,10 @@ const make = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const random = yield* SecureRandom.SecureRandom
+  const failed =
+    (doing: string) =>
+    (error: PlatformError): StoreError =>
+      new StoreError({ message: `${doing}: ${folder} can't be used: ${explainPlatform(error)}`, cause: error })
   // In the same folder, so that giving a file its name is one step of one file system.
   const unfinished = path.join(folder, "unfinished")
   yield* createFolder(unfinished, "making a folder")
