@@ -3,6 +3,7 @@ import * as Option from "effect/Option"
 import * as Storable from "../Storable.ts"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { CopySource } from "../../engine/model/Batch.ts"
@@ -52,12 +53,17 @@ const copySourceOf = ({ hash, mediaType, occurredAt, size, title, ...row }: type
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
-  /** Both columns are text by the schema, so the rows of this hot path are taken as they come. */
+  /**
+   * Without a span, since the run has one of its page. Both columns are text by the schema, so the rows of this hot path
+   * are taken as they come.
+   */
   const check = (query: string, connectionId: ConnectionId, externalIds: ReadonlyArray<string>) => {
     const ids = externalIds.every(Storable.isId) ? externalIds : externalIds.filter(Storable.isId)
-    return Effect.withTracerEnabled(sql.unsafe(query, [connectionId, texts(ids)]).values, false).pipe(
-      toStoreError("asking which ids exist")
-    )
+    const { values } = sql.unsafe(query, [connectionId, texts(ids)])
+    // Where spans are off already, another context costs more than the look.
+    return Effect.flatMap(References.TracerEnabled, (isEnabled) =>
+      isEnabled ? Effect.withTracerEnabled(values, false) : values
+    ).pipe(toStoreError("asking which ids exist"))
   }
 
   const contentsById: Methods["contentsById"] = (connectionId, externalIds) =>
@@ -75,7 +81,11 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
     purge: (yield* Purge.make).purge,
 
     existing: (connectionId, externalIds) =>
-      Effect.map(check(existingQuery, connectionId, externalIds), (rows) => new Set(rows.map(([id]) => id as string))),
+      Effect.map(check(existingQuery, connectionId, externalIds), (rows) => {
+        const known = new Set<string>()
+        for (const row of rows) known.add(row[0] as string)
+        return known
+      }),
 
     revisions: (connectionId, externalIds) =>
       Effect.map(
