@@ -32,12 +32,15 @@ END $$`,
         from_key.occurred_at, CASE WHEN inclusive THEN '<=' ELSE '<' END,
         from_key.connection_id, from_key.external_id) END) $$`,
 
-    // The newest contents that fit, from a place on, in three steps:
+    // The newest contents that fit, from a place on, in four steps:
     //
-    // 1. The newest 2,000 of the scope are looked at one by one, by an index of times. A common word is found there.
-    // 2. Their share of fitting contents, or the planner's estimate if that is more, tells how many contents have the
-    //    words. The planner knows little of the beginnings of rare words.
-    // 3. The index of words gives all its contents in no order. Where many have the words, it is therefore asked
+    // 1. Where the planner expects few contents with the words, the index of words gives up to 2,000 of them: all,
+    //    unless the planner was wrong.
+    // 2. The newest 2,000 of the scope are looked at one by one, by an index of times. A common word is found there.
+    // 3. Their share of fitting contents, or the planner's estimate if that is more, tells how many contents have the
+    //    words. The planner knows little of beginnings of words: it takes one for half a percent of the contents at
+    //    least (`DEFAULT_TS_MATCH_SEL`), so that this much tells nothing.
+    // 4. The index of words gives all its contents in no order. Where many have the words, it is therefore asked
     //    together with the index of times, for a window of the newest that should have twice as many as needed. The
     //    window grows until it has enough. Where few have the words, the index of words is asked for all. One content
     //    of the index of times costs a twelfth of one that is fetched.
@@ -52,36 +55,48 @@ DECLARE
   sample CONSTANT integer := 2000;
   scope CONSTANT text := derived.search_scope(of_connections, since, until, from_key, inclusive);
   newest_first CONSTANT text := ' ORDER BY occurred_at DESC, connection_id DESC, external_id DESC';
-  newest CONSTANT text := format('SELECT (occurred_at, connection_id, external_id)::derived.search_key AS key, vector
-    FROM derived.search WHERE %s AND deleted = %L', scope, is_deleted);
+  key CONSTANT text := '(occurred_at, connection_id, external_id)::derived.search_key AS key';
+  contents CONSTANT text := format('FROM derived.search WHERE %s AND deleted = %L', scope, is_deleted);
   is_phrase CONSTANT boolean := strpos(wanted::text, '!') = 0 AND wanted::text ~ '<(-|\d+)>';
   words CONSTANT tsquery := CASE WHEN is_phrase
     THEN regexp_replace(wanted::text, '<(-|\d+)>', '&', 'g')::tsquery ELSE wanted END;
+  in_order CONSTANT text := CASE WHEN is_phrase THEN format('vector @@ %L', wanted) ELSE 'true' END;
   enough CONSTANT integer := CASE WHEN is_phrase THEN 2000 ELSE 2 * most END;
+  beginnings CONSTANT integer := (length(words::text) - length(replace(words::text, ':*', ''))) / 2;
   found derived.search_key[];
   looked_at integer;
   having_words integer;
-  total float8;
+  total CONSTANT float8 := (SELECT greatest(reltuples, sample) FROM pg_class
+    WHERE oid = 'derived.search'::regclass);
   expected float8;
   size float8;
   oldest timestamptz;
 BEGIN
   -- Without a word that the index knows, as in a query that only excludes words.
   IF wanted IS NULL OR querytree(wanted) = 'T' THEN
-    EXECUTE format('SELECT array_agg(key) FROM (%s AND (%L::tsquery IS NULL OR vector @@ %2$L) %s LIMIT %s) AS fitting',
-      newest, wanted, newest_first, most) INTO found;
+    EXECUTE format('SELECT array_agg(key) FROM (SELECT %s %s AND (%L::tsquery IS NULL OR vector @@ %3$L) %s LIMIT %s)
+      AS fitting', key, contents, wanted, newest_first, most) INTO found;
     RETURN coalesce(found, '{}');
   END IF;
 
-  EXECUTE format('SELECT count(*), count(*) FILTER (WHERE vector @@ %L),
-      (array_agg(key) FILTER (WHERE vector @@ %L))[:%s] FROM (%s %s LIMIT %s) AS newest',
-      words, wanted, most, newest, newest_first, sample)
-    INTO looked_at, having_words, found;
+  expected := derived.search_estimate(words);
+  IF expected <= sample AND beginnings = 0 THEN
+    EXECUTE format('SELECT count(*), (array_agg(key ORDER BY (key).occurred_at DESC, (key).connection_id DESC,
+        (key).external_id COLLATE "C" DESC) FILTER (WHERE fits))[:%s]
+      FROM (SELECT %s, %s AS fits %s AND vector @@ %L LIMIT %s) AS fitting',
+      most, key, in_order, contents, words, sample + 1)
+      INTO having_words, found;
+    IF having_words <= sample THEN RETURN coalesce(found, '{}'); END IF;
+  END IF;
+
+  EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s), (array_agg(key) FILTER (WHERE fits))[:%s]
+      FROM (SELECT %s, vector, vector @@ %L AS fits %s %s LIMIT %s) AS newest',
+    CASE WHEN is_phrase THEN format('vector @@ %L', words) ELSE 'fits' END, most, key, wanted, contents, newest_first,
+    sample) INTO looked_at, having_words, found;
   IF looked_at < sample OR cardinality(found) = most THEN RETURN coalesce(found, '{}'); END IF;
 
-  SELECT reltuples INTO total FROM pg_class WHERE oid = 'derived.search'::regclass;
-  total := greatest(total, sample);
-  expected := greatest(total * having_words / sample, derived.search_estimate(words), 1);
+  IF expected < total * 0.006 * beginnings THEN expected := 0; END IF;
+  expected := greatest(total * having_words / sample, expected, 1);
 
   size := total * enough / expected;
   LOOP
@@ -91,9 +106,11 @@ BEGIN
         scope, newest_first, size::bigint) INTO oldest;
     END IF;
     -- The sum keeps the planner from reading the index of times in its order.
-    EXECUTE format('SELECT array_agg(key) FROM (%s AND vector @@ %L AND occurred_at >= %L
-        ORDER BY occurred_at + interval ''0'' DESC, connection_id DESC, external_id DESC LIMIT %s) AS fitting',
-      newest, wanted, coalesce(oldest, '-infinity'), most) INTO found;
+    EXECUTE format('SELECT array_agg(key) FROM (SELECT key FROM (
+        SELECT %s, %s AS fits %s AND vector @@ %L AND occurred_at >= %L
+        ORDER BY occurred_at + interval ''0'' DESC, connection_id DESC, external_id DESC LIMIT %s) AS newest
+      WHERE fits LIMIT %s) AS fitting',
+      key, in_order, contents, words, coalesce(oldest, '-infinity'), enough, most) INTO found;
     IF is_phrase OR cardinality(found) = most OR oldest IS NULL THEN RETURN coalesce(found, '{}'); END IF;
     size := size * 8;
   END LOOP;
@@ -104,34 +121,39 @@ END $$`,
     configuration regconfig, of_connection uuid, of_id text, marked tsquery, words text[]
   ) RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
-  pattern CONSTANT text := '(([${unspaced}]|[^ ${separators}${unspaced}]+)|[ ${separators}]+)';
   body text;
   place integer;
   piece text;
+  lead text;
+  written text[];
 BEGIN
   SELECT found.text, found.place INTO body, place FROM (
     SELECT t.text, t.part,
       (SELECT min(nullif(strpos(lower(left(t.text, 100000)), word), 0)) FROM unnest(words) AS word) AS place
     FROM derived.text AS t WHERE t.connection_id = of_connection AND t.external_id = of_id AND t.text IS NOT NULL
   ) AS found ORDER BY found.place IS NULL, found.part LIMIT 1;
-  piece := translate(substr(body, greatest(coalesce(place, 1) - 80, 1), 400), chr(57344) || chr(57345), '');
+  piece := translate(substr(body, greatest(coalesce(place, 1) - 80, 1), 400), chr(57344) || chr(57345) || chr(57346), '');
   -- The word that was cut in two is left out.
   IF coalesce(place, 1) > 81 THEN piece := '… ' || regexp_replace(piece, '^\S{0,40}\s+', ''); END IF;
   piece := regexp_replace(piece, '\s+', ' ', 'g');
-  IF marked IS NULL THEN RETURN btrim(left(piece, 300)); END IF;
-  -- The words alone are marked, and put back among what separates them.
-  WITH
-    token AS MATERIALIZED (SELECT match[1] AS written, match[2] IS NOT NULL AS is_word, number
-      FROM regexp_matches(left(piece, 300), pattern, 'g') WITH ORDINALITY AS matches(match, number)),
-    shown AS (SELECT written, number, is_word,
-      row_number() OVER (PARTITION BY is_word ORDER BY number) AS nth FROM token),
-    marks AS MATERIALIZED (SELECT starts_with(word, chr(57344)) AS is_marked, nth
-      FROM string_to_table(ts_headline(configuration,
-        (SELECT string_agg(derived.search_clean(written), ' ' ORDER BY number) FILTER (WHERE is_word) FROM token),
-        marked, format('StartSel=%s, StopSel=%s, HighlightAll=true', chr(57344), chr(57345))), ' ')
-        WITH ORDINALITY AS words(word, nth))
-  SELECT string_agg(CASE WHEN is_word AND is_marked THEN chr(57344) || written || chr(57345) ELSE written END, ''
-    ORDER BY number) INTO piece FROM shown LEFT JOIN marks USING (nth);
+  piece := left(piece, 300);
+  IF marked IS NULL THEN RETURN btrim(piece); END IF;
+  -- Words without spaces between them are parted by a private character, which is taken out again.
+  IF piece ~ '[${unspaced}]' THEN
+    piece := regexp_replace(piece, '([${unspaced}])', chr(57346) || '\1' || chr(57346), 'g');
+  END IF;
+  lead := substring(piece FROM '^[ ${separators}]*');
+  piece := substr(piece, length(lead) + 1);
+  written := regexp_split_to_array(piece, '[ ${separators}]+');
+  -- The words alone are marked, and put back among what separates them: the gap before each.
+  SELECT lead || string_agg(gap || CASE WHEN starts_with(shown, chr(57344)) THEN chr(57344) || word || chr(57345)
+      ELSE word END, '' ORDER BY nth) INTO piece
+    FROM ROWS FROM (
+      unnest(written, regexp_split_to_array(piece, '[^ ${separators}]+')),
+      string_to_table(ts_headline(configuration, derived.search_clean(array_to_string(written, ' ')), marked,
+        format('StartSel=%s, StopSel=%s, HighlightAll=true', chr(57344), chr(57345))), ' ')
+    ) WITH ORDINALITY AS words(word, gap, shown, nth);
+  piece := translate(piece, chr(57346), '');
   -- Neighbours are marked together: example.org.
   piece := regexp_replace(piece, '\uE001([${separators}]*)\uE000', '\1', 'g');
   RETURN btrim(piece);

@@ -16,7 +16,7 @@ import * as QueryParser from "./QueryParser.ts"
 import * as Ranking from "./Ranking.ts"
 
 /** Grows when the functions change. */
-const functionsVersion = 6
+const functionsVersion = 7
 
 /** Grows when vectors are made differently: all contents are indexed again. */
 const vectorsVersion = 3
