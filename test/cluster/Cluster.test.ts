@@ -92,13 +92,13 @@ describe.concurrent("a cluster", () => {
   it.live("refuses the late writes of a process that was frozen, and stores nothing twice", () =>
     Effect.gen(function* () {
       const database = yield* SharedDatabase.make
-      // Slow, so that both are in the middle of their connections when one is frozen.
-      database.counter.delay = 200
+      // Slow, and without an end, so that both are in the middle of their connections when one is frozen.
+      database.counter.delay = 1000
       const accounts: Array<string> = []
       const connectNext = Effect.suspend(() => {
         const name = `c${accounts.length}`
         accounts.push(name)
-        return database.connect({ name, items: 800, every: "1 minute" })
+        return database.connect({ name, items: 1_000_000, every: "1 minute" })
       })
       yield* Effect.repeat(connectNext, { times: 5 })
       const settings = { databaseUrl: database.databaseUrl }
@@ -125,16 +125,17 @@ describe.concurrent("a cluster", () => {
       yield* SharedDatabase.until(allPolled(database, its, frozen, [b.pid]))
       database.counter.delay = 5
       a.process.kill("SIGCONT")
-      yield* SharedDatabase.until(Effect.map(database.stored, (count) => count === accounts.length * 800))
+      const all = database.counter.end()
+      yield* SharedDatabase.until(Effect.map(database.stored, (count) => count === all))
 
       const runs = yield* database.runs
       const stored = [...runs.values()].reduce((sum, run) => sum + run.stored, 0)
-      assert.strictEqual(stored, accounts.length * 800)
+      assert.strictEqual(stored, all)
       assert.isFalse(runs.has("failed"), a.stderr() + b.stderr())
       // What the frozen process had not stored is downloaded again: of each of its connections the downloads in flight,
-      // the commit in flight and the open batch. Eight downloads take 200 ms, and a batch is committed after 5 seconds.
-      const batch = (8 * 5000) / 200
-      const again = database.counter.downloads().length - accounts.length * 800
+      // the commit in flight and the open batch. Eight downloads take a second, and a batch is committed after 5 seconds.
+      const batch = 8 * 5
+      const again = database.counter.downloads().length - all
       assert.isAtMost(again, its.length * (2 * batch + 8))
     }).pipe(Effect.scoped, Effect.provide(SharedDatabase.layer))
   )

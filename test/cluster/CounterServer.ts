@@ -15,6 +15,8 @@ export class CounterServer {
   url = ""
   /** Items of an account are `0` to this. */
   readonly sizes = new Map<string, number>()
+  /** The items of an account that were listed so far. */
+  private readonly listed = new Map<string, number>()
   readonly asked = new Map<string, Array<Asked>>()
   pageSize = 50
   /** Milliseconds until an item is answered. */
@@ -41,6 +43,12 @@ export class CounterServer {
     return [...this.asked.values()].flatMap((asked) => asked.filter(({ at, what }) => what === "item" && at > since))
   }
 
+  /** Ends each account after the items that were listed so far, and returns how many these are. */
+  end(): number {
+    for (const account of this.sizes.keys()) this.sizes.set(account, this.listed.get(account) ?? 0)
+    return [...this.sizes.values()].reduce((sum, size) => sum + size, 0)
+  }
+
   handle(request: Http.IncomingMessage, response: Http.ServerResponse): void {
     const { pathname, searchParams } = new URL(request.url ?? "/", this.url)
     const account = searchParams.get("account") ?? ""
@@ -54,6 +62,7 @@ export class CounterServer {
     const after = Number(searchParams.get("after"))
     const size = this.sizes.get(account) ?? 0
     const next = Math.min(size, after + this.pageSize)
+    this.listed.set(account, Math.max(next, this.listed.get(account) ?? 0))
     const ids = Array.from({ length: next - after }, (_, index) => String(after + index))
     response.end(JSON.stringify({ ids, next, more: next < size }))
   }
