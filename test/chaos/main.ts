@@ -47,7 +47,7 @@ const program = Effect.gen(function* () {
   const tally = new Tally()
   const verdicts = yield* Chaos.run({
     seeds: Array.from({ length: count }, (_, index) => from + index),
-    lanes: one === undefined ? Number(values.lanes) : 1,
+    lanes: yield* Effect.replicateEffect(Chaos.lane, one === undefined ? Number(values.lanes) : 1),
     broken,
     patience: Duration.seconds(Number(values.patience)),
     schedule,
@@ -75,6 +75,7 @@ const program = Effect.gen(function* () {
 
 // A Ctrl-C ends the servers and the processes too.
 program.pipe(
+  Effect.scoped,
   Effect.flatMap((failures) => Effect.sync(() => void (process.exitCode = failures > 0 ? 1 : 0))),
   Effect.provideService(References.MinimumLogLevel, "Warn"),
   NodeRuntime.runMain({ teardown: (_, onExit) => onExit(Number(process.exitCode ?? 0)) })
