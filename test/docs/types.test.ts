@@ -59,4 +59,4 @@ it("each program of the page about embedding compiles", () => {
   } finally {
     Fs.rmSync(folder, { recursive: true })
   }
-}, 120_000)
+})
