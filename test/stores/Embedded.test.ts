@@ -54,7 +54,7 @@ const blame = (cluster: string, pid: number) =>
 describe("Embedded", () => {
   it.live("is started by the first, used by all, and stopped by the last", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folder
+      const folder = yield* EmbeddedUser.folderWithData
       const first = yield* EmbeddedUser.start(folder)
       const server = yield* first.server
       assert.isTrue(server.started)
@@ -71,7 +71,7 @@ describe("Embedded", () => {
 
   it.live("survives the kill of its starter, serves the next, and is stopped by it", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folder
+      const folder = yield* EmbeddedUser.folderWithData
       const starter = yield* EmbeddedUser.start(folder)
       const { pid } = yield* starter.server
       yield* starter.kill
@@ -87,7 +87,7 @@ describe("Embedded", () => {
 
   it.live("does not wait for users that were killed", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folder
+      const folder = yield* EmbeddedUser.folderWithData
       const [stays, dies] = yield* Effect.all([EmbeddedUser.start(folder), EmbeddedUser.start(folder)])
       const { pid } = yield* stays.server
       yield* dies.server
@@ -114,7 +114,7 @@ describe("Embedded", () => {
 
   it.live("counts users within one process too", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folder
+      const folder = yield* EmbeddedUser.folderWithData
       const { pid } = yield* Effect.scoped(
         Effect.gen(function* () {
           const outer = yield* Embedded.make({ folder })
@@ -132,7 +132,7 @@ describe("Embedded", () => {
 
   it.live("does not end with a Ctrl-C in its starter's terminal", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folder
+      const folder = yield* EmbeddedUser.folderWithData
       const starter = yield* EmbeddedUser.start(folder)
       const { pid } = yield* starter.server
       const stays = yield* EmbeddedUser.start(folder)
@@ -148,7 +148,7 @@ describe("Embedded", () => {
 
   it.live("leaves no server where its start is interrupted", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folder
+      const folder = yield* EmbeddedUser.folderWithData
       yield* Effect.scoped(Embedded.make({ folder }))
       const watcher = Fs.watch(Path.join(folder, "postgres"))
       const starting = Effect.promise(async () => {
@@ -181,7 +181,7 @@ describe("Embedded", () => {
 
   it.live("keeps what was written, after a clean end and after a kill of the server itself", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folder
+      const folder = yield* EmbeddedUser.folderWithData
       const first = yield* Effect.scoped(
         Effect.tap(Embedded.make({ folder }), (server) =>
           query(server, (sql) => sql`CREATE TABLE kept AS SELECT 1 AS n`)
@@ -204,7 +204,7 @@ describe("Embedded", () => {
 
   it.live("is started again for those who use it, at the same socket, where it was killed", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folder
+      const folder = yield* EmbeddedUser.folderWithData
       const server = yield* Embedded.make({ folder })
       const other = yield* EmbeddedUser.start(folder)
       yield* other.server
@@ -227,7 +227,7 @@ describe("Embedded", () => {
 
   it.live("is not kept from starting by another process that has a dead server's number", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folder
+      const folder = yield* EmbeddedUser.folderWithData
       const cluster = Path.join(folder, "postgres")
       const dead = yield* Effect.scoped(
         Effect.tap(Embedded.make({ folder }), ({ pid }) => Effect.sync(() => process.kill(pid, "SIGKILL")))
@@ -249,7 +249,7 @@ describe("Embedded", () => {
 
   it.live("starts no second server beside one whose processes can't be seen", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folder
+      const folder = yield* EmbeddedUser.folderWithData
       const { pid, socket } = yield* Effect.scoped(
         Effect.tap(Embedded.make({ folder }), ({ pid }) => Effect.sync(() => process.kill(pid, "SIGKILL")))
       )
@@ -315,7 +315,7 @@ describe("Embedded", () => {
 
   it.live("refuses the data of another major version, and leaves it as it is", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folder
+      const folder = yield* EmbeddedUser.folderWithData
       yield* Effect.scoped(Embedded.make({ folder }))
       yield* Effect.promise(() => Fs.writeFile(Path.join(folder, "postgres", "PG_VERSION"), "12\n"))
       const error = yield* Effect.flip(Embedded.make({ folder }))
@@ -332,7 +332,7 @@ describe("Embedded", () => {
 
   it.live("says why it does not start", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folder
+      const folder = yield* EmbeddedUser.folderWithData
       yield* Effect.scoped(Embedded.make({ folder }))
       const settings = { max_wal_size: "nonsense" }
       const error = yield* Effect.flip(Effect.scoped(Embedded.make({ folder, settings })))

@@ -7,7 +7,9 @@ import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Readline from "node:readline"
+import { inject } from "vitest"
 import { programFile } from "./IdemProcess.ts"
+import { copyData } from "./PostgresServer.ts"
 
 const Line = Schema.fromJsonString(
   Schema.Struct({ folder: Schema.String, pid: Schema.Int, socket: Schema.String, started: Schema.Boolean })
@@ -76,3 +78,9 @@ export const folder = Effect.acquireRelease(
   Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), `idem-test-${process.pid}-`))),
   (folder) => Effect.promise(() => Fs.rm(folder, { recursive: true, force: true }))
 )
+
+/** The same with a database in it, as Idem makes one. */
+export const folderWithData = Effect.tap(folder, (to) => {
+  const { data } = inject("postgres")
+  return data === undefined ? Effect.void : copyData(data, to)
+})

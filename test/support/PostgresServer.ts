@@ -4,11 +4,15 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { promisify } from "node:util"
 import * as Migrations from "../../src/stores/postgres/Migrations.ts"
 import * as Embedded from "../../src/stores/Embedded.ts"
+import * as Binaries from "../../src/stores/embedded/Binaries.ts"
+import * as DataDirectory from "../../src/stores/embedded/DataDirectory.ts"
 import * as DataLocation from "../../src/stores/embedded/DataLocation.ts"
 import * as FileLock from "../../src/stores/embedded/FileLock.ts"
 import * as Server from "../../src/stores/embedded/Server.ts"
@@ -63,13 +67,33 @@ const sweep = Effect.gen(function* () {
   }
 })
 
+const temporary = Effect.acquireRelease(
+  Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), `idem-test-${process.pid}-`))),
+  (folder) => Effect.promise(() => Fs.rm(folder, { recursive: true, force: true }))
+)
+
+/** Copies a data folder whose server does not run. Unlike Node's copy it keeps the owners. */
+export const copyData = (from: string, to: string) =>
+  Effect.promise(() => promisify(ChildProcess.execFile)("cp", ["-a", `${from}/.`, to]))
+
+/**
+ * Makes the data of a server, and returns the folder of a copy that tests copy again: making it takes twenty times the
+ * CPU of a copy. Undefined where the server's user can't reach temporary folders.
+ */
+const initialise = Effect.fnUntraced(function* (requested: string) {
+  const place = yield* DataLocation.prepare(requested)
+  yield* DataDirectory.initialise(place, yield* Binaries.find(place))
+  if (place.folder !== (yield* Effect.promise(() => Fs.realpath(requested).catch(() => requested)))) return undefined
+  const copy = yield* temporary
+  yield* copyData(place.folder, copy)
+  return copy
+})
+
 /** Runs until the scope closes. */
 export const start = Effect.gen(function* () {
   yield* sweep
-  const requested = yield* Effect.acquireRelease(
-    Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), `idem-test-${process.pid}-`))),
-    (folder) => Effect.promise(() => Fs.rm(folder, { recursive: true, force: true }))
-  )
+  const requested = yield* temporary
+  const data = yield* initialise(requested)
   const folder = { current: requested }
   yield* Effect.addFinalizer(() => Effect.promise(() => Fs.rm(folder.current, { recursive: true, force: true })))
   const server = yield* Embedded.make({
@@ -82,5 +106,5 @@ export const start = Effect.gen(function* () {
   yield* Migrations.migrate.pipe(
     Effect.provide(PgClient.layer({ ...access, path: server.socket, password: server.password }))
   )
-  return { ...access, socket: server.socket, password: Redacted.value(server.password) }
+  return { ...access, data, socket: server.socket, password: Redacted.value(server.password) }
 })

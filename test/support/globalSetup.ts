@@ -20,6 +20,8 @@ declare module "vitest" {
       readonly username: string
       readonly password: string
       readonly database: string
+      /** A data folder as it is before its server's first start, to be copied. */
+      readonly data: string | undefined
     }
   }
 }
