@@ -1,68 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
-import * as TestClock from "effect/testing/TestClock"
 import type * as Schema from "effect/Schema"
-import { randomBytes } from "node:crypto"
 import { Engine } from "../../../src/engine/Engine.ts"
-import { Integrations } from "../../../src/engine/source/Integrations.ts"
 import { credentialsContext } from "../../../src/engine/secrets/Vault.ts"
-import { Quotas } from "../../../src/engine/source/Quotas.ts"
-import * as SignIn from "../../../src/engine/source/SignIn.ts"
-import type { Store } from "../../../src/engine/Store.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
-import * as SyncEngine from "../../../src/engine/sync/SyncEngine.ts"
 import * as Vault from "../../../src/engine/secrets/Vault.ts"
-import { integration as gmail } from "../../../src/integrations/Gmail.ts"
 import { integration as slack } from "../../../src/integrations/Slack.ts"
 import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
-import * as Memory from "../../../src/stores/Memory.ts"
 import * as Postgres from "../../../src/stores/Postgres.ts"
-import * as GmailServer from "../../support/GmailServer.ts"
 import * as Database from "../../support/Postgres.ts"
 import * as Provider from "../../support/Provider.ts"
-
-const me = "me@example.com"
-const redirectUri = "http://127.0.0.1:3000/sign-in/callback"
-
-const key = Redacted.make<Uint8Array>(randomBytes(32))
-
-const layerOver = (store: Layer.Layer<Store>) =>
-  SignIn.layer.pipe(
-    Layer.provideMerge(SyncEngine.layer),
-    Layer.provideMerge(
-      Layer.mergeAll(
-        store,
-        Quotas.layerMemory,
-        Layer.effect(Vault.Vault, Vault.make(key)),
-        Integrations.layer({ gmail: Effect.succeed(gmail), slack: Effect.succeed(slack) })
-      )
-    )
-  )
-
-const layer = layerOver(Memory.layer)
-
-const client = { clientId: Provider.client.clientId, clientSecret: Redacted.make(Provider.client.clientSecret) }
-
-const begin = (input: Partial<SignIn.BeginInput>) =>
-  SignIn.SignIn.use((signIn) =>
-    signIn.begin({
-      domain: "gmail",
-      name: "me",
-      config: {},
-      every: undefined,
-      client,
-      redirectUri,
-      browser: "a browser",
-      ...input
-    })
-  )
-
-const finish = (parameters: URLSearchParams, browser = "a browser") =>
-  SignIn.SignIn.use((signIn) => signIn.finish({ parameters, browser }))
+import { me, redirectUri, layerOver, layer, client, begin, finish } from "./signInFixture.ts"
 
 const stored = Effect.gen(function* () {
   const store = yield* WholeStore
@@ -108,56 +57,6 @@ describe("signing in", () => {
         const after = yield* stored
         assert.notStrictEqual(after.credentials["refreshToken"], credentials["refreshToken"])
       }).pipe(Effect.scoped, Effect.provide(layer))
-  )
-
-  it.live("sends no client but the one that is given to another address", () =>
-    Effect.gen(function* () {
-      const rootUrl = yield* Provider.google([redirectUri])
-      const endpoint = yield* Provider.tokenEndpoint
-      const settings = ConfigProvider.fromEnv({
-        env: {
-          IDEM_GMAIL_CLIENT_ID: "from settings",
-          IDEM_GMAIL_CLIENT_SECRET: "s",
-          IDEM_SLACK_CLIENT_ID: "from settings"
-        }
-      })
-      const refused = Effect.fnUntraced(function* (input: Partial<SignIn.BeginInput>, field: string) {
-        const error = yield* Effect.flip(
-          begin({ client: undefined, ...input }).pipe(Effect.provide(ConfigProvider.layer(settings)))
-        )
-        assert.match(error.message, new RegExp(`client id is missing: give clientId.*${field} names another`))
-      })
-      yield* refused({ config: { rootUrl: endpoint.url } }, "rootUrl")
-      yield* refused({ domain: "slack", config: { slackApiUrl: endpoint.url } }, "slackApiUrl")
-
-      const { url } = yield* begin({ config: { rootUrl } })
-      yield* finish((yield* Effect.promise(() => Provider.agree(url, me))).searchParams)
-      // The client that is stored is known where it was given, and nowhere else.
-      const again = yield* begin({ config: undefined, client: undefined })
-      yield* refused({ config: { rootUrl: endpoint.url } }, "rootUrl")
-      const elsewhere = yield* Effect.flip(begin({ config: {}, client: undefined }))
-      assert.match(elsewhere.message, /client id is missing/)
-
-      // And a sign-in that is under way does not follow a connection that is moved meanwhile.
-      const { searchParams } = yield* Effect.promise(() => Provider.agree(again.url, me))
-      const theirs = yield* GmailServer.make({ email: me })
-      yield* Engine.use((engine) =>
-        engine.connect({
-          domain: "gmail",
-          name: "me",
-          config: { rootUrl: theirs.url },
-          credentials: { accessToken: "token" },
-          every: undefined
-        })
-      )
-      const moved = yield* Effect.flip(finish(searchParams))
-      assert.match(moved.message, /^rootUrl of "me" was changed since.*begin again/)
-      assert.notInclude(
-        theirs.seen.map(({ method }) => method),
-        "oauth2.token"
-      )
-      assert.deepStrictEqual(endpoint.forms, [])
-    }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
   it.live("at Slack: as the person, in Slack's own words", () =>
@@ -231,106 +130,5 @@ describe("signing in", () => {
       const again = yield* Effect.flip(Effect.provideContext(finish(searchParams), one))
       assert.match(again.message, /came back twice/)
     }).pipe(Effect.scoped)
-  )
-
-  it.live("a code works once, in the browser that began", () =>
-    Effect.gen(function* () {
-      const rootUrl = yield* Provider.google([redirectUri])
-      const start = () =>
-        Effect.gen(function* () {
-          const { url } = yield* begin({ config: { rootUrl } })
-          return (yield* Effect.promise(() => Provider.agree(url, me))).searchParams
-        })
-      const first = yield* start()
-      const elsewhere = yield* Effect.flip(finish(first, "another browser"))
-      assert.match(elsewhere.message, /begun in another browser/)
-      // The first caller has used the state up.
-      assert.match((yield* Effect.flip(finish(first))).message, /came back twice/)
-      const second = yield* start()
-      yield* finish(second)
-      assert.match((yield* Effect.flip(finish(second))).message, /came back twice/)
-      // The code of one sign-in with the state of another is not what the provider gave to it.
-      const [third, fourth] = [yield* start(), yield* start()]
-      third.set("code", fourth.get("code") ?? "")
-      const swapped = yield* Effect.flip(finish(third))
-      assert.match(swapped.message, /did not give tokens for the code \(invalid_grant\)/)
-      const strange = new URLSearchParams({ state: "made up", code: "c" })
-      assert.match((yield* Effect.flip(finish(strange))).message, /not under way here/)
-    }).pipe(Effect.scoped, Effect.provide(layer))
-  )
-
-  it.live("what a token endpoint does wrong is said without a secret", () =>
-    Effect.gen(function* () {
-      const endpoint = yield* Provider.tokenEndpoint
-      const scope = "https://www.googleapis.com/auth/gmail.readonly"
-      const secret = "ya29.a-secret"
-      const json = (status: number, body: Schema.Json) => ({ status, body: JSON.stringify(body) })
-      const cases = [
-        [json(400, { error: "invalid_client", error_description: secret }), /\(invalid_client\)/],
-        [json(400, { error: secret }), /did not give tokens/],
-        [json(500, { error: "internal_failure" }), /provider/],
-        [{ status: 200, body: `<html>${secret}` }, /not one of OAuth 2/],
-        [json(200, { token_type: "Bearer" }), /not one of OAuth 2/],
-        [json(200, { access_token: secret, token_type: "mac" }), /not one of OAuth 2/],
-        [json(200, { access_token: secret, token_type: "Bearer", scope }), /no refresh token/],
-        [
-          json(200, { access_token: secret, token_type: "Bearer", refresh_token: "r", scope: "openid" }),
-          /reading the mail was not allowed/
-        ]
-      ] as const
-      for (const [answer, expected] of cases) {
-        endpoint.answer = answer
-        const { url } = yield* begin({ config: { rootUrl: endpoint.url } })
-        const state = new URL(url).searchParams.get("state") ?? ""
-        const error = yield* Effect.flip(finish(new URLSearchParams({ state, code: "4/code" })))
-        assert.match(error.message, expected)
-        for (const hidden of [secret, "4/code", Provider.client.clientSecret, state]) {
-          assert.notInclude(JSON.stringify(error), hidden)
-        }
-      }
-      const form = endpoint.forms.at(-1)
-      assert.match(form?.get("code_verifier") ?? "", /^[\w-]{43,}$/)
-      const [denied, foreign] = [yield* begin({ config: { rootUrl: endpoint.url } }), yield* begin({})]
-      const stateOf = (url: string) => new URL(url).searchParams.get("state") ?? ""
-      const asked = endpoint.forms.length
-      const no = new URLSearchParams({ state: stateOf(denied.url), error: "access_denied" })
-      assert.match((yield* Effect.flip(finish(no))).message, /not allowed to let us in/)
-      // A code that another provider's server sent is not brought to this one.
-      const mixed = new URLSearchParams({ state: stateOf(foreign.url), code: "c", iss: "https://evil.example" })
-      assert.match((yield* Effect.flip(finish(mixed))).message, /not one of OAuth 2/)
-      assert.strictEqual(endpoint.forms.length, asked)
-    }).pipe(Effect.scoped, Effect.provide(layer))
-  )
-
-  it.effect("a token endpoint that does not answer is given up, and a sign-in ends after 10 minutes", () =>
-    Effect.gen(function* () {
-      const endpoint = yield* Provider.tokenEndpoint
-      endpoint.answer = "hang"
-      const config = { rootUrl: endpoint.url }
-      const state = Effect.map(begin({ config }), ({ url }) => new URL(url).searchParams.get("state") ?? "")
-      const slow = yield* Effect.forkChild(Effect.flip(finish(new URLSearchParams({ state: yield* state, code: "c" }))))
-      yield* endpoint.asked
-      yield* TestClock.adjust("31 seconds")
-      assert.match((yield* Fiber.join(slow)).message, /gave no answer/)
-      const late = new URLSearchParams({ state: yield* state, code: "c" })
-      yield* TestClock.adjust("11 minutes")
-      assert.match((yield* Effect.flip(finish(late))).message, /longer than 10 minutes/)
-    }).pipe(Effect.scoped, Effect.provide(layer))
-  )
-
-  it.effect("what can't be begun is said: no client, no such sign-in, a name of another kind", () =>
-    Effect.gen(function* () {
-      const none = yield* Effect.flip(begin({ client: undefined }))
-      assert.match(none.message, /client id is missing.*IDEM_GMAIL_CLIENT_ID and IDEM_GMAIL_CLIENT_SECRET/)
-      const half = yield* Effect.flip(begin({ client: { clientId: "c", clientSecret: undefined } }))
-      assert.match(half.message, /client secret is missing/)
-      assert.match((yield* Effect.flip(begin({ domain: "nothing" }))).message, /there is no integration/)
-      assert.match((yield* Effect.flip(begin({ config: { rootUrl: "ftp://x" } }))).message, /rootUrl/)
-      const settings = ConfigProvider.fromEnv({
-        env: { IDEM_GMAIL_CLIENT_ID: "from settings", IDEM_GMAIL_CLIENT_SECRET: "s" }
-      })
-      const { url } = yield* begin({ client: undefined }).pipe(Effect.provide(ConfigProvider.layer(settings)))
-      assert.strictEqual(new URL(url).searchParams.get("client_id"), "from settings")
-    }).pipe(Effect.provide(layer))
   )
 })
