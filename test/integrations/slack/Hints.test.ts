@@ -8,44 +8,9 @@ import { maxHinted } from "../../../src/contract/Hints.ts"
 import { hintsOf } from "../../../src/integrations/slack/Events.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
 import { callbackOf as callback } from "../../support/slack/SocketMode.ts"
-import { expected, mirrored, Model, open } from "../../support/slack/Model.ts"
+import { Model, open } from "../../support/slack/Model.ts"
 import type { JsonObject } from "../../support/slack/Workspace.ts"
-
-const now = 1_700_000_000
-
-const hinted = (parts: ReadonlyArray<string>, options: { only?: boolean; isListening?: boolean } = {}) => ({
-  hinted: { parts, only: true, isListening: true, ...options }
-})
-
-/** A workspace that was synced, with what its events hint at since. `old` is older than what a visit reads. */
-const synced = Effect.gen(function* () {
-  yield* TestClock.setTime(now * 1000)
-  const server = yield* SlackServer.make({ now: now - 10_000 })
-  const { workspace } = server
-  const [busy, quiet] = [workspace.addChannel("busy"), workspace.addChannel("quiet", "private_channel")]
-  const old = workspace.post(busy, "old", { ts: `${now - 90 * 86_400}.000100` })
-  const reply = workspace.post(busy, "old reply", { ts: `${now - 89 * 86_400}.000100`, thread: old })
-  workspace.post(busy, "old reply, too", { ts: `${now - 88 * 86_400}.000100`, thread: old })
-  for (let index = 0; index < 300; index++) workspace.post(busy, `message ${index}`)
-  const plain = workspace.post(quiet, "plain")
-  const model = new Model()
-  const session = yield* open(server)
-  yield* model.run(session)
-  yield* model.run(session)
-  const parts = new Set<string>()
-  workspace.onEvent = (event) => {
-    for (const { part } of hintsOf(callback(event))) if (part !== undefined) parts.add(part)
-  }
-  server.forget()
-  const poll = (options: { only?: boolean; isListening?: boolean } = {}) =>
-    Effect.suspend(() => {
-      const given = [...parts]
-      parts.clear()
-      return model.run(session, hinted(given, options))
-    })
-  const isMirrored = () => assert.deepStrictEqual([...mirrored(model)].sort(), [...expected(server)].sort())
-  return { busy, quiet, old, reply, plain, model, session, server, workspace, parts, poll, isMirrored }
-})
+import { now, hinted, synced } from "./hintFixture.ts"
 
 describe("hints", () => {
   it.effect("bring what they name for a call or two each, and nothing else", () =>
@@ -81,35 +46,6 @@ describe("hints", () => {
       // Deletions that hints reported are no news to a visit: no complete pass is needed.
       yield* poll({ only: false })
       assert.isAtMost(server.count(), 5)
-    })
-  )
-
-  it.effect("bring deletions that neither the next visit nor the next sweep takes for news", () =>
-    Effect.gen(function* () {
-      const { isMirrored, plain, poll, quiet, server, workspace } = yield* synced
-      const other = workspace.post(quiet, "stays")
-      yield* poll()
-      yield* poll({ only: false, isListening: false })
-      workspace.delete(quiet, plain)
-      yield* poll()
-      isMirrored()
-      /** Calls about the conversation in a poll after this time. A complete pass, which looks for deletions, is one. */
-      const calls = Effect.fnUntraced(function* (after: Duration.Input) {
-        yield* TestClock.adjust(after)
-        server.forget()
-        yield* poll({ only: false, isListening: false })
-        return server.requests.filter(({ args }) => args["channel"] === quiet).map(({ method }) => method)
-      })
-      const visit = ["conversations.history"]
-      assert.deepStrictEqual(yield* calls("10 minutes"), visit)
-      // The day's sweep: a pass over the history, and the tour.
-      yield* calls("25 hours")
-      assert.deepStrictEqual(yield* calls("10 minutes"), visit)
-      // A deletion that no event told is news to a visit.
-      workspace.onEvent = () => {}
-      workspace.delete(quiet, other)
-      assert.isAbove((yield* calls("10 minutes")).length, 1)
-      isMirrored()
     })
   )
 
@@ -185,63 +121,6 @@ describe("hints", () => {
       yield* model.run(session, hinted([`${quiet}/${plain}`]))
       assert.deepStrictEqual(model.ids(`${quiet}/`), [])
       assert.strictEqual(server.count(), 0)
-    })
-  )
-
-  it.effect("delete a reply or a file only where Slack says that it is not there", () =>
-    Effect.gen(function* () {
-      const { busy, model, old, quiet, reply, server, session, workspace } = yield* synced
-      const file = workspace.addFile("ours.txt", new TextEncoder().encode("ours"))
-      workspace.post(quiet, "look", { files: [file] })
-      yield* model.run(session, hinted([quiet]))
-      const ids = [`${busy}/${reply}`, `files/${file}`]
-      const parts = [`${busy}/${reply}/${old}`, `files/${file}`]
-      server.fail("conversations.replies", { error: "access_denied" })
-      server.fail("files.info", { error: "access_denied" })
-      assert.deepStrictEqual((yield* model.run(session, hinted(parts))).deleted, [])
-      workspace.delete(busy, reply)
-      Object.assign(workspace.files.get(file) ?? {}, { deleted: true })
-      assert.sameMembers([...(yield* model.run(session, hinted(parts))).deleted], ids)
-    })
-  )
-
-  it.effect("do not delete what a free plan hides, Slack refuses to show, or its history still shows", () =>
-    Effect.gen(function* () {
-      const { busy, model, old, server, session } = yield* synced
-      server.fail("conversations.replies", { error: "thread_not_found" })
-      yield* model.run(session, hinted([`${busy}/${old}`]))
-      assert.strictEqual(server.count("conversations.history"), 1)
-      assert.isTrue(model.rows.has(`${busy}/${old}`))
-      server.hiddenBefore = String(now - 86_400)
-      server.fail("conversations.replies", { error: "thread_not_found" })
-      yield* model.run(session, hinted([`${busy}/${old}`]))
-      server.hiddenBefore = undefined
-      server.fail("conversations.replies", { error: "thread_not_found" })
-      server.fail("conversations.history", { error: "not_in_channel" })
-      yield* model.run(session, hinted([`${busy}/${old}`]))
-      assert.isTrue(model.rows.has(`${busy}/${old}`))
-    })
-  )
-
-  it.effect("do not delete what a free plan may hide, and what nothing older stands behind", () =>
-    Effect.gen(function* () {
-      const { busy, model, old, reply, server, session, workspace } = yield* synced
-      server.isFlagged = false
-      server.hiddenBefore = String(now - 86_400)
-      for (const part of [`${busy}/${old}`, `${busy}/${reply}/${old}`]) {
-        assert.deepStrictEqual((yield* model.run(session, hinted([part]))).deleted, [])
-      }
-      // A fresh message that is not found was deleted, whatever the plan hides.
-      const fresh = workspace.channel(busy).parents[7]?.ts ?? ""
-      workspace.delete(busy, fresh)
-      assert.deepStrictEqual((yield* model.run(session, hinted([`${busy}/${fresh}`]))).deleted, [`${busy}/${fresh}`])
-      server.hiddenBefore = undefined
-      const older = workspace.post(busy, "older", { ts: `${now - 91 * 86_400}.000100` })
-      workspace.delete(busy, reply)
-      for (const ts of workspace.channel(busy).threads.get(old) ?? []) workspace.delete(busy, ts.ts)
-      workspace.delete(busy, old)
-      assert.include((yield* model.run(session, hinted([`${busy}/${old}`]))).deleted, `${busy}/${old}`)
-      assert.isString(older)
     })
   )
 
