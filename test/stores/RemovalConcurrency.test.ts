@@ -221,6 +221,31 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
     })
   )
 
+  it.effect("a disconnection that is cut short while it deletes contents is finished when it is repeated", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* WholeStore
+      const run = yield* running()
+      yield* run.commit({ items: [item("a", { text: "deleted at the second attempt" })] })
+      const hash = sha256(bytesOf("deleted at the second attempt"))
+      yield* whileLocked(
+        sql`SELECT 1 FROM body WHERE hash = ${hash} FOR UPDATE`,
+        Effect.gen(function* () {
+          const remover = yield* Effect.forkChild(store.disconnect(run.id, true))
+          yield* waiting(1)
+          yield* Fiber.interrupt(remover)
+        })
+      )
+      const { credentials, paused } = Option.getOrThrow(yield* store.connection(run.id))
+      assert.deepStrictEqual([credentials, paused], [null, "disconnected"])
+      assert.strictEqual((yield* Effect.flip(run.commit({ items: [item("b")] })))._tag, "Superseded")
+      yield* store.disconnect(run.id, true)
+      assert.isTrue(Option.isNone(yield* store.connection(run.id)))
+      assert.deepStrictEqual(yield* sql`SELECT 1 FROM content WHERE connection_id = ${run.id}`, [])
+      assert.deepStrictEqual(yield* sql`SELECT 1 FROM body WHERE hash = ${hash}`, [])
+    })
+  )
+
   it.effect("what a removal that was cut short has left, the feed hides, and the collector finishes", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient

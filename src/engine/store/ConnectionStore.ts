@@ -60,10 +60,10 @@ export class ConnectionStore extends Context.Service<
     readonly setHintsProblem: (connectionId: ConnectionId, message: string | null) => Effect.Effect<void, StoreError>
     /**
      * Deletes the credentials, takes a new fence and stops the connection. Requested tasks end as failed. With
-     * `deleteContents`, removes everything that belongs to the connection: its row first, then its contents, and the
-     * bodies and blobs that nothing else names. After a crash the next `collectBodies` removes the rest. Without
-     * `deleteContents` the connection stays, paused and without credentials, so that its contents can be read. Members
-     * of a removed connection stay, and belong to none.
+     * `deleteContents`, removes everything that belongs to the connection: its contents, with the bodies and blobs that
+     * nothing else names, and then its row. After a crash the connection is still there, to be disconnected again.
+     * Without `deleteContents` the connection stays, paused and without credentials, so that its contents can be read.
+     * Members of a removed connection stay, and belong to none.
      */
     readonly disconnect: (connectionId: ConnectionId, deleteContents: boolean) => Effect.Effect<void, StoreError>
   }

@@ -20,7 +20,7 @@ import { failIfSuperseded } from "./Fence.ts"
 
 type Methods = ConnectionStore["Service"]
 
-/** Tables with rows of a connection (`connection_id`), except its contents, which are removed last (see Purge.ts). */
+/** Tables with rows of a connection (`connection_id`), except its contents, which are removed first (see Purge.ts). */
 const belongings = ["totals", "staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
 
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
@@ -154,21 +154,23 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
             WHERE id = ${connectionId}`
       ).pipe(Effect.asVoid, inTransaction, toStoreError("noting that hints are refused")),
 
-    disconnect: (connectionId, deleteContents) =>
-      Effect.gen(function* () {
+    disconnect: Effect.fnUntraced(function* (connectionId, deleteContents) {
+      yield* Effect.gen(function* () {
         // The row's lock stops a run's writes; the fence then refuses them.
         const rows = yield* sql`UPDATE connection SET credentials = NULL, fence = fence + 1, lease_holder = NULL,
             lease_until = NULL, paused = 'disconnected' WHERE id = ${connectionId} RETURNING 1`
         if (rows.length === 0) return
-        if (deleteContents) return yield* remove(connectionId)
         yield* interruptRuns(sql, connectionId)
         yield* endTasks(connectionId)
-      }).pipe(
-        inTransaction,
-        toStoreError("disconnecting a connection"),
-        // Nobody can write or read them any more, so that this needs no long transaction.
-        Effect.andThen(deleteContents ? removeContents(connectionId) : Effect.void)
-      )
+      }).pipe(inTransaction, toStoreError("disconnecting a connection"))
+      if (!deleteContents) return
+      // Nobody can write them any more, so that this needs no long transaction. The connection is removed after its
+      // contents: if this is cut short, it is still there to be disconnected again.
+      yield* removeContents(connectionId)
+      yield* remove(connectionId).pipe(inTransaction, toStoreError("removing a connection"))
+      // Contents that somebody has stored meanwhile, who gave the connection new credentials.
+      yield* removeContents(connectionId)
+    })
   } satisfies Methods
 })
 
