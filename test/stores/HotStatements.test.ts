@@ -1,5 +1,5 @@
 /**
- * What the frequent operations read of a large table: no table of contents is scanned, and few rows are looked at,
+ * What the frequent operations read of a large table: no large table is scanned, and few rows are looked at,
  * whether PostgreSQL plans for the values, or once for all of them (a generic plan), or has kept a plan from the time
  * when the table was empty.
  */
@@ -29,7 +29,14 @@ const scannedAtMost = 100
 
 const others = 500
 
-const tables = ["content", "staged_deletion", "seen", "body", "totals"]
+/** Connections that are due, and requested tasks, runs and parts of the large connection. */
+const due = 5000
+
+const contentTables = ["content", "staged_deletion", "seen", "body", "totals"]
+const tables = [...contentTables, "connection", "task", "run", "part"]
+
+/** The operation that is about all connections: a reader of the feed that begins. */
+const ofAllConnections = "whose changes there are"
 
 const idOf = (index: number, word = "item") => `${word} ${String(index).padStart(6, "0")}`
 
@@ -61,6 +68,16 @@ const seed = Effect.fnUntraced(function* ({ id }: Running) {
   yield* sql`INSERT INTO content (connection_id, external_id, state, created_at, updated_at, changed_xid, change)
     SELECT id, 'only', 'stored', now(), now(), pg_current_xact_id(), 'stored' FROM connection WHERE name LIKE 'other %'`
   yield* sql`INSERT INTO totals (connection_id, stored) SELECT id, 1 FROM connection WHERE name LIKE 'other %'`
+  yield* sql`INSERT INTO connection (name, domain, account, config, every_ms, due_at)
+    SELECT 'due ' || i, 'gmail', 'other', '{}', 60000, now() - interval '1 minute'
+    FROM generate_series(1, ${due}::int) AS i`
+  yield* sql`INSERT INTO task (connection_id, task, spec, due_at, requested, finished_at)
+    SELECT ${id}::uuid, '{}', '', now(), true, now() FROM generate_series(1, ${due}::int)`
+  yield* sql`INSERT INTO run (id, connection_id, status, started_at, finished_at)
+    SELECT 'run ' || i, ${id}::uuid, 'succeeded', now() - i * interval '1 hour', now() - i * interval '1 hour'
+    FROM generate_series(1, ${due}::int) AS i`
+  yield* sql`INSERT INTO part (connection_id, owner_id, key, checkpoint)
+    SELECT ${id}::uuid, ${id}::uuid, 'part ' || i, '{}' FROM generate_series(1, ${due}::int) AS i`
 })
 
 const operations = Effect.fnUntraced(function* ({ commit, fence, id, runId }: Running, round: number) {
@@ -107,11 +124,24 @@ const operations = Effect.fnUntraced(function* ({ commit, fence, id, runId }: Ru
     "deleted contents by time": store.contents(id, { state: "deleted", limit: 100, order: "newest" }),
     "failed contents by id": store.contents(id, { state: "failed", limit: 100 }),
     "one content": store.content(id, idOf(5)),
+    "parts of a page": store.parts(
+      id,
+      undefined,
+      ids.map((_, index) => `part ${index}`)
+    ),
+    "a page that moves parts": commit({
+      page: page({ parts: [{ key: "part 1", checkpoint: { round } }] })
+    }),
+    "held deletions": store.deletions(id, { which: "held", limit: 100 }),
     totals: store.totals(id),
+    "a connection": store.connection(id),
+    "runs of a connection": store.runs(id, 20),
+    "the next task": store.nextTask(id),
+    "who holds the feed back": store.holder,
     changes: store.changes({ limit: 100 }),
     "changes of a connection": store.changes({ connectionId: id, limit: 100 }),
     "whose changes are new": store.changed(next),
-    "whose changes there are": Effect.tap(store.changed(0n), ({ connections }) =>
+    [ofAllConnections]: Effect.tap(store.changed(0n), ({ connections }) =>
       Effect.sync(() => assert.isAbove(connections.size, others))
     ),
     "due connections": store.due(500),
@@ -155,7 +185,8 @@ const faults = Effect.fnUntraced(function* (mode: string, all: Operations) {
       const what = `${name}, ${mode}, ${table}:`
       const [scan, look] = [scanned - was.scanned, looked - was.looked]
       if (scan > scannedAtMost) found.push(`${what} a scan of ${scan} rows`)
-      if (look > atMost) found.push(`${what} ${look} rows of indexes`)
+      const isMeant = name === ofAllConnections && table === "connection"
+      if (look > atMost && !isMeant) found.push(`${what} ${look} rows of indexes`)
     }
   }
   return found
@@ -188,7 +219,7 @@ it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(clie
         const sql = yield* SqlClient.SqlClient
         // Nothing tells PostgreSQL that the tables have grown.
         yield* Effect.forEach(
-          tables,
+          contentTables,
           (table) => sql`ALTER TABLE ${sql(table)} SET (autovacuum_enabled = false)`.unprepared
         )
         yield* sql`SELECT set_config('plan_cache_mode', 'force_generic_plan', false)`
@@ -207,7 +238,7 @@ it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(clie
         yield* run.commit({ items: Array.from({ length: 100 }, (_, index) => item(idOf(index))) })
         yield* sql`ANALYZE`.unprepared
         for (const operation of Object.values<Operations[string]>(yield* ofSync(run, 1))) yield* operation
-        yield* Effect.forEach(tables, (table) => sql`DELETE FROM ${sql(table)}`.unprepared)
+        yield* Effect.forEach(contentTables, (table) => sql`DELETE FROM ${sql(table)}`.unprepared)
         run = yield* nextRun(run)
         yield* seed(run)
         assert.deepStrictEqual(yield* faults("a plan for a small table", yield* ofSync(run, 2)), [])

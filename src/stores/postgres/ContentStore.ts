@@ -54,8 +54,8 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
   const sql = yield* SqlClient.SqlClient
 
   /**
-   * Without a span, since the run has one of its page. Both columns are text by the schema, so the rows of this hot path
-   * are taken as they come.
+   * Without a span, since the run has one of its page. Both columns are text by the schema, so the rows of this hot
+   * path are taken as they come.
    */
   const check = (query: string, connectionId: ConnectionId, externalIds: ReadonlyArray<string>) => {
     const ids = externalIds.every(Storable.isId) ? externalIds : externalIds.filter(Storable.isId)
