@@ -18,7 +18,10 @@ export const make = Effect.gen(function* () {
     password: Redacted.value(password)
   }
   const pg = yield* Effect.acquireRelease(
-    Effect.sync(() => new Pool({ ...access, user: username, max: connections })),
+    Effect.sync(() =>
+      // A session that the server ends while the pool closes is no failure of what was measured.
+      new Pool({ ...access, user: username, max: connections }).on("error", () => {})
+    ),
     (pool) => Effect.promise(() => pool.end())
   )
   const postgres = yield* Effect.acquireRelease(
