@@ -40,11 +40,12 @@ export const mirrors = Effect.fnUntraced(function* (source: ScriptedSource, proc
 export const succeed = Effect.fnUntraced(function* (process: Process, task: Parameters<Process["sync"]>[0] = {}) {
   const result = yield* process.sync(task)
   const { thrown } = process.watch
-  if (result.status !== "succeeded" && thrown !== undefined) {
+  const succeeded = result.status === (task.dryRun === true ? "planned" : "succeeded")
+  if (!succeeded && thrown !== undefined) {
     return yield* new Thrown({ found: `the integration's code threw: ${Cause.pretty(thrown)}` })
   }
   const why = result.error === null ? `status ${result.status}` : `${result.error.reason}: ${result.error.message}`
-  yield* expect(result.status === "succeeded", `the sync did not succeed (${why})`)
+  yield* expect(succeeded, `the sync did not succeed (${why})`)
   return result
 })
 

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Batch } from "../engine/model/Batch.ts"
-import { mirrors, succeed } from "./ChangeLaws.ts"
+import { begin, mirrors, succeed } from "./ChangeLaws.ts"
 import { ahead, crashCost, ending, makeStore, start, watcher } from "./Harness.ts"
 import { type Draft, expect, type Finding, type ScriptedSource } from "./Law.ts"
 import type { WholeStore } from "./WholeStore.ts"
@@ -98,6 +98,16 @@ const survive = Effect.fnUntraced(function* (
   return ended
 })
 
+/** Adds as many items as fill four pages, which a page's size decides, or 1,200. */
+const fillPages = Effect.fnUntraced(function* (source: ScriptedSource) {
+  for (const count of [100, 300, 800]) {
+    yield* source.add(count)
+    const { process, watch } = yield* begin(source)
+    yield* succeed(process, { dryRun: true })
+    if (watch.pages.filter(({ page }) => page.listed.length > 0).length >= 4) return
+  }
+})
+
 const remedy =
   "A checkpoint must be true once its page is committed, and never before: it may not stand ahead of refs that a later page still has to bring"
 
@@ -118,8 +128,8 @@ export const drafts: ReadonlyArray<Draft> = [
     remedy,
     needs: [],
     check: Effect.fnUntraced(function* (source) {
-      // More than one page, whatever their size. A crash after page 1, and one after page 3 of a listing taken up.
-      yield* source.add(1200)
+      yield* fillPages(source)
+      // A crash after page 1, and one after page 3 of a listing taken up.
       yield* survive(source, [afterPage(1), afterPage(2)], "between two pages")
     })
   },

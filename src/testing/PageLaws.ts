@@ -37,7 +37,11 @@ export const drafts: ReadonlyArray<Draft> = [
     check: Effect.fnUntraced(function* (source) {
       yield* source.add(1200)
       const { process, watch } = yield* begin(source)
-      yield* succeed(process)
+      // Lists every page, and downloads nothing.
+      yield* succeed(process, { dryRun: true })
+      const listed = watch.pages.flatMap(({ page }) => page.listed.map((ref) => ref.externalId))
+      const left = missing(yield* source.ids, listed)
+      yield* expect(left.length === 0, `a dry run did not list ${some(left)}`)
       for (const { page } of watch.pages) {
         yield* expect(page.listed.length <= maxPageRefs, `a page has ${page.listed.length} refs`)
         const size = JSON.stringify(page.checkpoint).length
