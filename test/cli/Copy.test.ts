@@ -6,6 +6,7 @@ import * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import * as Embedded from "../../src/stores/Embedded.ts"
 import { programFile, run } from "../support/IdemProcess.ts"
 import { makeUrl } from "../support/Postgres.ts"
 
@@ -32,6 +33,8 @@ describe("idem copy", () => {
   beforeAll(async () => {
     folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-copy-"))
     Fs.chmodSync(folder, 0o755)
+    // The commands of this folder share one server, in place of starting one each.
+    await Effect.runPromise(Scope.provide(Embedded.make({ folder: embedded().IDEM_DATA_DIR }), scope))
     const connected = await idem(["connect", "instant", "--name", "work", "--credentials", "{}"], embedded())
     assert.strictEqual(connected.code, 0, connected.stderr)
     const synced = await idem(["sync", "work"], embedded())

@@ -183,10 +183,10 @@ describe("a workspace of many conversations", () => {
     Effect.gen(function* () {
       const { channels, model, server, session } = yield* many(400)
       const seen = new Set<string | undefined>()
-      for (let polls = 0; polls < 48; polls++) {
-        yield* TestClock.adjust("30 minutes")
+      for (let polls = 0; polls < 24; polls++) {
+        yield* TestClock.adjust("1 hour")
         server.forget()
-        server.workspace.post(channels[3] ?? "", `poll ${polls}`, { ts: at(-(polls + 1) * 1800) })
+        server.workspace.post(channels[3] ?? "", `poll ${polls}`, { ts: at(-(polls + 1) * 3600) })
         yield* model.run(session)
         // A hundred in turn, those that are overdue, and passes over a hundred histories at most.
         assert.isAtMost(server.count("conversations.history"), 250)
