@@ -176,4 +176,27 @@ export const lawsOfReleases = (it: Laws): void => {
       assert.strictEqual((yield* store.due(2)).length, 2)
     })
   )
+
+  it.effect("one that waits comes before those that were run since, however many these are", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const many = yield* Effect.forEach(Array.from({ length: 10 }), () => Effect.map(connect(), ({ id }) => id))
+      yield* Time.use((time) => time.pass(Duration.seconds(1)))
+      const { id } = yield* connect()
+      yield* Time.use((time) => time.pass(Duration.seconds(1)))
+      const ours = new Set([...many, id])
+      const order: Array<ConnectionId> = []
+      while (!order.includes(id) && order.length < 100) {
+        const due = (yield* store.due(1000)).filter(({ connectionId }) => ours.has(connectionId))
+        for (const { connectionId } of due.slice(0, 3)) {
+          order.push(connectionId)
+          // Due again at once, as one with a backfill is.
+          yield* store.release(yield* take(connectionId), { pollIn: Duration.zero })
+        }
+        yield* Time.use((time) => time.pass(Duration.seconds(1)))
+      }
+      assert.sameMembers(order.slice(0, many.length), many)
+      assert.strictEqual(order[many.length], id)
+    })
+  )
 }
