@@ -10,19 +10,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { Domain } from "./gmail/Domain.ts"
-import { Mailbox, Refusal, type StoredMessage } from "./gmail/Mailbox.ts"
-
-export type Method =
-  | "getProfile"
-  | "messages.list"
-  | "messages.get"
-  | "history.list"
-  | "labels.list"
-  | "labels.get"
-  | "oauth2.token"
-  | "oauth2.userinfo"
-  | "users.list"
-  | "users.get"
+import { Grants } from "./gmail/Grants.ts"
+import { Mailbox, Refusal } from "./gmail/Mailbox.ts"
+import { answer, errorBody, type Method, routeOf, type Seen, units } from "./gmail/Requests.ts"
 
 /** A fault that replaces or changes an answer. */
 export type Fault =
@@ -79,32 +69,11 @@ export const userRateLimit = (until: number): Fault =>
     message: `User-rate limit exceeded.  Retry after ${new Date(until).toISOString()}`
   })
 
-/** A request, as the server saw it. */
-export interface Seen {
-  readonly method: Method
-  readonly id: string | undefined
-  readonly params: URLSearchParams
-  readonly token: string | undefined
-}
-
 interface Order {
   readonly method: Method
   readonly fault: Fault
   readonly when: (seen: Seen) => boolean
   left: number
-}
-
-export const units: Record<Method, number> = {
-  getProfile: 1,
-  "messages.list": 5,
-  "messages.get": 20,
-  "history.list": 2,
-  "labels.list": 1,
-  "labels.get": 1,
-  "oauth2.token": 0,
-  "oauth2.userinfo": 0,
-  "users.list": 0,
-  "users.get": 0
 }
 
 export interface Options {
@@ -115,7 +84,7 @@ export interface Options {
   readonly noProfile?: boolean | undefined
 }
 
-export class Server {
+export class Server extends Grants {
   readonly mailbox = new Mailbox()
   /** The users that a service account may act for; each has a mailbox of its own. */
   readonly domain = new Domain()
@@ -127,27 +96,20 @@ export class Server {
   /** Waits for the first of them. */
   readonly awaitAborted = Deferred.await(this.firstAborted)
   url = ""
-  private readonly email: string
   private readonly noProfile: boolean
   private readonly orders: Array<Order> = []
   private readonly hooks: Array<{ readonly method: Method | "any"; readonly run: (seen: Seen) => void; left: number }> =
     []
   private readonly repeats: Array<string> = []
-  private readonly accessTokens = new Map<string, string>()
-  private readonly refreshTokens = new Set<string>()
-  private issued = 0
   private latency = 0
-  private readonly spent = new Set<string>()
-  /** Each refresh replaces the refresh token, as Google may; one that comes back ends the grant. */
-  rotate = false
   expiresIn = 3599
   /** The endpoint's clock, in seconds. */
   now = () => Math.floor(Date.now() / 1000)
 
   constructor(options: Options = {}) {
-    this.email = options.email ?? "me@example.com"
+    super(options.email ?? "me@example.com")
     this.noProfile = options.noProfile ?? false
-    this.accessTokens.set(options.accessToken ?? "token", this.email)
+    this.allow(options.accessToken ?? "token")
   }
 
   // ---- what a test orders ----------------------------------------------------------------------------------------
@@ -180,27 +142,6 @@ export class Server {
   /** Every answer waits so many milliseconds. */
   slow(milliseconds: number): void {
     this.latency = milliseconds
-  }
-
-  /** Another access token, of this account or another one's. */
-  allow(token: string, email = this.email): void {
-    this.accessTokens.set(token, email)
-  }
-
-  /** A refresh token that the token endpoint takes, with any client. */
-  grant(refreshToken: string): void {
-    this.refreshTokens.add(refreshToken)
-  }
-
-  /** Access tokens given so far end. */
-  expireAccessTokens(): void {
-    this.accessTokens.clear()
-  }
-
-  /** The person took the grant back: no token works any more. */
-  revoke(): void {
-    this.accessTokens.clear()
-    this.refreshTokens.clear()
   }
 
   // ---- what a test reads -----------------------------------------------------------------------------------------
@@ -305,11 +246,22 @@ export class Server {
     else setTimeout(write, this.latency)
   }
 
+  private tokenResult(form: URLSearchParams): readonly [number, string] {
+    if (form.get("grant_type") === "urn:ietf:params:oauth:grant-type:jwt-bearer") {
+      return this.domain.exchange(form.get("assertion") ?? "", {
+        audience: `${this.url}/oauth2/token`,
+        now: this.now(),
+        expiresIn: this.expiresIn
+      })
+    }
+    return this.refresh(form, this.expiresIn)
+  }
+
   private resultOf(seen: Seen, body: string): readonly [number, string] {
-    if (seen.method === "oauth2.token") return this.refresh(new URLSearchParams(body))
+    if (seen.method === "oauth2.token") return this.tokenResult(new URLSearchParams(body))
     const { token = "" } = seen
     const user = this.domain.holderOf(token)
-    const email = user ?? this.accessTokens.get(token)
+    const email = user ?? this.accountOf(token)
     if (email === undefined) {
       return [401, errorBody(401, "authError", "Request had invalid authentication credentials.", "UNAUTHENTICATED")]
     }
@@ -323,178 +275,14 @@ export class Server {
       if (user !== undefined && seen.method === "messages.get" && this.domain.user(user)?.suspended === true) {
         throw new Refusal(403, "forbidden", "Forbidden")
       }
-      return [200, JSON.stringify(this.result(seen, email, user === undefined ? this.mailbox : this.mailboxOf(user)))]
+      const mailbox = user === undefined ? this.mailbox : this.mailboxOf(user)
+      return [200, JSON.stringify(answer(seen, { email, mailbox, noProfile: this.noProfile, repeats: this.repeats }))]
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
       return [error.status, errorBody(error.status, error.reason, error.message)]
     }
   }
-
-  private result({ method, id, params }: Seen, email: string, mailbox: Mailbox): unknown {
-    const maxResults = Math.min(mailbox.pageLimit, Number(params.get("maxResults") ?? "100"))
-    const pageToken = params.get("pageToken") ?? undefined
-    switch (method) {
-      case "oauth2.userinfo":
-        return { email }
-      case "getProfile":
-        if (this.noProfile) throw new Refusal(404, "notFound", "Not Found")
-        return {
-          emailAddress: email,
-          messagesTotal: mailbox.size,
-          threadsTotal: mailbox.size,
-          historyId: mailbox.historyId
-        }
-      case "labels.list":
-        return {
-          labels: Array.from(mailbox.labels, ([id, name]) => ({ id, name, type: id === name ? "system" : "user" }))
-        }
-      case "labels.get": {
-        if (id === undefined || !mailbox.labels.has(id))
-          throw new Refusal(404, "notFound", "Requested entity was not found.")
-        return {
-          id,
-          name: mailbox.labels.get(id),
-          messagesTotal: mailbox.all.filter(({ labelIds }) => labelIds.has(id)).length
-        }
-      }
-      case "messages.list": {
-        const { found, next, estimate } = mailbox.list({
-          labelIds: params.getAll("labelIds"),
-          query: params.get("q") ?? undefined,
-          includeSpamTrash: params.get("includeSpamTrash") === "true",
-          maxResults,
-          pageToken
-        })
-        const repeated = this.repeats.splice(0).flatMap((repeat) => mailbox.get(repeat) ?? [])
-        const messages = [...found, ...repeated].map(({ id, threadId }) => ({ id, threadId }))
-        // Google leaves out what is empty.
-        return {
-          ...(messages.length > 0 ? { messages } : {}),
-          ...(next === undefined ? {} : { nextPageToken: next }),
-          resultSizeEstimate: estimate
-        }
-      }
-      case "messages.get": {
-        if (id === undefined || !/^[A-Za-z0-9_-]{1,64}$/.test(id)) {
-          throw new Refusal(400, "invalidArgument", "Invalid id value")
-        }
-        const message = mailbox.unready.has(id) ? undefined : mailbox.get(id)
-        if (message === undefined) throw new Refusal(404, "notFound", "Requested entity was not found.")
-        return messageResource(message, params.get("format") ?? "full")
-      }
-      case "history.list": {
-        const start = params.get("startHistoryId")
-        if (start === null) throw new Refusal(400, "invalidArgument", "Missing startHistoryId")
-        const { records, next } = mailbox.history({
-          start: BigInt(start),
-          labelId: params.get("labelId") ?? undefined,
-          maxResults,
-          pageToken
-        })
-        return {
-          ...(records.length > 0 ? { history: records } : {}),
-          ...(next === undefined ? {} : { nextPageToken: next }),
-          historyId: mailbox.historyId
-        }
-      }
-      case "oauth2.token":
-      case "users.list":
-      case "users.get":
-        throw new Error("answered before")
-    }
-  }
-
-  private refresh(form: URLSearchParams): readonly [number, string] {
-    if (form.get("grant_type") === "urn:ietf:params:oauth:grant-type:jwt-bearer") {
-      return this.domain.exchange(form.get("assertion") ?? "", {
-        audience: `${this.url}/oauth2/token`,
-        now: this.now(),
-        expiresIn: this.expiresIn
-      })
-    }
-    const refreshToken = form.get("refresh_token") ?? ""
-    if (this.spent.has(refreshToken)) this.refreshTokens.clear()
-    if (form.get("grant_type") !== "refresh_token" || !this.refreshTokens.has(refreshToken)) {
-      const error = { error: "invalid_grant", error_description: "Token has been expired or revoked." }
-      return [400, JSON.stringify(error)]
-    }
-    this.issued += 1
-    const accessToken = `fresh-${this.issued}`
-    this.accessTokens.set(accessToken, this.email)
-    const rotated = `rotated-${this.issued}`
-    if (this.rotate) {
-      this.refreshTokens.delete(refreshToken)
-      this.spent.add(refreshToken)
-      this.refreshTokens.add(rotated)
-    }
-    return [
-      200,
-      JSON.stringify({
-        access_token: accessToken,
-        expires_in: this.expiresIn,
-        token_type: "Bearer",
-        scope: "https://www.googleapis.com/auth/gmail.readonly",
-        ...(this.rotate ? { refresh_token: rotated } : {})
-      })
-    ]
-  }
 }
-
-const routeOf = (
-  verb: string,
-  path: string
-): { readonly method: Method; readonly id: string | undefined } | undefined => {
-  if (verb === "POST") return path === "/oauth2/token" ? { method: "oauth2.token", id: undefined } : undefined
-  const [, users, user] = /^\/admin\/directory\/v1\/(users)(?:\/([^/]+))?$/.exec(path) ?? []
-  if (users !== undefined) {
-    return user === undefined
-      ? { method: "users.list", id: undefined }
-      : { method: "users.get", id: decodeURIComponent(user) }
-  }
-  if (path === "/oauth2/v2/userinfo") return { method: "oauth2.userinfo", id: undefined }
-  const [, resource, id] = /^\/gmail\/v1\/users\/me\/(profile|labels|history|messages)(?:\/([^/]+))?$/.exec(path) ?? []
-  if (resource === undefined) return undefined
-  if (resource === "messages")
-    return { method: id === undefined ? "messages.list" : "messages.get", id: id && decodeURIComponent(id) }
-  if (resource === "labels") return { method: id === undefined ? "labels.list" : "labels.get", id }
-  if (id !== undefined) return undefined
-  return { method: resource === "profile" ? "getProfile" : "history.list", id }
-}
-
-const messageResource = (message: StoredMessage, format: string) => {
-  const raw = message.raw()
-  const base = {
-    id: message.id,
-    threadId: message.threadId,
-    labelIds: [...message.labelIds],
-    snippet: `A message of ${raw.length} bytes`,
-    historyId: message.historyId.toString(),
-    internalDate: String(message.internalDate),
-    sizeEstimate: raw.length
-  }
-  if (format === "minimal") return base
-  // Chats have an empty `raw`, and their text only with `format=full` (GAM-team/got-your-back#84).
-  const isChat = message.labelIds.has("CHAT")
-  if (format === "raw" && isChat) return { ...base, raw: "" }
-  if (format === "full" && isChat) {
-    const body = { size: raw.length, data: Buffer.from(raw).toString("base64url") }
-    return {
-      ...base,
-      payload: {
-        mimeType: "text/html",
-        filename: "",
-        headers: [{ name: "From", value: "Ann <ann@example.com>" }],
-        body
-      }
-    }
-  }
-  if (format === "raw") return { ...base, raw: Buffer.from(raw).toString("base64url") }
-  throw new Refusal(400, "invalidArgument", `The stand-in has no format ${format}`)
-}
-
-/** An error as Google's APIs write it (https://developers.google.com/workspace/gmail/api/guides/handle-errors). */
-const errorBody = (code: number, reason: string, message: string, status = "ERROR"): string =>
-  JSON.stringify({ error: { code, message, errors: [{ message, domain: "global", reason }], status } })
 
 const send = (response: http.ServerResponse, status: number, text: string, headers: http.OutgoingHttpHeaders = {}) => {
   response.writeHead(status, { "content-type": "application/json; charset=UTF-8", ...headers })

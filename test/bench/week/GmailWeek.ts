@@ -24,6 +24,7 @@ import * as SyncEngine from "../../../src/engine/sync/SyncEngine.ts"
 import { integration } from "../../../src/integrations/Gmail.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import type { Mailbox } from "../../support/gmail/Mailbox.ts"
+import * as GmailRequests from "../../support/gmail/Requests.ts"
 import * as GmailServer from "../../support/GmailServer.ts"
 import { VirtualClock } from "../../support/VirtualClock.ts"
 import type { Row } from "../Table.ts"
@@ -60,8 +61,8 @@ const provider = (now: () => number, bytesPerDay: number) => {
   const downloads: Array<{ readonly at: number; readonly bytes: number }> = []
   let first = 0
   let inDay = 0
-  const refuse = (seen: GmailServer.Seen, answer: string) => {
-    const units = GmailServer.units[seen.method]
+  const refuse = (seen: GmailRequests.Seen, answer: string) => {
+    const units = GmailRequests.units[seen.method]
     const at = now()
     if (Math.floor(at / minute) !== window.minute) window = { minute: Math.floor(at / minute), units: 0 }
     for (let one = downloads[first]; one !== undefined && one.at <= at - day; one = downloads[++first])
