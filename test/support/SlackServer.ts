@@ -24,16 +24,9 @@
 import * as NodeHttp from "node:http"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import {
-  type Channel,
-  type File,
-  type JsonObject,
-  type Kind,
-  type Message,
-  position,
-  type Posted,
-  Workspace
-} from "./slack/Workspace.ts"
+import * as Methods from "./slack/Methods.ts"
+import { Refusal, refuse, type Request, type Settings } from "./slack/Methods.ts"
+import { type File, type JsonObject, Workspace } from "./slack/Workspace.ts"
 
 /** A fault that the next request meets instead of an answer. */
 export type Fault =
@@ -44,12 +37,7 @@ export type Fault =
   | "nested JSON"
   | "no answer"
 
-interface Request {
-  readonly method: string
-  readonly args: Readonly<Record<string, string>>
-}
-
-export interface SlackServer {
+export interface SlackServer extends Settings {
   /** For `slackApiUrl`. */
   readonly url: string
   readonly token: string
@@ -66,31 +54,14 @@ export interface SlackServer {
   onRequest: (request: Request) => void
   /** Called when a request is given up before it was answered. */
   onAbandoned: () => void
-  /** True for a bot's token, which reads only where it is a member. */
-  bot: boolean
   /** Slack's word for every request from now on, as `token_revoked`; undefined takes it back. */
   refuseAll: string | undefined
-  /** Kinds of conversations whose scope the token lacks. */
-  readonly missing: Set<Kind>
   /** A user's token for this workspace. The other one is a bot's. */
   readonly userToken: string
-  /** Search: whether the user's token has the scope, and seconds that its index is behind. */
-  readonly search: { hasScope: boolean; lag: number }
-  /** The most objects that an answer has, whatever is asked for. */
-  maxLimit: number
-  /** A free plan: parents older than this are there, but not shown. `isFlagged`: answers say `is_limited`. */
-  hiddenBefore: string | undefined
-  isFlagged: boolean
-  /** With `oldest` alone, an answer has the messages that are nearest to it. */
-  isNearestFirst: boolean
-  /** Cursors made before this was raised are forgotten. */
-  cursorEpoch: number
   /** Where files are redirected to, one after the other, before they are given: origins, or "" for this server's. */
   fileRedirects: ReadonlyArray<string>
   /** Requests for files, with what they carried as their authorization. */
   readonly fileRequests: Array<{ readonly path: string; readonly authorization: string | undefined }>
-  /** Tokens of an app with token rotation: the refresh token to use next, and access tokens by their validity. */
-  readonly rotation: { refreshToken: string; clientSecret: string | undefined; readonly refreshes: Array<string> }
   /** True lets `open` in slack/Model.ts make its calls without sockets, by `fetch`. */
   withoutSockets: boolean
   readonly fetch: typeof globalThis.fetch
@@ -103,11 +74,6 @@ export interface SlackServer {
 interface Options {
   /** Seconds since 1970 at which the workspace begins. */
   readonly now?: number
-}
-
-class Refusal extends Error {}
-const refuse = (error: string): never => {
-  throw new Refusal(error)
 }
 
 export const make = (options: Options = {}): Effect.Effect<SlackServer, never, Scope.Scope> =>
@@ -135,208 +101,15 @@ const build = (options: Options) => {
   const workspace = new Workspace(options.now ?? 1_700_000_000)
   const faults = new Map<string, Array<Fault>>()
   const accessTokens = new Set<string>()
-  let issued = 0
   const requests: Array<Request> = []
   const token = "xoxb-stand-in-token"
   const userToken = "xoxp-stand-in-token"
-  const searches = new Map<string, ReadonlyArray<Posted>>()
   let origin = ""
   let server: SlackServer
 
   const fileUrl = (file: File) => `${origin}/files-pri/T00000001-${file.id}/download/${encodeURIComponent(file.name)}`
 
-  const limitOf = (args: Request["args"], fallback: number) => {
-    const limit = args.limit === undefined ? fallback : Number(args.limit)
-    if (!Number.isInteger(limit) || limit < 1 || limit > 999) refuse("invalid_limit")
-    return Math.min(limit, server.maxLimit)
-  }
-  const cursorOf = (next: string) => Buffer.from(`${server.cursorEpoch}:next:${next}`).toString("base64")
-  const fromCursor = (cursor: string | undefined): string | undefined => {
-    if (cursor === undefined || cursor === "") return undefined
-    const [epoch, word, next] = Buffer.from(cursor, "base64").toString().split(":")
-    return Number(epoch) !== server.cursorEpoch || word !== "next" || next === undefined
-      ? refuse("invalid_cursor")
-      : next
-  }
-  const metadata = (next: string | undefined) => ({
-    response_metadata: { next_cursor: next === undefined ? "" : cursorOf(next) }
-  })
-
-  const readable = (args: Request["args"]): Channel => {
-    const channel = workspace.channels.get(args.channel ?? "") ?? refuse("channel_not_found")
-    if (server.missing.has(channel.kind)) refuse("missing_scope")
-    if (channel.closed !== undefined) refuse(channel.closed)
-    if (!channel.member && (server.bot || channel.kind !== "public_channel")) refuse("not_in_channel")
-    return channel
-  }
-
-  const inSpan = (args: Request["args"]) => {
-    const inclusive = args.inclusive === "true" || args.inclusive === "1"
-    return (message: Message) =>
-      (args.oldest === undefined || (inclusive ? message.ts >= args.oldest : message.ts > args.oldest)) &&
-      (args.latest === undefined || (inclusive ? message.ts <= args.latest : message.ts < args.latest))
-  }
-
-  /** The messages that a search finds, newest first. */
-  const found = (query: string): ReadonlyArray<Posted> => {
-    const after = /after:(\d{4}-\d\d-\d\d)/.exec(query)?.[1] ?? refuse("no_query")
-    const from = Date.parse(after) / 1000 + 86_400
-    const to = workspace.now - server.search.lag
-    const seen = new Map<string, number>()
-    return workspace.recent
-      .filter(({ message }) => Number(message.ts) >= from && Number(message.ts) <= to && message.user !== "B00000001")
-      .filter(({ channel, message }) => !message.tombstone && workspace.find(channel.id, message.ts) !== undefined)
-      .toSorted((one, other) => (one.message.ts < other.message.ts ? 1 : -1))
-      .filter(({ channel, message }) => {
-        const place = `${channel.id}/${message.threadTs ?? ""}`
-        const isClose = (seen.get(place) ?? Infinity) - Number(message.ts) < 5
-        if (!isClose) seen.set(place, Number(message.ts))
-        return !isClose
-      })
-  }
-
-  const methods: Record<string, (args: Request["args"]) => JsonObject> = {
-    "auth.test": () => ({
-      url: "https://example.slack.com/",
-      team: "Example",
-      user: "alice",
-      team_id: "T00000001",
-      user_id: "U00000001"
-    }),
-    "conversations.list": (args) => {
-      const kinds = (args.types ?? "public_channel").split(",")
-      if (kinds.some((kind) => server.missing.has(kind as Kind))) refuse("missing_scope")
-      const all = Array.from(workspace.channels.values()).filter(
-        (channel) => kinds.includes(channel.kind) && (args.exclude_archived !== "true" || !channel.archived)
-      )
-      const limit = limitOf(args, 100)
-      const start = Number(fromCursor(args.cursor) ?? 0)
-      return {
-        channels: all.slice(start, start + limit).map((channel) => workspace.channelJson(channel)),
-        ...metadata(start + limit < all.length ? String(start + limit) : undefined)
-      }
-    },
-    "conversations.info": (args) => ({ channel: workspace.channelJson(readable(args)) }),
-    "conversations.history": (args) => {
-      const channel = readable(args)
-      const limit = limitOf(args, 100)
-      const span = inSpan(args)
-      const from = fromCursor(args.cursor)
-      const { hiddenBefore } = server
-      const shown: Array<Message> = []
-      const broadcasts = Array.from(channel.threads.values()).flatMap((replies) =>
-        replies.filter((reply) => reply.broadcast)
-      )
-      const list =
-        broadcasts.length === 0
-          ? channel.parents
-          : [...channel.parents, ...broadcasts].sort((a, b) => (a.ts < b.ts ? -1 : 1))
-      const isNearest = server.isNearestFirst && args.oldest !== undefined && args.latest === undefined
-      const nearest = isNearest ? position(list, args.oldest ?? "") + limit : list.length
-      const end = args.latest === undefined ? Math.min(nearest, list.length) : position(list, args.latest) + 1
-      let index = Math.min(end, from === undefined ? list.length : position(list, from) + 1, list.length) - 1
-      let next: string | undefined
-      for (; index >= 0; index--) {
-        const message = list[index]
-        if (message === undefined || !span(message)) {
-          if (message !== undefined && args.oldest !== undefined && message.ts < args.oldest) break
-          continue
-        }
-        if (hiddenBefore !== undefined && message.ts < hiddenBefore) break
-        if (shown.length === limit) {
-          next = message.ts
-          break
-        }
-        shown.push(message)
-      }
-      return {
-        messages: shown.map((message) => workspace.messageJson(channel, message, fileUrl, true)),
-        has_more: next !== undefined,
-        ...(hiddenBefore === undefined || !server.isFlagged ? {} : { is_limited: true }),
-        ...metadata(next)
-      }
-    },
-    "conversations.replies": (args) => {
-      const channel = readable(args)
-      const limit = limitOf(args, 999)
-      const found = workspace.find(channel.id, args.ts ?? "") ?? refuse("thread_not_found")
-      if ((found.message.threadTs ?? found.message.ts) < (server.hiddenBefore ?? "")) refuse("thread_not_found")
-      const show = (message: Message) => workspace.messageJson(channel, message, fileUrl, false)
-      // The `ts` of a reply gives that reply alone.
-      if (found.message.threadTs !== undefined) return { messages: [show(found.message)], has_more: false }
-      const from = fromCursor(args.cursor)
-      const replies = (channel.threads.get(found.message.ts) ?? []).filter(inSpan(args))
-      const start = from === undefined ? 0 : position(replies, from)
-      const page = replies.slice(start, start + limit - (from === undefined ? 1 : 0))
-      const next = replies[start + page.length]
-      return {
-        messages: [...(from === undefined ? [found.message] : []), ...page].map(show),
-        has_more: next !== undefined,
-        ...metadata(next?.ts)
-      }
-    },
-    "users.list": (args) => {
-      const limit = limitOf(args, 100)
-      const all = Array.from(workspace.users.values())
-      const start = Number(fromCursor(args.cursor) ?? 0)
-      return {
-        members: all.slice(start, start + limit).map((user) => workspace.userJson(user)),
-        ...metadata(start + limit < all.length ? String(start + limit) : undefined)
-      }
-    },
-    "users.info": (args) => ({
-      user: workspace.userJson(workspace.users.get(args.user ?? "") ?? refuse("user_not_found"))
-    }),
-    "search.messages": (args) => {
-      if (!server.search.hasScope) refuse("missing_scope")
-      const [count, page] = [Number(args.count ?? 20), Number(args.page ?? 1)]
-      const matches = searches.get(args.query ?? "") ?? found(args.query ?? "")
-      searches.set(args.query ?? "", matches)
-      const pages = Math.ceil(matches.length / count)
-      const given = page > 100 ? 1 : page
-      return {
-        query: args.query ?? "",
-        messages: {
-          total: matches.length,
-          paging: { count, total: matches.length, page: given, pages },
-          matches: matches.slice((given - 1) * count, given * count).map(({ channel, message }) => ({
-            iid: `${channel.id}-${message.ts}`,
-            channel: { id: channel.id, name: channel.name },
-            type: "message",
-            user: message.user,
-            ts: message.ts,
-            text: message.text,
-            permalink: `https://example.slack.com/archives/${channel.id}/p${message.ts.replace(".", "")}${
-              message.threadTs === undefined ? "" : `?thread_ts=${message.threadTs}`
-            }`
-          }))
-        }
-      }
-    },
-    "oauth.v2.access": (args) => {
-      const { rotation } = server
-      if (args.grant_type !== "refresh_token") refuse("invalid_grant_type")
-      if (args.client_secret !== rotation.clientSecret) refuse("bad_client_secret")
-      if (args.refresh_token !== rotation.refreshToken) refuse("invalid_refresh_token")
-      issued += 1
-      rotation.refreshes.push(rotation.refreshToken)
-      rotation.refreshToken = `xoxe-1-refresh-${issued}`
-      const accessToken = `xoxe.xoxp-1-access-${issued}`
-      accessTokens.add(accessToken)
-      return {
-        access_token: accessToken,
-        refresh_token: rotation.refreshToken,
-        expires_in: 43_200,
-        token_type: "user",
-        team: { id: "T00000001" }
-      }
-    },
-    "files.info": (args) => {
-      const file = workspace.files.get(args.file ?? "") ?? refuse("file_not_found")
-      if (file.withheld === "access_denied") refuse("access_denied")
-      return file.deleted ? refuse("file_deleted") : { file: workspace.fileJson(file, fileUrl) }
-    }
-  }
+  const methods = Methods.make(workspace, () => server, accessTokens, fileUrl)
 
   const answer = (response: NodeHttp.ServerResponse, body: JsonObject) => {
     response.writeHead(200, { "content-type": "application/json; charset=utf-8" })
