@@ -1,9 +1,7 @@
 /** The feed on a real database: transactions that end late, and a database that was moved. */
 import { assert, it } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -11,7 +9,6 @@ import * as Result from "effect/Result"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import { randomUUID } from "node:crypto"
-import type { ChangePlace } from "../../src/engine/model/Change.ts"
 import * as Cursor from "../../src/engine/feed/Cursor.ts"
 import { WebhookId } from "../../src/engine/model/Webhook.ts"
 import type { Store } from "../../src/engine/Store.ts"
@@ -26,152 +23,7 @@ import * as PostgresWebhooks from "../../src/stores/postgres/WebhookStore.ts"
 import * as Database from "../support/Postgres.ts"
 import { item, page, running } from "./scenario.ts"
 import { awaitVisible } from "./awaitVisible.ts"
-
-const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
-
-const read = (after?: ChangePlace) =>
-  Effect.flatMap(WholeStore, (store) =>
-    Effect.map(store.changes({ after, limit: 1000 }), ({ changes, next }) => ({
-      next,
-      told: changes.map(({ change, content }) => `${content.externalId} ${change}`)
-    }))
-  )
-
-/** Runs the work in one transaction that stays open until `end`, and may then be given up. */
-const holding = <A, E>(work: Effect.Effect<A, E>) =>
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    const worked = yield* Deferred.make<A>()
-    const mayEnd = yield* Deferred.make<"commit" | "roll back">()
-    const fiber = yield* Effect.forkChild(
-      Effect.gen(function* () {
-        yield* Deferred.succeed(worked, yield* work)
-        if ((yield* Deferred.await(mayEnd)) === "roll back") return yield* Effect.fail("given up" as const)
-      }).pipe(sql.withTransaction)
-    )
-    yield* Deferred.await(worked)
-    return (how: "commit" | "roll back") => Effect.andThen(Deferred.succeed(mayEnd, how), Fiber.await(fiber))
-  })
-
-it.layer(layer)("changes while transactions are open", (it) => {
-  it.effect("one that commits late holds back what was written after it, and is told first", () =>
-    Effect.gen(function* () {
-      const one = yield* running()
-      const other = yield* running()
-      yield* awaitVisible
-      const { next } = yield* read()
-      const end = yield* holding(one.commit({ items: [item("late")] }))
-      yield* other.commit({ items: [item("early")] })
-      yield* other.commit({ items: [item("again")] })
-      const meanwhile = yield* read(next)
-      assert.deepStrictEqual(meanwhile.told, [])
-      yield* end("commit")
-      yield* awaitVisible
-      const after = yield* read(meanwhile.next)
-      assert.deepStrictEqual(after.told, ["late stored", "early stored", "again stored"])
-      assert.deepStrictEqual((yield* read(next)).told, after.told)
-    })
-  )
-
-  it.effect("one that commits late is named by the next look, though later ones were looked for meanwhile", () =>
-    Effect.gen(function* () {
-      const store = yield* WholeStore
-      const one = yield* running()
-      const other = yield* running()
-      yield* awaitVisible
-      const { next } = yield* store.changed((yield* read()).next.transaction)
-      const end = yield* holding(one.commit({ items: [item("late")] }))
-      yield* other.commit({ items: [item("early")] })
-      const meanwhile = yield* store.changed(next)
-      assert.deepStrictEqual([...meanwhile.connections], [])
-      yield* end("commit")
-      yield* awaitVisible
-      const found = yield* store.changed(meanwhile.next)
-      assert.deepStrictEqual([...found.connections].toSorted(), [one.id, other.id].toSorted())
-    })
-  )
-
-  it.effect("one that holds it back is named, with its session", () =>
-    Effect.gen(function* () {
-      const store = yield* WholeStore
-      const one = yield* running()
-      const end = yield* holding(one.commit({ items: [item("held")] }))
-      const holder = yield* store.holder
-      assert.isAtLeast(holder?.seconds ?? -1, 0)
-      assert.isAbove(holder?.process ?? 0, 0)
-      assert.isString(holder?.application)
-      yield* end("roll back")
-    })
-  )
-
-  it.effect("one that is rolled back tells nothing, and holds back nothing any more", () =>
-    Effect.gen(function* () {
-      const one = yield* running()
-      const other = yield* running()
-      yield* awaitVisible
-      const { next } = yield* read()
-      const end = yield* holding(one.commit({ items: [item("never")] }))
-      yield* other.commit({ items: [item("a")] })
-      assert.deepStrictEqual((yield* read(next)).told, [])
-      yield* end("roll back")
-      yield* awaitVisible
-      assert.deepStrictEqual((yield* read(next)).told, ["a stored"])
-    })
-  )
-
-  it.effect(
-    "one that began early and writes late is told after a reader has passed, and reading alone holds nothing",
-    () =>
-      Effect.gen(function* () {
-        const sql = yield* SqlClient.SqlClient
-        const one = yield* running()
-        const other = yield* running()
-        yield* awaitVisible
-        const { next } = yield* read()
-        const mayWrite = yield* Deferred.make<void>()
-        const begun = yield* Deferred.make<void>()
-        const early = yield* Effect.forkChild(
-          Effect.gen(function* () {
-            yield* sql`SELECT count(*) FROM content`
-            yield* Deferred.succeed(begun, undefined)
-            yield* Deferred.await(mayWrite)
-            yield* one.commit({ items: [item("written late")] })
-          }).pipe(sql.withTransaction)
-        )
-        yield* Deferred.await(begun)
-        yield* other.commit({ items: [item("a")] })
-        yield* awaitVisible
-        const passed = yield* read(next)
-        assert.deepStrictEqual(passed.told, ["a stored"])
-        yield* Deferred.succeed(mayWrite, undefined)
-        yield* Fiber.join(early)
-        yield* awaitVisible
-        assert.deepStrictEqual((yield* read(passed.next)).told, ["written late stored"])
-      })
-  )
-
-  it.effect("what a savepoint wrote has the id of its whole transaction", () =>
-    Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
-      const { commit, id } = yield* running()
-      const ids = yield* sql.withTransaction(
-        Effect.gen(function* () {
-          const [outer] = yield* sql`SELECT pg_current_xact_id()::text AS id`
-          yield* Effect.ignore(sql.withTransaction(Effect.andThen(commit({ items: [item("x")] }), Effect.fail("no"))))
-          yield* commit({ items: [item("a")] })
-          yield* sql.withTransaction(commit({ items: [item("b")] }))
-          const rows = yield* sql`SELECT external_id AS id, changed_xid::text AS changed FROM content
-            WHERE connection_id = ${id} ORDER BY external_id`
-          return { outer: outer?.["id"], rows }
-        })
-      )
-      assert.deepStrictEqual(
-        ids.rows.map((row) => ({ ...row })),
-        ["a", "b"].map((id) => ({ id, changed: ids.outer }))
-      )
-    })
-  )
-})
+import { read, holding } from "./changesFixture.ts"
 
 /** Makes the epoch seem to have been begun elsewhere, and transactions there to be far ahead of here. */
 const moved = (part: "system" | "database" | "table" | "timeline" | "file", aheadBy: bigint) =>
