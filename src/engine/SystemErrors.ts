@@ -8,6 +8,8 @@ const words: Readonly<Record<string, string>> = {
   EPERM: "permission denied",
   EROFS: "the file system is read-only",
   ENOTDIR: "part of the path is a file",
+  ENAMETOOLONG: "the name is too long",
+  EFBIG: "the file would be larger than this process may write",
   EMFILE: "too many open files",
   EIO: "the disk fails (input/output error)"
 }

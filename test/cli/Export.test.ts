@@ -129,6 +129,8 @@ describe("idem export --format files", () => {
         assert.strictEqual(CommandLine.json(ended)["error"].reason, "Export", target)
         assert.match(ended.stderr, /^idem: can't write ".+": .{10,}; --to names another folder\n$/, target)
       }
+      const long = yield* run(["export", "work", "--to", Path.join(to, "n".repeat(300))])
+      assert.match(long.stderr, /…": the name is too long; --to names another folder\n$/)
       assert.deepStrictEqual(tree(to), { taken: "a file" })
     })
   )

@@ -327,6 +327,9 @@ describe("Embedded", () => {
     Effect.gen(function* () {
       const error = yield* Effect.flip(Embedded.make({ folder: "/proc/nope/data" }))
       assert.match(error.message, /nope\/data can't be made: .+; IDEM_DATA_DIR names another folder$/)
+      const folder = Path.join(yield* EmbeddedUser.folder, "two\nlines")
+      const broken = yield* Effect.flip(Embedded.make({ folder }))
+      assert.match(broken.message, /^IDEM_DATA_DIR holds a line break/)
     }).pipe(Effect.scoped)
   )
 

@@ -136,6 +136,10 @@ export const prepare = Effect.fn("Place.prepare")(function* (requested: string) 
       message: "on Windows Idem can't start a PostgreSQL of its own: set DATABASE_URL to one that runs"
     })
   }
+  // PostgreSQL writes the folder's path as one line of its `postmaster.pid`, by which its server is found.
+  if (/[\r\n]/.test(requested)) {
+    return yield* new EmbeddedError({ message: "IDEM_DATA_DIR holds a line break: name a folder without one" })
+  }
   const absolute = Path.resolve(requested)
   return yield* process.getuid?.() === 0 ? asRoot(absolute) : asOneself(absolute)
 })
