@@ -78,8 +78,15 @@ it.live("a database that is away, or that refuses us, is said in words, without 
       assert.notInclude(JSON.stringify(error), "hunter2")
       return error.message
     })
-    assert.match(yield* message({ path: "/nowhere/.s.PGSQL.5432" }), /can't be reached .*ENOENT.*check that it runs/)
-    assert.match(yield* message({ host: "127.0.0.1", port: 1 }), /can't be reached .*ECONNREFUSED/)
+    const places = [
+      { path: "/nowhere/.s.PGSQL.5432", code: "ENOENT" },
+      { host: "127.0.0.1", port: 1, code: "ECONNREFUSED" }
+    ]
+    for (const { code, ...place } of places) {
+      const away = yield* message(place)
+      assert.match(away, /can't be reached .*check that it runs, and DATABASE_URL; of Idem's own.* see postgres\.log/)
+      assert.include(away, code)
+    }
     const { config } = yield* PgClient.PgClient
     const { database: _, ...server } = config
     assert.match(yield* message({ ...server, database: "nope" }), /refuses us .*"nope" does not exist.*DATABASE_URL/)

@@ -28,10 +28,9 @@ const advice = (error: SqlError): string => {
   if (code.startsWith("53")) return `the database is out of room (${said}); give it disk, memory or connections`
   if (code === "3D000" || code.startsWith("28")) return `the database refuses us (${said}); check DATABASE_URL`
   if (code === "" && error.reason._tag === "ConnectionError") {
-    // At a socket it may be the one that Idem starts.
-    return said.includes(".s.PGSQL.")
-      ? `the database can't be reached (${said}); Idem starts its own again by itself (see postgres.log beside its data); of another, check that it runs`
-      : `the database can't be reached (${said}); check that it runs, and DATABASE_URL`
+    // A connection that was closed does not say whose: the server that Idem starts may have no room on its disk.
+    const own = "of Idem's own, which starts again by itself, see postgres.log beside its data"
+    return `the database can't be reached (${said}); check that it runs, and DATABASE_URL; ${own}`
   }
   return `the database failed: ${said}`
 }
