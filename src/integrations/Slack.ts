@@ -12,7 +12,7 @@ import { field } from "../contract/Field.ts"
 import * as Integration from "../contract/Integration.ts"
 import { Checkpoint, Part } from "./slack/Checkpoint.ts"
 import * as Auth from "./slack/Auth.ts"
-import * as Callbacks from "./slack/Callbacks.ts"
+import * as SignedCallback from "./slack/SignedCallback.ts"
 import * as Client from "./slack/Client.ts"
 import * as Download from "./slack/Download.ts"
 import * as Listing from "./slack/Listing.ts"
@@ -137,7 +137,7 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
     return [{ key: `${workspace}${app}`, unitsPerMinute, methods }]
   },
   signIn,
-  callbacks: Callbacks.receive,
+  callbacks: SignedCallback.receive,
   hints: ({ call, config, credentials, network }) =>
     credentials.appToken === undefined
       ? undefined

@@ -8,7 +8,7 @@ import * as ConfigErrors from "./ConfigErrors.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
 import { Integrations } from "./Integrations.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
-import * as PageCheck from "./PageCheck.ts"
+import * as PageValidation from "./PageValidation.ts"
 import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
 import type { Connection } from "../model/Connection.ts"
@@ -107,7 +107,7 @@ const openOptions = Effect.fnUntraced(function* (
 /** Opens the source for this connection. */
 export const session = (options: Openable & { readonly connection: Connection }, meter: RunMeter.RunMeter) =>
   Effect.flatMap(openOptions(options, meter), options.integration.open).pipe(
-    Effect.map((opened) => PageCheck.checked(opened, options.integration.domain))
+    Effect.map((opened) => PageValidation.checked(opened, options.integration.domain))
   )
 
 /** The connection's stream of hints; none where its integration has none, or its credentials do not allow one. */

@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { AnySession } from "../../contract/Integration.ts"
 import * as BodyReader from "./BodyReader.ts"
-import * as ContentCheck from "./ContentCheck.ts"
+import * as ContentValidation from "./ContentValidation.ts"
 import * as DownloadBudget from "./DownloadBudget.ts"
 import { Limits } from "../Limits.ts"
 import * as StopSignal from "./StopSignal.ts"
@@ -87,7 +87,7 @@ export const make = Effect.fnUntraced(function* ({ meter, span, stop }: SliceCon
     const given = Effect.suspend(() =>
       ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content)
     )
-    return Effect.flatMap(ContentCheck.checked(ref, given), (content) =>
+    return Effect.flatMap(ContentValidation.checked(ref, given), (content) =>
       BodyReader.item(ref, content, { bodies, limits, meter, share })
     )
   }

@@ -1,4 +1,7 @@
-/** The host keys that OpenSSH knows: `~/.ssh/known_hosts` of the user that Idem runs as (sshd(8), SSH_KNOWN_HOSTS). */
+/**
+ * The host keys that OpenSSH knows: `~/.ssh/known_hosts` of the user that Idem runs as (sshd(8), SSH_KNOWN_HOSTS FILE
+ * FORMAT). `SshKeys.ts` compares the server's key with them.
+ */
 import { createHmac } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import * as Config from "effect/Config"

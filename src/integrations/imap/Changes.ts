@@ -10,6 +10,8 @@
  * and known ones that are absent are deleted. The mailbox is settled once both numbers agree; until then the part does
  * not move past the last UID that was seen.
  *
+ * If its UIDVALIDITY changed, all its UIDs are new: nothing is compared, and Listing.ts lists it like a new mailbox.
+ *
  * A mailbox is listed anew (MailboxListing.ts) instead of compared
  *
  * - where its UIDs are so far apart, or so many, that the comparison of one block would not end within a slice;

@@ -6,7 +6,7 @@
  * - parts with the directory: the prefixes of external ids that may have stored messages. A prefix without a mailbox
  *   (the mailbox was removed or renamed, or its UIDVALIDITY changed) is covered by a pass.
  *
- * `Listing` decides what follows from a change of UIDVALIDITY.
+ * `Changes.ts` notices a change of UIDVALIDITY, and `Listing.ts` then lists the mailbox under its new ids.
  */
 import * as Schema from "effect/Schema"
 import type { PartMove } from "../../contract/Parts.ts"

@@ -1,6 +1,6 @@
 /**
- * Reads feeds in worker processes, which have bounds of time and memory: see `WorkerPool.ts`. To parse 14 MB takes
- * seconds, and a feed can be made so that a few kilobytes take as long.
+ * Reads feeds in worker processes, which have bounds of time and memory: see `WorkerPool.ts`. `FeedParser.ts` parses
+ * them there. Parsing 14 MB takes seconds, and a feed can be made so that a few kilobytes take as long.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Path from "node:path"
 import * as WorkerPool from "../../workers/WorkerPool.ts"
-import type { Read } from "./Feed.ts"
+import type { Read } from "./FeedParser.ts"
 
 export interface Question {
   readonly bytes: Uint8Array
@@ -22,7 +22,7 @@ export type Answer =
   | (Omit<Read, "entries"> & { readonly pages: ReadonlyArray<Uint8Array>; readonly count: number })
   | { readonly problem: string }
 
-// As this file is: TypeScript here, and JavaScript in a package.
+// The worker's file has the extension of this one: .ts in the repository, .js in a package.
 const program = Path.join(import.meta.dirname, `Worker${Path.extname(import.meta.filename)}`)
 
 const defaults = { atOnce: 2, longest: Duration.minutes(1), megabytes: 512 }

@@ -1,7 +1,7 @@
 /** The process that reads feeds for `FeedReader.ts`, one at a time. */
 import { serve } from "../../workers/WorkerProcess.ts"
 import { pack } from "./EntryPages.ts"
-import { NoFeed, parse } from "./Feed.ts"
+import { NoFeed, parse } from "./FeedParser.ts"
 import type { Answer, Question } from "./FeedReader.ts"
 
 serve(async ({ bytes, mediaType, url }: Question): Promise<Answer> => {

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Fs from "node:fs"
-import { NoFeed, parse } from "../../../src/integrations/rss/Feed.ts"
+import { NoFeed, parse } from "../../../src/integrations/rss/FeedParser.ts"
 
 const at = new URL("https://site.example/blog/feed.xml")
 

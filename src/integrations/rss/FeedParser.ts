@@ -1,6 +1,6 @@
 /**
- * The entries of a feed: RSS 2.0 (and its earlier versions), RSS 1.0, Atom (RFC 4287) and JSON Feed. `feedsmith` reads
- * the formats: it expands no entity of a feed's own, and refuses a feed that declares an external one.
+ * Parses a feed into its entries: RSS 2.0 (and its earlier versions), RSS 1.0, Atom (RFC 4287) and JSON Feed.
+ * `feedsmith` reads the formats: it expands no entity of a feed's own, and refuses a feed that declares an external one.
  */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
@@ -21,7 +21,7 @@ interface Enclosure {
   readonly length?: number | undefined
 }
 
-/** The fields that the formats have in common, in their own texts. */
+/** The fields that the formats have in common, as the feed writes them. */
 interface Item {
   readonly id: string | undefined
   readonly title: string | undefined
@@ -68,7 +68,10 @@ const timeOf = (text = ""): DateTime.Utc | undefined => {
   )
 }
 
-/** The address of the feed at which an entry's external id is a digest: what the feed has of it, in full. */
+/**
+ * Returns an item as an entry. Its external id is the item's id, or else its link. An id that cannot be stored is
+ * replaced by its digest; an item with neither gets the digest of its content.
+ */
 const entryOf = (item: Item, feedUrl: string): Entry => {
   const base = resolved(item.base, feedUrl) ?? feedUrl
   const link = resolved(item.link, base)
@@ -107,7 +110,7 @@ const entryOf = (item: Item, feedUrl: string): Entry => {
 /** The text of a title that has markup. */
 const textOf = (markup: string): string => DomUtils.textContent(parseDocument(markup).children)
 
-/** Dates stay texts. */
+/** Without options, `parseFeed` returns dates as texts. */
 const read = (text: string) => parseFeed(text)
 type Parsed = ReturnType<typeof read>
 type Atom = Extract<Parsed, { format: "atom" }>["feed"]
@@ -146,7 +149,10 @@ const atomItems = (feed: Atom, feedUrl: string): ReadonlyArray<Item> =>
     }
   })
 
-/** An RSS item's description is HTML by the custom of all its readers; where the full text has a place, a summary. */
+/**
+ * The body and the summary of an RSS item. Its description is read as HTML, as all feed readers do. If the item has the
+ * full text too, the description is the summary.
+ */
 const rssText = (content: string | undefined, description: string | undefined) => ({
   body: bodyOf(content ?? description, html),
   summary: content === undefined ? undefined : description
