@@ -143,14 +143,14 @@ const presenter = Layer.effect(
 )
 
 /** Commands that send telemetry, if `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector. */
-const told = new Set(["serve", "sync", "retry"])
+const tracedCommands = new Set(["serve", "sync", "retry"])
 
 /** Without a collector no spans are made. */
 const telemetry = (args: ReadonlyArray<string>) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const off = Layer.succeed(References.TracerEnabled, false)
-      if (!told.has(commandOf(args))) return off
+      if (!tracedCommands.has(commandOf(args))) return off
       const { isAsked, layer } = yield* Effect.promise(() => import("./Telemetry.ts"))
       return (yield* isAsked) ? layer : off
     })

@@ -11,11 +11,13 @@ import * as DurationSetting from "../engine/DurationSetting.ts"
 
 /** Ends the process when the limit is reached. */
 const deadline = Effect.gen(function* () {
-  // The service has refused a setting that does not decode when it started.
+  // A server refuses a wrong setting when it starts; any other command stops within the default.
   const limit = yield* Effect.orElseSucceed(DurationSetting.shutdownTimeout, () => Duration.seconds(30))
   yield* Effect.sleep(limit)
   yield* Effect.sync(() => {
-    process.stderr.write(`idem: not stopped within ${Duration.format(limit)}; what is open expires by itself\n`)
+    process.stderr.write(
+      `idem: not stopped within ${Duration.format(limit)}; leases that are still held expire by themselves\n`
+    )
     process.exit(1)
   })
 })

@@ -75,7 +75,7 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
         : [
             [
               "  waiting",
-              `the source asked to be left alone until ${TextFormat.upcoming(status.askedToWaitUntil, now)}`
+              `the source asked to wait until ${TextFormat.upcoming(status.askedToWaitUntil, now)}`
             ] as const
           ]),
       [
@@ -121,7 +121,7 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
   ].join("\n")
 }
 
-/** A count that the server ends at 10,000. */
+/** A count, which the server caps at 10,000. */
 const atMost = (count: number, what: string): string =>
   count >= 10_000 ? `10,000 ${what}s or more` : TextFormat.many(count, what)
 

@@ -145,8 +145,8 @@ const sayInterrupted = (name: string, isRemote: boolean) =>
     Output.use((output) =>
       output.note(
         isRemote
-          ? `idem: ${TextFormat.oneLine(name)}: no longer watching; the server goes on with what it was given: idem status ${TextFormat.shellWord(name)}`
-          : `idem: ${TextFormat.oneLine(name)}: interrupted; what is whole was kept, the same command goes on from there`
+          ? `idem: ${TextFormat.oneLine(name)}: no longer watching; the server continues the task: idem status ${TextFormat.shellWord(name)}`
+          : `idem: ${TextFormat.oneLine(name)}: interrupted; complete items were kept, and the same command continues from there`
       )
     )
   )
@@ -222,11 +222,11 @@ export const sync = Command.make(
     const spec = specOf({ force: input.force, forceIds, since: since?.text, until: until?.text })
     const onWait = (holder: string) =>
       output.note(
-        `${TextFormat.oneLine(name)} is being run by ${TextFormat.oneLine(holder)}; waiting for it to end (--no-wait would not)`
+        `${TextFormat.oneLine(name)} is being run by ${TextFormat.oneLine(holder)}; waiting for it to end (--no-wait skips instead)`
       )
     const onTrouble = (message: string) =>
       output.note(
-        `${TextFormat.oneLine(name)}: ${TextFormat.oneLine(message)}; the server tries again in a moment (Ctrl-C leaves that to it)`
+        `${TextFormat.oneLine(name)}: ${TextFormat.oneLine(message)}; the server tries again in a moment (Ctrl-C only stops watching)`
       )
     const run = Effect.gen(function* () {
       const onProgress: (progress: EngineProgress) => Effect.Effect<void> = output.animate

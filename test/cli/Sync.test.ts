@@ -134,7 +134,7 @@ describe("idem sync", () => {
     })
   )
 
-  it.effect("status says that the source asked to be left alone, and until when", () =>
+  it.effect("status says that the source asked to wait, and until when", () =>
     Effect.gen(function* () {
       const { run, source } = yield* CommandLine.connected(3)
       const asked = new IntegrationError.RateLimited({
@@ -144,7 +144,7 @@ describe("idem sync", () => {
       source.answer = () => fault(asked)
       assert.strictEqual((yield* run(["sync", "work", "--json"])).code, 1)
       const text = CommandLine.text(yield* run(["status", "work"]))
-      assert.match(text, /waiting +the source asked to be left alone until .*in (1 day|2[34] hours)/)
+      assert.match(text, /waiting +the source asked to wait until .*in (1 day|2[34] hours)/)
       const { connections } = CommandLine.json(yield* run(["status", "work", "--json"]))
       assert.match(JSON.stringify(connections), /"askedToWaitUntil":"\d{4}-/)
     })

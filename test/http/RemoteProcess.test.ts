@@ -108,7 +108,7 @@ describe("the command line through a process that serves", () => {
       watching.kill("SIGINT")
       const { code, stderr } = yield* Effect.promise(() => watched)
       assert.strictEqual(code, 130, stderr)
-      assert.include(stderr, "no longer watching; the server goes on with what it was given: idem status work")
+      assert.include(stderr, "no longer watching; the server continues the task: idem status work")
       // The same command watches the same task, as long as it is not done.
       const again = yield* remote("sync", "work", "--force", "--json")
       assert.include(JSON.parse(again.stdout), { status: "succeeded", unchanged: 12 })

@@ -59,7 +59,7 @@ export interface Connection {
    */
   readonly guarded: boolean
   /**
-   * Until when the source asked to be left alone, by the last poll that it refused; null if it did not refuse the last
+   * Until when the source asked to wait, by the last poll that it refused; null if it did not refuse the last
    * one.
    */
   readonly askedWaitUntil: DateTime.Utc | null

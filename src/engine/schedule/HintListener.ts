@@ -114,7 +114,7 @@ const make = Effect.gen(function* () {
       return router.offer(target, part)
     })
 
-  /** Holds the stream. Succeeds if it is to be opened afresh, or (`true`) no more; fails to be opened after a delay. */
+  /** Holds the stream until it ends or its connection changes. Fails if it ended so soon that a delay has to follow. */
   const hold = (connection: Connection, hints: Stream.Stream<Hint, IntegrationError>) =>
     Effect.gen(function* () {
       const openedAt = yield* Clock.currentTimeMillis

@@ -74,7 +74,7 @@ const formerOfConfig = Effect.gen(function* () {
   return yield* Effect.forEach(texts, (text) => parse(text, "IDEM_SECRET_KEY_OLD"))
 })
 
-/** The keys of `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD`. Fails without the former. */
+/** The keys of `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD`. Fails if `IDEM_SECRET_KEY` is not set. */
 export const ofConfig: Effect.Effect<Keyring, VaultError> = Effect.gen(function* () {
   const current = yield* currentOfConfig
   if (current === undefined) {

@@ -161,7 +161,7 @@ export const make = (current: VaultKey, former: ReadonlyArray<VaultKey> = []) =>
 /** Fails at once if there is no usable key. */
 const checked = (load: Effect.Effect<Keys.Keyring, VaultError>) => Effect.tap(fromKeys(load), (vault) => vault.keys)
 
-/** The keys of `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD`. Fails without the former. */
+/** The keys of `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD`. Fails if `IDEM_SECRET_KEY` is not set or not a key. */
 export const layer: Layer.Layer<Vault, VaultError> = Layer.effect(
   Vault,
   Effect.flatMap(Effect.result(Keys.ofConfig), (keys) => checked(Effect.fromResult(keys)))

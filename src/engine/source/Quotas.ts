@@ -1,16 +1,14 @@
 /**
  * The quotas of sources, and `call`, through which every request to a source goes. All processes of a database share
- * the budgets through `src/stores/postgres/SharedQuotas.ts`.
+ * the budgets through `src/stores/postgres/SharedQuotas.ts`, at one round trip for each limit that a call spends from.
  *
  * A call spends from one or more budgets: the account's, and those that the provider counts under other keys (a
  * workspace, an OAuth client), which connections share. A call is admitted once each budget has room
  * (`QuotaAdmission.ts`).
  *
- * The source's answers adapt the first budget: after `RateLimited` the account cools down for the requested time. Calls
- * after that are counted as calls, not units, because a rate in units that was learned from one light call would delay
- * the next heavy call for minutes.
- *
- * With `layer` all processes of a database share the budgets, at one round trip a call.
+ * The source's answers adapt the first budget, or the limit that it has for the method: after `RateLimited`, calls wait
+ * for the requested time. Calls after that are counted as calls, not units, because a rate in units that was learned
+ * from one light call would delay the next heavy call for minutes.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -154,7 +152,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
   }
 }
 
-/** How a call ended, in a word. */
+/** The outcome of a call, for its metric. */
 const outcomeOf = (exit: Exit.Exit<unknown, IntegrationError>): string => {
   if (Exit.isSuccess(exit)) return "ok"
   const error = Cause.findErrorOption(exit.cause)

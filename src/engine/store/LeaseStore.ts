@@ -31,7 +31,7 @@ export class LeaseStore extends Context.Service<
      * - `paused` replaces the pause `from` by `to` (null is none), and keeps any other pause.
      * - `problems` replaces the connection's problems.
      * - `checked`: the source was asked for news and answered; sets `lastCheckedAt` to now.
-     * - `askedWait`: how long from now the source asked to be left alone; null if it no longer asks.
+     * - `askedWait`: how long from now the source asked to wait; null if it no longer asks.
      * - `changesRead`: the reading of the changes is complete, so its start is forgotten.
      * - `interrupted`: the run was cut off, and its row records so.
      */

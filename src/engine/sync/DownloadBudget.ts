@@ -27,7 +27,7 @@ export const streamBytes = mebibyte
 
 const defaultBytes = 64 * mebibyte
 
-/** Below this the larger half holds not one body of the size that is kept in memory. */
+/** With this, the half for larger bodies has room for one of the largest size that is kept in memory. */
 const leastMebibytes = 16
 
 /** The share of one download. */
@@ -161,7 +161,7 @@ const setting = Config.schema(
   "IDEM_DOWNLOAD_MEMORY_MB"
 ).pipe(Config.withDefault(defaultBytes / mebibyte))
 
-/** A budget of `IDEM_DOWNLOAD_MEMORY_MB` megabytes, 64 by default. */
+/** A budget of `IDEM_DOWNLOAD_MEMORY_MB` mebibytes, 64 by default. */
 export const layer: Layer.Layer<never, Config.ConfigError> = Layer.effect(
   DownloadBudget,
   Effect.map(setting, (megabytes) => make(megabytes * mebibyte))

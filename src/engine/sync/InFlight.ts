@@ -27,17 +27,17 @@ export interface Flight {
 export interface InFlight {
   /** The last occurrence of this id, if one is in flight. */
   readonly find: (externalId: string) => Flight | undefined
-  /** Takes an id up. */
+  /** Begins an occurrence of this id. */
   readonly begin: (externalId: string, revision: string | undefined) => Flight
   /** A page deletes these ids. */
   readonly remove: (externalIds: ReadonlyArray<string>) => void
-  /** True for an id that a page deleted, and that was not taken up since. */
+  /** True for an id that a page deleted, and that was not chosen since. */
   readonly isRemoved: (externalId: string) => boolean
-  /** True for an id that a page deleted, and that was taken up since. */
+  /** True for an id that a page deleted, and that was chosen since. */
   readonly hasReturned: (externalId: string) => boolean
   /** The store did not know these ids when the integration asked. */
   readonly wereUnknown: (externalIds: ReadonlyArray<string>) => void
-  /** True for an id that the store did not know, and that was not taken up since: the ledger has no row of it. */
+  /** True for an id that the store did not know, and that was not chosen since: the ledger has no row of it. */
   readonly isUnknown: (externalId: string) => boolean
 }
 

@@ -7,7 +7,7 @@ import type { Miss } from "../model/Batch.ts"
 import type { LedgerRow } from "../model/Content.ts"
 import type { Missed } from "./SliceEvent.ts"
 
-/** The delay after each attempt: minutes for a hiccup, then hours, three days in all. After the last one it is dead. */
+/** The delay after each failed attempt, about 3.4 days in all. An item whose eighth attempt fails is dead. */
 const delays = ["1 minute", "5 minutes", "30 minutes", "2 hours", "6 hours", "1 day", "2 days"] as const
 
 /** Reasons that no waiting heals: such an item is dead at once, until a person redrives it. */

@@ -50,7 +50,7 @@ const safe: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"])
 const forReaders: ReadonlySet<string> = new Set(["/mcp", "/search"])
 
 /** Headers that forwarding proxies add. Many proxies replace the host name by this machine's. */
-const passedOn = ["forwarded", "via", "x-forwarded-for"] as const
+const proxyHeaders = ["forwarded", "via", "x-forwarded-for"] as const
 
 /** The host of a `Host` header, without its port. */
 const hostOf = (header: string): string => header.replace(/:\d+$/, "")
@@ -77,10 +77,10 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
       detail: "without an IDEM_API_TOKEN the server answers to names of its own machine only, like localhost"
     })
   }
-  if (!access.tokenRequired && passedOn.some((name) => request.headers[name] !== undefined)) {
+  if (!access.tokenRequired && proxyHeaders.some((name) => request.headers[name] !== undefined)) {
     return yield* new ForbiddenProblem({
       detail:
-        "a proxy passed this on, and nobody need give a token here: set IDEM_API_TOKEN, for the server and who asks"
+        "a proxy passed the request on, and the server has no token: set IDEM_API_TOKEN, and give it to your clients"
     })
   }
   const caller = yield* access.callerOf(request).pipe(
@@ -88,7 +88,7 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
     Effect.catchTag("StoreError", (error) => (isOpen(pattern) ? Effect.succeed<Caller>("nobody") : Effect.fail(error)))
   )
   if (caller !== "token" && isForeign(request)) {
-    return yield* new ForbiddenProblem({ detail: "a page of another site may not ask this" })
+    return yield* new ForbiddenProblem({ detail: "requests from pages of another site are refused" })
   }
   if (caller === "reader" && !forReaders.has(pattern)) {
     return yield* new ForbiddenProblem({ detail: "a read token opens /mcp and /search only" })

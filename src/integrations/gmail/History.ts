@@ -94,7 +94,8 @@ export const changes = Effect.fnUntraced(function* (
 })
 
 /**
- * The checkpoint after a page of the history: the next page, or the end of the reading. The same where nothing moved.
+ * The checkpoint after a page of the history: at the next page, or at the end of the reading. If nothing moved, it is
+ * the same object.
  */
 const moved = (checkpoint: Live, pageToken: string | undefined, until: string): Live => {
   if (pageToken !== undefined) return { ...checkpoint, reading: { pageToken, until } }

@@ -1,8 +1,9 @@
 /**
- * Requests over undici: those of googleapis' clients, whose own way (`node-fetch`) takes more than twice the processor
- * time for each request, and `get`, without a client, which takes half of that again to prepare a request.
+ * Requests over undici, in two ways. `options` makes googleapis' clients use it, because their own `node-fetch` takes
+ * more than twice the processor time a request. `get` makes requests without a client, which takes half of that time
+ * again to prepare one.
  *
- * Both do what the clients' own way does: redirects are followed, without the Authorization header to another origin;
+ * Both do what `node-fetch` does: redirects are followed, without the Authorization header to another origin;
  * answers are decompressed; and the proxies of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are used.
  */
 import type { gmail_v1 } from "googleapis/build/src/apis/gmail/index.js"

@@ -78,14 +78,14 @@ export const Checkpoint = Schema.Struct({
   movedAt: Schema.Finite,
   ended: Schema.Boolean,
   /**
-   * Calls that this poll has made so far for passes over histories that were passed over before, and for complete ones.
+   * Calls that this poll has made so far for passes over histories that earlier passes read, and for complete passes.
    */
   spent: Schema.Struct({ history: Schema.Int, complete: Schema.Int }),
   /** The round of visits that is under way. */
   round: Schema.optionalKey(
     Schema.Struct({
       startedAt: Schema.Finite,
-      /** True if it follows on one that was interrupted: then none follows on it. */
+      /** True if the round before it was interrupted: then no other round follows this one at once. */
       again: Schema.Boolean,
       calls: Schema.Int,
       /** Calls spent on the look-back so far, beyond one a conversation. */
@@ -96,9 +96,9 @@ export const Checkpoint = Schema.Struct({
   allowance: Schema.Int,
   /** True from the end of a round until anything else is listed: the poll needs no further round. */
   isUpToDate: Schema.optionalKey(Schema.Boolean),
-  /** True if the next poll ends with an empty page more: see `end` in Listing.ts. */
+  /** True if the next poll ends with one more page, which is empty: see `end` in Listing.ts. */
   padded: Schema.Boolean,
-  /** The conversation whose history is being passed over. */
+  /** The conversation whose history a pass is reading. */
   historyOf: Schema.optionalKey(Schema.String),
   /** The complete pass over one conversation. `name` is the engine's name of the listing. */
   pass: Schema.optionalKey(

@@ -84,7 +84,7 @@ export const make = (settings: Settings, env: Env, state: State, now: number, sk
     return Stream.make({ listed: [], download: [], listing, complete: true, ...save(state) })
   }
 
-  const passOver = (begun: Begun, budget: number): Pass => ({
+  const passOf = (begun: Begun, budget: number): Pass => ({
     channel: begun.channel,
     place: begun.place,
     floor: floorOf(state.conversations.get(begun.channel)?.part ?? {}),
@@ -120,6 +120,6 @@ export const make = (settings: Settings, env: Env, state: State, now: number, sk
     const budget = begun.suspect ? settings.suspectCalls : settings.tourCalls
     if (state.spent.complete >= budget) return undefined
     if (begun !== state.pass) update(state, begun.channel, { suspect: undefined })
-    return HistoryReader.read(env, passOver(begun, budget))
+    return HistoryReader.read(env, passOf(begun, budget))
   })
 }

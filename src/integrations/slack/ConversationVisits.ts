@@ -30,11 +30,11 @@ export const visitsPerRound = 100
 const activeFor = Duration.toMillis("1 hour")
 const silenceShare = 1 / 12
 
-/** How often all histories are passed over by default. */
+/** How often a pass reads each history again, by default. */
 export const sweepEvery = Duration.days(1)
 
 export interface Settings extends Omit<CompletePasses.Settings, "sweepEvery"> {
-  /** How often the history of each conversation is passed over, where the config says so. */
+  /** How often a pass reads each history again, if the config says so. */
   readonly sweepEvery: Duration.Duration | undefined
   readonly client: Client
   readonly types: ReadonlyArray<Directory.Kind>
@@ -45,7 +45,7 @@ export interface Settings extends Omit<CompletePasses.Settings, "sweepEvery"> {
   readonly files: boolean
   /** Calls that one poll may make for the look-back, beyond one a conversation. */
   readonly lookbackCalls: (conversations: number) => number
-  /** Calls that one poll may make to pass over histories that were passed over before. */
+  /** Calls that one poll may make to read histories again. */
   readonly historyCalls: number
   /** Objects of one answer; calls for threads in one step. */
   readonly limit: number
@@ -72,7 +72,7 @@ const isOverdue = (part: Conversation, now: number, longest: number): boolean =>
   return silence <= activeFor || now - part.visitedAt >= Math.min(silence * silenceShare, longest)
 }
 
-/** The same while hints are heard: dormant conversations are left to the passes over all histories. */
+/** The same while hints are received: dormant conversations are left to the passes over all histories. */
 const isOverdueAmidHints = (part: Conversation, now: number): boolean => {
   if (part.visit !== undefined || part.visitedAt === undefined) return true
   const wait = part.newest === undefined ? Number.POSITIVE_INFINITY : (now - millisOf(part.newest)) * silenceShare
@@ -103,9 +103,9 @@ export const make = (
 
   /** `isHinted`: an event told that the conversation has something new. */
   const visit = (channel: string, isHinted: boolean): Pages =>
-    HistoryReader.read(env, passOver(channel, state.conversations.get(channel)?.part ?? {}, isHinted))
+    HistoryReader.read(env, passOf(channel, state.conversations.get(channel)?.part ?? {}, isHinted))
 
-  const passOver = (channel: string, part: Conversation, isHinted: boolean): Pass => {
+  const passOf = (channel: string, part: Conversation, isHinted: boolean): Pass => {
     const { watermark } = part
     const isFirst = watermark === undefined
     const isNew = (ts: string) => isFirst || compareTs(ts, watermark) > 0

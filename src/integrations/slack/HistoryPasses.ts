@@ -84,10 +84,10 @@ export const make = (env: Env, state: State, skip: Set<string>, options: Options
     state.historyOf = channel
     // Messages that come later than what was seen so far are counted by the next pass.
     beginHistory(state, channel, options.now, state.seen ?? "0.0")
-    return HistoryReader.read(env, passOver(channel, env, state, skip, options))
+    return HistoryReader.read(env, passOf(channel, env, state, skip, options))
   })
 
-const passOver = (
+const passOf = (
   channel: string,
   env: Env,
   state: State,

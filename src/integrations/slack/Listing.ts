@@ -61,7 +61,7 @@ import { tsOf } from "./Timestamp.ts"
 /** Between two slices of one poll there is less than this. */
 const sliceGap = Duration.toMillis("15 seconds")
 const usersEvery = Duration.toMillis("1 hour")
-/** How often all histories are passed over while hints are heard. */
+/** How often a pass reads each history again while hints are received. */
 const sweepWhileListening = Duration.days(7)
 /** How often conversations are listed while hints come; for a hint about an unknown conversation, sooner. */
 const directoryEvery = Duration.toMillis("1 hour")

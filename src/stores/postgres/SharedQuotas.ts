@@ -14,7 +14,7 @@ import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 
-/** How long an adaptive state outlives its last use, and the longest that it believes a source, in milliseconds. */
+/** How long an adaptive state outlives its last use, and the longest cool-down that a refusal sets, in milliseconds. */
 const grace = 60_000
 const longest = 3_600_000
 
@@ -73,7 +73,7 @@ const make = Effect.gen(function* () {
         RETURNING remaining AS first, greatest(0, asked_at - refilled_at) AS second`.pipe(
         Effect.flatMap(decodePair),
         Effect.map(([{ first, second }]) => [first, second] as const),
-        failed("taking of a quota")
+        failed("taking a quota")
       ),
 
     fixedWindow: ({ key, limit, refillRate, tokens }) =>
@@ -96,10 +96,10 @@ const make = Effect.gen(function* () {
         RETURNING answer AS first, greatest(0, expires_at - asked_at) AS second`.pipe(
         Effect.flatMap(decodePair),
         Effect.map(([{ first, second }]) => [first, second] as const),
-        failed("taking of a quota")
+        failed("taking a quota")
       ),
 
-    // Where no source has asked for patience there is no row, and nothing is written.
+    // Without a row, the source has asked for no wait, and nothing is written.
     adaptiveConsume: ({ fallbackWindow, key, tokens }) =>
       sql`UPDATE rate_limit_adaptive AS state SET
           (phase, epoch, cooldown_until, learning_started_at, observed, expires_at, delay) = (

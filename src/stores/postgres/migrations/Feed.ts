@@ -10,7 +10,7 @@ export const feed = statements([
   // Both in one direction, so that a page is one range of the index, read backwards.
   `CREATE INDEX content_time ON content (connection_id, coalesce(occurred_at, '-infinity'), external_id)
     WHERE state = 'stored'`,
-  // `home` is where the epoch was begun (see Epoch.ts). A number alone would be given twice to a database that is
+  // `home` is where the epoch was begun (see FeedEpoch.ts). A number alone would be given twice to a database that is
   // restored twice.
   `ALTER TABLE meta ADD COLUMN home text, ADD COLUMN epoch_id uuid NOT NULL DEFAULT gen_random_uuid()`
 ])
