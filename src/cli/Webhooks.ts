@@ -1,4 +1,4 @@
-/** `idem webhooks`: where changes are sent to, and how that goes. */
+/** `idem webhooks`: webhooks and their messages. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"

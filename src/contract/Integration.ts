@@ -247,7 +247,7 @@ export const make: {
     summary: definition.summary,
     guide: definition.guide,
     callTimeout: definition.callTimeout ?? "1 minute",
-    // Only who shows a form asks for them.
+    // Made on demand, because only forms need them.
     get configSchema() {
       return jsonSchema(definition.config)
     },

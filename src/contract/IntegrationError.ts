@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 /** The grant is gone: the connection is paused and says so. */
 export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", { message: Schema.String }) {}
 
-/** The source asks for patience. Without `retryAfter` (milliseconds) the engine chooses the delay. */
+/** The source asks to wait. Without `retryAfter` the engine chooses the delay. */
 export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", {
   message: Schema.String,
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis)

@@ -40,7 +40,7 @@ export const fields = {
   expiresAt
 }
 
-/** Has every grant, whatever else is with it. */
+/** The fields that every grant has. */
 export type Grant = Schema.Struct.Type<typeof fields>
 
 /** Where a grant is refreshed. */

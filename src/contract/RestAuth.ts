@@ -1,4 +1,4 @@
-/** How the requests of a REST source say who asks: its credentials, their headers, and its sign-in. */
+/** The authentication of a REST source: its credentials, the headers of its requests, and its sign-in. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -11,7 +11,7 @@ import * as OAuthGrant from "./OAuthGrant.ts"
 import type { SignIn } from "./SignIn.ts"
 
 /**
- * How requests say who asks. The credentials are `{token}`, `{username, password}`, `{key}`, nothing, or those of a
+ * How requests are authenticated. The credentials are `{token}`, `{username, password}`, `{key}`, nothing, or those of a
  * grant of OAuth 2: `{accessToken}`, or `{clientId, clientSecret, refreshToken}`, which a sign-in gives too.
  */
 export type RestAuth<Config> =

@@ -122,9 +122,9 @@ export const openSession = <Config, Credentials>(
   })
 
   return {
-    // The quota is the server's, whoever asks.
+    // The quota is the server's, whatever the credentials.
     account: Effect.succeed(baseUrl.host),
-    // The request shows at once that credentials are wrong.
+    // This first request fails at once if the credentials are wrong.
     estimate: first,
     list: makeListing(api, resources, contentOf),
     download: Effect.fnUntraced(function* ({ externalId }) {

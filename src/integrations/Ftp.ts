@@ -63,7 +63,7 @@ export const integration = make<Config, Credentials, Listing.Checkpoint, EmptyFo
   part: EmptyFolders.Part,
   scope: ["root", "include", "exclude", "maxDepth"],
   // `implicit` moves the port where none is given. `hostKey`, `ca` and `verifyCertificate` decide which server is
-  // believed to be the host: without them whoever stands in between would be given the stored password.
+  // believed to be the host: without them a server in between would be given the stored password.
   address: ["protocol", "host", "port", "implicit", "hostKey", "ca", "verifyCertificate"],
   // A server grants no quota of its own: `connections` bounds the requests that it gets at a time.
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),

@@ -41,7 +41,7 @@ type ReadStream<A = Uint8Array> = Stream.Stream<A, ReadError>
 type Write = Effect.Effect<Exported, ReadError | Failure, ApiClient>
 
 const pageSize = 200
-/** Bodies read at once: through a server each is a request, and takes its way there and back. */
+/** Bodies read at once, because through a server each of them costs a round trip. */
 const concurrency = 8
 /**
  * Up to this size a body is read before its turn comes in a file that holds all of them: at most some megabytes in all.
@@ -129,7 +129,7 @@ const writeEach = Effect.fnUntraced(function* (
   let gone = 0
   let bytes = 0
   yield* rows.pipe(
-    // In order, so that who keeps the plain name on a disk that ignores case is always the same.
+    // In order, so that on a disk that ignores case the same id keeps the plain name in every export.
     Stream.mapEffect((row) =>
       Effect.map(pathOf(row), (path) => ({ row, path: path === undefined ? undefined : (cases?.place(path) ?? path) }))
     ),

@@ -69,7 +69,7 @@ export const html = (source: string, most: number): { readonly text: string; rea
   let depth = 0
   let title = ""
   let isTitle = false
-  // The depth at which silence began; 0 where the text is heard.
+  // The depth of the outermost element whose text is left out; 0 outside of such elements.
   let silentSince = 0
   const parser = new Parser(
     {

@@ -47,7 +47,7 @@ const gone: Extracted = { text: FormatReader.none("", "damaged", "its body is no
 /** The reason of such a text. A rebuild tries it again: the body may have been restored. */
 export const goneReason = reasonOf(gone.text)
 
-/** A text that the database refuses, whatever it is. */
+/** The result for a file whose text the database refuses to store. */
 const refused: Extracted = { text: FormatReader.none("", "damaged", "its text can't be stored"), parts: [] }
 
 /** Extractions of a file that took too much time or memory: a busy machine may be the cause. */

@@ -96,7 +96,7 @@ export const make = Effect.fnUntraced(function* (
       Stream.rechunk(1),
       Stream.provideService(ContentExistenceChecker, checker),
       Stream.toChannel,
-      // Unlike `Stream.toPull` it pulls in the context of whoever pulls: within the span of the page.
+      // Unlike `Stream.toPull`, this pulls in the context of the fiber that pulls: within the span of the page.
       (channel) => Channel.toPullScoped(channel, scope)
     )
   const pull = yield* Ref.make(yield* open(plan.checkpoint))

@@ -7,7 +7,7 @@ import * as BodyReader from "./BodyReader.ts"
 import type { Flight } from "./InFlight.ts"
 import type { Fetched, Missed, PageListed } from "./SliceEvent.ts"
 
-/** It grows in place: a batch holds up to 1,000 items, and a copy for each of them would cost more than the rest. */
+/** A batch grows in place: it holds up to 1,000 items, and a copy for each of them would cost more than the rest. */
 export interface OpenBatch {
   readonly items: Array<Item>
   /** The ids of the items and misses that a page listed. */

@@ -18,13 +18,13 @@ import { Named } from "./ContentNames.ts"
 /** The longest that a request for changes may wait, in seconds. */
 const longestWait = 60
 
-/** The `next` of a list, to go on after. */
+/** The `next` of an earlier page: the list continues after it. */
 export const Cursor = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
 
 /** Text that a title contains. */
 export const TitleText = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000)))
 
-/** A content of a list, with who wrote it, where, and the names of whom it mentions. */
+/** A content of a list, with its author, its channel, and the names of the users and channels that it mentions. */
 const ListedRow = Schema.Struct({ ...ContentRow.fields, ...Named.fields }).annotate({ identifier: "ListedRow" })
 export const ListedContent = Schema.Struct({ ...Documents.Content.fields, ...Named.fields }).annotate({
   identifier: "ListedContent"

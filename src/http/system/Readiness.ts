@@ -9,7 +9,7 @@ import { PollingClaim } from "../../engine/locks/PollingClaim.ts"
 import type { FeedHolder } from "../../engine/model/Change.ts"
 import { FeedStore } from "../../engine/store/FeedStore.ts"
 
-/** Why not, for a person. */
+/** The process is not ready. The message says why. */
 export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { message: Schema.String }) {}
 
 /** How long the database may take to return one row. */

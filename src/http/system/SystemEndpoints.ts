@@ -12,7 +12,7 @@ import { UnauthorizedProblem, UnavailableProblem, UsageProblem } from "../Proble
 export const Session = Schema.Struct({
   authenticated: Schema.Boolean,
   tokenRequired: Schema.Boolean,
-  /** Idem's; told only to who may ask, as the next. */
+  /** The version of Idem; null, like `process`, for a client that is not authenticated. */
   version: Schema.NullOr(Schema.String),
   /** The process that answered, and its machine. */
   process: Schema.NullOr(Schema.String)

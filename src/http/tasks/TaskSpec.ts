@@ -1,4 +1,4 @@
-/** A request to sync, as the flags that say the same and as a task of the engine. */
+/** Turns a request to sync into the flags of `idem sync`, and into a task of the engine. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type { SyncTask } from "../../contract/SyncTask.ts"
@@ -23,7 +23,7 @@ export const specOf = (task: {
     ...(task.until === undefined ? [] : [`--until ${MessageText.shellWord(task.until)}`])
   ].join(" ")
 
-/** The same of a request, whose times are instants. */
+/** The flags for a request, whose times are instants. */
 export const specOfRequest = ({ since, until, ...rest }: SyncRequest): string =>
   specOf({
     ...rest,

@@ -1,4 +1,4 @@
-/** Webhooks: where changes are sent to, and how that goes. */
+/** The endpoints of webhooks and their messages. */
 import * as Effect from "effect/Effect"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"

@@ -1,5 +1,5 @@
 /**
- * Sends one POST to where a webhook is aimed at. It connects to the addresses that were checked and to no other,
+ * Sends one POST to the URL of a webhook. It connects to the addresses that were checked and to no other,
  * follows no redirect, asks no proxy, sends no trace, and reads little of the answer.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
@@ -60,7 +60,7 @@ const retryAfter = Effect.fnUntraced(function* (header: string | undefined) {
   return Duration.millis(Math.max(0, wait))
 })
 
-/** The first bytes of a body as text. One that breaks off, or takes long, is what came of it. */
+/** The first bytes of a body as text: those that arrived, if the body breaks off or takes long. */
 const beginning = Effect.fnUntraced(function* (response: HttpClientResponse.HttpClientResponse) {
   const decoder = new TextDecoder()
   let text = ""

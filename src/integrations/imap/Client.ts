@@ -205,7 +205,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     max: options.connections,
     open,
     isOpen: ({ imap }) => imap.usable && !imap.isClosed,
-    // LOGOUT lets the server forget the connection at once: many count one for minutes that only broke off.
+    // After LOGOUT the server forgets the connection at once. Many servers count a broken one for minutes.
     close: ({ imap, running }) =>
       running === 0 && imap.usable
         ? Effect.promise(() => imap.logout().catch(() => {})).pipe(
@@ -279,7 +279,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         const closed = Effect.callback<never, IntegrationError>((resume) => {
           imap.once("close", () => resume(Effect.fail(Errors.transient(`${server}: ${what}: the connection ended`))))
         })
-        // Outside of any call: it waits for what may never come.
+        // Outside of any call, because a change may never come.
         const idle = attempt(what, session, () => imap.idle())
         return yield* Effect.raceFirst(closed, Effect.repeat(idle, Schedule.spaced("1 second"))).pipe(
           Effect.andThen(Effect.never)

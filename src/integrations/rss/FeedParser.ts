@@ -293,6 +293,6 @@ export const parse = (bytes: Uint8Array, mediaType: string, url: URL): Read => {
     const entry = entryOf(item, url.href)
     if (!entries.has(entry.externalId)) entries.set(entry.externalId, entry)
   }
-  // A feed that goes on has other entries, whatever it says.
+  // A feed that links to older entries is not complete, even if it says so.
   return { entries: [...entries.values()], older, isComplete: older === undefined && isComplete(text) }
 }

@@ -1,4 +1,4 @@
-/** Where the data lies, and as whom PostgreSQL runs there. */
+/** The folder of the data, and the user that PostgreSQL runs as. */
 import * as Effect from "effect/Effect"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs/promises"
@@ -22,7 +22,7 @@ export interface Place {
   readonly mutex: string
   /** Held shared by each user of the server, as long as it uses it. */
   readonly users: string
-  /** As whom the server runs; undefined where it runs as we do. */
+  /** The user that the server runs as; undefined if it is the user of this process. */
   readonly user: ServerUser | undefined
 }
 

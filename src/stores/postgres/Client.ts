@@ -17,7 +17,7 @@ export const sessionSettings = "-c enable_seqscan=off -c jit=off"
 
 /**
  * How Idem uses its connections. Lookups of many fibers share connections (`multiplex`), and transactions take one
- * each. A value is at most a batch's largest: bodies over 4 MB go to the blob store in pieces; text form doubles
+ * each. A value is at most a batch's largest: bodies over 4 MiB go to the blob store in pieces; text form doubles
  * `bytea`.
  */
 const pool = {

@@ -25,7 +25,7 @@ import { StoreError } from "../../engine/store/StoreError.ts"
 const port = (name: string) => Config.option(Config.Port(name))
 const host = (name: string) => Config.option(Config.NonEmptyString(name))
 
-/** A lease that a dead process holds is missed for as long as the longest; below the shortest no lease would hold. */
+/** From 100 milliseconds, below which no lock holds, to 10 minutes, for which a dead process would keep its shards. */
 const duration = (name: string, standard: Duration.Duration) =>
   DurationSetting.make(name, { standard, least: Duration.millis(100), most: Duration.minutes(10) })
 
@@ -46,7 +46,7 @@ const settings = Config.all({
   refreshAssignmentsInterval: duration("REFRESH_ASSIGNMENTS_INTERVAL", Duration.seconds(1))
 })
 
-/** How long the locks of a process that is gone are missed: its leases need not last longer. */
+/** How long the locks of a dead process last. Its leases need not last longer. */
 export const expiration: Config.Config<Duration.Duration> = Config.map(settings, (set) => set.shardLockExpiration)
 
 const freePort = (address: string) =>

@@ -11,7 +11,7 @@ import { texts } from "./Parameters.ts"
 
 const decodeOpen = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ marking: Schema.Boolean })))
 
-/** Ends the listing that is open: its marks go. */
+/** Closes the open listing and removes its marks. */
 export const closeListing = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, connectionId: ConnectionId) {
   yield* sql`DELETE FROM seen WHERE connection_id = ${connectionId}`
   yield* sql`DELETE FROM listing WHERE connection_id = ${connectionId}`

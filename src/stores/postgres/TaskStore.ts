@@ -89,7 +89,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   return {
     openTask: (connectionId, { resumeWithin, spec, task }) =>
       Effect.gen(function* () {
-        // Two who ask for the same at once get the same task.
+        // With this lock, simultaneous requests for the same task get one task.
         if (!(yield* lockConnection(sql, connectionId))) {
           const message = "beginning a task: the connection is gone"
           return yield* new StoreError({ message, cause: message })
