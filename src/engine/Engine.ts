@@ -73,6 +73,17 @@ export interface Connected {
   readonly firstSyncByBytes: Duration.Duration | undefined
 }
 
+/** A connection to create or change. */
+export interface ConnectInput {
+  readonly domain: string
+  readonly name: string
+  readonly config: unknown
+  readonly credentials: unknown
+  /** True where the credentials are those of a sign-in: see `SignIn.keep`. Default false. */
+  readonly signedIn?: boolean | undefined
+  readonly every: Duration.Duration | undefined
+}
+
 export class Engine extends Context.Service<
   Engine,
   {
@@ -80,15 +91,9 @@ export class Engine extends Context.Service<
      * Creates a connection, or updates the one of this name (`config`, `credentials` and `every` left undefined stay).
      * Reaches the source once. Another domain or another account than the connection's is refused.
      */
-    readonly connect: (input: {
-      readonly domain: string
-      readonly name: string
-      readonly config: unknown
-      readonly credentials: unknown
-      /** True where the credentials are those of a sign-in: see `SignIn.keep`. Default false. */
-      readonly signedIn?: boolean | undefined
-      readonly every: Duration.Duration | undefined
-    }) => Effect.Effect<Connected, UsageError | SourceError | StoreError | NameTaken>
+    readonly connect: (
+      input: ConnectInput
+    ) => Effect.Effect<Connected, UsageError | SourceError | StoreError | NameTaken>
     /**
      * Runs one task until it is done. If the lease is held, waits for it (`onWait` gets the holder), or returns
      * `skipped` if `wait` is false. `spec` is the task as the person wrote it: an unfinished task with the same text is

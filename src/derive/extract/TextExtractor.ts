@@ -49,7 +49,7 @@ const defaults: Limits = { longest: Duration.seconds(20), megabytes: 256, atOnce
 /** Attachments of one email whose worker was ended. The rest of the attachments is left unread. */
 const mostFailures = 3
 
-// As this file is: TypeScript here, and JavaScript in a package.
+// The worker's file has the extension of this one: .ts in the repository, .js in a package.
 const program = Path.join(import.meta.dirname, `Worker${Path.extname(import.meta.filename)}`)
 
 const isFailure = Schema.is(WorkerPool.WorkerFailed)

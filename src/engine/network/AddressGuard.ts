@@ -111,8 +111,8 @@ export const make = Effect.fnUntraced(function* (
     )
 
   /**
-   * Public names are asked of the DNS, which waits on sockets. The system's own look-up, which knows more names, blocks
-   * one of the few threads that all look-ups share: it is for the hosts that the setting lists.
+   * Public names are resolved by queries to the DNS, which wait on sockets. The system's own look-up knows more names,
+   * but blocks one of the few threads that all look-ups share: only hosts that the setting lists are resolved by it.
    */
   const addressesOf = (name: string): Effect.Effect<ReadonlyArray<NetAddress.IpAddress>, Dns.DnsError> =>
     hosts.has(name)

@@ -40,7 +40,7 @@ export const SourceNetwork = Context.Reference<SourceNetwork>("idem/engine/netwo
   }
 })
 
-/** The network of a connection. One that may not be had fails each request with the reason. */
+/** The network of a connection. If its guard is refused, each request fails with the reason. */
 export const of = Effect.fnUntraced(function* (
   isGuarded: boolean
 ): Effect.fn.Return<Network.Network, IntegrationError> {
@@ -76,7 +76,7 @@ const connectTimeout = Duration.toMillis("10 seconds")
 
 /** A `fetch` whose connections are checked, those of redirects too. */
 const fetchThrough = Effect.fnUntraced(function* (guard: AddressGuard.AddressGuard) {
-  // Only who guards something needs it, and each command's start would pay for it.
+  // Loaded on demand, because only guarded connections need it.
   const { default: undici } = yield* Effect.promise(() => import("@effect/platform-node/Undici"))
   const run = Effect.runForkWith(yield* Effect.context<never>())
   const agent = new undici.Agent({

@@ -34,20 +34,20 @@ interface Entry {
   state: "queued" | "working" | "idle"
 }
 
-export class Slots extends Context.Service<
-  Slots,
+export class ConcurrencyLimiter extends Context.Service<
+  ConcurrencyLimiter,
   {
     /** Runs a slice once there is a slot for it. */
     readonly take: <A, E, R>(kind: Kind, slice: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   }
 >()("idem/engine/schedule/ConcurrencyLimiter") {
-  static readonly layer: Layer.Layer<Slots> = Layer.effect(
-    Slots,
+  static readonly layer: Layer.Layer<ConcurrencyLimiter> = Layer.effect(
+    ConcurrencyLimiter,
     Effect.map(Bounds, (bounds) => make(bounds))
   )
 }
 
-const make = (bounds: Bounds): Slots["Service"] => {
+const make = (bounds: Bounds): ConcurrencyLimiter["Service"] => {
   const queue = new Set<Entry>()
   const working = { poll: 0, backfill: 0 }
   const begun = { poll: 0, backfill: 0 }

@@ -30,7 +30,7 @@ import * as Lease from "../locks/Lease.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as PollingClaim from "../locks/PollingClaim.ts"
 import * as LeasedSlice from "../sync/LeasedSlice.ts"
-import { Slots } from "./ConcurrencyLimiter.ts"
+import { ConcurrencyLimiter } from "./ConcurrencyLimiter.ts"
 import { type Connection, ConnectionId, type Due, type LeasedConnection } from "../model/Connection.ts"
 import { BodyStore } from "../store/BodyStore.ts"
 import { RunStore } from "../store/RunStore.ts"
@@ -157,13 +157,13 @@ class Backfills extends Context.Service<Backfills, Set<ConnectionId>>()("idem/en
 const entities = ConnectionEntity.toLayer(
   Effect.gen(function* () {
     const context = yield* Effect.context<LeasedSlice.Services | PendingHints | HintListener>()
-    const slots = yield* Slots
+    const limiter = yield* ConcurrencyLimiter
     const backfills = yield* Backfills
     const pending = yield* PendingHints
     const address = yield* Entity.CurrentAddress
     const connectionId = ConnectionId.make(address.entityId)
     const run = (slice: ReturnType<typeof poll | typeof pollHinted>) =>
-      Effect.suspend(() => slots.take(backfills.has(connectionId) ? "backfill" : "poll", slice)).pipe(
+      Effect.suspend(() => limiter.take(backfills.has(connectionId) ? "backfill" : "poll", slice)).pipe(
         Effect.provide(context),
         Effect.map((more) => {
           if (more === true) backfills.add(connectionId)
@@ -257,7 +257,7 @@ const polling = <E, E2, R, R2>(
 ) =>
   Layer.unwrap(
     Effect.map(claim, (claimed) =>
-      Layer.merge(entities.pipe(Layer.provide([Slots.layer, Backfills.layer, hints])), scheduler).pipe(
+      Layer.merge(entities.pipe(Layer.provide([ConcurrencyLimiter.layer, Backfills.layer, hints])), scheduler).pipe(
         Layer.provideMerge(HintRouter.layer),
         Layer.provideMerge(sharding),
         Layer.merge(Layer.succeed(PollingClaim.PollingClaim, claimed))

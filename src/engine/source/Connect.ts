@@ -6,7 +6,7 @@ import type * as Schema from "effect/Schema"
 import type { Budget, DecodedConfig, Estimate, Integration, Quota } from "../../contract/Integration.ts"
 import * as CredentialAddress from "../network/CredentialAddress.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
-import { type Connected, SourceError, UsageError } from "../Engine.ts"
+import { type Connected, type ConnectInput, SourceError, UsageError } from "../Engine.ts"
 import { Integrations } from "./Integrations.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
@@ -26,16 +26,6 @@ import * as MessageText from "../MessageText.ts"
  * for a response.
  */
 const reachTimeout = Duration.seconds(50)
-
-export interface ConnectInput {
-  readonly domain: string
-  readonly name: string
-  readonly config: unknown
-  readonly credentials: unknown
-  /** True where the credentials are those of a sign-in: see `SignIn.keep`. Default false. */
-  readonly signedIn?: boolean | undefined
-  readonly every: Duration.Duration | undefined
-}
 
 /** The wrong fields and their errors in one line. It repeats nothing of credentials. */
 const wrong = (what: "config" | "credentials", domain: string) =>

@@ -10,7 +10,7 @@ interface Request {
   readonly question: EmailRenderer.Question
 }
 
-// As this file is: TypeScript here, and JavaScript in a package.
+// The worker's file has the extension of this one: .ts in the repository, .js in a package.
 const program = Path.join(import.meta.dirname, `Worker${Path.extname(import.meta.filename)}`)
 
 /** A reader whose workers end with the scope. */

@@ -3,8 +3,8 @@
  * is one statement, so one round trip, and uses only the database's clock, so that no process spends twice by its own
  * clock.
  *
- * The tables are unlogged: after a crash of the server the buckets are full again, with one second's worth, and
- * cool-downs are forgotten until the source asks for them again.
+ * The tables are unlogged: after a crash of the server the buckets are full again, with one second's worth, the counts
+ * of a day begin again, and cool-downs are forgotten until the source asks for them again.
  */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Duration from "effect/Duration"

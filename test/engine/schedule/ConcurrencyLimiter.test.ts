@@ -4,16 +4,16 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import { Bounds, type Kind, Slots } from "../../../src/engine/schedule/ConcurrencyLimiter.ts"
+import { Bounds, type Kind, ConcurrencyLimiter } from "../../../src/engine/schedule/ConcurrencyLimiter.ts"
 import { Slot } from "../../../src/engine/source/Slot.ts"
 
 const bounds = { working: 4, begun: 8, workingBackfills: 3, begunBackfills: 6 }
 
 /** Slices that are begun and do not end by themselves. */
 const holding = Effect.fnUntraced(function* (kind: Kind, slice: Effect.Effect<unknown> = Effect.never) {
-  const slots = yield* Slots
+  const limiter = yield* ConcurrencyLimiter
   const begun = yield* Deferred.make<void>()
-  const fiber = yield* Effect.forkChild(slots.take(kind, Effect.andThen(Deferred.succeed(begun, undefined), slice)))
+  const fiber = yield* Effect.forkChild(limiter.take(kind, Effect.andThen(Deferred.succeed(begun, undefined), slice)))
   yield* Effect.yieldNow
   return { fiber, begun: Deferred.isDone(begun), end: Fiber.interrupt(fiber) }
 })
@@ -30,7 +30,7 @@ const many = (count: number, kind: Kind, slice?: Effect.Effect<unknown>) =>
 /** A slice that has one call, which waits for quota for ever. */
 const waiting = Effect.flatMap(Slot, (slot) => slot.calling(slot.admitting(slot.sleeping(Effect.never))))
 
-const provided = Effect.provide(Layer.provide(Slots.layer, Layer.succeed(Bounds, bounds)))
+const provided = Effect.provide(Layer.provide(ConcurrencyLimiter.layer, Layer.succeed(Bounds, bounds)))
 
 describe("slots", () => {
   it.effect("are for so many slices at a time; as one ends the next begins", () =>
