@@ -1,8 +1,8 @@
 /**
  * Slack: every conversation that the token may read, with its threads and files, its users and channels.
  *
- * External ids: `C…/ts` (a message or a reply), `files/F…`, `users/U…`, `channels/C…`. What is listed when, and what an
- * idle poll costs, is written in slack/Listing.ts; what a body is, in slack/Message.ts.
+ * External ids: `C…/ts` (a message or a reply), `files/F…`, `users/U…`, `channels/C…`. slack/Listing.ts says what is
+ * listed when, and what an idle poll costs; slack/Message.ts, what a body is.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

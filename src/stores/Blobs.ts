@@ -43,7 +43,7 @@ export class BlobStore extends Context.Service<
      */
     readonly read: (hash: string, range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
     readonly has: (hash: string) => Effect.Effect<boolean, StoreError>
-    /** Removes a blob, unless it was touched within `untouchedFor`. True if it did. */
+    /** Removes a blob, unless it was touched within `untouchedFor`. Returns true if it was removed. */
     readonly remove: (hash: string, untouchedFor: Duration.Duration) => Effect.Effect<boolean, StoreError>
     readonly list: Stream.Stream<Blob, StoreError>
     /** Removes what unfinished writes left more than a day ago. */

@@ -40,7 +40,7 @@ export interface Options extends Sides {
   ) => Effect.Effect<Uint8Array>
   /** The secret of a webhook, as the target's key seals it. */
   readonly resealWebhook: (webhook: CopiedWebhook, sealed: Uint8Array) => Effect.Effect<Uint8Array>
-  /** Told of each connection before it is copied. */
+  /** Called with the name of each connection before it is copied. */
   readonly onConnection: (name: string) => Effect.Effect<void>
 }
 

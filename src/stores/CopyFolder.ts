@@ -35,9 +35,9 @@ export interface Options {
   readonly onConnection: (name: string) => Effect.Effect<void>
   /** The context that the seal binds the secret of a webhook to. */
   readonly webhookContext: (webhookId: WebhookId) => string
-  /** Told of each connection whose credentials no key here opens: they are copied as they are. */
+  /** Called for each connection whose credentials no key here opens: they are copied as they are. */
   readonly onLocked: (name: string) => Effect.Effect<void>
-  /** The same of each webhook's secret. */
+  /** Called for each webhook whose secret no key here opens. */
   readonly onLockedWebhook: (name: string) => Effect.Effect<void>
 }
 
@@ -79,7 +79,10 @@ const bucketSettings = Effect.map(
 
 const decodeMeta = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ hasFolder: Schema.Boolean })]))
 
-/** The source's large bodies; a folder that it has no note of would be taken for it, which is a change. */
+/**
+ * The source's large bodies. If the source has no folder or bucket, none is opened: opening would mark it as the
+ * source's own, which changes the source.
+ */
 const blobsOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, { blobFolder, folder }: Options) {
   const rows = yield* sql`SELECT blob_folder AS "hasFolder" FROM meta`.pipe(toStoreError(`reading ${folder}`))
   const [{ hasFolder }] = yield* Effect.orDie(decodeMeta(rows))
@@ -91,7 +94,7 @@ const blobsOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, { blobFol
   const layer = hasFolder
     ? Layer.provide(BlobLocation.layer, env({ ...(yield* bucketSettings), IDEM_BLOB_DIR: blobFolder ?? "" }))
     : InDatabase.layer
-  // Fresh: a layer that was built for the target would be taken for the source's.
+  // Built fresh: otherwise the source would share the layer that was built for the target.
   const context = yield* Layer.build(Layer.fresh(layer)).pipe(
     Effect.provideService(SqlClient.SqlClient, sql),
     Effect.mapError((error) => new CopyError({ message: error.message.replace("IDEM_BLOB_DIR", "--from-blobs") }))

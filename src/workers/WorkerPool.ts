@@ -42,7 +42,7 @@ const keptWarm = Duration.minutes(10)
 /** A worker that has read more bytes in one question is replaced, because its heap stays large. */
 const recycledAbove = 1_000_000
 
-/** An answer that takes so many times its processor time by the clock does not come any more. */
+/** An answer is given up after this many times its processor time by the clock. */
 const mostWaiting = 10
 
 /** Megabytes that Node and the programs take before anything is read. */
@@ -52,7 +52,7 @@ const ownMegabytes = 160
 const isOutOfMemory = (code: number | null, signal: string | null): boolean =>
   signal === "SIGABRT" || signal === "SIGKILL" || code === 134
 
-/** The signal by which a worker ends that has taken too much processor time. */
+/** The signal that ends a worker which has taken too much processor time. */
 const timeSignal = "SIGVTALRM"
 
 const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode !== null || signalCode !== null

@@ -1,7 +1,7 @@
 /** ZIP archives, of which no more is inflated than is asked for and allowed. */
 import { unzipSync } from "fflate"
 
-/** The bytes cannot be read, or only at a price that nobody pays. The message says why, for people. */
+/** The bytes cannot be read, or reading them would take too much. The message says why, for people. */
 export class Unreadable extends Error {
   readonly reason: "damaged" | "encrypted" | "too-large" | "unsupported"
   constructor(reason: Unreadable["reason"], message: string) {

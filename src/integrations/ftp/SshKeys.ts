@@ -1,6 +1,7 @@
 /**
- * The keys of SSH. The server's host key must be one that the config names, or else the key that was seen first: trust
- * on first use, like OpenSSH's `accept-new`. The private key of a connection is checked before the server is reached.
+ * The keys of SSH. The server's host key must be one that the config or known_hosts (`KnownHosts.ts`) names, or else
+ * the key that was seen first: trust on first use, like OpenSSH's `accept-new`. The private key of a connection is
+ * checked before the server is reached.
  */
 import { createHash } from "node:crypto"
 import ssh2 from "ssh2"

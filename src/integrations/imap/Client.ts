@@ -92,7 +92,7 @@ export interface Client {
 /** The largest literal that is read. Larger bodies are read in pieces. */
 const maxLiteral = 16 * 1024 * 1024
 
-/** IDLE is begun again so often: servers end one after half an hour, and routers sooner (RFC 2177). */
+/** IDLE is begun again after this time: servers end one after half an hour, and routers sooner (RFC 2177). */
 const idleMillis = 240_000
 
 /** Some servers give 0, which RFC 3501 does not allow, or none (see Names.ts). */

@@ -5,7 +5,7 @@ import * as Errors from "../server/Errors.ts"
 
 const certificateCodes = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA)/
 
-/** With which a user logs in. */
+/** The secret that a user logs in with. */
 export type Secret = { readonly password: string } | { readonly accessToken: string }
 
 /** The fields of an IMAP library's error. */

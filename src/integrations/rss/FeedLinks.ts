@@ -14,8 +14,9 @@ export interface Links {
 }
 
 /**
- * The older document of a feed that was read at `url` and has these links: `prev-archive` before `next`, since archives lose nothing. A
- * link to the document itself, to something that is not of the web, or with a password counts as absent.
+ * The older document of a feed that was read at `url` and has these links: `prev-archive` before `next`, since archives
+ * lose nothing. A link to the document itself, to something that is not of the web, or with a password counts as
+ * absent.
  */
 export const olderOf = ({ base, links }: Links, url: string): Older | undefined => {
   const addressOf = (rel: string): string | undefined => {

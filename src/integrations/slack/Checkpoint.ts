@@ -1,6 +1,7 @@
 /**
- * The stored state of a listing: a checkpoint of bounded size, and a part for each conversation (see contract/Parts.ts). The ids
- * of all conversations are kept in parts too, a few hundred in each, so that only a new round asks Slack for them.
+ * The stored state of a listing: a checkpoint of bounded size, and a part for each conversation (contract/Parts.ts).
+ * The ids of all conversations are kept in parts too, a few hundred in each, so that only a new round asks Slack for
+ * them.
  */
 import * as Schema from "effect/Schema"
 

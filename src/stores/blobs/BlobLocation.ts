@@ -59,7 +59,7 @@ const claim = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
     if (isOutside && !isNew) {
       return yield* refuse(`${place.name} is not where this database's large bodies are: ${place.hint}`)
     }
-    // Of two that are first, one writes it, and the other reads what that one wrote.
+    // If two processes are first, one writes the id, and the other reads it.
     yield* mark.create(id)
   }
   // A process that was killed between creating a file and writing to it left it empty.

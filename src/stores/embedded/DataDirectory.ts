@@ -43,7 +43,7 @@ export const initialise = Effect.fn("Server.initialise")(function* (place: Place
   yield* Effect.logInfo(`making a PostgreSQL database in ${place.cluster}`)
   yield* io(`${place.folder} can't be written to`, async () => {
     for (const name of await Fs.readdir(place.folder)) {
-      // Whatever still writes there was left behind with it: what can't be removed now is removed next time.
+      // A program of the killed run may still write there: what can't be removed now is removed next time.
       if (name.startsWith(draftPrefix)) {
         await Fs.rm(Path.join(place.folder, name), { recursive: true, force: true }).catch(() => undefined)
       }

@@ -5,7 +5,7 @@ import { codeOf } from "../../engine/SystemErrors.ts"
 import { EmbeddedError } from "./EmbeddedError.ts"
 import type { ServerUser } from "./DataLocation.ts"
 
-/** The folder may be one that the server's user can't be in, the language and the time zone are not to differ. */
+/** Runs in `/`, because the server's user may not enter the present folder, and with one language and time zone. */
 export const spawnOptions = (user: ServerUser | undefined) => ({
   cwd: "/",
   env: { PATH: "/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C", TZ: "UTC" },

@@ -29,7 +29,7 @@ const exists = (pid: number): boolean => {
   }
 }
 
-/** Whether a process has ended, be it that nobody has asked after it yet. */
+/** True if a process has ended. A process that its parent has not waited for yet has ended too. */
 export const hasExited = (pid: number): Effect.Effect<boolean> =>
   Effect.promise(async () => {
     if (!exists(pid)) return true

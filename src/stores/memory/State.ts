@@ -39,12 +39,9 @@ export interface ContentEntry {
   hash: string | null
   size: number
   bodyKey: string | undefined
-  /**
-   * Its latest change, and in which step that was; null until it is stored. Its end is a deletion then, also after a
-   * purge.
-   */
+  /** Its latest change, and the step in which it was made; null until it is stored. After a purge it is a deletion. */
   changed: { readonly step: number; readonly kind: ChangeKind } | null
-  /** The steps in which it became so last. */
+  /** The steps in which it last became `stored` and `undeleted`. */
   became: { readonly stored: number | null; readonly undeleted: number | null }
   /** In scope if it is its connection's. */
   scopeEpoch: number
