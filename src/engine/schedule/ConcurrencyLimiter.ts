@@ -1,16 +1,19 @@
 /**
  * Limits how many slices of a process run at the same time. A slot is for a slice that works. A slice that only waits
  * for quota lends its slot to another slice and takes it back without a wait, so a hundred accounts at the pace of
- * their quota delay nobody.
+ * their quota delay nobody. A slice that is behind another in the queue for a shared budget keeps its slot.
  *
  * Backfills (slices of a connection whose last slice left work) may take a share of the slots. The other slots are for
- * polls, which therefore never wait for backfills to end. Within these bounds slices run first come, first served.
+ * polls, which therefore never wait for backfills to end. Within these bounds, free slots go in turns to the budgets
+ * whose connections wait for a slot, and within a budget to its accounts. Otherwise thousands of connections that wait
+ * for the budget they share would delay all others.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import { Slot } from "../source/Slot.ts"
+import * as FairQueue from "./FairQueue.ts"
 
 export type Kind = "poll" | "backfill"
 
@@ -30,6 +33,7 @@ export const Bounds = Context.Reference<Bounds>("idem/engine/schedule/Concurrenc
 
 interface Entry {
   readonly kind: Kind
+  readonly path: ReadonlyArray<string>
   readonly begins: Latch.Latch
   state: "queued" | "working" | "idle"
 }
@@ -37,8 +41,11 @@ interface Entry {
 export class ConcurrencyLimiter extends Context.Service<
   ConcurrencyLimiter,
   {
-    /** Runs a slice once there is a slot for it. */
-    readonly take: <A, E, R>(kind: Kind, slice: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    /** Runs a slice once there is a slot for it. `path`: its budget and its account, which take turns. */
+    readonly take: <A, E, R>(
+      options: { readonly kind: Kind; readonly path: readonly [string, string] },
+      slice: Effect.Effect<A, E, R>
+    ) => Effect.Effect<A, E, R>
   }
 >()("idem/engine/schedule/ConcurrencyLimiter") {
   static readonly layer: Layer.Layer<ConcurrencyLimiter> = Layer.effect(
@@ -48,19 +55,18 @@ export class ConcurrencyLimiter extends Context.Service<
 }
 
 const make = (bounds: Bounds): ConcurrencyLimiter["Service"] => {
-  const queue = new Set<Entry>()
+  const queue = FairQueue.make<Entry>()
   const working = { poll: 0, backfill: 0 }
   const begun = { poll: 0, backfill: 0 }
 
-  const mayBegin = (kind: Kind): boolean =>
+  const mayBegin = ({ kind }: Entry): boolean =>
     kind === "poll" || (working.backfill < bounds.workingBackfills && begun.backfill < bounds.begunBackfills)
 
   /** Begins waiting slices until there is no room. */
   const pump = (): void => {
-    for (const entry of queue) {
-      if (working.poll + working.backfill >= bounds.working || begun.poll + begun.backfill >= bounds.begun) return
-      if (!mayBegin(entry.kind)) continue
-      queue.delete(entry)
+    while (working.poll + working.backfill < bounds.working && begun.poll + begun.backfill < bounds.begun) {
+      const entry = FairQueue.poll(queue, mayBegin)
+      if (entry === undefined) return
       begun[entry.kind] += 1
       working[entry.kind] += 1
       entry.state = "working"
@@ -69,7 +75,7 @@ const make = (bounds: Bounds): ConcurrencyLimiter["Service"] => {
   }
 
   const leave = (entry: Entry): void => {
-    if (entry.state === "queued") queue.delete(entry)
+    if (entry.state === "queued") FairQueue.remove(queue, entry.path, entry)
     else {
       begun[entry.kind] -= 1
       if (entry.state === "working") working[entry.kind] -= 1
@@ -111,11 +117,11 @@ const make = (bounds: Bounds): ConcurrencyLimiter["Service"] => {
   }
 
   return {
-    take: (kind, slice) =>
+    take: ({ kind, path }, slice) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.suspend(() => {
-          const entry: Entry = { kind, begins: Latch.makeUnsafe(false), state: "queued" }
-          queue.add(entry)
+          const entry: Entry = { kind, path, begins: Latch.makeUnsafe(false), state: "queued" }
+          FairQueue.add(queue, path, entry)
           pump()
           return Effect.ensuring(
             restore(Effect.andThen(entry.begins.await, Effect.provideService(slice, Slot, slotOf(entry)))),

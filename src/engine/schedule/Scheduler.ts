@@ -22,6 +22,7 @@ import * as Runners from "effect/cluster/Runners"
 import * as Sharding from "effect/cluster/Sharding"
 import * as Singleton from "effect/cluster/Singleton"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import { BudgetPaths } from "./BudgetPaths.ts"
 import { ConnectionEntity } from "./ConnectionEntity.ts"
 import { HintListener } from "./HintListener.ts"
 import * as HintRouter from "./HintRouter.ts"
@@ -159,11 +160,14 @@ const entities = ConnectionEntity.toLayer(
     const context = yield* Effect.context<LeasedSlice.Services | PendingHints | HintListener>()
     const limiter = yield* ConcurrencyLimiter
     const backfills = yield* Backfills
+    const paths = yield* BudgetPaths
     const pending = yield* PendingHints
     const address = yield* Entity.CurrentAddress
     const connectionId = ConnectionId.make(address.entityId)
     const run = (slice: ReturnType<typeof poll | typeof pollHinted>) =>
-      Effect.suspend(() => limiter.take(backfills.has(connectionId) ? "backfill" : "poll", slice)).pipe(
+      Effect.flatMap(paths.of(connectionId), (path) =>
+        limiter.take({ kind: backfills.has(connectionId) ? "backfill" : "poll", path }, slice)
+      ).pipe(
         Effect.provide(context),
         Effect.map((more) => {
           if (more === true) backfills.add(connectionId)
@@ -257,7 +261,10 @@ const polling = <E, E2, R, R2>(
 ) =>
   Layer.unwrap(
     Effect.map(claim, (claimed) =>
-      Layer.merge(entities.pipe(Layer.provide([ConcurrencyLimiter.layer, Backfills.layer, hints])), scheduler).pipe(
+      Layer.merge(
+        entities.pipe(Layer.provide([ConcurrencyLimiter.layer, Backfills.layer, BudgetPaths.layer, hints])),
+        scheduler
+      ).pipe(
         Layer.provideMerge(HintRouter.layer),
         Layer.provideMerge(sharding),
         Layer.merge(Layer.succeed(PollingClaim.PollingClaim, claimed))

@@ -10,10 +10,16 @@ import { Slot } from "../../../src/engine/source/Slot.ts"
 const bounds = { working: 4, begun: 8, workingBackfills: 3, begunBackfills: 6 }
 
 /** Slices that are begun and do not end by themselves. */
-const holding = Effect.fnUntraced(function* (kind: Kind, slice: Effect.Effect<unknown> = Effect.never) {
+const holding = Effect.fnUntraced(function* (
+  kind: Kind,
+  slice: Effect.Effect<unknown> = Effect.never,
+  path: readonly [string, string] = ["budget", "account"]
+) {
   const limiter = yield* ConcurrencyLimiter
   const begun = yield* Deferred.make<void>()
-  const fiber = yield* Effect.forkChild(limiter.take(kind, Effect.andThen(Deferred.succeed(begun, undefined), slice)))
+  const fiber = yield* Effect.forkChild(
+    limiter.take({ kind, path }, Effect.andThen(Deferred.succeed(begun, undefined), slice))
+  )
   yield* Effect.yieldNow
   return { fiber, begun: Deferred.isDone(begun), end: Fiber.interrupt(fiber) }
 })
@@ -114,6 +120,30 @@ describe("slots", () => {
       yield* sleeper.end
       yield* Effect.yieldNow
       assert.isTrue(yield* last.begun)
+    }).pipe(provided)
+  )
+
+  it.effect("go in turns to budgets, and within a budget to its accounts", () =>
+    Effect.gen(function* () {
+      const began: Array<string> = []
+      const slice = (name: string) =>
+        Effect.andThen(
+          Effect.sync(() => began.push(name)),
+          Effect.never
+        )
+      const take = (name: string, path: readonly [string, string]) => holding("poll", slice(name), path)
+      const first = yield* many(4, "poll")
+      const large = yield* Effect.forEach(Array.from({ length: 100 }), () => take("a1", ["a", "1"]))
+      const gone = yield* take("gone", ["c", "1"])
+      yield* take("a2", ["a", "2"])
+      yield* take("b1", ["b", "1"])
+      // A group whose only slice is interrupted has no turn.
+      yield* gone.end
+      yield* Effect.forEach(first, (one) => Effect.andThen(one.end, Effect.yieldNow))
+      assert.deepStrictEqual(began, ["a1", "b1", "a2", "a1"])
+      // Once nobody else waits, every free slot goes to the budget that does.
+      yield* Effect.forEach(large.slice(0, 2), (one) => Effect.andThen(one.end, Effect.yieldNow))
+      assert.deepStrictEqual(began.slice(4), ["a1", "a1"])
     }).pipe(provided)
   )
 })

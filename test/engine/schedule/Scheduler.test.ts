@@ -10,15 +10,17 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as TestClock from "effect/testing/TestClock"
+import type { Integration } from "../../../src/contract/Integration.ts"
 import { Unauthorized } from "../../../src/contract/IntegrationError.ts"
+import { unlimited } from "../../../src/contract/Quota.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
 import { Bounds } from "../../../src/engine/schedule/ConcurrencyLimiter.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
 import { WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
-import { until } from "../../support/Moving.ts"
-import { fault, MemorySource, only } from "../../support/MemorySource.ts"
-import { connect, ids, layer } from "../../support/TestEngine.ts"
+import { moving, until } from "../../support/Moving.ts"
+import { fault, integration, MemorySource, only } from "../../support/MemorySource.ts"
+import { connect, engineOver, ids, layer } from "../../support/TestEngine.ts"
 
 const polling = Layer.build(Scheduler.layer)
 
@@ -227,4 +229,67 @@ describe("the poller", () => {
       Effect.provideService(Bounds, { working: 4, begun: 6, workingBackfills: 3, begunBackfills: 4 })
     )
   })
+
+  /** Asserts that an account with one connection is polled in time while a hundred connections wait for a budget. */
+  const polledInTime = (account: (index: number) => string, budgets: Integration["budgets"]) => {
+    const source = new MemorySource()
+    source.addMany(1)
+    return Effect.gen(function* () {
+      const engine = yield* Engine
+      const of = (name: string, as: string) =>
+        Effect.suspend(() => {
+          source.account = as
+          return engine.connect({
+            domain: "memory",
+            name,
+            config: undefined,
+            credentials: { token: "t" },
+            every: undefined
+          })
+        })
+      const many = Array.from({ length: 100 }, (_, index) => of(`one of many ${index}`, account(index)))
+      yield* moving(Effect.all(many), "1 minute")
+      const { connection } = yield* of("single", "single")
+      const from = yield* Clock.currentTimeMillis
+      yield* polling
+      yield* until(Effect.map(ids(connection), (there) => there.length === 1))
+      // A slice that waits for quota gives up after a minute, and its slot is free.
+      assert.isAtMost((yield* Clock.currentTimeMillis) - from, 62_000)
+      // The quota lets few of the others pass.
+      assert.isBelow(source.calls.filter((call) => call === "list").length, 20)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(engineOver(Memory.layer, { ...integration(source), budgets })),
+      Effect.provideService(Bounds, { working: 4, begun: 8, workingBackfills: 3, begunBackfills: 6 })
+    )
+  }
+
+  it.effect("polls an account with one connection in time while a hundred of another wait for their budget", () =>
+    polledInTime(
+      () => "many",
+      ({ account }) => Effect.succeed([{ key: account, unitsPerMinute: account === "many" ? 6 : unlimited }])
+    )
+  )
+
+  it.effect("polls an account in time while a hundred accounts wait for the budget they share", () =>
+    polledInTime(
+      (index) => `member ${index}`,
+      ({ account }) =>
+        Effect.succeed([
+          { key: account, unitsPerMinute: unlimited },
+          ...(account.startsWith("member") ? [{ key: "shared", unitsPerMinute: 6 }] : [])
+        ])
+    )
+  )
+
+  it.effect("polls an account in time while a hundred connections of another wait, which share a larger budget", () =>
+    polledInTime(
+      () => "many",
+      ({ account }) =>
+        Effect.succeed([
+          { key: account, unitsPerMinute: account === "many" ? 6 : unlimited },
+          { key: "shared", unitsPerMinute: 1_000_000 }
+        ])
+    )
+  )
 })

@@ -1,0 +1,54 @@
+/**
+ * The budget and the account of each connection, by which slots are given in turns (`ConcurrencyLimiter.ts`). They are
+ * read from the connection's row before its slice waits for a slot, and remembered.
+ */
+import * as Cache from "effect/Cache"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import type { ConnectionId } from "../model/Connection.ts"
+import type { Vault } from "../secrets/Vault.ts"
+import type { Integrations } from "../source/Integrations.ts"
+import * as OpenSource from "../source/OpenSource.ts"
+import { ConnectionStore } from "../store/ConnectionStore.ts"
+
+/** The number of connections that are remembered, and for how long: new credentials may spend another budget. */
+const capacity = 50_000
+const rememberedFor = Duration.hours(1)
+
+/** The most widely shared budget that the connection spends, then its account. */
+type BudgetPath = readonly [budget: string, account: string]
+
+export class BudgetPaths extends Context.Service<
+  BudgetPaths,
+  {
+    /** Returns a path of its own for a connection that can't be read or opened. */
+    readonly of: (connectionId: ConnectionId) => Effect.Effect<BudgetPath>
+  }
+>()("idem/engine/schedule/BudgetPaths") {
+  static readonly layer: Layer.Layer<BudgetPaths, never, ConnectionStore | Integrations | Vault> = Layer.effect(
+    BudgetPaths,
+    Effect.suspend(() => make)
+  )
+}
+
+const read = Effect.fnUntraced(function* (connectionId: ConnectionId) {
+  const connections = yield* ConnectionStore
+  const connection = yield* Effect.fromOption(yield* connections.connection(connectionId))
+  const opened = yield* OpenSource.openable(connection)
+  const { account, domain } = connection
+  const budget = (yield* OpenSource.budgetsOf(opened.integration, { ...opened, account })).at(-1)
+  return [`${domain}/${budget?.key ?? account}`, account] as const satisfies BudgetPath
+})
+
+const make = Effect.gen(function* () {
+  const paths = yield* Cache.makeWith(read, {
+    capacity,
+    timeToLive: (exit) => (Exit.isSuccess(exit) ? rememberedFor : Duration.zero)
+  })
+  return {
+    of: (connectionId) => Effect.orElseSucceed(Cache.get(paths, connectionId), () => [connectionId, connectionId])
+  } satisfies BudgetPaths["Service"]
+})
