@@ -135,9 +135,9 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
   /** Content that this config leaves out and a person may miss, and how to include it, in one line each. */
   readonly leftOut?: ((config: Config) => ReadonlyArray<string>) | undefined
   /**
-   * The budgets that each call spends from. Only the first one slows down when the provider refuses a call. The last one
-   * is the one that most connections share: those that wait to be polled get turns by it. Default: one budget of
-   * `quota`'s amounts, keyed by the account.
+   * The budgets that each call spends from. Only the first one slows down when the provider refuses a call. The last
+   * one has to be the one that most connections share: connections that wait to be polled take turns by it. Default: one
+   * budget of `quota`'s amounts, keyed by the account.
    */
   readonly budgets?:
     | ((options: {
