@@ -136,8 +136,8 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
   readonly leftOut?: ((config: Config) => ReadonlyArray<string>) | undefined
   /**
    * The budgets that each call spends from. Only the first one slows down when the provider refuses a call. The last
-   * one has to be the one that most connections share: connections that wait to be polled take turns by it. Default: one
-   * budget of `quota`'s amounts, keyed by the account.
+   * one has to be the one that most connections share: connections that wait to be polled take turns by it. Default:
+   * one budget of `quota`'s amounts, keyed by the account.
    */
   readonly budgets?:
     | ((options: {
