@@ -120,7 +120,7 @@ const defect = (cause: Cause.Cause<unknown>): CommandFailure.Failure => {
   const said = squashed instanceof Error ? squashed.message : String(squashed)
   return CommandFailure.failed(
     "Defect",
-    `something went wrong that should not: ${TextFormat.short(said, 300)}; with IDEM_DEBUG=1 it says where, for a report`
+    `unexpected error: ${TextFormat.short(said, 300)}; IDEM_DEBUG=1 shows where it came from, for a report`
   )
 }
 

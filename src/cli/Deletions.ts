@@ -109,9 +109,9 @@ export const deletions = Command.make(
   Effect.fn("deletions")(function* ({ approve, connection: name, ids, limit, token, yes }) {
     const output = yield* Output
     if (ids.length > 0 && !approve)
-      return yield* CommandFailure.usage("ids are for --approve: say it, to delete just these")
+      return yield* CommandFailure.usage("ids need --approve: add it to delete just these")
     if (Option.isSome(token) && !approve)
-      return yield* CommandFailure.usage("--token is for --approve: say it, to delete these")
+      return yield* CommandFailure.usage("--token needs --approve: add it to delete these")
     if (Option.isSome(token) && ids.length > 0) return yield* CommandFailure.usage("give ids or --token, not both")
     if (!approve) return yield* AppServices.ask(list(name, limit))
     yield* AppServices.ask(

@@ -126,7 +126,7 @@ export class TooManyRequestsProblem extends HttpApiError.Problem<TooManyRequests
 /** A defect. The log has the reason under this `id`. */
 export class UnexpectedProblem extends HttpApiError.Problem<UnexpectedProblem>()(
   "UnexpectedProblem",
-  { type: urn("unexpected"), status: 500, title: "Something went wrong that should not" },
+  { type: urn("unexpected"), status: 500, title: "Unexpected error" },
   { id: Schema.String }
 ) {}
 

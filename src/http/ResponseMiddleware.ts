@@ -28,7 +28,7 @@ const unexpected = Effect.fnUntraced(function* (
   cause: Cause.Cause<unknown>
 ) {
   const id = Crypto.randomBytes(8).toString("hex")
-  yield* Effect.logError("a request failed that should not", cause).pipe(
+  yield* Effect.logError("a request ended with a defect", cause).pipe(
     Effect.annotateLogs({ id, method: request.method, path: pathOf(request.url) })
   )
   return new Problems.UnexpectedProblem({ id, detail: `the log of this server says more, under ${id}` })

@@ -68,7 +68,7 @@ const decodeKind = Schema.decodeUnknownResult(
 
 const malformed = new CursorInvalid({
   reason: "malformed",
-  message: "the cursor is none, or damaged: give the `next` of the page before just as it was given"
+  message: "this is no cursor, or a damaged one: give the `next` of the page before, unchanged"
 })
 const foreign = (of: string) =>
   new CursorInvalid({ reason: "foreign", message: `the cursor is of ${of}: give the \`next\` of this list's own page` })

@@ -84,7 +84,9 @@ export const keep = (
     const renewal = Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       if (now - (yield* RunMeter.read(meter)).movedAt > Duration.toMillis(limits.stallAfter)) {
-        return yield* new Stalled({ message: `nothing moved for ${Duration.format(limits.stallAfter)}` })
+        return yield* new Stalled({
+          message: `no call, no bytes and no commit for ${Duration.format(limits.stallAfter)}`
+        })
       }
       yield* leases
         .renew(fenceOf(connection), limits.leaseTtl)

@@ -41,7 +41,7 @@ it.layer(Memory.layer)("a lease", (it) => {
       yield* TestClock.adjust("30 seconds")
       assert.isDefined(keeping.pollUnsafe())
       const error = yield* Effect.flip(Fiber.join(keeping))
-      assert.deepInclude(error, { _tag: "Stalled", message: "nothing moved for 10m" })
+      assert.deepInclude(error, { _tag: "Stalled", message: "no call, no bytes and no commit for 10m" })
     })
   )
 
