@@ -110,7 +110,7 @@ export const externalId = Argument.String("id").pipe(
 /** `--force-id ID`, any number of times. */
 export const forceIds = Flag.String("force-id").pipe(
   Flag.withDescription(
-    "download this id again, stored or not; may be repeated (an id with a leading - as --force-id=-x)"
+    "download this id again, stored or not; may be repeated (an id that begins with -- as --force-id=--x)"
   ),
   Flag.withMetavar("ID"),
   Flag.mapEffect(checked(parseId)),

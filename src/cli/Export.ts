@@ -21,7 +21,7 @@ export const exportContents = Command.make(
       Flag.withMetavar("DIR")
     ),
     format: Flag.Literals("format", Formats.formats).pipe(
-      Flag.withDescription("eml (gmail's default), files (ftp's), ndjson (any other's), or mbox"),
+      Flag.withDescription("eml (the default of gmail and imap), files (of ftp), ndjson (of others), or mbox"),
       Flag.optional
     )
   },
