@@ -11,8 +11,8 @@ import * as OAuthGrant from "./OAuthGrant.ts"
 import type { SignIn } from "./SignIn.ts"
 
 /**
- * How requests are authenticated. The credentials are `{token}`, `{username, password}`, `{key}`, nothing, or those of a
- * grant of OAuth 2: `{accessToken}`, or `{clientId, clientSecret, refreshToken}`, which a sign-in gives too.
+ * How requests are authenticated. The credentials are `{token}`, `{username, password}`, `{key}`, nothing, or those of
+ * a grant of OAuth 2: `{accessToken}`, or `{clientId, clientSecret, refreshToken}`, which a sign-in gives too.
  */
 export type RestAuth<Config> =
   | { readonly type: "none" }

@@ -189,7 +189,7 @@ export const makeListing = (
 
     const began = yield* beganAt(host, pass, since[name], read?.dated)
     const pages = read === undefined ? "unchanged" : "read"
-    // What an unchanged page lists is not known: once any page has changed, no absence is seen without all of them.
+    // The items of an unchanged page are not known: once any page has changed, absence is seen only by all of them.
     const isMixed = resource.absentIsDeleted && pass.isAfresh !== true && (pass.pages ?? pages) !== pages
     const { child, ...kind } = pass
     const { isShifted, left } = resumed(queue, child)

@@ -70,8 +70,8 @@ const place = (stack: string): string | undefined => {
 }
 
 /**
- * Describes a defect for people: its class, and the line of code that threw it. Never its text, which may hold a secret:
- * only the log has that.
+ * Describes a defect for people: its class, and the line of code that threw it. Never its text, which may hold a
+ * secret: only the log has that.
  */
 export const defect = (cause: unknown): string => {
   if (!(cause instanceof Error)) return `a ${cause === null ? "null" : typeof cause}`

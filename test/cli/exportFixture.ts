@@ -1,4 +1,4 @@
-/** What an export writes into a folder of its own. */
+/** The files that an export writes into a folder of its own. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"

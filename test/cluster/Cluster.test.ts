@@ -132,8 +132,8 @@ describe.concurrent("a cluster", () => {
       const stored = [...runs.values()].reduce((sum, run) => sum + run.stored, 0)
       assert.strictEqual(stored, all)
       assert.isFalse(runs.has("failed"), a.stderr() + b.stderr())
-      // What the frozen process had not stored is downloaded again: of each of its connections the downloads in flight,
-      // the commit in flight and the open batch. Eight downloads take a second, and a batch is committed after 5 seconds.
+      // Downloads that the frozen process had not stored are repeated: for each of its connections those in flight, the
+      // commit in flight and the open batch. Eight downloads take a second, and a batch is committed after 5 seconds.
       const batch = 8 * 5
       const again = database.counter.downloads().length - all
       assert.isAtMost(again, its.length * (2 * batch + 8))

@@ -8,7 +8,7 @@ import { states } from "./States.ts"
 import { ServerAndBrowser } from "./ServerAndBrowser.ts"
 
 describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard", () => {
-  // One server and one browser for all of them: each test goes on where the one before it ended.
+  // All tests share a server and a browser: each goes on where the one before it ended.
   layer(ServerAndBrowser.layer, { excludeTestServices: true })((it) => {
     connecting(it)
     reading(it)

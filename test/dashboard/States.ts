@@ -1,4 +1,4 @@
-/** What the dashboard says about states, and how it can be used. */
+/** The dashboard shows states in words, and can be used by keyboard and by screen readers. */
 import { assert } from "@effect/vitest"
 import * as GmailServer from "../support/GmailServer.ts"
 import * as Browser from "./Browser.ts"

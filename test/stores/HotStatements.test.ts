@@ -1,7 +1,6 @@
 /**
- * What the frequent operations read of a large table: no large table is scanned, and few rows are looked at,
- * whether PostgreSQL plans for the values, or once for all of them (a generic plan), or has kept a plan from the time
- * when the table was empty.
+ * Frequent operations scan no large table, and look at few rows, whether PostgreSQL plans for the values, or once for
+ * all of them (a generic plan), or has kept a plan from the time when the table was empty.
  */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
@@ -168,7 +167,7 @@ const reads = SqlClient.SqlClient.use((sql) =>
   })
 )
 
-// One session, whose statistics are complete when it asks for them.
+// A single session, whose statistics are complete when it asks for them.
 const client = Database.layerWith({ maxConnections: 1, multiplex: false })
 
 type Operations = Readonly<Record<string, Effect.Effect<unknown, StoreError | Superseded>>>

@@ -19,7 +19,7 @@ export const bound = (error: IntegrationError, longest: Duration.Duration): Inte
   return new IntegrationError({ reason: new RateLimited({ message, retryAfter }) })
 }
 
-/** The longest wait after a refusal that names no delay. Calls may wait this long after the source's limit has ended. */
+/** The longest wait after a refusal that names no delay. Calls may wait so long after the source's limit has ended. */
 const longestBackOff = Duration.hours(1)
 
 /**

@@ -1,6 +1,7 @@
 /**
  * Parses a feed into its entries: RSS 2.0 (and its earlier versions), RSS 1.0, Atom (RFC 4287) and JSON Feed.
- * `feedsmith` reads the formats: it expands no entity of a feed's own, and refuses a feed that declares an external one.
+ * `feedsmith` reads the formats: it expands no entity of a feed's own, and refuses a feed that declares an external
+ * one.
  */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"

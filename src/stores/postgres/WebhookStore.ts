@@ -125,8 +125,8 @@ const make = Effect.gen(function* () {
       function* (seen, { message, to }) {
         const place = yield* here(sql)
         const changes = message?.changes ?? []
-        // A page that was read before a disconnection or a purge still holds what that removed. Both lock the row of the
-        // connection against this lock, and then look for messages: they see this message, or are seen here.
+        // A page that was read before a disconnection or a purge still holds what that removed. Both lock the row of
+        // the connection against this lock, and then look for messages: they see this message, or are seen here.
         const connections = new Set(changes.map(({ connection }) => connection))
         const left = yield* sql`SELECT 1 FROM connection WHERE id = ANY(${texts([...connections])}::uuid[])
         ORDER BY id FOR KEY SHARE`
@@ -134,8 +134,8 @@ const make = Effect.gen(function* () {
         const bodies = changes.filter(({ content }) => content.hash !== null)
         const told = sql`unnest(${texts(bodies.map(({ connection }) => connection))}::uuid[],
         ${texts(bodies.map(({ content }) => content.externalId))}::text[]) AS told(connection_id, external_id)`
-        // After a failover, `to` may be a place that the database has lost: the epoch in which it was read must still be
-        // the present one.
+        // After a failover, `to` may be a place that the database has lost: the epoch in which it was read must still
+        // be the present one.
         const rows = yield* sql`WITH moved AS (
           UPDATE webhook SET cursor = ${to}
           WHERE id = ${seen.id} AND state = 'active' AND cursor IS NOT DISTINCT FROM ${seen.cursor}

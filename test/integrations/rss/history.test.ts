@@ -347,7 +347,8 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
         rss("<!-- <fh:complete/> -->", "", namespace),
         rss("<fh:archive/>", "", namespace),
         rss("<fh:complete/>", "", 'xmlns:fh="http://other.example/"'),
-        // No more episodes, which says nothing of others (https://podcasters.apple.com/support/823-podcast-requirements).
+        // No more episodes will come, and the others may be elsewhere
+        // (https://podcasters.apple.com/support/823-podcast-requirements).
         rss("<itunes:complete>yes</itunes:complete>", "", `${namespace} xmlns:itunes="http://www.itunes.com/dtds/p"`),
         rss(
           '<fh:complete/><atom:link rel="next" href="/feed?page=2"/>',

@@ -15,7 +15,7 @@ export interface Request {
   readonly args: Readonly<Record<string, string>>
 }
 
-/** What a test sets of the workspace and of the token. */
+/** The properties of the workspace and of the token that a test sets. */
 export interface Settings {
   /** True for a bot's token, which reads only where it is a member. */
   bot: boolean
