@@ -1,5 +1,6 @@
 /** Concurrency and broken connections on a real database. */
 import { assert, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,9 +9,11 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
+import { Superseded } from "../../src/engine/store/Fence.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
+import { transaction } from "../../src/stores/postgres/Transactions.ts"
 import * as Database from "../support/Postgres.ts"
 import { waiting, whileLocked as whileHeld } from "./locking.ts"
 import {
@@ -274,6 +277,20 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
       assert.deepStrictEqual(yield* stored(id), [])
       yield* commit(parts)
       assert.deepStrictEqual(yield* stored(id), ["a", "b"])
+    })
+  )
+
+  it.effect("a superseded run whose session was ended before its rollback has that failure, and no defect", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const { id } = yield* running()
+      const superseded = Effect.gen(function* () {
+        yield* Effect.ignore(sql`SELECT pg_terminate_backend(pg_backend_pid())`)
+        return yield* new Superseded({ connectionId: id })
+      })
+      const exit = yield* Effect.exit(transaction(sql)(superseded))
+      assert.isTrue(Exit.isFailure(exit) && !Cause.hasDies(exit.cause), String(exit))
+      assert.strictEqual((yield* Effect.flip(exit))._tag, "Superseded")
     })
   )
 

@@ -17,11 +17,26 @@ const isLost = <E>(error: E): boolean =>
 export const transaction =
   (sql: SqlClient.SqlClient) =>
   <A, E, R>(effect: Effect.Effect<A, E | SqlError, R>): Effect.Effect<A, E | SqlError | StoreError, R> =>
-    Effect.retry(Effect.catchDefect(sql.withTransaction(effect), lostConnection), {
+    Effect.retry(once(sql, effect), {
       while: isLost,
       times: 5,
       schedule: Schedule.jittered(Schedule.exponential("10 millis"))
     })
+
+/** Where the effect failed and the rollback did too, the client makes defects of both: the failure is given back. */
+const once = <A, E, R>(
+  sql: SqlClient.SqlClient,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SqlError | StoreError, R> =>
+  Effect.suspend(() => {
+    let failure: { readonly error: E } | undefined
+    const remembering = Effect.tapError(effect, (error) => Effect.sync(() => void (failure = { error })))
+    return Effect.catchDefect(
+      sql.withTransaction(remembering),
+      (defect): Effect.Effect<never, E | SqlError | StoreError> =>
+        failure !== undefined && failure.error === defect ? Effect.fail(failure.error) : lostConnection(defect)
+    )
+  })
 
 /**
  * Runs the effect on a session of its own, without a transaction: for a single statement that may wait for a lock. On a
