@@ -17,7 +17,8 @@ import { copyBodies } from "./copy/Bodies.ts"
 import { belongings, copyRows, copyTable, type Sides } from "./copy/Rows.ts"
 import { measure, verify } from "./copy/Verification.ts"
 import { texts } from "./postgres/Parameters.ts"
-import { toStoreError, lostConnection } from "./postgres/SqlErrors.ts"
+import { toStoreError } from "./postgres/SqlErrors.ts"
+import { transactionOnce } from "./postgres/Transactions.ts"
 
 /** A copied connection. `bytes` is the size of its `bodies`, each counted once. */
 export interface Copied {
@@ -115,7 +116,7 @@ const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) 
       WHERE connection_id = ${id} AND status = 'running'`
     yield* copyLanguage(options, row)
     return yield* verify(options.target, row, expected)
-  }).pipe(sql.withTransaction, Effect.catchDefect(lostConnection))
+  }).pipe(transactionOnce(sql))
 })
 
 /**
@@ -135,7 +136,7 @@ const copyWebhooks = Effect.fnUntraced(function* (options: Options) {
       yield* copyRows(options, "webhook", `id = '${id}'`)
       yield* target.sql`UPDATE webhook SET secret = ${sealed}, cursor = NULL WHERE id = ${id}`
       return { id, name } satisfies CopiedWebhook
-    }).pipe(target.sql.withTransaction, Effect.catchDefect(lostConnection))
+    }).pipe(transactionOnce(target.sql))
   )
 })
 
@@ -176,4 +177,4 @@ export const run = (
     const webhooks = yield* copyWebhooks(options)
     const tokens = yield* copyTokens(options)
     return { copied, skipped: rows.filter(isThere).map(({ name }) => name), webhooks, tokens }
-  }).pipe(options.source.sql.withTransaction, Effect.catchDefect(lostConnection), toStoreError("copying"))
+  }).pipe(transactionOnce(options.source.sql), toStoreError("copying"))

@@ -27,7 +27,7 @@ export const lawsOfScope = (it: Laws): void => {
       yield* store.changeScope(run.fence, "another")
       const changed = Option.getOrThrow(yield* store.connection(run.id))
       assert.deepStrictEqual([changed.checkpoint, changed.scope], [Option.none(), "another"])
-      // Whatever comes between: a listing that began before, a crash, another run, another name of the listing.
+      // Runs, crashes and listings may come between: nothing is deleted by one that began before, or has another name.
       yield* pass(run, [], { listing: "before" })
       const next = yield* nextRun(run)
       yield* next.commit({ page: page({ listing: "after", seen: ["in"] }) })

@@ -22,7 +22,7 @@ import { isSqlError } from "effect/sql/SqlError"
 import * as Cursor from "../../engine/feed/Cursor.ts"
 import type { Epoch } from "../../engine/model/Change.ts"
 import type { StoreError } from "../../engine/store/StoreError.ts"
-import { toStoreError, lostConnection } from "./SqlErrors.ts"
+import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 
 const decodeRights = Schema.decodeUnknownEffect(
@@ -137,7 +137,7 @@ export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (optio
       if (before.isSameAfterRecovery && !options.always) yield* keepCursors(sql, { from: before, to: epoch })
       return { epoch, begun: !stays }
     }).pipe(transaction(sql))
-  }).pipe(Effect.catchDefect(lostConnection), toStoreError("looking where the database is"))
+  }).pipe(toStoreError("looking where the database is"))
 })
 
 /** Logs why all readers of the feed begin again. */

@@ -11,32 +11,34 @@ const isLost = <E>(error: E): boolean =>
   isSqlError(error) && (error.reason._tag === "DeadlockError" || error.reason._tag === "SerializationError")
 
 /**
- * Runs the effect in one transaction, and repeats it after a deadlock or a serialization failure. Nothing else is
+ * Runs the effect in one transaction. Where the effect failed and the rollback did too, the client makes defects of
+ * both: the effect's failure is given back. A commit or a rollback on a broken connection fails with what broke it.
+ */
+export const transactionOnce =
+  (sql: SqlClient.SqlClient) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError | StoreError, R> =>
+    Effect.suspend(() => {
+      let failure: { readonly error: E } | undefined
+      const remembering = Effect.tapError(effect, (error) => Effect.sync(() => void (failure = { error })))
+      return Effect.catchDefect(
+        sql.withTransaction(remembering),
+        (defect): Effect.Effect<never, E | SqlError | StoreError> =>
+          failure !== undefined && failure.error === defect ? Effect.fail(failure.error) : lostConnection(defect)
+      )
+    })
+
+/**
+ * Like `transactionOnce`, and repeats the transaction after a deadlock or a serialization failure. Nothing else is
  * repeated: after a lost connection nobody knows whether the transaction was committed.
  */
 export const transaction =
   (sql: SqlClient.SqlClient) =>
   <A, E, R>(effect: Effect.Effect<A, E | SqlError, R>): Effect.Effect<A, E | SqlError | StoreError, R> =>
-    Effect.retry(once(sql, effect), {
+    Effect.retry(transactionOnce(sql)(effect), {
       while: isLost,
       times: 5,
       schedule: Schedule.jittered(Schedule.exponential("10 millis"))
     })
-
-/** Where the effect failed and the rollback did too, the client makes defects of both: the failure is given back. */
-const once = <A, E, R>(
-  sql: SqlClient.SqlClient,
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | SqlError | StoreError, R> =>
-  Effect.suspend(() => {
-    let failure: { readonly error: E } | undefined
-    const remembering = Effect.tapError(effect, (error) => Effect.sync(() => void (failure = { error })))
-    return Effect.catchDefect(
-      sql.withTransaction(remembering),
-      (defect): Effect.Effect<never, E | SqlError | StoreError> =>
-        failure !== undefined && failure.error === defect ? Effect.fail(failure.error) : lostConnection(defect)
-    )
-  })
 
 /**
  * Runs the effect on a session of its own, without a transaction: for a single statement that may wait for a lock. On a
