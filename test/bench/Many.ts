@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as SqlClient from "effect/sql/SqlClient"
 import { Logger, makeWorkerUtils, run as graphile } from "graphile-worker"
+import { Pool } from "pg"
 import { PgBoss } from "pg-boss"
 import * as Integration from "../../src/contract/Integration.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
@@ -128,8 +129,10 @@ const worker = (url: string) =>
     )
     await utils.release()
     const before = performance.now()
+    // A pool of its own, so that its end can be awaited: the server stops after it.
+    const pgPool = new Pool({ connectionString: url, max: concurrency })
     const runner = await graphile({
-      connectionString: url,
+      pgPool,
       concurrency,
       noHandleSignals: true,
       // Its log has a line for each job.
@@ -145,6 +148,7 @@ const worker = (url: string) =>
     await all
     const took = (performance.now() - before) / 1000
     await runner.stop()
+    await pgPool.end()
     return connections / took
   })
 
