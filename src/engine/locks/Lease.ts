@@ -1,5 +1,4 @@
 /** The lease that allows one run at a time per connection: acquiring and renewing it. */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -82,7 +81,7 @@ export const keep = (
     const leases = yield* LeaseStore
     const limits = yield* Limits
     const renewal = Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* RunMeter.monotonicMillis
       if (now - (yield* RunMeter.read(meter)).movedAt > Duration.toMillis(limits.stallAfter)) {
         return yield* new Stalled({
           message: `no call, no bytes and no commit for ${Duration.format(limits.stallAfter)}`

@@ -55,9 +55,8 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
     delay: Duration.Duration,
     { isAsked = false, message = "the account's quota is used up for now" } = {}
   ) {
-    const now = yield* Clock.currentTimeMillis
     const { exhausted, waitUntil } = yield* RunMeter.read(meter)
-    if (now + Duration.toMillis(delay) > waitUntil) {
+    if ((yield* RunMeter.monotonicMillis) + Duration.toMillis(delay) > waitUntil) {
       // Logged once a run, and only for long waits: short ones end with the next slice.
       if (exhausted === undefined && Duration.isGreaterThan(delay, saidFrom)) yield* Effect.logInfo(message)
       yield* RunMeter.exhausted(meter, delay, isAsked)
@@ -65,7 +64,7 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
     }
     const slot = yield* Slot
     yield* RunMeter.touch(meter)
-    yield* RunMeter.waiting(meter, now + Duration.toMillis(delay))
+    yield* RunMeter.waiting(meter, (yield* Clock.currentTimeMillis) + Duration.toMillis(delay))
     // The rest of a refill may be shorter than a tick of the clock. Rounded up to whole milliseconds, the wait ends.
     yield* Effect.ensuring(
       slot.sleeping(Effect.sleep(Duration.millis(Math.ceil(Duration.toMillis(delay))))),
@@ -77,14 +76,14 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
   /** Asks the budgets, and again while they can't be reached; beyond that the run yields. */
   const asked = <A>(ask: Effect.Effect<A, RateLimiter.RateLimiterError>, meter: RunMeter.RunMeter) =>
     Effect.gen(function* () {
-      const since = yield* Clock.currentTimeMillis
+      const since = yield* RunMeter.monotonicMillis
       while (true) {
         const answer = yield* Effect.result(ask)
         if (Result.isSuccess(answer)) return answer.success
         const { reason } = answer.failure
         if (reason._tag === "RateLimitExceeded") return yield* Effect.die(answer.failure)
         const message = `the quota can't be asked for: ${reason.message}`
-        const waited = (yield* Clock.currentTimeMillis) - since
+        const waited = (yield* RunMeter.monotonicMillis) - since
         if (waited >= Duration.toMillis(awayAtMost)) {
           return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: awayAtMost }) })
         }
@@ -92,10 +91,7 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
       }
     })
 
-  /**
-   * When each adaptive budget may be asked again, in milliseconds since the epoch, while no source asked for a
-   * cool-down.
-   */
+  /** When each adaptive budget is asked again, by `monotonicMillis`, while no source asked for a cool-down. */
   const calm = new Map<string, number>()
 
   /**
@@ -107,7 +103,7 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
     const consume = (tokens: 0 | 1) =>
       asked(limiter.adaptiveConsume({ key, tokens, fallbackLimit: perMinute, fallbackWindow: minute }), meter)
     while (true) {
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* RunMeter.monotonicMillis
       if (now < (calm.get(key) ?? 0)) return 0
       const ahead = yield* consume(0)
       if (ahead.phase === "inactive") {

@@ -73,11 +73,15 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
       const retries = Schedule.exponential("500 millis").pipe(
         Schedule.jittered,
         Schedule.setInputType<IntegrationError>(),
-        Schedule.while(({ attempt: made, input, now }) => {
+        Schedule.while(({ attempt: made, input }) => {
           if (input.reason._tag === "Transient") return Effect.succeed(made <= transientRetries)
           if (input.reason._tag !== "RateLimited" || made > rateLimitedRetries) return Effect.succeed(false)
-          const until = now + Duration.toMillis(input.reason.retryAfter ?? Duration.zero)
-          return Effect.map(RunMeter.read(meter), ({ waitUntil }) => until <= waitUntil)
+          const delay = Duration.toMillis(input.reason.retryAfter ?? Duration.zero)
+          return Effect.zipWith(
+            RunMeter.monotonicMillis,
+            RunMeter.read(meter),
+            (now, { waitUntil }) => now + delay <= waitUntil
+          )
         })
       )
 

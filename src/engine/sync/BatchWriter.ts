@@ -9,7 +9,6 @@
  * was interrupted) still commits the items that have arrived.
  */
 import type * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -146,7 +145,9 @@ const commit = (writer: Writer): Step =>
 
 /** Takes an event in, then begins the next commit if it is due. A full group waits for the commit in flight. */
 const receive = (writer: Writer, event: SliceEvent): Step =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.andThen(takeIn(writer, event, now), commitIfDue(writer, now)))
+  Effect.flatMap(RunMeter.monotonicMillis, (now) =>
+    Effect.andThen(takeIn(writer, event, now), commitIfDue(writer, now))
+  )
 
 const commitIfDue = (writer: Writer, now: number): Step =>
   Effect.suspend(() => {

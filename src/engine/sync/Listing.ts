@@ -4,7 +4,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -18,6 +17,7 @@ import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
 import type { AnySession } from "../../contract/Integration.ts"
 import type { Page } from "../../contract/Page.ts"
 import { Limits } from "../Limits.ts"
+import * as RunMeter from "../telemetry/RunMeter.ts"
 import * as Deletions from "./Deletions.ts"
 import * as StopSignal from "./StopSignal.ts"
 import type { PartReader } from "./PartReader.ts"
@@ -89,7 +89,7 @@ export const make = Effect.fnUntraced(function* (
   const { checker, parts, session } = options
   const limits = yield* Limits
   const scope = yield* Effect.scope
-  const endsAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(limits.sliceTime)
+  const endsAt = (yield* RunMeter.monotonicMillis) + Duration.toMillis(limits.sliceTime)
 
   const open = (checkpoint: Option.Option<Schema.Json>) =>
     session.list(plan.task, checkpoint, parts.parts).pipe(
@@ -152,7 +152,7 @@ export const make = Effect.fnUntraced(function* (
   const next: Effect.Effect<Option.Option<Page<Schema.Json>>, ListingError> = Effect.gen(function* () {
     const { isEnded, isLeft, isRestarted, reading } = yield* Ref.get(state)
     if (isEnded || isLeft) return Option.none()
-    const isOver = reading.pages >= limits.slicePages || (yield* Clock.currentTimeMillis) >= endsAt
+    const isOver = reading.pages >= limits.slicePages || (yield* RunMeter.monotonicMillis) >= endsAt
     if (isOver && (yield* StopSignal.read(stop)) === undefined) {
       if (!(yield* hasMore)) return Option.none()
       yield* StopSignal.set(stop, { _tag: "Over" })

@@ -20,7 +20,7 @@ export interface OpenBatch {
   end: PageEnd | undefined
   /** Bytes of bodies that it holds in memory. */
   bytes: number
-  /** When the first event came in, in milliseconds since the epoch. */
+  /** When the first event came in, by `RunMeter.monotonicMillis`. */
   since: number | undefined
 }
 

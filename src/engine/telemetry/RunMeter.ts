@@ -18,9 +18,9 @@ export interface Spent {
 export interface State extends Spent {
   /** Bytes of bodies that were read, and that no budget was charged for yet. */
   readonly unchargedBytes: number
-  /** Milliseconds since the epoch at which something last moved: a call, bytes of a body, a commit. */
+  /** When something last moved (a call, bytes of a body, a commit), by `monotonicMillis`. */
   readonly movedAt: number
-  /** Milliseconds since the epoch until which the run may wait for quota; later it yields instead. */
+  /** Until when the run may wait for quota, by `monotonicMillis`; later it yields instead. */
   readonly waitUntil: number
   /** How long the run would have had to wait beyond that: the slice is over. */
   readonly exhausted: Duration.Duration | undefined
@@ -32,11 +32,20 @@ export interface State extends Spent {
 
 export type RunMeter = Ref.Ref<State>
 
+/**
+ * Milliseconds of a clock that corrections of the system's time do not move, to measure how long a run takes. By the
+ * system's time, a correction forwards would end a healthy run, and one backwards would keep a stalled one going.
+ */
+export const monotonicMillis: Effect.Effect<number> = Effect.map(
+  Clock.monotonicTimeNanos,
+  (nanos) => Number(nanos) / 1e6
+)
+
 export const nothing: Spent = { apiCalls: 0, quotaUnits: 0, checkerQueries: 0, downloads: 0 }
 
 /** A run that begins now, and may wait for quota for this long. */
 export const make = (waitAtMost: Duration.Duration = Duration.infinity): Effect.Effect<RunMeter> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+  Effect.flatMap(monotonicMillis, (now) =>
     Ref.make<State>({
       ...nothing,
       unchargedBytes: 0,
@@ -93,9 +102,9 @@ export const takeUnchargedBytes = (meter: RunMeter): Effect.Effect<number> =>
 
 /** The run moves. */
 export const touch = (meter: RunMeter): Effect.Effect<void> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) => Ref.update(meter, (state) => ({ ...state, movedAt: now })))
+  Effect.flatMap(monotonicMillis, (movedAt) => Ref.update(meter, (state) => ({ ...state, movedAt })))
 
-/** From now on the run may wait for quota until this time, in milliseconds since the epoch. */
+/** From now on the run may wait for quota until this time, by `monotonicMillis`. */
 export const waitUntil = (meter: RunMeter, millis: number): Effect.Effect<void> =>
   Ref.update(meter, (state) => ({ ...state, waitUntil: millis }))
 
