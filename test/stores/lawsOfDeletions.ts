@@ -115,6 +115,21 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("a listing that begins from the start takes over what an unfinished reading of the changes told", () =>
+      Effect.gen(function* () {
+        const run = yield* withStored(["a", "b", "c", "d"])
+        yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+        yield* pass(run, ["b", "c"], { listing: "in full", forgetsParts: true, covers: [], complete: false })
+        yield* run.commit({ page: page({ deleted: ["d"] }) })
+        // The changes since then are read, and the pass goes on.
+        assert.strictEqual(yield* deleteStaged(run.fence, { changes: true, listing: false }), 1)
+        assert.deepStrictEqual(yield* staged(run.id), ["a event"])
+        yield* pass(run, [], { listing: "in full" })
+        assert.strictEqual(yield* deleteStaged(run.fence, { changes: false, listing: false }), 1)
+        assert.deepStrictEqual(yield* stored(run.id), ["b", "c"])
+      })
+    )
+
     it.effect("a part covers the ids with its prefix and none of its exceptions, taken literally", () =>
       Effect.gen(function* () {
         const run = yield* withStored(["a/1", "a/2", "a/x/1", "a%", "b/1", "A/1", "a_", "a"])

@@ -76,7 +76,8 @@ export interface PageEnd {
   readonly parts: ReadonlyArray<PartMove<Schema.Json>>
   /**
    * True if the listing began without a checkpoint: all stored parts are removed first. If it is the connection's own,
-   * also what an unfinished listing found absent.
+   * also what an unfinished listing found absent, and deletions that an unfinished reading of the changes told wait for
+   * the new pass.
    */
   readonly forgetsParts: boolean
   readonly deleted: ReadonlyArray<string>

@@ -6,7 +6,8 @@
  *   did not show it (an absence). An id that is seen again leaves the stage.
  * - A staged deletion is ready once all that was read with it is read: an event of the changes when the reading of
  *   the changes came to its end, an absence when the pass over the source is complete (`Page.complete`). Both may take
- *   many slices and polls. Until then nothing is applied, so that a source which loses everything is noticed whole.
+ *   many slices and polls. Until then nothing is applied, so that a source which loses everything is noticed whole. If
+ *   the source forgets the rest of the changes, their events wait for the pass that takes the place of the reading.
  * - Ready deletions are applied together if they are few, or a small share of what was stored when the first reading
  *   or pass that found one of them began; else all of them are held. What is held counts with what comes later, and
  *   only a person or the id itself, seen again, ends that.

@@ -16,7 +16,7 @@ import { dropUnnamed } from "./BodyStore.ts"
 import * as ContentPages from "./ContentPages.ts"
 import { contentOf } from "./ContentPages.ts"
 import { applyPatches, purge, storeItem, storeMiss } from "./ContentWriter.ts"
-import { abandonListing, endPage } from "./Listings.ts"
+import { beginAnew, endPage } from "./Listings.ts"
 import { maxKept } from "../../engine/model/Run.ts"
 import * as RunStore from "./RunStore.ts"
 import { emptyContents } from "./WebhookStore.ts"
@@ -101,7 +101,7 @@ const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"
         ])
       )
       for (const one of batch.misses) storeMiss(state, connection, one, listed.has(one.externalId), now)
-      if (batch.taskId === undefined && batch.page?.forgetsParts === true) abandonListing(connection)
+      if (batch.taskId === undefined && batch.page?.forgetsParts === true) beginAnew(connection)
       if (batch.page !== undefined) endPage(connection, batch.page, batch.inScope, now)
       const patched = batch.page === undefined ? 0 : applyPatches(state, connection, batch.page.patches, now)
       const task = batch.taskId === undefined ? undefined : state.tasks.get(batch.taskId)

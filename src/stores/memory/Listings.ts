@@ -28,11 +28,16 @@ const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): vo
   }
 }
 
-/** Gives up the listing that is open, with what it found absent: no pass that shows or covers it may ever complete. */
-export const abandonListing = (connection: ConnectionEntry): void => {
+/**
+ * Gives up what was under way, since a pass from the start takes its place: the open listing, with what it found absent
+ * (no pass that shows or covers that may ever complete), and the reading of the changes. The deletions that the changes
+ * told so far wait for the pass.
+ */
+export const beginAnew = (connection: ConnectionEntry): void => {
   connection.listing = null
-  for (const [id, { cause, held, ready }] of connection.staged) {
-    if (cause === "absence" && !ready && !held) connection.staged.delete(id)
+  for (const [id, one] of connection.staged) {
+    if (one.cause === "absence" && !one.ready && !one.held) connection.staged.delete(id)
+    if (!one.ready) one.ofPass = true
   }
 }
 

@@ -56,7 +56,7 @@ export interface ContentEntry {
 export interface StagedEntry {
   readonly cause: "event" | "absence"
   /** True if a page of a listing reported it, not one of changes. */
-  readonly ofPass: boolean
+  ofPass: boolean
   readonly stagedAt: Millis
   /** When the pass or the reading of the changes began that found it, in the order of `born`. */
   readonly since: number

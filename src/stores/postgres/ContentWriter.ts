@@ -12,7 +12,7 @@ import { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import { applyPatches, keptTransactions, markGone } from "./ContentChanges.ts"
 import { checkFence } from "./Fence.ts"
-import { abandonListing, endPage } from "./Listings.ts"
+import { beginAnew, endPage } from "./Listings.ts"
 import * as PartCheckpoints from "./PartCheckpoints.ts"
 import * as Purge from "./Purge.ts"
 import { addToRun } from "./RunStore.ts"
@@ -231,7 +231,7 @@ export const make: Effect.Effect<
     yield* storeMisses(sql, fence.connectionId, batch.misses, listed)
     yield* bringForward(fence.connectionId, batch)
     if (batch.taskId === undefined && batch.page?.forgetsParts === true) {
-      yield* abandonListing(sql, fence.connectionId)
+      yield* beginAnew(sql, fence.connectionId)
     }
     if (batch.page !== undefined) yield* endPage(sql, fence.connectionId, batch.page, batch.inScope)
     const patched = batch.page === undefined ? 0 : yield* applyPatches(sql, fence.connectionId, batch.page.patches)

@@ -69,11 +69,16 @@ const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: C
     ON CONFLICT DO NOTHING`
 }
 
-/** Gives up the listing that is open, with what it found absent: no pass that shows or covers it may ever complete. */
-export const abandonListing = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, connectionId: ConnectionId) {
+/**
+ * Gives up what was under way, since a pass from the start takes its place: the open listing, with what it found absent
+ * (no pass that shows or covers that may ever complete), and the reading of the changes. The deletions that the changes
+ * told so far wait for the pass.
+ */
+export const beginAnew = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, connectionId: ConnectionId) {
   yield* closeListing(sql, connectionId)
   yield* sql`DELETE FROM staged_deletion
     WHERE connection_id = ${connectionId} AND cause = 'absence' AND NOT ready AND NOT held`
+  yield* sql`UPDATE staged_deletion SET of_pass = true WHERE connection_id = ${connectionId} AND NOT of_pass AND NOT ready`
 })
 
 /** Ends whole pages, except for their patches and checkpoint: their seen ids, coverage and deleted ids. */

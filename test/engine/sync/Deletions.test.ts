@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as Integration from "../../../src/contract/Integration.ts"
-import { Forbidden, Malformed, RateLimited } from "../../../src/contract/IntegrationError.ts"
+import { CheckpointExpired, Forbidden, Malformed, RateLimited } from "../../../src/contract/IntegrationError.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
 import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
@@ -130,6 +130,30 @@ for (const [name, store] of [
         for (const id of before) source.remove(id)
         const result = yield* sync(connection)
         assert.deepInclude(result.counts, { stored: 2000, deleted: 0, deletionsHeld: 200 })
+      }).pipe(Effect.provide(layer(source, { store, limits })))
+    })
+
+    it.effect("told by changes whose rest the source has forgotten wait for the listing, and all are held", () => {
+      const source = mirrored()
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* sync(connection)
+        for (const id of [...source.items.keys()].slice(0, 500)) source.remove(id)
+        // The two pages that are read tell 100 deletions: by themselves they would be few.
+        let asked = 0
+        source.answer = (method) => {
+          asked += method === "changes" ? 1 : 0
+          return asked > 2 ? fault(new CheckpointExpired({ message: "forgotten" })) : Effect.void
+        }
+        assert.deepInclude((yield* poll(connection)).counts, { deleted: 0 })
+        source.addMany(600, "n")
+        source.expiredBefore = source.log.length
+        source.answer = () => Effect.void
+        const deleted = yield* polls(connection)
+        assert.isAtLeast(deleted.length, 4)
+        assert.isTrue(deleted.every((count) => count === 0))
+        assert.strictEqual(yield* held(connection), 500)
+        assert.strictEqual((yield* ids(connection)).length, 1200)
       }).pipe(Effect.provide(layer(source, { store, limits })))
     })
 
