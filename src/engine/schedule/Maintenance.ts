@@ -3,6 +3,7 @@
  * short, and prunes the history of runs and of webhooks' messages. It is safe beside runs, and beside another process
  * that does the same.
  */
+import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -35,10 +36,14 @@ export const settings: Config.Config<{ readonly keepRuns: Duration.Duration }> =
 const step = <R>(work: Effect.Effect<number, StoreError, R>, say: (count: number) => string) =>
   work.pipe(
     Effect.flatMap((count) => (count > 0 ? Effect.logInfo(say(count)) : Effect.void)),
-    Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message))
+    Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message)),
+    Effect.catchCauseIf(
+      (cause) => !Cause.hasInterruptsOnly(cause),
+      (cause) => Effect.logError("a step of the daily maintenance failed with a defect; the others go on", cause)
+    )
   )
 
-/** Runs all steps once. A failure is logged and does not stop the other steps. */
+/** Runs all steps once. A failure or a defect is logged and does not stop the other steps. */
 const once = Effect.fn("Maintenance.once")(function* (options: { readonly keepRuns: Duration.Duration }) {
   const runs = yield* RunStore
   const bodies = yield* BodyStore

@@ -6,6 +6,8 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
+import { RunStore } from "../../../src/engine/store/RunStore.ts"
+import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { WebhookStore } from "../../../src/engine/store/WebhookStore.ts"
 import * as Maintenance from "../../../src/engine/schedule/Maintenance.ts"
 import { bytes, MemorySource } from "../../support/MemorySource.ts"
@@ -62,6 +64,24 @@ describe("maintenance", () => {
       yield* Effect.repeat(started, { times: 1 })
       const kept = { delivered: Duration.days(3), dead: Duration.days(30) }
       assert.deepStrictEqual(pruned, [kept, kept])
+    }).pipe(Effect.provide(layer(new MemorySource())))
+  )
+
+  it.effect("goes on, that day and the next, after a step that failed", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const webhooks = yield* WebhookStore
+      const message = "removing old runs: the database is away"
+      const failures = [Effect.die(new Error("no such column")), Effect.fail(new StoreError({ message, cause: "" }))]
+      let asked = 0
+      let pruned = 0
+      yield* Maintenance.daily({ keepRuns: Duration.days(30) }).pipe(
+        Effect.andThen(TestClock.adjust("50 hours")),
+        Effect.scoped,
+        Effect.provideService(RunStore, { ...store, pruneRuns: () => failures[asked++] ?? Effect.succeed(0) }),
+        Effect.provideService(WebhookStore, { ...webhooks, prune: () => Effect.sync(() => (pruned += 1)) })
+      )
+      assert.deepStrictEqual([asked, pruned], [3, 3])
     }).pipe(Effect.provide(layer(new MemorySource())))
   )
 
