@@ -1,10 +1,12 @@
 /** Upgrades each older schema with data: what stood in its rows is read by the store of today, and work goes on. */
 import { assert, describe, it } from "@effect/vitest"
+import * as PgClient from "@effect/sql-pg/PgClient"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
@@ -20,7 +22,9 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Migrations from "../../src/stores/postgres/Migrations.ts"
 import * as PostgresWebhooks from "../../src/stores/postgres/WebhookStore.ts"
+import * as IdemProcess from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"
+import { waiting, whileLocked } from "./locking.ts"
 import { allRead, batch, beginRun, bytesOf, item, page, sha256, staged, take } from "./scenario.ts"
 import { awaitVisible } from "./awaitVisible.ts"
 
@@ -385,4 +389,29 @@ describe("a database with data", () => {
       }).pipe(Effect.provide(Database.layerEmpty))
     )
   }
+
+  it.live("is as it was after `kill -9` in the middle of its upgrade, and the next process upgrades it", () =>
+    Effect.gen(function* () {
+      const url = yield* Database.makeUrl
+      const env = { DATABASE_URL: url, IDEM_SECRET_KEY: Buffer.alloc(32, 7).toString("base64") }
+      const schema = 3
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* migrateTo(schema)
+        yield* fill(schema)
+        // A reader of the contents holds up the first migration that changes their table. Others come before it.
+        const killed = Effect.gen(function* () {
+          const { child, ended } = IdemProcess.start(["migrate"], { env })
+          yield* waiting(1)
+          child.kill("SIGKILL")
+          assert.isNull((yield* Effect.promise(() => ended)).code)
+        })
+        yield* whileLocked(sql`LOCK TABLE content IN ACCESS SHARE MODE`, killed)
+        assert.strictEqual(yield* Migrations.version, schema)
+        const { code, stderr } = yield* Effect.promise(() => IdemProcess.run(["migrate"], { env }))
+        assert.strictEqual(code, 0, stderr)
+        yield* Effect.andThen(assertRead(schema), assertWorks).pipe(Effect.provide(today))
+      }).pipe(Effect.provide(PgClient.layer({ url: Redacted.make(url) })))
+    }).pipe(Effect.scoped)
+  )
 })

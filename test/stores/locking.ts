@@ -1,20 +1,42 @@
 /** Sessions of a real database that wait for each other. */
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as SqlClient from "effect/sql/SqlClient"
 
-/** Waits until this many sessions of the database wait for a lock: no later than the server can tell. */
+/** Much longer than a session needs on a slow machine, and shorter than the time that a test has. */
+const longest = Duration.minutes(2)
+
+/** What the other sessions of the database do. */
+const sessions = (sql: SqlClient.SqlClient) =>
+  Effect.map(
+    sql<{
+      readonly line: string
+    }>`SELECT concat_ws(' ', pid, state, wait_event_type, wait_event, left(query, 200)) AS line
+      FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+    (rows) => rows.map(({ line }) => line).join("\n")
+  )
+
+/**
+ * Waits until this many sessions of the database wait for a lock. Fails after two minutes, and says what the sessions
+ * do instead.
+ */
 export const waiting = (count: number) =>
   SqlClient.SqlClient.use((sql) =>
-    Effect.gen(function* () {
-      for (;;) {
-        const rows = yield* sql`SELECT 1 FROM pg_stat_activity
-          WHERE datname = current_database() AND wait_event_type = 'Lock'`
-        if (rows.length >= count) return
-        yield* Effect.yieldNow
-      }
-    })
+    sql`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`.pipe(
+      Effect.repeat({ until: (rows) => rows.length >= count }),
+      Effect.asVoid,
+      Effect.timeoutOrElse({
+        duration: longest,
+        orElse: () =>
+          Effect.flatMap(sessions(sql), (found) =>
+            Effect.die(
+              new Error(`waited ${Duration.format(longest)} for ${count} sessions to wait for a lock:\n${found}`)
+            )
+          )
+      })
+    )
   )
 
 /** Keeps rows locked while the effect runs. */

@@ -55,14 +55,19 @@ const endOf = (child: ReturnType<typeof spawnFile>): Promise<Ended> =>
 const runFile = (file: string, args: ReadonlyArray<string>, options: Options): Promise<Ended> =>
   endOf(spawnFile(file, args, options))
 
+/** Starts the command line. */
+export const start = (args: ReadonlyArray<string>, options: Options = {}) => {
+  const child = spawnFile(commandLine(options), args, options)
+  return { child, ended: endOf(child) }
+}
+
 /** Starts `idem serve`, which is killed when the scope closes, and waits until it serves. */
 export const serve = (env: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {
-    const child = yield* Effect.acquireRelease(
-      Effect.sync(() => spawnFile(commandLine({ env }), ["serve"], { env })),
-      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    const { child, ended } = yield* Effect.acquireRelease(
+      Effect.sync(() => start(["serve"], { env })),
+      ({ child }) => Effect.sync(() => child.kill("SIGKILL"))
     )
-    const ended = endOf(child)
     yield* Effect.callback<void>((resume) => {
       child.stdout.once("data", () => resume(Effect.void))
       void ended.then(({ stderr }) => resume(Effect.die(new Error(`serve ended: ${stderr}`))))
@@ -75,8 +80,7 @@ export const runProgram = (source: string, args: ReadonlyArray<string>): Promise
   runFile(Path.join(repository, source), args, {})
 
 /** Runs the command line to its end. */
-export const run = (args: ReadonlyArray<string>, options: Options = {}): Promise<Ended> =>
-  runFile(commandLine(options), args, options)
+export const run = (args: ReadonlyArray<string>, options: Options = {}): Promise<Ended> => start(args, options).ended
 
 /** A temporary folder that is gone after `use`. */
 export const inFolder = async (use: (folder: string) => Promise<void>): Promise<void> => {
