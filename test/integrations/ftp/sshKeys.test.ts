@@ -14,6 +14,7 @@ import * as Servers from "../../support/FtpServers.ts"
 import { skips } from "../../support/Requirement.ts"
 import * as Mirror from "../../support/ftp/Mirror.ts"
 import * as StandIn from "../../support/ftp/SftpStandIn.ts"
+import { testsOn } from "./realServer.ts"
 
 const temporaryFolder = Effect.acquireRelease(
   Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-ssh-"))),
@@ -110,32 +111,25 @@ describe("ssh-agent", () => {
     }).pipe(Effect.scoped, environment({ SSH_AUTH_SOCK: "/nowhere" }))
   )
 
-  const why = Servers.missing("openssh")
-  const name = "the keys of an ssh-agent log in, and without one that is said"
-  if (skips(name, why)) it.skip(`${name} (not run: ${why})`, () => undefined)
-  else
-    it.live(name, () =>
-      Effect.gen(function* () {
-        const folder = yield* temporaryFolder
-        const server = yield* Servers.run("openssh")
-        const socket = Path.join(folder, "agent")
-        yield* Effect.acquireRelease(
-          Effect.sync(() => spawn(Servers.program("ssh-agent"), ["-D", "-a", socket], { stdio: "ignore" })),
-          (agent) => Effect.sync(() => agent.kill())
-        )
-        yield* Effect.sync(() => Fs.existsSync(socket)).pipe(
-          Effect.repeat({ until: (exists) => exists, schedule: Schedule.spaced("10 millis"), times: 3000 })
-        )
-        execFileSync(Servers.program("ssh-add"), ["-q", "-"], {
-          input: server.credentials.privateKey,
-          env: { ...process.env, SSH_AUTH_SOCK: socket }
-        })
-        const credentials = { username: server.credentials.username, agent: true }
-        const account = Effect.scoped(
-          Effect.flatMap(Mirror.open({ ...server, credentials }), ({ session }) => session.account)
-        )
-        assert.match(yield* account.pipe(environment({ SSH_AUTH_SOCK: socket })), /^sftp:/)
-        assert.match((yield* Effect.flip(account.pipe(environment({})))).message, /SSH_AUTH_SOCK/)
-      }).pipe(Effect.scoped)
+  testsOn("openssh")("the keys of an ssh-agent log in, and without one that is said", function* (server) {
+    const folder = yield* temporaryFolder
+    const socket = Path.join(folder, "agent")
+    yield* Effect.acquireRelease(
+      Effect.sync(() => spawn(Servers.program("ssh-agent"), ["-D", "-a", socket], { stdio: "ignore" })),
+      (agent) => Effect.sync(() => agent.kill())
     )
+    yield* Effect.sync(() => Fs.existsSync(socket)).pipe(
+      Effect.repeat({ until: (exists) => exists, schedule: Schedule.spaced("10 millis"), times: 3000 })
+    )
+    execFileSync(Servers.program("ssh-add"), ["-q", "-"], {
+      input: server.credentials.privateKey,
+      env: { ...process.env, SSH_AUTH_SOCK: socket }
+    })
+    const credentials = { username: server.credentials.username, agent: true }
+    const account = Effect.scoped(
+      Effect.flatMap(Mirror.open({ ...server, credentials }), ({ session }) => session.account)
+    )
+    assert.match(yield* account.pipe(environment({ SSH_AUTH_SOCK: socket })), /^sftp:/)
+    assert.match((yield* Effect.flip(account.pipe(environment({})))).message, /SSH_AUTH_SOCK/)
+  })
 })
