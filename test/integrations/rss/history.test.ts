@@ -1,16 +1,12 @@
 /** Feeds of several documents (RFC 5005, and `next_url` of JSON Feed), in the engine. */
-import { assert, describe, it as plain, layer } from "@effect/vitest"
+import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
-import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
-import { poll } from "../../../src/contract/SyncTask.ts"
 import * as FeedReader from "../../../src/integrations/rss/FeedReader.ts"
-import { parse } from "../../../src/integrations/rss/FeedParser.ts"
 import { integration } from "../../../src/integrations/Rss.ts"
 import * as Harness from "../../../src/testing/Harness.ts"
 import * as FeedServer from "../../support/FeedServer.ts"
+import { list } from "./listing.ts"
 
 type Kind = "all" | "complete" | "paged" | "archived"
 
@@ -42,47 +38,6 @@ const scene = Effect.fnUntraced(function* (kind: Kind, count: number, path = "/r
 })
 
 const text = (process: Harness.Process, id: string) => Effect.map(process.hashes, (hashes) => hashes.get(id))
-
-/** Lists without the engine, so many pages. Parts are kept in `parts`; `known` are the revisions that are stored. */
-const list = (
-  url: string,
-  place: Option.Option<Schema.Json>,
-  parts: Map<string, Schema.Json>,
-  pages = Number.MAX_SAFE_INTEGER,
-  known: ReadonlyMap<string, string | undefined> = new Map(),
-  force = false
-) =>
-  Effect.gen(function* () {
-    const session = yield* integration.open({
-      config: { url },
-      credentials: {},
-      call: (_method, _units, request) => request,
-      saveCredentials: () => Effect.void
-    })
-    const get = (keys: ReadonlyArray<string>) =>
-      Effect.sync(
-        () => new Map(keys.flatMap((key) => (parts.has(key) ? [[key, parts.get(key) ?? null] as const] : [])))
-      )
-    const listing = session.list({ ...poll, force }, place, {
-      get,
-      hinted: { parts: [], only: false, isListening: false }
-    })
-    const listed = yield* Stream.runCollect(
-      Stream.tap(Stream.take(listing, pages), (page) =>
-        Effect.sync(() => {
-          for (const { checkpoint, key } of page.parts ?? []) parts.set(key, checkpoint)
-        })
-      )
-    )
-    return {
-      ids: listed.flatMap((page) => page.listed.map(({ externalId }) => externalId)),
-      revisions: new Map(listed.flatMap((page) => page.listed.map((ref) => [ref.externalId, ref.revision] as const))),
-      chosen: listed.flatMap((page) => page.download.map(({ externalId }) => externalId)),
-      problems: listed.flatMap(({ problems = [] }) => problems),
-      pages: listed.length,
-      checkpoint: Option.fromUndefinedOr(listed.at(-1)?.checkpoint)
-    }
-  }).pipe(Effect.scoped, Effect.provide(ContentExistenceChecker.layerTest(known)))
 
 // Its workers stay warm for all tests, as they do for all feeds of a process.
 layer(FeedReader.layer, { excludeTestServices: true })((it) => {
@@ -119,19 +74,19 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
         assert.strictEqual(yield* text(process, "e4"), edited)
         // In a later slice of the first reading.
         const parts = new Map<string, Schema.Json>()
-        const begun = yield* list(feed.address("/rss"), Option.none(), parts, 1)
-        const rest = yield* list(feed.address("/rss"), begun.checkpoint, parts, undefined, begun.revisions)
+        const begun = yield* list(feed.address("/rss"), { parts, pages: 1 })
+        const rest = yield* list(feed.address("/rss"), { place: begun.checkpoint, parts, known: begun.revisions })
         assert.include(rest.ids, "e3")
         assert.notInclude(rest.chosen, "e3")
         const forced = yield* sync({ force: true })
         assert.deepStrictEqual([forced.counts.updated, forced.asked.length], [0, 4])
         assert.strictEqual(yield* text(process, "e3"), edited)
         // In a later slice of a forced sync, of which all is stored.
-        const all = yield* list(feed.address("/rss"), Option.none(), new Map())
+        const all = yield* list(feed.address("/rss"))
         const stored = new Map([...all.revisions, ...begun.revisions])
-        const slices = new Map<string, Schema.Json>()
-        const first = yield* list(feed.address("/rss"), Option.none(), slices, 1, stored, true)
-        const later = yield* list(feed.address("/rss"), first.checkpoint, slices, undefined, stored, true)
+        const forcing = { parts: new Map<string, Schema.Json>(), known: stored, force: true }
+        const first = yield* list(feed.address("/rss"), { ...forcing, pages: 1 })
+        const later = yield* list(feed.address("/rss"), { ...forcing, place: first.checkpoint })
         assert.notInclude(later.chosen, "e3")
         assert.sameMembers([...new Set([...first.chosen, ...later.chosen])], [...feed.entries.keys()])
       }).pipe(Effect.scoped)
@@ -143,15 +98,15 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
           const { add, feed } = yield* scene("archived", 65)
           const parts = new Map<string, Schema.Json>()
           const url = feed.address("/rss")
-          const begun = yield* list(url, Option.none(), parts, pages)
+          const begun = yield* list(url, { parts, pages })
           add(pages % 2 === 0 ? 0 : 20)
           feed.log.length = 0
-          const ended = yield* list(url, begun.checkpoint, parts)
+          const ended = yield* list(url, { place: begun.checkpoint, parts })
           const ids = new Set([...begun.ids, ...ended.ids])
           assert.strictEqual(ids.size, feed.entries.size, String(pages))
           // The feed, the archives that were left, and those that came meanwhile.
           assert.strictEqual(feed.log.length, 1 + feed.archives.length - (pages - 1), String(pages))
-          assert.strictEqual((yield* list(url, ended.checkpoint, parts)).pages, 1)
+          assert.strictEqual((yield* list(url, { place: ended.checkpoint, parts })).pages, 1)
         }
       }).pipe(Effect.scoped)
     )
@@ -227,16 +182,16 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
           const { add, feed } = yield* scene("paged", 45)
           const parts = new Map<string, Schema.Json>()
           const url = feed.address("/rss")
-          let found = yield* list(url, Option.none(), parts, pages)
+          let found = yield* list(url, { parts, pages })
           const ids = new Set(found.ids)
           // More than a page, so that what follows the feed's own page is new as well.
           add(25)
           for (let polls = 0; polls < 3; polls++) {
-            found = yield* list(url, found.checkpoint, parts)
+            found = yield* list(url, { place: found.checkpoint, parts })
             for (const id of found.ids) ids.add(id)
           }
           assert.strictEqual(ids.size, 70, String(pages))
-          assert.strictEqual((yield* list(url, found.checkpoint, parts)).pages, 1)
+          assert.strictEqual((yield* list(url, { place: found.checkpoint, parts })).pages, 1)
         }
       }).pipe(Effect.scoped)
     )
@@ -246,16 +201,16 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
         const { feed } = yield* scene("paged", 45)
         const parts = new Map<string, Schema.Json>()
         const url = feed.address("/rss")
-        const begun = yield* list(url, Option.none(), parts, 3)
+        const begun = yield* list(url, { parts, pages: 3 })
         feed.answer = (response, request) =>
           String(request.url).includes("page=4") ? void response.writeHead(404).end() : feed.show(request, response)
         // In the listing that was given the address, the page went. In a later one, the server may have forgotten it.
-        const whole = yield* list(url, Option.none(), new Map())
+        const whole = yield* list(url)
         assert.strictEqual(whole.ids.length, 30)
-        const forgotten = yield* list(url, begun.checkpoint, parts)
+        const forgotten = yield* list(url, { place: begun.checkpoint, parts })
         feed.answer = undefined
         feed.add("new")
-        const again = yield* list(url, forgotten.checkpoint, parts, undefined, begun.revisions)
+        const again = yield* list(url, { place: forgotten.checkpoint, parts, known: begun.revisions })
         assert.strictEqual(new Set([...begun.ids, ...again.chosen]).size, 46)
       }).pipe(Effect.scoped)
     )
@@ -293,13 +248,13 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
             /archive=1|page=3/.test(String(request.url))
               ? void response.writeHead(502).end()
               : feed.show(request, response)
-          let found = yield* list(url, Option.none(), parts)
+          let found = yield* list(url, { parts })
           const ids = new Set(found.ids)
           assert.deepStrictEqual([found.problems.length, ids.size], [1, kind === "paged" ? 20 : 25])
-          found = yield* list(url, found.checkpoint, parts)
+          found = yield* list(url, { place: found.checkpoint, parts })
           assert.deepStrictEqual([found.problems.length, found.ids], [1, []])
           feed.answer = undefined
-          found = yield* list(url, found.checkpoint, parts)
+          found = yield* list(url, { place: found.checkpoint, parts })
           for (const id of found.ids) ids.add(id)
           assert.deepStrictEqual([found.problems.length, ids.size], [0, 45])
         }).pipe(Effect.scoped)
@@ -324,59 +279,5 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
         }
       }).pipe(Effect.scoped)
     )
-
-    plain("says so by an element of the feed in the namespace of RFC 5005, and by nothing else", () => {
-      const namespace = 'xmlns:fh="http://purl.org/syndication/history/1.0"'
-      const isComplete = (xml: string) => {
-        const { isComplete } = parse(Buffer.from(xml), "", new URL("https://site.example/feed"))
-        return isComplete
-      }
-      const rss = (own: string, item: string, attributes = "") =>
-        `<rss version="2.0" ${attributes}><channel><title>T</title>${own}<item><title>x</title>${item}</item></channel></rss>`
-      assert.isTrue(isComplete(rss("<fh:complete/>", "", namespace)))
-      assert.isTrue(isComplete(rss('<complete xmlns="http://purl.org/syndication/history/1.0"/>', "")))
-      assert.isTrue(
-        isComplete(
-          `<h:feed xmlns:h="http://www.w3.org/2005/Atom" ${namespace}><h:id>a</h:id><fh:complete></fh:complete></h:feed>`
-        )
-      )
-      for (const xml of [
-        rss("", "<fh:complete/>", namespace),
-        rss("", "<description><![CDATA[<fh:complete/>]]></description>", namespace),
-        rss("", "<description>&lt;fh:complete/&gt;</description>", namespace),
-        rss("<!-- <fh:complete/> -->", "", namespace),
-        rss("<fh:archive/>", "", namespace),
-        rss("<fh:complete/>", "", 'xmlns:fh="http://other.example/"'),
-        // No more episodes will come, and the others may be elsewhere
-        // (https://podcasters.apple.com/support/823-podcast-requirements).
-        rss("<itunes:complete>yes</itunes:complete>", "", `${namespace} xmlns:itunes="http://www.itunes.com/dtds/p"`),
-        rss(
-          '<fh:complete/><atom:link rel="next" href="/feed?page=2"/>',
-          "",
-          `${namespace} xmlns:atom="http://www.w3.org/2005/Atom"`
-        )
-      ]) {
-        assert.isFalse(isComplete(xml), xml)
-      }
-    })
-
-    plain("goes on at links to documents of the web only, by the base that the feed says", () => {
-      const older = (links: string, attributes = "") => {
-        const atom = `<feed xmlns="http://www.w3.org/2005/Atom" ${attributes}><id>a</id>${links}</feed>`
-        return parse(Buffer.from(atom), "", new URL("https://site.example/feed?page=1")).older
-      }
-      assert.deepStrictEqual(older('<link rel="next" href="?page=2#top"/>'), {
-        kind: "page",
-        url: "https://site.example/feed?page=2"
-      })
-      assert.deepStrictEqual(
-        older('<link rel="next" href="n"/><link rel="prev-archive" href="2003/10"/>', 'xml:base="http://a.example/b/"'),
-        { kind: "archive", url: "http://a.example/b/2003/10" }
-      )
-      for (const href of ["?page=1", "#top", "file:///etc/passwd", "https://ann:s3cret@site.example/", "http://["]) {
-        assert.isUndefined(older(`<link rel="next" href="${href}"/>`), href)
-      }
-      assert.isUndefined(older('<link rel="previous" href="/2"/><link rel="next-archive" href="/3"/>'))
-    })
   })
 })

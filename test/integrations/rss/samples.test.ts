@@ -179,6 +179,62 @@ describe("a feed", () => {
       ["2004-01-02T03:04:05.000Z", "2004-01-02T02:04:05.000Z", "2004-01-02T03:04:05.000Z", undefined, undefined]
     )
   })
+
+  it("goes on at links to documents of the web only, by the base that the feed says", () => {
+    const older = (links: string, attributes = "") => {
+      const atom = `<feed xmlns="http://www.w3.org/2005/Atom" ${attributes}><id>a</id>${links}</feed>`
+      return parse(Buffer.from(atom), "", new URL("https://site.example/feed?page=1")).older
+    }
+    assert.deepStrictEqual(older('<link rel="next" href="?page=2#top"/>'), {
+      kind: "page",
+      url: "https://site.example/feed?page=2"
+    })
+    assert.deepStrictEqual(
+      older('<link rel="next" href="n"/><link rel="prev-archive" href="2003/10"/>', 'xml:base="http://a.example/b/"'),
+      { kind: "archive", url: "http://a.example/b/2003/10" }
+    )
+    for (const href of ["?page=1", "#top", "file:///etc/passwd", "https://ann:s3cret@site.example/", "http://["]) {
+      assert.isUndefined(older(`<link rel="next" href="${href}"/>`), href)
+    }
+    assert.isUndefined(older('<link rel="previous" href="/2"/><link rel="next-archive" href="/3"/>'))
+  })
+})
+
+describe("a complete feed", () => {
+  it("says so by an element of the feed in the namespace of RFC 5005, and by nothing else", () => {
+    const namespace = 'xmlns:fh="http://purl.org/syndication/history/1.0"'
+    const isComplete = (xml: string) => {
+      const { isComplete } = parse(Buffer.from(xml), "", new URL("https://site.example/feed"))
+      return isComplete
+    }
+    const rss = (own: string, item: string, attributes = "") =>
+      `<rss version="2.0" ${attributes}><channel><title>T</title>${own}<item><title>x</title>${item}</item></channel></rss>`
+    assert.isTrue(isComplete(rss("<fh:complete/>", "", namespace)))
+    assert.isTrue(isComplete(rss('<complete xmlns="http://purl.org/syndication/history/1.0"/>', "")))
+    assert.isTrue(
+      isComplete(
+        `<h:feed xmlns:h="http://www.w3.org/2005/Atom" ${namespace}><h:id>a</h:id><fh:complete></fh:complete></h:feed>`
+      )
+    )
+    for (const xml of [
+      rss("", "<fh:complete/>", namespace),
+      rss("", "<description><![CDATA[<fh:complete/>]]></description>", namespace),
+      rss("", "<description>&lt;fh:complete/&gt;</description>", namespace),
+      rss("<!-- <fh:complete/> -->", "", namespace),
+      rss("<fh:archive/>", "", namespace),
+      rss("<fh:complete/>", "", 'xmlns:fh="http://other.example/"'),
+      // No more episodes will come, and the others may be elsewhere
+      // (https://podcasters.apple.com/support/823-podcast-requirements).
+      rss("<itunes:complete>yes</itunes:complete>", "", `${namespace} xmlns:itunes="http://www.itunes.com/dtds/p"`),
+      rss(
+        '<fh:complete/><atom:link rel="next" href="/feed?page=2"/>',
+        "",
+        `${namespace} xmlns:atom="http://www.w3.org/2005/Atom"`
+      )
+    ]) {
+      assert.isFalse(isComplete(xml), xml)
+    }
+  })
 })
 
 describe("a hostile feed", () => {

@@ -5,9 +5,6 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import type * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import { createIdem } from "@idem-sync/idem"
 import Express from "express"
 import { Feed } from "feed"
@@ -16,52 +13,19 @@ import * as Fs from "node:fs"
 import type { AddressInfo } from "node:net"
 import * as Path from "node:path"
 import { gzipSync } from "node:zlib"
-import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
-import type { Network } from "../../../src/contract/Network.ts"
-import { noParts } from "../../../src/contract/Parts.ts"
-import { poll } from "../../../src/contract/SyncTask.ts"
 import * as SourceNetwork from "../../../src/engine/network/SourceNetwork.ts"
 import { integration } from "../../../src/integrations/Rss.ts"
 import { freePort } from "../../support/FreePort.ts"
 import * as FeedServer from "../../support/FeedServer.ts"
 import { inFolder, run } from "../../support/IdemProcess.ts"
 import * as Postgres from "../../support/Postgres.ts"
+import { list } from "./listing.ts"
 
-type Place = Option.Option<Schema.Json>
-
-/** The pages of one listing: their refs and the last checkpoint, or the reason of its failure. */
-const list = (url: string, place: Place = Option.none(), network?: Network, pages = Number.MAX_SAFE_INTEGER) =>
-  Effect.gen(function* () {
-    const session = yield* integration.open({
-      config: { url },
-      credentials: {},
-      call: (_method, _units, request) => request,
-      network,
-      saveCredentials: () => Effect.void
-    })
-    const listed = yield* Stream.runCollect(Stream.take(session.list(poll, place, noParts), pages))
-    return {
-      ids: listed.flatMap((page) => page.listed.map(({ externalId }) => externalId)),
-      pages: listed.length,
-      checkpoint: Option.fromUndefinedOr(listed.at(-1)?.checkpoint)
-    }
-  }).pipe(
-    Effect.scoped,
-    Effect.provide(ContentExistenceChecker.layerTest([])),
-    Effect.catchTag("IntegrationError", (error) => Effect.succeed(error.reason))
-  )
-
-const listed = Effect.fnUntraced(function* (...args: Parameters<typeof list>) {
-  const found = yield* list(...args)
-  assert("ids" in found, JSON.stringify(found))
-  return found
-})
-
-const refused = Effect.fnUntraced(function* (...args: Parameters<typeof list>) {
-  const found = yield* list(...args)
-  assert("_tag" in found, JSON.stringify(found))
-  return found
-})
+const refused = (...args: Parameters<typeof list>) =>
+  Effect.map(Effect.flip(list(...args)), (error) => {
+    assert(error._tag === "IntegrationError", error.message)
+    return error.reason
+  })
 
 describe("a feed server", () => {
   it.live("is asked again with what it said of the feed; where it says nothing, the same feed lists nothing", () =>
@@ -75,13 +39,13 @@ describe("a feed server", () => {
         ["none", 200]
       ] as const) {
         feed.validator = validator
-        const first = yield* listed(url)
+        const first = yield* list(url)
         assert.deepStrictEqual(first.ids, ["a"])
-        const again = yield* listed(url, first.checkpoint)
+        const again = yield* list(url, { place: first.checkpoint })
         assert.deepStrictEqual([again.ids, again.checkpoint], [[], first.checkpoint], validator)
         assert.strictEqual(feed.log.at(-1), `GET /rss ${status}`)
         feed.add("a", `an edit after ${validator}`)
-        assert.deepStrictEqual((yield* listed(url, again.checkpoint)).ids, ["a"], validator)
+        assert.deepStrictEqual((yield* list(url, { place: again.checkpoint })).ids, ["a"], validator)
       }
     })
   )
@@ -98,8 +62,8 @@ describe("a feed server", () => {
           .writeHead(200, { date: now, "last-modified": now })
           .end(`<rss version="2.0"><channel><title>T</title></channel></rss>`)
       }
-      const first = yield* listed(feed.address("/rss"))
-      yield* listed(feed.address("/rss"), first.checkpoint)
+      const first = yield* list(feed.address("/rss"))
+      yield* list(feed.address("/rss"), { place: first.checkpoint })
       assert.strictEqual(conditional, 0)
     })
   )
@@ -137,9 +101,9 @@ describe("a feed server", () => {
       feed.add("a")
       for (const status of [301, 302, 307, 308]) {
         old.answer = (response) => response.writeHead(status, { location: feed.address("/atom") }).end()
-        const first = yield* listed(old.address("/rss"))
+        const first = yield* list(old.address("/rss"))
         assert.deepStrictEqual(first.ids, ["a"])
-        assert.deepStrictEqual((yield* listed(old.address("/rss"), first.checkpoint)).ids, [])
+        assert.deepStrictEqual((yield* list(old.address("/rss"), { place: first.checkpoint })).ids, [])
         assert.strictEqual(feed.log.at(-1), "GET /atom 304")
       }
       old.answer = (response) => response.writeHead(302, { location: "/rss" }).end()
@@ -158,7 +122,7 @@ describe("a feed server", () => {
         response.writeHead(302, { location: feed.url.replace("127.0.0.1", "127.0.0.2") }).end()
       const { guarded } = yield* SourceNetwork.SourceNetwork
       const network = yield* guarded
-      const reason = yield* refused(feed.address("/rss"), Option.none(), network)
+      const reason = yield* refused(feed.address("/rss"), { network })
       assert.strictEqual(reason._tag, "Forbidden")
       assert.include(reason.message, "IDEM_SOURCE_ALLOW")
     }).pipe(
@@ -185,15 +149,15 @@ describe("a feed server", () => {
       const feed = yield* FeedServer.make
       for (let index = 0; index < 1200; index++) feed.add(String(index))
       const url = feed.address("/json")
-      const begun = yield* listed(url, Option.none(), undefined, 2)
+      const begun = yield* list(url, { pages: 2 })
       assert.strictEqual(begun.ids.length, 1000)
-      const ended = yield* listed(url, begun.checkpoint)
+      const ended = yield* list(url, { place: begun.checkpoint })
       assert.strictEqual(new Set([...begun.ids, ...ended.ids]).size, 1200)
-      assert.deepStrictEqual([ended.ids.length, (yield* listed(url, ended.checkpoint)).ids.length], [200, 0])
+      assert.deepStrictEqual([ended.ids.length, (yield* list(url, { place: ended.checkpoint })).ids.length], [200, 0])
       feed.add("new")
-      const changed = yield* listed(url, begun.checkpoint)
+      const changed = yield* list(url, { place: begun.checkpoint })
       assert.strictEqual(changed.ids.length, 201)
-      assert.include((yield* listed(url, changed.checkpoint)).ids, "new")
+      assert.include((yield* list(url, { place: changed.checkpoint })).ids, "new")
     })
   )
 
