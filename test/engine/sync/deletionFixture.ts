@@ -1,0 +1,28 @@
+/** The stores and the polls of the tests of deletions. */
+import { assert } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { Connection } from "../../../src/engine/model/Connection.ts"
+import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
+import * as Postgres from "../../../src/stores/Postgres.ts"
+import * as Database from "../../support/Postgres.ts"
+import { poll } from "../../support/TestEngine.ts"
+
+const postgres = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provide(Database.layer), Layer.orDie)
+
+export const stores = [
+  ["memory", Memory.layer],
+  ["PostgreSQL", postgres]
+] as const
+
+/** Polls of one slice each, until one says that there is no more to do; gives what each deleted. */
+export const polls = Effect.fnUntraced(function* (connection: Connection) {
+  const deleted: Array<number> = []
+  while (true) {
+    const result = yield* poll(connection)
+    assert.isNull(result.error)
+    deleted.push(result.counts.deleted)
+    if (result.next._tag !== "More") return deleted
+  }
+})
