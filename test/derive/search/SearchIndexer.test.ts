@@ -7,6 +7,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as PendingTexts from "../../../src/derive/extract/PendingTexts.ts"
 import * as FeedFollower from "../../../src/derive/FeedFollower.ts"
 import * as SearchIndexer from "../../../src/derive/search/SearchIndexer.ts"
+import * as SearchSchema from "../../../src/derive/search/SearchSchema.ts"
 import { running } from "../../stores/scenario.ts"
 import { awaitVisible } from "../../stores/awaitVisible.ts"
 import { derive, found, layer, mail, projections, rows, store } from "./Scenario.ts"
@@ -67,6 +68,33 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
       yield* derive
       const left = yield* rows(`SELECT external_id FROM derived.search WHERE connection_id = '${run.id}'`)
       assert.deepStrictEqual(left, [{ external_id: "stays" }])
+    })
+  )
+
+  it.effect("knows the forms of words in the language of a connection", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      const of = { connectionIds: [run.id] }
+      yield* store(run, { houses: { subject: "Alte Häuser", text: "Viele Gärten, größere Bäder, schöne Baeume" } })
+      for (const query of ["Haus", "groessere", "Bäume"]) assert.deepStrictEqual(yield* found(query, of), [], query)
+      yield* SearchSchema.setLanguage(run.name, "german")
+      const pending = rows("SELECT connection_id AS id, count(*)::int AS contents FROM derived.pending GROUP BY 1")
+      assert.deepStrictEqual(yield* pending, [{ id: run.id, contents: 1 }])
+      yield* derive
+      assert.deepStrictEqual(yield* found("Garten häuser", of), ["houses"])
+      // Umlauts of a keyboard that has none: https://snowballstem.org/algorithms/german/stemmer.html
+      for (const query of ["garten", "gaerten", "groessere", "grosse", "Bäume", "baum", "BAEUME"]) {
+        assert.deepStrictEqual(yield* found(query, of), ["houses"], query)
+      }
+      assert.deepStrictEqual(yield* found("garten"), ["houses"])
+      yield* SearchSchema.setLanguage(run.name, "german")
+      assert.deepStrictEqual(yield* pending, [])
+      const unknown = yield* Effect.flip(SearchSchema.setLanguage(run.name, "klingon"))
+      assert.match(unknown.message, /there is no language "klingon": there are .*german/)
+      assert.match((yield* Effect.flip(SearchSchema.setLanguage("nobody", "german"))).message, /no connection "nobody"/)
+      yield* SearchSchema.setLanguage(run.name, "simple")
+      yield* derive
+      assert.deepStrictEqual(yield* found("Haus", of), [])
     })
   )
 
