@@ -138,22 +138,25 @@ describe("a law that is broken is found, and says what to do", () => {
     )
 
   type Listed = Page<Schema.Json>
-  const pages = (session: AnySession, change: (page: Listed) => Listed): AnySession => ({
+  type Listing = ReturnType<AnySession["list"]>
+  const listing = (session: AnySession, change: (listing: Listing) => Listing): AnySession => ({
     ...session,
-    list: (task, checkpoint, parts) => Stream.map(session.list(task, checkpoint, parts), change)
+    list: (task, checkpoint, parts) => change(session.list(task, checkpoint, parts))
   })
+  const pages = (session: AnySession, change: (page: Listed) => Listed): AnySession =>
+    listing(session, Stream.map(change))
 
-  broken("a sync stores everything", "downloads everything at each poll", (session, source) => ({
-    ...session,
-    list: (task, checkpoint, parts) =>
+  broken("a sync stores everything", "downloads everything at each poll", (session, source) =>
+    listing(
+      session,
       Stream.concat(
-        session.list(task, checkpoint, parts),
         Stream.suspend(() => {
           const listed = [...source.items.keys()].map((externalId) => ({ externalId, revision: String(Math.random()) }))
           return Stream.succeed({ listed, download: listed, checkpoint: { position: source.log.length } })
         })
       )
-  }))
+    )
+  )
 
   broken("a sync stores everything", "leaves out the last of each page", (session) =>
     pages(session, (page) => ({ ...page, listed: page.listed.slice(0, -1), download: page.download.slice(0, -1) }))
@@ -170,14 +173,12 @@ describe("a law that is broken is found, and says what to do", () => {
   broken(
     "a crash between two pages",
     "says after the second page of any listing that all was listed",
-    (session, source) => ({
-      ...session,
-      list: (task, checkpoint, parts) =>
-        session.list(task, checkpoint, parts).pipe(
-          Stream.zipWithIndex,
-          Stream.map(([page, index]) => (index === 1 ? { ...page, checkpoint: { position: source.log.length } } : page))
+    (session, source) =>
+      listing(session, (listed) =>
+        Stream.map(Stream.zipWithIndex(listed), ([page, index]) =>
+          index === 1 ? { ...page, checkpoint: { position: source.log.length } } : page
         )
-    })
+      )
   )
 
   it.live("throws, which is said with its stack, and without the remedy of a law", () =>
@@ -210,10 +211,10 @@ describe("a law that is broken is found, and says what to do", () => {
     })
   )
 
-  broken("a failing item", "leaves a failing item out", (session, source) => ({
-    ...session,
-    list: (task, checkpoint, parts) =>
-      Stream.mapEffect(session.list(task, checkpoint, parts), (page) =>
+  broken("a failing item", "leaves a failing item out", (session, source) =>
+    listing(
+      session,
+      Stream.mapEffect((page) =>
         Effect.map(
           Effect.filter(page.download, (ref) => Effect.isSuccess(source.answer(`download ${ref.externalId}`))),
           (download) => ({
@@ -223,16 +224,16 @@ describe("a law that is broken is found, and says what to do", () => {
           })
         )
       )
-  }))
+    )
+  )
 
   broken("a download that throws", "downloads only what its session has listed", (session) => {
     const listed = new Set<string>()
     return {
-      ...session,
-      list: (task, checkpoint, parts) =>
-        Stream.tap(session.list(task, checkpoint, parts), (page) =>
-          Effect.sync(() => page.listed.forEach((ref) => listed.add(ref.externalId)))
-        ),
+      ...listing(
+        session,
+        Stream.tap((page) => Effect.sync(() => page.listed.forEach((ref) => listed.add(ref.externalId))))
+      ),
       download: (ref) =>
         listed.has(ref.externalId) ? session.download(ref) : fault(new Malformed({ message: "unknown" }))
     }
@@ -247,32 +248,19 @@ describe("a law that is broken is found, and says what to do", () => {
     }
   }))
 
-  const endless = (page: (number: number) => Partial<Listed>) => (session: AnySession) => ({
-    ...session,
-    list: ((task, checkpoint, parts) =>
+  /** Goes on for ever behind the last page, with empty pages at these positions. */
+  const endless = (session: AnySession, position: (number: number) => number) =>
+    listing(
+      session,
       Stream.concat(
-        session.list(task, checkpoint, parts),
         Stream.map(
           Stream.iterate(0, (number) => number + 1),
-          (number) => ({
-            listed: [],
-            download: [],
-            checkpoint: { position: 60 },
-            ...page(number)
-          })
+          (number) => ({ listed: [], download: [], checkpoint: { position: position(number) } })
         )
-      )) satisfies AnySession["list"]
-  })
-  broken(
-    "a listing comes",
-    "repeats its last page",
-    endless(() => ({}))
-  )
-  broken(
-    "a listing comes",
-    "goes on past its last page",
-    endless((number) => ({ checkpoint: { position: number } }))
-  )
+      )
+    )
+  broken("a listing comes", "repeats its last page", (session) => endless(session, () => 60))
+  broken("a listing comes", "goes on past its last page", (session) => endless(session, (number) => number))
 
   broken("`covers` says only", "covers all from its first page on", (session) =>
     pages(session, (page) => (page.listing === undefined ? page : { ...page, covers: [{ prefix: "" }] }))

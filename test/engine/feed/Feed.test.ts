@@ -46,30 +46,31 @@ const sceneOf = Effect.fnUntraced(function* (layer: typeof feedLayer) {
     ),
     Layer.build
   )
-  return { asked, fault, feed: yield* Effect.provideContext(Feed, feed) }
+  const service = yield* Effect.provideContext(Feed, feed)
+  const changes = (query: Partial<Parameters<typeof service.changes>[0]>) =>
+    service.changes({ limit: 10, wait: Duration.zero, ...query })
+  return { asked, fault, changes }
 })
 const scene = sceneOf(feedLayer)
 
 const ids = ({ changes }: Effect.Success<ReturnType<Feed["Service"]["changes"]>>) =>
   changes.map(({ change, content }) => `${content.externalId} ${change}`)
 
-const none = Duration.zero
-
 it.layer(Memory.layer)("the feed", (it) => {
   it.effect("a reader goes on from any cursor that it was given, one by one or page by page", () =>
     Effect.gen(function* () {
-      const { feed } = yield* scene
+      const { changes } = yield* scene
       const { commit, id } = yield* running()
       yield* commit({ items: [item("a"), item("b"), item("c")] })
-      const first = yield* feed.changes({ connectionId: id, limit: 2, wait: none })
+      const first = yield* changes({ connectionId: id, limit: 2 })
       assert.deepStrictEqual(ids(first), ["a stored", "b stored"])
       assert.strictEqual(first.changes[1]?.cursor, first.next)
-      const rest = yield* feed.changes({ connectionId: id, after: first.changes[0]?.cursor, limit: 10, wait: none })
+      const rest = yield* changes({ connectionId: id, after: first.changes[0]?.cursor })
       assert.deepStrictEqual(ids(rest), ["b stored", "c stored"])
-      const end = yield* feed.changes({ connectionId: id, after: rest.next, limit: 10, wait: none })
+      const end = yield* changes({ connectionId: id, after: rest.next })
       assert.deepStrictEqual(ids(end), [])
       yield* commit({ items: [item("a", { text: "other" })] })
-      const more = yield* feed.changes({ connectionId: id, after: end.next, limit: 10, wait: none })
+      const more = yield* changes({ connectionId: id, after: end.next })
       assert.deepStrictEqual(ids(more), ["a updated"])
     })
   )
@@ -89,21 +90,20 @@ it.layer(Memory.layer)("the feed", (it) => {
     },
     ({ steps }) =>
       Effect.gen(function* () {
-        const { feed } = yield* scene
+        const { changes } = yield* scene
         const { commit, id } = yield* running()
         const told = new Set<string>()
         let atEnd: ReadonlySet<string> = new Set()
         let after: string | undefined
         const follow = Effect.fnUntraced(function* (limit: number, pages: number) {
           for (let n = 0; n < pages; n += 1) {
-            const page = yield* feed.changes({ connectionId: id, kinds: ["stored"], after, limit, wait: none })
+            const page = yield* changes({ connectionId: id, kinds: ["stored"], after, limit })
             for (const { change, content } of page.changes) {
               assert.strictEqual(change, "stored")
               assert.isFalse(atEnd.has(content.externalId), `${content.externalId} was told again`)
               told.add(content.externalId)
             }
-            const isEnd =
-              (yield* feed.changes({ connectionId: id, after: page.next, limit: 1, wait: none })).changes.length === 0
+            const isEnd = (yield* changes({ connectionId: id, after: page.next, limit: 1 })).changes.length === 0
             after = page.next
             if (!isEnd) continue
             atEnd = new Set(told)
@@ -122,12 +122,12 @@ it.layer(Memory.layer)("the feed", (it) => {
 
   it.effect("a reader that waits is told as soon as there is something, and not of others' changes", () =>
     Effect.gen(function* () {
-      const { asked, feed } = yield* scene
+      const { asked, changes } = yield* scene
       const mine = yield* running()
       const other = yield* running()
-      const { next } = yield* feed.changes({ connectionId: mine.id, limit: 10, wait: none })
+      const { next } = yield* changes({ connectionId: mine.id })
       const reader = yield* Effect.forkChild(
-        feed.changes({ connectionId: mine.id, after: next, limit: 10, wait: Duration.seconds(30) })
+        changes({ connectionId: mine.id, after: next, wait: Duration.seconds(30) })
       )
       yield* TestClock.adjust("5 seconds")
       yield* other.commit({ items: [item("b")] })
@@ -143,16 +143,16 @@ it.layer(Memory.layer)("the feed", (it) => {
 
   it.effect("a change that comes before another reader joins is told to the reader that waited", () =>
     Effect.gen(function* () {
-      const { feed } = yield* scene
+      const { changes } = yield* scene
       const { commit, id } = yield* running()
-      const { next } = yield* feed.changes({ connectionId: id, limit: 10, wait: none })
-      const query = { connectionId: id, limit: 10, wait: Duration.seconds(30) }
-      const first = yield* Effect.forkChild(feed.changes({ ...query, after: next }))
+      const { next } = yield* changes({ connectionId: id })
+      const query = { connectionId: id, wait: Duration.seconds(30) }
+      const first = yield* Effect.forkChild(changes({ ...query, after: next }))
       yield* Effect.yieldNow
       yield* commit({ items: [item("a")] })
       // The second begins after the change, so that nothing is new to it, and both are looked after by one look.
-      const later = yield* feed.changes({ connectionId: id, limit: 10, wait: none })
-      const second = yield* Effect.forkChild(feed.changes({ ...query, after: later.next }))
+      const later = yield* changes({ connectionId: id })
+      const second = yield* Effect.forkChild(changes({ ...query, after: later.next }))
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(first.pollUnsafe()?._tag, "Success")
       assert.deepStrictEqual(ids(yield* Fiber.join(first)), ["a stored"])
@@ -163,16 +163,16 @@ it.layer(Memory.layer)("the feed", (it) => {
 
   it.effect("waiting ends with its time, at most a minute, and says where to go on", () =>
     Effect.gen(function* () {
-      const { feed } = yield* scene
+      const { changes } = yield* scene
       const { commit, id } = yield* running()
-      const reader = yield* Effect.forkChild(feed.changes({ connectionId: id, limit: 10, wait: Duration.hours(1) }))
+      const reader = yield* Effect.forkChild(changes({ connectionId: id, wait: Duration.hours(1) }))
       yield* TestClock.adjust("59 seconds")
       assert.isUndefined(reader.pollUnsafe())
       yield* TestClock.adjust("1 second")
-      const { changes, next } = yield* Fiber.join(reader)
-      assert.deepStrictEqual(changes, [])
+      const { changes: none, next } = yield* Fiber.join(reader)
+      assert.deepStrictEqual(none, [])
       yield* commit({ items: [item("a")] })
-      const found = yield* feed.changes({ connectionId: id, after: next, limit: 10, wait: none })
+      const found = yield* changes({ connectionId: id, after: next })
       assert.deepStrictEqual(ids(found), ["a stored"])
     })
   )
@@ -181,10 +181,10 @@ it.layer(Memory.layer)("the feed", (it) => {
     "the database is asked as often for a hundred readers as for one, ever more seldom, and never for none",
     () =>
       Effect.gen(function* () {
-        const { asked, feed } = yield* scene
+        const { asked, changes } = yield* scene
         const { id } = yield* running()
         const readers = yield* Effect.forEach(Array.from({ length: 100 }), () =>
-          Effect.forkChild(feed.changes({ connectionId: id, limit: 10, wait: Duration.seconds(60) }))
+          Effect.forkChild(changes({ connectionId: id, wait: Duration.seconds(60) }))
         )
         yield* TestClock.adjust("55 seconds")
         assert.isAtMost(asked.changed, 64)
@@ -194,7 +194,7 @@ it.layer(Memory.layer)("the feed", (it) => {
         const before = asked.changed
         yield* TestClock.adjust("10 minutes")
         assert.strictEqual(asked.changed, before)
-        const again = yield* Effect.forkChild(feed.changes({ connectionId: id, limit: 10, wait: Duration.seconds(5) }))
+        const again = yield* Effect.forkChild(changes({ connectionId: id, wait: Duration.seconds(5) }))
         yield* TestClock.adjust("5 seconds")
         yield* Fiber.join(again)
         assert.isAbove(asked.changed, before)
@@ -203,9 +203,9 @@ it.layer(Memory.layer)("the feed", (it) => {
 
   it.effect("a reader that may be late asks seldom, and is woken by a commit of this process", () =>
     Effect.gen(function* () {
-      const { asked, feed } = yield* sceneOf(layerWith({ longestPause: 5000 }))
+      const { asked, changes } = yield* sceneOf(layerWith({ longestPause: 5000 }))
       const { commit, id } = yield* running()
-      const reader = yield* Effect.forkChild(feed.changes({ connectionId: id, limit: 10, wait: Duration.seconds(60) }))
+      const reader = yield* Effect.forkChild(changes({ connectionId: id, wait: Duration.seconds(60) }))
       yield* TestClock.adjust("50 seconds")
       assert.isAtMost(asked.changed, 20)
       yield* commit({ items: [item("a")] })
@@ -217,16 +217,16 @@ it.layer(Memory.layer)("the feed", (it) => {
 
   it.effect("readers that wait hear that the database is away, and the next are served when it is back", () =>
     Effect.gen(function* () {
-      const { fault, feed } = yield* scene
+      const { changes, fault } = yield* scene
       const { commit, id } = yield* running()
-      const query = { connectionId: id, limit: 10, wait: Duration.seconds(30) }
-      const readers = yield* Effect.forEach([1, 2], () => Effect.forkChild(feed.changes(query)))
+      const query = { connectionId: id, wait: Duration.seconds(30) }
+      const readers = yield* Effect.forEach([1, 2], () => Effect.forkChild(changes(query)))
       yield* TestClock.adjust("1 second")
       fault.error = new StoreError({ message: "away", cause: "away" })
       yield* TestClock.adjust("2 seconds")
       for (const reader of readers) assert.strictEqual((yield* Effect.flip(Fiber.join(reader))).message, "away")
       fault.error = undefined
-      const reader = yield* Effect.forkChild(feed.changes(query))
+      const reader = yield* Effect.forkChild(changes(query))
       yield* TestClock.adjust("1 second")
       yield* commit({ items: [item("a")] })
       yield* TestClock.adjust("1 second")
@@ -236,15 +236,13 @@ it.layer(Memory.layer)("the feed", (it) => {
 
   it.effect("after a restore a reader is told that its cursor is gone, also one that was waiting", () =>
     Effect.gen(function* () {
-      const { fault, feed } = yield* scene
+      const { changes, fault } = yield* scene
       const { commit, id } = yield* running()
-      const { next } = yield* feed.changes({ connectionId: id, limit: 10, wait: none })
+      const { next } = yield* changes({ connectionId: id })
       const reader = yield* Effect.forkChild(
-        Effect.flip(feed.changes({ connectionId: id, after: next, limit: 10, wait: Duration.seconds(30) }))
+        Effect.flip(changes({ connectionId: id, after: next, wait: Duration.seconds(30) }))
       )
-      const fresh = yield* Effect.forkChild(
-        Effect.flip(feed.changes({ connectionId: id, limit: 10, wait: Duration.seconds(30) }))
-      )
+      const fresh = yield* Effect.forkChild(Effect.flip(changes({ connectionId: id, wait: Duration.seconds(30) })))
       yield* TestClock.adjust("1 second")
       fault.epoch = { ...(yield* Effect.flatMap(WholeStore, (store) => store.epoch)), number: 2, id: "another" }
       yield* commit({ items: [item("a")], page: page({}) })
@@ -252,23 +250,21 @@ it.layer(Memory.layer)("the feed", (it) => {
       for (const each of [reader, fresh]) {
         assert.include(JSON.stringify(yield* Fiber.join(each)), '"reason":"gone"')
       }
-      const error = yield* Effect.flip(feed.changes({ connectionId: id, after: next, limit: 10, wait: none }))
+      const error = yield* Effect.flip(changes({ connectionId: id, after: next }))
       assert.match(error.message, /restored.*begin again/)
-      const again = yield* feed.changes({ connectionId: id, limit: 10, wait: none })
+      const again = yield* changes({ connectionId: id })
       assert.deepStrictEqual(ids(again), ["a stored"])
     })
   )
 
   it.effect("a cursor of another connection, and one that is ahead of the database, are refused", () =>
     Effect.gen(function* () {
-      const { feed } = yield* scene
+      const { changes } = yield* scene
       const one = yield* running()
       const other = yield* running()
-      const { next } = yield* feed.changes({ connectionId: one.id, limit: 10, wait: none })
+      const { next } = yield* changes({ connectionId: one.id })
       const reason = (query: { readonly connectionId?: typeof one.id; readonly after: string }) =>
-        Effect.map(Effect.flip(feed.changes({ ...query, limit: 10, wait: none })), (error) =>
-          error._tag === "CursorInvalid" ? error.reason : error
-        )
+        Effect.map(Effect.flip(changes(query)), (error) => (error._tag === "CursorInvalid" ? error.reason : error))
       assert.strictEqual(yield* reason({ connectionId: other.id, after: next }), "foreign")
       assert.strictEqual(yield* reason({ after: next }), "foreign")
       assert.strictEqual(yield* reason({ connectionId: one.id, after: "nonsense" }), "malformed")
@@ -285,10 +281,8 @@ it.layer(Memory.layer)("the feed", (it) => {
       const begun = yield* Deferred.make<Fiber.Fiber<unknown, unknown>>()
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const { asked, feed } = yield* scene
-          const reader = yield* Effect.forkDetach(
-            feed.changes({ connectionId: id, limit: 10, wait: Duration.seconds(60) })
-          )
+          const { asked, changes } = yield* scene
+          const reader = yield* Effect.forkDetach(changes({ connectionId: id, wait: Duration.seconds(60) }))
           yield* TestClock.adjust("1 second")
           assert.isAbove(asked.changed, 0)
           yield* Deferred.succeed(begun, reader)
