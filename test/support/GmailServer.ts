@@ -3,8 +3,7 @@
  * the token endpoint, with the shapes of Google's discovery document and the errors of its guides. A test changes the
  * mailbox, orders faults, and reads what was asked.
  */
-import * as http from "node:http"
-import type { AddressInfo } from "node:net"
+import type * as http from "node:http"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,7 +11,8 @@ import type * as Scope from "effect/Scope"
 import { Domain } from "./gmail/Domain.ts"
 import { Grants } from "./gmail/Grants.ts"
 import { Mailbox, Refusal } from "./gmail/Mailbox.ts"
-import { answer, errorBody, type Method, routeOf, type Seen, units } from "./gmail/Requests.ts"
+import { answer, errorBody, type Method, seenOf, type Seen, units } from "./gmail/Requests.ts"
+import { serve } from "./LoopbackServer.ts"
 
 /** A fault that replaces or changes an answer. */
 export type Fault =
@@ -184,13 +184,10 @@ export class Server extends Grants {
     (refuse: (seen: Seen, answer: string) => Extract<Fault, { _tag: "Status" }> | undefined): typeof globalThis.fetch =>
     async (input, init) => {
       const request = new Request(input, init)
-      const url = new URL(request.url)
-      const route = routeOf(request.method, url.pathname)
+      const seen = seenOf(request.method, new URL(request.url), request.headers.get("authorization"))
       const json = { "content-type": "application/json; charset=UTF-8" }
-      if (route === undefined)
+      if (seen === undefined)
         return new Response(errorBody(404, "notFound", "Not Found"), { status: 404, headers: json })
-      const token = /^Bearer (.+)$/.exec(request.headers.get("authorization") ?? "")?.[1]
-      const seen: Seen = { ...route, params: url.searchParams, token }
       const [status, text] = this.resultOf(seen, request.method === "POST" ? await request.text() : "")
       const fault = refuse(seen, text)
       return fault === undefined
@@ -203,10 +200,8 @@ export class Server extends Grants {
 
   private answer(request: http.IncomingMessage, response: http.ServerResponse, body: string): void {
     const url = new URL(request.url ?? "/", "http://localhost")
-    const route = routeOf(request.method ?? "GET", url.pathname)
-    if (route === undefined) return void send(response, 404, errorBody(404, "notFound", "Not Found"))
-    const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1]
-    const seen: Seen = { ...route, params: url.searchParams, token }
+    const seen = seenOf(request.method ?? "GET", url, request.headers.authorization)
+    if (seen === undefined) return void send(response, 404, errorBody(404, "notFound", "Not Found"))
     this.seen.push(seen)
     response.on("close", () => {
       if (response.writableFinished) return
@@ -290,19 +285,4 @@ const send = (response: http.ServerResponse, status: number, text: string, heade
 }
 
 /** A server of its own, on a free port of loopback, closed with its scope. */
-export const make = (options?: Options): Effect.Effect<Server, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<{ readonly server: Server; readonly listener: http.Server }>((resume) => {
-      const server = new Server(options)
-      const listener = http.createServer((request, response) => server.handle(request, response))
-      listener.listen(0, "127.0.0.1", () => {
-        server.url = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`
-        resume(Effect.succeed({ server, listener }))
-      })
-    }),
-    ({ listener }) =>
-      Effect.callback<void>((resume) => {
-        listener.close(() => resume(Effect.void))
-        listener.closeAllConnections()
-      })
-  ).pipe(Effect.map(({ server }) => server))
+export const make = (options?: Options): Effect.Effect<Server, never, Scope.Scope> => serve(() => new Server(options))

@@ -2,30 +2,16 @@
  * A mailbox as Gmail keeps it: messages newest first, labels, and a history of changes. Plain and synchronous, so that
  * a test changes it in one line. Made for mailboxes of 100,000 messages: bodies are made when they are asked for.
  */
-
-export interface StoredMessage {
-  readonly id: string
-  readonly threadId: string
-  /** Milliseconds of the epoch. */
-  readonly internalDate: number
-  readonly raw: () => Uint8Array
-  readonly labelIds: Set<string>
-  historyId: bigint
-}
-
-interface Position {
-  readonly internalDate: number
-  readonly id: string
-}
-
-export interface NewMessage {
-  readonly id?: string | undefined
-  readonly threadId?: string | undefined
-  readonly internalDate?: number | undefined
-  readonly raw?: string | Uint8Array | (() => Uint8Array) | undefined
-  readonly subject?: string | undefined
-  readonly labelIds?: ReadonlyArray<string> | undefined
-}
+import {
+  isHidden,
+  isOlder,
+  type ListOptions,
+  matcher,
+  type NewMessage,
+  type Position,
+  rawOf,
+  type StoredMessage
+} from "./Messages.ts"
 
 type Change = "messagesAdded" | "messagesDeleted" | "labelsAdded" | "labelsRemoved"
 
@@ -35,14 +21,6 @@ interface HistoryEntry {
   readonly messageId: string
   readonly threadId: string
   readonly labelIds: ReadonlyArray<string>
-}
-
-export interface ListOptions {
-  readonly labelIds: ReadonlyArray<string>
-  readonly query: string | undefined
-  readonly includeSpamTrash: boolean
-  readonly maxResults: number
-  readonly pageToken: string | undefined
 }
 
 /** A request that the mailbox does not take; the server answers it as Google does. */
@@ -72,12 +50,6 @@ const systemLabels = [
   "STARRED",
   "UNREAD"
 ]
-
-/** By date, and of one instant by id. */
-const isOlder = (a: Position, b: Position): boolean =>
-  a.internalDate === b.internalDate ? a.id < b.id : a.internalDate < b.internalDate
-
-const encoder = new TextEncoder()
 
 export class Mailbox {
   readonly labels = new Map<string, string>(systemLabels.map((id) => [id, id]))
@@ -146,16 +118,11 @@ export class Mailbox {
     this.serial += 1
     this.clock += 60_000
     const id = message.id ?? this.serial.toString(16).padStart(16, "0")
-    const { raw } = message
-    const subject = message.subject ?? `Message ${id}`
     const stored: StoredMessage = {
       id,
       threadId: message.threadId ?? id,
       internalDate: message.internalDate ?? this.clock,
-      raw:
-        typeof raw === "function"
-          ? raw
-          : () => (raw === undefined ? plainMessage(id, subject) : typeof raw === "string" ? encoder.encode(raw) : raw),
+      raw: rawOf(id, message),
       labelIds: new Set(message.labelIds ?? ["INBOX", "UNREAD"]),
       historyId: 0n
     }
@@ -227,7 +194,7 @@ export class Mailbox {
     for (const label of options.labelIds) {
       if (!this.labels.has(label)) throw new Refusal(400, "invalidArgument", `Invalid label: ${label}`)
     }
-    const matches = this.matcher(options)
+    const matches = matcher(options, this.unindexed)
     const token = options.pageToken === undefined ? undefined : this.readToken(options.pageToken)
     const found: Array<StoredMessage> = []
     let at = (token?.after === undefined ? this.ordered.length : this.place(token.after)) - 1
@@ -311,36 +278,7 @@ export class Mailbox {
     }
     return id === undefined ? { offset: Number(position.slice(1)) } : { after: { internalDate: Number(position), id } }
   }
-
-  private matcher(options: ListOptions): (message: StoredMessage) => boolean {
-    const terms = (options.query ?? "").replaceAll(/[()]/g, " ").split(/\s+/).filter(Boolean)
-    const anywhere = options.includeSpamTrash || terms.includes("in:anywhere")
-    const tests = terms.flatMap((term): Array<(message: StoredMessage) => boolean> => {
-      const [name, value = ""] = term.split(/:(.*)/s)
-      switch (name) {
-        case "in":
-          return []
-        case "after":
-          return [(message) => message.internalDate >= Number(value) * 1000]
-        case "before":
-          return [(message) => message.internalDate < Number(value) * 1000]
-        case "-label":
-          return [(message) => !message.labelIds.has(value === "chats" ? "CHAT" : value)]
-        case "label":
-          return [(message) => message.labelIds.has(value)]
-        default:
-          return [(message) => new TextDecoder("latin1").decode(message.raw()).includes(value === "" ? term : value)]
-      }
-    })
-    return (message) =>
-      (options.query === undefined || !this.unindexed.has(message.id)) &&
-      (anywhere || !isHidden(message) || options.labelIds.some((label) => label === "TRASH" || label === "SPAM")) &&
-      options.labelIds.every((label) => message.labelIds.has(label)) &&
-      tests.every((test) => test(message))
-  }
 }
-
-const isHidden = (message: StoredMessage): boolean => message.labelIds.has("TRASH") || message.labelIds.has("SPAM")
 
 const firstAfter = (entries: ReadonlyArray<HistoryEntry>, start: bigint): number => {
   let low = 0
@@ -352,19 +290,3 @@ const firstAfter = (entries: ReadonlyArray<HistoryEntry>, start: bigint): number
   }
   return low
 }
-
-const plainMessage = (id: string, subject: string): Uint8Array =>
-  encoder.encode(
-    [
-      "From: Ann Sender <ann@example.com>",
-      "To: me@example.com",
-      `Subject: ${subject}`,
-      `Message-ID: <${id}@example.com>`,
-      "Date: Thu, 01 Jan 2026 00:00:00 +0000",
-      "MIME-Version: 1.0",
-      "Content-Type: text/plain; charset=utf-8",
-      "",
-      `The body of ${id}.`,
-      ""
-    ].join("\r\n")
-  )

@@ -2,7 +2,8 @@
  * The requests of Gmail's API and their answers from a mailbox, with the shapes of Google's discovery document and the
  * errors of its guides.
  */
-import { type Mailbox, Refusal, type StoredMessage } from "./Mailbox.ts"
+import { type Mailbox, Refusal } from "./Mailbox.ts"
+import type { StoredMessage } from "./Messages.ts"
 
 export type Method =
   | "getProfile"
@@ -38,7 +39,7 @@ export const units: Record<Method, number> = {
 }
 
 /** The method that a request asks for, with the id in its path; undefined for any other request. */
-export const routeOf = (
+const routeOf = (
   verb: string,
   path: string
 ): { readonly method: Method; readonly id: string | undefined } | undefined => {
@@ -57,6 +58,13 @@ export const routeOf = (
   if (resource === "labels") return { method: id === undefined ? "labels.list" : "labels.get", id }
   if (id !== undefined) return undefined
   return { method: resource === "profile" ? "getProfile" : "history.list", id }
+}
+
+/** The request as the server sees it; undefined for any that the stand-in does not know. */
+export const seenOf = (verb: string, url: URL, authorization: string | null | undefined): Seen | undefined => {
+  const route = routeOf(verb, url.pathname)
+  const token = /^Bearer (.+)$/.exec(authorization ?? "")?.[1]
+  return route === undefined ? undefined : { ...route, params: url.searchParams, token }
 }
 
 const messageResource = (message: StoredMessage, format: string) => {
