@@ -26,7 +26,8 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Methods from "./slack/Methods.ts"
 import { Refusal, refuse, type Request, type Settings } from "./slack/Methods.ts"
-import { type File, type JsonObject, Workspace } from "./slack/Workspace.ts"
+import { Workspace } from "./slack/Workspace.ts"
+import type { File, JsonObject } from "./slack/WorkspaceObjects.ts"
 
 /** A fault that the next request meets instead of an answer. */
 export type Fault =

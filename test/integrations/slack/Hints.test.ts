@@ -9,7 +9,7 @@ import { hintsOf } from "../../../src/integrations/slack/Events.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
 import { callbackOf as callback } from "../../support/slack/SocketMode.ts"
 import { Model, open } from "../../support/slack/Model.ts"
-import type { JsonObject } from "../../support/slack/Workspace.ts"
+import type { JsonObject } from "../../support/slack/WorkspaceObjects.ts"
 import { now, hinted, synced } from "./hintFixture.ts"
 
 describe("hints", () => {

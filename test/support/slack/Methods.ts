@@ -1,4 +1,5 @@
 /** The methods of Slack's Web API over a workspace. `SlackServer.ts` names the source of each behaviour. */
+import type { Workspace } from "./Workspace.ts"
 import {
   type Channel,
   type File,
@@ -6,9 +7,8 @@ import {
   type Kind,
   type Message,
   position,
-  type Posted,
-  type Workspace
-} from "./Workspace.ts"
+  type Posted
+} from "./WorkspaceObjects.ts"
 
 export interface Request {
   readonly method: string

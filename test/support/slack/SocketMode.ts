@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as NodeHttp from "node:http"
 import type { SlackServer } from "../SlackServer.ts"
-import type { JsonObject } from "./Workspace.ts"
+import type { JsonObject } from "./WorkspaceObjects.ts"
 
 export const appToken = "xapp-1-A00000001-stand-in"
 
