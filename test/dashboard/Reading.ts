@@ -3,7 +3,7 @@ import { assert } from "@effect/vitest"
 import * as Browser from "./Browser.ts"
 import * as Hostile from "./Hostile.ts"
 import { quota } from "./ServerAndBrowser.ts"
-import { scenario, connectionId, open, type Tests } from "./Steps.ts"
+import { connectionId, open, replaceStatus, scenario, type Tests } from "./Steps.ts"
 
 export const reading = (it: Tests): void => {
   it.effect("finds what is stored by its title, and pages through the rest", () =>
@@ -161,11 +161,7 @@ export const reading = (it: Tests): void => {
       const { context, page } = await dashboard.signedIn()
       const ref = await connectionId(dashboard, "mail")
       const hourOf = (index: number) => new Date(Date.UTC(2026, 0, 31) + index * 3_600_000).toISOString()
-      await context.route(`**/connections/${ref}`, async (route) => {
-        const response = await route.fetch()
-        const status = (await response.json()) as object
-        await route.fulfill({ response, json: { ...status, unitsPerMinute: 250 } })
-      })
+      await replaceStatus(context, ref, () => ({ unitsPerMinute: 250 }))
       await context.route(`**/connections/${ref}/statistics**`, async (route) => {
         const response = await route.fetch()
         const { hours } = (await response.json()) as { readonly hours: ReadonlyArray<object> }

@@ -2,8 +2,7 @@
 import { assert } from "@effect/vitest"
 import * as GmailServer from "../support/GmailServer.ts"
 import * as Browser from "./Browser.ts"
-import { quota } from "./ServerAndBrowser.ts"
-import { scenario, connectionId, open, syncNow, type Tests } from "./Steps.ts"
+import { connectEmpty, connectionId, open, replaceStatus, scenario, syncNow, type Tests } from "./Steps.ts"
 
 export const states = (it: Tests): void => {
   it.effect("says what a pause means, and what the next step is", () =>
@@ -137,13 +136,7 @@ export const states = (it: Tests): void => {
   it.effect("saves another address only together with credentials for it", () =>
     scenario(async (dashboard) => {
       const { api, gmail, signedIn } = dashboard
-      gmail.allow("of the move")
-      await api("POST", "/connections", {
-        domain: "gmail",
-        name: "moving",
-        config: { rootUrl: gmail.url, query: "subject:none", quota },
-        credentials: { accessToken: "of the move" }
-      })
+      const accessToken = await connectEmpty(dashboard, "moving")
       const rootUrl = async () => ((await api("GET", "/connections/moving"))["config"] as { rootUrl: string }).rootUrl
       const { context, page } = await signedIn()
       await open(dashboard, page, "moving", "/settings")
@@ -165,7 +158,7 @@ export const states = (it: Tests): void => {
       await page.getByLabel("Another server").fill(`${gmail.url}/`)
       assert.strictEqual(await rootUrl(), gmail.url)
       await page.getByRole("radio", { name: "An access token", exact: true }).check()
-      await page.getByRole("textbox", { name: "Access token", exact: true }).fill("of the move")
+      await page.getByRole("textbox", { name: "Access token", exact: true }).fill(accessToken)
       await page.getByRole("button", { name: "Replace the credentials" }).click()
       await page.getByText("Saved. The source was reached with it.").waitFor()
       assert.strictEqual(await rootUrl(), `${gmail.url}/`)
@@ -178,22 +171,12 @@ export const states = (it: Tests): void => {
 
   it.effect("keeps what is typed into a filter while the page is updated", () =>
     scenario(async (dashboard) => {
-      const { api, gmail, signedIn } = dashboard
-      gmail.allow("of the filter")
-      await api("POST", "/connections", {
-        domain: "gmail",
-        name: "typing",
-        config: { rootUrl: gmail.url, query: "subject:none", quota },
-        credentials: { accessToken: "of the filter" }
-      })
-      const { context, page } = await signedIn()
-      const ref = await connectionId(dashboard, "typing")
+      await connectEmpty(dashboard, "typing")
+      const { context, page } = await dashboard.signedIn()
       let isTyped = false
-      await context.route(`**/connections/${ref}`, async (route) => {
-        const response = await route.fetch()
-        const status = (await response.json()) as object
-        await route.fulfill({ response, json: { ...status, ...(isTyped ? { account: "updated@example.com" } : {}) } })
-      })
+      await replaceStatus(context, await connectionId(dashboard, "typing"), () =>
+        isTyped ? { account: "updated@example.com" } : {}
+      )
       await open(dashboard, page, "typing", "/contents")
       await page.getByLabel("Kind").focus()
       await page.keyboard.type("mess")
@@ -273,12 +256,8 @@ export const states = (it: Tests): void => {
   it.effect("says on the connection's page until when the source asked to wait", () =>
     scenario(async (dashboard) => {
       const { context, page } = await dashboard.signedIn()
-      const ref = await connectionId(dashboard, "mail")
-      await context.route(`**/connections/${ref}`, async (route) => {
-        const response = await route.fetch()
-        const status = (await response.json()) as object
-        await route.fulfill({ response, json: { ...status, askedToWaitUntil: "2099-01-01T00:00:00Z" } })
-      })
+      const asked = { askedToWaitUntil: "2099-01-01T00:00:00Z" }
+      await replaceStatus(context, await connectionId(dashboard, "mail"), () => asked)
       await open(dashboard, page, "mail")
       await page.getByText("The source asked Idem to wait").waitFor()
       await page.locator('.notice time[datetime="2099-01-01T00:00:00Z"]').waitFor()

@@ -1,8 +1,8 @@
 /** Steps that the tests of the dashboard share. */
 import * as Effect from "effect/Effect"
-import type { Page } from "playwright-core"
+import type { BrowserContext, Page } from "playwright-core"
 import type { Vitest } from "@effect/vitest"
-import { ServerAndBrowser } from "./ServerAndBrowser.ts"
+import { quota, ServerAndBrowser } from "./ServerAndBrowser.ts"
 
 type In = ServerAndBrowser["Service"]
 
@@ -21,6 +21,27 @@ export const open = async (dashboard: In, page: Page, name: string, rest = "") =
   await page.goto(`${dashboard.idem.url}/#/connections/${await connectionId(dashboard, name)}${rest}`)
   await page.getByRole("heading", { name, level: 1, exact: true }).waitFor()
 }
+
+/** Connects the mailbox once more, by a query that finds nothing. Gives the access token of this connection. */
+export const connectEmpty = async ({ api, gmail }: In, name: string): Promise<string> => {
+  const accessToken = `token of ${name}`
+  gmail.allow(accessToken)
+  await api("POST", "/connections", {
+    domain: "gmail",
+    name,
+    config: { rootUrl: gmail.url, query: "subject:none", quota },
+    credentials: { accessToken }
+  })
+  return accessToken
+}
+
+/** Replaces fields of the status that the page is told of the connection with this id. */
+export const replaceStatus = (context: BrowserContext, id: string, fields: () => object) =>
+  context.route(`**/connections/${id}`, async (route) => {
+    const response = await route.fetch()
+    const status = (await response.json()) as object
+    await route.fulfill({ response, json: { ...status, ...fields() } })
+  })
 
 /** Asks for a sync of what is new, by hand. */
 export const syncNow = async (page: Page) => {
