@@ -25,14 +25,14 @@ import { Slot } from "./Slot.ts"
 const minute = Duration.minutes(1)
 
 /** A longer wait for a budget is logged. */
-const saidFrom = Duration.minutes(10)
+const loggedFrom = Duration.minutes(10)
 
 /** How long the answer that no cool-down is active is cached. */
-const calmFor = Duration.seconds(1)
+const noCooldownTtl = Duration.seconds(1)
 
-/** While the budgets can't be reached: how often they are tried, and how long before the run yields instead. */
-const awayRetry = Duration.millis(500)
-const awayAtMost = Duration.seconds(30)
+/** While the budgets can't be reached: the delay between attempts, and how long before the run yields instead. */
+const unavailableDelay = Duration.millis(500)
+const unavailableTimeout = Duration.seconds(30)
 
 /** The limits of a call. */
 interface CallLimits {
@@ -58,7 +58,7 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
     const { exhausted, waitUntil } = yield* RunMeter.read(meter)
     if ((yield* RunMeter.monotonicMillis) + Duration.toMillis(delay) > waitUntil) {
       // Logged once a run, and only for long waits: short ones end with the next slice.
-      if (exhausted === undefined && Duration.isGreaterThan(delay, saidFrom)) yield* Effect.logInfo(message)
+      if (exhausted === undefined && Duration.isGreaterThan(delay, loggedFrom)) yield* Effect.logInfo(message)
       yield* RunMeter.exhausted(meter, delay, isAsked)
       return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: delay }) })
     }
@@ -73,8 +73,8 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
     yield* RunMeter.touch(meter)
   })
 
-  /** Asks the budgets, and again while they can't be reached; beyond that the run yields. */
-  const asked = <A>(ask: Effect.Effect<A, RateLimiter.RateLimiterError>, meter: RunMeter.RunMeter) =>
+  /** Asks the budgets, and again while they can't be reached; beyond `unavailableTimeout` the run yields. */
+  const untilAvailable = <A>(ask: Effect.Effect<A, RateLimiter.RateLimiterError>, meter: RunMeter.RunMeter) =>
     Effect.gen(function* () {
       const since = yield* RunMeter.monotonicMillis
       while (true) {
@@ -84,15 +84,15 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
         if (reason._tag === "RateLimitExceeded") return yield* Effect.die(answer.failure)
         const message = `the quota can't be asked for: ${reason.message}`
         const waited = (yield* RunMeter.monotonicMillis) - since
-        if (waited >= Duration.toMillis(awayAtMost)) {
-          return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: awayAtMost }) })
+        if (waited >= Duration.toMillis(unavailableTimeout)) {
+          return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: unavailableTimeout }) })
         }
-        yield* wait(meter, awayRetry, { message })
+        yield* wait(meter, unavailableDelay, { message })
       }
     })
 
-  /** When each adaptive budget is asked again, by `monotonicMillis`, while no source asked for a cool-down. */
-  const calm = new Map<string, number>()
+  /** By budget: until when the answer that no cool-down is active is cached, by `monotonicMillis`. */
+  const noCooldownUntil = new Map<string, number>()
 
   /**
    * Waits until the cool-down that the source asked for has ended. Returns the epoch that `refused` needs. Asks with 0
@@ -101,13 +101,13 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
   const cooldown = Effect.fnUntraced(function* (bucket: ReturnType<typeof adaptiveOf>, meter: RunMeter.RunMeter) {
     const { key, perMinute } = bucket
     const consume = (tokens: 0 | 1) =>
-      asked(limiter.adaptiveConsume({ key, tokens, fallbackLimit: perMinute, fallbackWindow: minute }), meter)
+      untilAvailable(limiter.adaptiveConsume({ key, tokens, fallbackLimit: perMinute, fallbackWindow: minute }), meter)
     while (true) {
       const now = yield* RunMeter.monotonicMillis
-      if (now < (calm.get(key) ?? 0)) return 0
+      if (now < (noCooldownUntil.get(key) ?? 0)) return 0
       const ahead = yield* consume(0)
       if (ahead.phase === "inactive") {
-        calm.set(key, now + Duration.toMillis(calmFor))
+        noCooldownUntil.set(key, now + Duration.toMillis(noCooldownTtl))
         return ahead.epoch
       }
       const isAsked = ahead.phase === "cooldown"
@@ -150,7 +150,7 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
         )
       )
     while (true) {
-      const delay = yield* asked(consume, meter)
+      const delay = yield* untilAvailable(consume, meter)
       if (Duration.isZero(delay)) return
       yield* per === "day" ? wait(meter, delay, { message: yield* usedUp(bucket, delay) }) : wait(meter, delay)
     }
@@ -181,8 +181,8 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
       meter: RunMeter.RunMeter
     ) =>
       Effect.suspend(() => {
-        calm.delete(key)
-        return asked(limiter.adaptiveFeedback({ key, epoch, tokens: 1, status: 429, retryAfter }), meter)
+        noCooldownUntil.delete(key)
+        return untilAvailable(limiter.adaptiveFeedback({ key, epoch, tokens: 1, status: 429, retryAfter }), meter)
       })
   }
 }
