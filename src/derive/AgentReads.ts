@@ -18,40 +18,48 @@ type Names = ReadonlyArray<string>
 const Time = Schema.NullOr(Schema.DateTimeUtcFromDate)
 const Text = Schema.NullOr(Schema.String)
 
-const itemFields = {
-  connection: Schema.String,
-  id: Schema.String,
-  kind: Text,
-  title: Text,
-  from: Text,
-  at: Time
-}
 /** A content by its connection's name and its external id. */
 export interface Ref {
   readonly connection: string
   readonly id: string
 }
 
-const Message = Schema.Struct({ ...itemFields, text: Text, length: Schema.Int })
-const Attachment = Schema.Struct({
+export const Item = Schema.Struct({
+  connection: Schema.String,
+  id: Schema.String,
+  kind: Text,
+  title: Text,
+  from: Text,
+  at: Time
+})
+export const Message = Schema.Struct({
+  ...Item.fields,
+  text: Text,
+  /** Characters of the whole text. */
+  length: Schema.Int
+})
+export type Message = typeof Message.Type
+
+export const Attachment = Schema.Struct({
   part: Schema.Int,
   fileName: Text,
   mediaType: Text,
   size: Schema.NullOr(Schema.Finite),
+  /** Characters of its text; 0 where it has none. */
   length: Schema.Int
 })
-const Content = Schema.Struct({
+export const ContentRow = Schema.Struct({
   ...Message.fields,
   state: Schema.String,
   mediaType: Text,
   size: Schema.Finite,
   to: Schema.Array(Schema.String)
 })
-export type Message = typeof Message.Type
-export type Content = typeof Content.Type & { readonly attachments: ReadonlyArray<typeof Attachment.Type> }
+export type Content = typeof ContentRow.Type & { readonly attachments: ReadonlyArray<typeof Attachment.Type> }
+
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 const decodeMessages = Schema.decodeUnknownEffect(Schema.Array(Message))
-const decodeContents = Schema.decodeUnknownEffect(Schema.Array(Content))
+const decodeContents = Schema.decodeUnknownEffect(Schema.Array(ContentRow))
 const decodeAttachments = Schema.decodeUnknownEffect(Schema.Array(Attachment))
 
 /** The part of a list that is read: `limit` items after the first `offset`. */

@@ -5,6 +5,7 @@
 import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Schema from "effect/Schema"
+import * as AgentReads from "../../derive/AgentReads.ts"
 
 /** Characters of one page of a text. */
 export const pageLength = 20_000
@@ -34,39 +35,15 @@ const Fresh = Schema.Struct({
   unindexed: Schema.Int
 })
 
-const itemFields = {
-  connection: Schema.String,
-  id: Schema.String,
-  /** The resource of this content. */
-  uri: Schema.String,
-  kind: Text,
-  title: Text,
-  from: Text,
-  at: Time
-}
-const Item = Schema.Struct(itemFields)
-const textFields = {
-  text: Text,
-  /** Characters of the whole text. */
-  length: Schema.Int
-}
-const Message = Schema.Struct({ ...itemFields, ...textFields })
-const Attachment = Schema.Struct({
-  part: Schema.Int,
-  fileName: Text,
-  mediaType: Text,
-  size: Schema.NullOr(Schema.Finite),
-  /** Characters of its text; 0 where it has none. */
-  length: Schema.Int
-})
+/** The fields in which an answer differs from what is read: the resource of the content, and the time as text. */
+const answered = { uri: Schema.String, at: Time }
+
+const Item = Schema.Struct({ ...AgentReads.Item.fields, ...answered })
+const Message = Schema.Struct({ ...AgentReads.Message.fields, ...answered })
 const Content = Schema.Struct({
-  ...itemFields,
-  ...textFields,
-  state: Schema.String,
-  mediaType: Text,
-  size: Schema.Finite,
-  to: Schema.Array(Schema.String),
-  attachments: Schema.Array(Attachment),
+  ...AgentReads.ContentRow.fields,
+  ...answered,
+  attachments: Schema.Array(AgentReads.Attachment),
   /** The offset of the next page of the text, or null. */
   next: Schema.NullOr(Schema.Int)
 })
@@ -160,7 +137,7 @@ const search = readOnly(
       next: Text,
       results: Schema.Array(
         Schema.Struct({
-          ...itemFields,
+          ...Item.fields,
           /** A piece of the text around the words. */
           snippet: Text
         })
