@@ -71,7 +71,6 @@ export const make = (options: {
   })
 
   return {
-    /** A server that has no such method answers 404: `Gone`. */
     profile: client.request("getProfile", "profile of the mailbox", Profile, (gmail, how) =>
       gmail.users.getProfile({ userId: "me" }, how)
     ),
@@ -143,7 +142,7 @@ export const make = (options: {
       (list) => (list.labels ?? []).map((label) => label.id).sort()
     ),
 
-    /** The address that belongs to the token, for servers without `getProfile`. */
+    /** The address that belongs to the token. */
     userInfo: accounts.request("oauth2.userinfo", "address of the account", UserInfo, (oauth2, how) =>
       oauth2.userinfo.get({}, how)
     )

@@ -7,7 +7,8 @@ import * as Random from "effect/Random"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
 import type { Api } from "./Api.ts"
-import { later, type Live, type Pass } from "./Checkpoint.ts"
+import type { Live, Pass } from "./Checkpoint.ts"
+import * as MailboxProfile from "./MailboxProfile.ts"
 import * as MessagePages from "./MessagePages.ts"
 import { done, listingError, next, refused, type Source, type State, type Step, tokenRefused } from "./ListingStep.ts"
 
@@ -19,26 +20,9 @@ const maxRepeated = 3
 
 /** The first checkpoint: the mailbox's history id, taken before anything is listed. */
 export const begin = Effect.fnUntraced(function* (api: Api) {
-  const profile = yield* Effect.catch(api.profile, (error) =>
-    error.reason._tag === "Gone" ? Effect.succeed(undefined) : Effect.fail(error)
-  )
-  const historyId = profile?.historyId ?? (yield* watermark(api))
-  const live: Live = { historyId, pass: yield* make(historyId, { initial: true, total: profile?.messagesTotal }) }
+  const { historyId, total } = yield* MailboxProfile.beginning(api)
+  const live: Live = { historyId, pass: yield* make(historyId, { initial: true, total }) }
   return live
-})
-
-/**
- * The mailbox's history id from a server that has no `getProfile`: that of the newest message, then what the history
- * that begins there says of the mailbox, so that older messages changed since are not taken for changes.
- */
-const watermark = Effect.fnUntraced(function* (api: Api) {
-  const newest = (yield* api.messages({ includeSpamTrash: true }, { maxResults: 1 })).messages?.[0]
-  const message = newest === undefined ? undefined : yield* api.message(newest.id)
-  const start = message?.historyId ?? "1"
-  const history = yield* Effect.catch(api.history(start, { maxResults: 1 }), (error) =>
-    error.reason._tag === "Gone" ? Effect.succeed({ historyId: start }) : Effect.fail(error)
-  )
-  return later(start, history.historyId)
 })
 
 /** Makes a pass with a new name. `before`: the pass that it repeats. */

@@ -13,6 +13,7 @@ import * as Errors from "./Errors.ts"
 import { chatLabel, type Config, type Filter, filterOf, withoutChats } from "./Config.ts"
 import * as Listing from "./Listing.ts"
 import type { Source } from "./ListingStep.ts"
+import * as MailboxProfile from "./MailboxProfile.ts"
 import * as MessageContent from "./MessageContent.ts"
 import type { Message } from "./Resources.ts"
 import * as SignIn from "./SignIn.ts"
@@ -78,29 +79,17 @@ export const open = Effect.fnUntraced(function* ({
     )
   )
 
-  /** The fallback for servers without `getProfile`: emulators. */
-  const profileOr = <A>(other: Effect.Effect<A, IntegrationError>) =>
-    Effect.catch(api.profile, (error): Effect.Effect<A, IntegrationError> =>
-      error.reason._tag === "Gone" ? other : Effect.fail(error)
-    )
-
   const session: Session<Checkpoint> = {
-    account: profileOr(
-      Effect.catch(api.userInfo, (error) =>
-        error.reason._tag === "Unauthorized" ? Effect.fail(error) : Effect.succeed({ email: "me" })
-      )
-    ).pipe(Effect.map((found) => ("email" in found ? found.email : found.emailAddress))),
+    account: MailboxProfile.address(api),
 
     estimate: Effect.gen(function* () {
       const unitsPerItem = Api.units["messages.get"] + Api.units["messages.list"] / Api.pageSize
-      const listed = Effect.map(api.messages(filter, { maxResults: 1 }), (list) => ({
-        messagesTotal: list.resultSizeEstimate
-      }))
+      const listed = Effect.map(api.messages(filter, { maxResults: 1 }), (list) => list.resultSizeEstimate)
       const isWhole = filter.query === undefined && filter.labelIds === undefined
-      const { messagesTotal } = isWhole ? yield* profileOr(listed) : yield* listed
+      const total = yield* isWhole ? MailboxProfile.messagesTotal(api, listed) : listed
       const chats = isWhole && !filter.includeChats ? yield* api.chats : 0
       const estimate: Estimate = {
-        items: messagesTotal === undefined ? undefined : Math.max(0, messagesTotal - chats),
+        items: total === undefined ? undefined : Math.max(0, total - chats),
         unitsPerItem,
         bytesPerItem: bytesPerMessage,
         ...(chats === 0 ? {} : { leftOut: [withoutChats(chats === 1 ? "1 chat" : `${chats} chats`)] })
