@@ -11,60 +11,45 @@ import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError } from "effect/sql/SqlError"
 import { SchemaTooNew, StoreError } from "../../engine/store/StoreError.ts"
-import { access } from "./migrations/Access.ts"
-import { became } from "./migrations/Became.ts"
-import { deletions } from "./migrations/Deletions.ts"
-import { feed } from "./migrations/Feed.ts"
+import * as Connections from "./migrations/Connections.ts"
+import * as Content from "./migrations/Content.ts"
 import { first } from "./migrations/InitialSchema.ts"
-import { history } from "./migrations/History.ts"
-import { keys } from "./migrations/Keys.ts"
-import { listings } from "./migrations/Listings.ts"
-import { bodyKeys } from "./migrations/BodyKeys.ts"
-import { checks } from "./migrations/LastChecked.ts"
-import { locks } from "./migrations/Locks.ts"
+import * as Keys from "./migrations/Keys.ts"
 import { mirror } from "./migrations/Mirror.ts"
-import { members } from "./migrations/Members.ts"
-import { progress } from "./migrations/RunPurpose.ts"
-import { parts } from "./migrations/Parts.ts"
-import { reader } from "./migrations/ReadOnlyQuery.ts"
-import { readTokens } from "./migrations/ReadTokens.ts"
-import { redelivery } from "./migrations/Redelivery.ts"
-import { search } from "./migrations/Search.ts"
-import { searchDeleted } from "./migrations/SearchDeleted.ts"
-import { textQueue } from "./migrations/TextQueue.ts"
+import * as MirrorReaders from "./migrations/MirrorReaders.ts"
+import * as Search from "./migrations/Search.ts"
+import * as Tasks from "./migrations/Tasks.ts"
 import { totals } from "./migrations/Totals.ts"
-import { tasks } from "./migrations/Tasks.ts"
-import { waits } from "./migrations/SourceWaits.ts"
-import { webhooks } from "./migrations/Webhooks.ts"
+import * as Webhooks from "./migrations/Webhooks.ts"
 import { toStoreError, lostConnection } from "./SqlErrors.ts"
 
 /** All migrations, by number and name. */
 export const migrations = {
   "0001_first": first,
-  "0002_feed": feed,
-  "0003_tasks": tasks,
-  "0004_webhooks": webhooks,
-  "0005_keys": keys,
-  "0006_listings": listings,
-  "0007_access": access,
-  "0008_parts": parts,
-  "0009_waits": waits,
-  "0010_deletions": deletions,
-  "0011_checks": checks,
-  "0012_locks": locks,
-  "0013_redelivery": redelivery,
+  "0002_feed": Content.feed,
+  "0003_tasks": Tasks.tasks,
+  "0004_webhooks": Webhooks.webhooks,
+  "0005_keys": Keys.keys,
+  "0006_listings": Connections.listings,
+  "0007_access": Connections.access,
+  "0008_parts": Connections.parts,
+  "0009_waits": Connections.waits,
+  "0010_deletions": Content.deletions,
+  "0011_checks": Connections.checks,
+  "0012_locks": Keys.locks,
+  "0013_redelivery": Webhooks.redelivery,
   "0014_mirror": mirror,
-  "0015_members": members,
-  "0016_body_keys": bodyKeys,
-  "0017_reader": reader,
-  "0018_progress": progress,
-  "0019_search": search,
-  "0020_read_tokens": readTokens,
+  "0015_members": Connections.members,
+  "0016_body_keys": Content.bodyKeys,
+  "0017_reader": MirrorReaders.reader,
+  "0018_progress": Connections.progress,
+  "0019_search": Search.search,
+  "0020_read_tokens": MirrorReaders.readTokens,
   "0021_totals": totals,
-  "0022_became": became,
-  "0023_text_queue": textQueue,
-  "0024_history": history,
-  "0025_search_deleted": searchDeleted
+  "0022_became": Content.became,
+  "0023_text_queue": Search.textQueue,
+  "0024_history": Tasks.history,
+  "0025_search_deleted": Search.searchDeleted
 }
 
 /** The schema that this version works with. */

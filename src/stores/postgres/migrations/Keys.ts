@@ -33,3 +33,9 @@ export const keys = statements([
   guard("sign_in", "sealed"),
   guard("webhook", "secret")
 ])
+
+/** The claim on polling becomes a named lock: one table holds all exclusive claims except the leases of connections. */
+export const locks = statements([
+  `INSERT INTO named_lock (name, holder, held_until) SELECT 'polling', holder, held_until FROM polling`,
+  `DROP TABLE polling`
+])

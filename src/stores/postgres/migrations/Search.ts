@@ -55,3 +55,19 @@ END $$`,
     profile text NOT NULL
   )`
 ])
+
+/**
+ * The queue of texts to extract: `next_attempt` is null where nothing is to be done, and later than now where an
+ * attempt failed. `attempts` counts those that failed.
+ */
+export const textQueue = statements([
+  "ALTER TABLE derived.text ADD COLUMN next_attempt timestamptz, ADD COLUMN attempts integer",
+  "UPDATE derived.text SET next_attempt = '-infinity' WHERE version IS NULL AND part = -1",
+  `CREATE INDEX text_queue ON derived.text (next_attempt, connection_id, external_id)
+    WHERE next_attempt IS NOT NULL`
+])
+
+/** The deleted contents by time: a search for a few among many that are stored would look at all of these. */
+export const searchDeleted = statements([
+  "CREATE INDEX search_deleted ON derived.search (occurred_at, connection_id, external_id) WHERE deleted"
+])

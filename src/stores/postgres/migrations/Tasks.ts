@@ -1,4 +1,4 @@
-/** Tasks that a person asks for and a serving process runs. */
+/** Tasks that a person asks for and a serving process runs, and the pruning of their history. */
 import { statements } from "./Statements.ts"
 
 // `kind` 'retry' runs rows of the ledger (`external_ids`, or all where it is null). `requested`: a process that serves
@@ -23,4 +23,13 @@ export const tasks = statements([
   `CREATE INDEX task_requested ON task (due_at) WHERE requested AND finished_at IS NULL`,
   `CREATE INDEX task_history ON task (connection_id, created_at)`,
   `CREATE INDEX run_task ON run (task_id) WHERE task_id IS NOT NULL`
+])
+
+/**
+ * Indexes by which old runs and tasks are found, so that the history is pruned without reading all of it. A task's
+ * `moved_at` changes with each page, and an index of it would be written as often; `created_at` is no later.
+ */
+export const history = statements([
+  `CREATE INDEX run_finished ON run (finished_at, id) WHERE finished_at IS NOT NULL`,
+  `CREATE INDEX task_created ON task (created_at, id)`
 ])

@@ -40,3 +40,6 @@ export const webhooks = statements([
   `CREATE INDEX webhook_message_history ON webhook_message (webhook_id, state, sequence)`,
   `CREATE INDEX webhook_message_old ON webhook_message (state, attempted_at) WHERE state <> 'pending'`
 ])
+
+/** Names the column of redelivered messages as the code does. */
+export const redelivery = statements(["ALTER TABLE webhook_message RENAME COLUMN again TO redelivered"])

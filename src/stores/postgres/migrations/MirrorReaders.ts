@@ -1,10 +1,12 @@
-/** Runs one query of a person on the schema `mirror`. */
+/** Reading the schema `mirror`: one query of a person, and tokens that may read nothing else. */
 import { statements } from "./Statements.ts"
 
-// The function belongs to a role that may only read `mirror` (src/derive/ReadOnlyRole.ts): a query in a function with
-// its owner's rights can't change the role, whatever functions it calls. The first row is the names of the columns. A
-// query without rows is run again beside an empty row for them; that part of it is never evaluated. Whole numbers that
-// a JSON number cannot hold in every client become text.
+/**
+ * Runs one query. The function belongs to a role that may only read `mirror` (src/derive/ReadOnlyRole.ts): a query in a
+ * function with its owner's rights can't change the role, whatever functions it calls. The first row is the names of
+ * the columns. A query without rows is run again beside an empty row for them; that part of it is never evaluated.
+ * Whole numbers that a JSON number cannot hold in every client become text.
+ */
 export const reader = statements([
   `CREATE FUNCTION derived.query(query text, most_rows integer, most_bytes bigint) RETURNS SETOF json
   LANGUAGE plpgsql SECURITY DEFINER SET search_path = mirror, pg_catalog, pg_temp AS $$
@@ -33,4 +35,15 @@ BEGIN
   END IF;
 END $$`,
   "REVOKE EXECUTE ON FUNCTION derived.query FROM PUBLIC"
+])
+
+/** Tokens that may only read the schema `mirror`, of some connections or of all (`connections` null). */
+export const readTokens = statements([
+  `CREATE TABLE read_token (
+    name text COLLATE "C" PRIMARY KEY,
+    hash bytea NOT NULL UNIQUE,
+    connections uuid[],
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    used_at timestamptz
+  )`
 ])
