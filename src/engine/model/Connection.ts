@@ -8,6 +8,8 @@ import type { Problem } from "../../contract/Page.ts"
 export const ConnectionId = Schema.String.pipe(Schema.brand("ConnectionId"))
 export type ConnectionId = typeof ConnectionId.Type
 
+export const ConnectionState = Schema.Literals(["running", "disconnected", "paused", "idle"])
+
 /** The default polling interval. */
 export const defaultEvery = Duration.minutes(5)
 

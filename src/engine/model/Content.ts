@@ -3,10 +3,12 @@ import type * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import type { Metadata, Ref } from "../../contract/Content.ts"
 
+export const LedgerState = Schema.Literals(["failed", "dead", "deferred"])
+
 /** A row of the ledger. */
 export interface LedgerRow {
   readonly externalId: string
-  readonly state: "failed" | "dead" | "deferred"
+  readonly state: typeof LedgerState.Type
   readonly revision: string | undefined
   readonly reason: string
   readonly message: string

@@ -1,5 +1,7 @@
 /** Totals of one connection, and of the whole database. */
 import * as Schema from "effect/Schema"
+import type { ConnectionState } from "./Connection.ts"
+import type { LedgerState } from "./Content.ts"
 
 export const Totals = Schema.Struct({
   stored: Schema.Int,
@@ -17,12 +19,12 @@ export interface Overview {
   /** Numbers of connections by domain and state. */
   readonly connections: ReadonlyArray<{
     readonly domain: string
-    readonly state: "running" | "disconnected" | "paused" | "idle"
+    readonly state: typeof ConnectionState.Type
     readonly count: number
   }>
   readonly ledger: ReadonlyArray<{
     readonly domain: string
-    readonly state: "failed" | "dead" | "deferred"
+    readonly state: typeof LedgerState.Type
     readonly count: number
   }>
   readonly deletionsHeld: ReadonlyArray<{ readonly domain: string; readonly count: number }>

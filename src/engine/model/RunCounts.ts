@@ -1,5 +1,7 @@
 /** The counts of a run, and the law that they keep. */
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 
 /** Counts of a run; all are counted per occurrence and start at 0. */
 export const Counts = Schema.Struct({
@@ -23,46 +25,10 @@ export const Counts = Schema.Struct({
 })
 export type Counts = typeof Counts.Type
 
-const names = [
-  "listed",
-  "forced",
-  "retried",
-  "existing",
-  "stored",
-  "updated",
-  "unchanged",
-  "failed",
-  "gone",
-  "deferred",
-  "patched",
-  "deleted",
-  "deletionsHeld",
-  "downloads",
-  "apiCalls",
-  "quotaUnits",
-  "checkerQueries"
-] as const satisfies ReadonlyArray<keyof Counts>
+export const names = Struct.keys(Counts.fields)
 
 /** All zero. */
-export const zero: Counts = {
-  listed: 0,
-  forced: 0,
-  retried: 0,
-  existing: 0,
-  stored: 0,
-  updated: 0,
-  unchanged: 0,
-  failed: 0,
-  gone: 0,
-  deferred: 0,
-  patched: 0,
-  deleted: 0,
-  deletionsHeld: 0,
-  downloads: 0,
-  apiCalls: 0,
-  quotaUnits: 0,
-  checkerQueries: 0
-}
+export const zero: Counts = Record.map(Counts.fields, () => 0)
 
 /** Counts that are being added to. */
 export type Tally = { -readonly [Name in keyof Counts]: number }
@@ -81,13 +47,18 @@ export const sum = (earlier: Counts, later: Counts): Counts => {
   return { ...total, deletionsHeld: later.deletionsHeld > 0 ? later.deletionsHeld : earlier.deletionsHeld }
 }
 
-/** Every occurrence ends in exactly one outcome; the two sides of that sum. */
-export const sides = (counts: Counts): readonly [occurrences: number, outcomes: number] => [
-  counts.listed + counts.forced + counts.retried,
-  counts.existing + counts.stored + counts.updated + counts.unchanged + counts.failed + counts.gone + counts.deferred
-]
+const occurrences = ["listed", "forced", "retried"] as const
+
+/** Every occurrence ends in exactly one of these. */
+export const outcomes = ["existing", "stored", "updated", "unchanged", "failed", "gone", "deferred"] as const
+
+/** The two sides of the law of the counts: how many occurrences there were, and how many outcomes. */
+export const sides = (counts: Counts): readonly [occurrences: number, outcomes: number] => {
+  const sum = (of: ReadonlyArray<keyof Counts>) => of.reduce((total, name) => total + counts[name], 0)
+  return [sum(occurrences), sum(outcomes)]
+}
 
 export const addUp = (counts: Counts): boolean => {
-  const [occurrences, outcomes] = sides(counts)
-  return occurrences === outcomes
+  const [begun, ended] = sides(counts)
+  return begun === ended
 }

@@ -8,7 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type { RunStatus } from "../model/Run.ts"
-import type { Counts } from "../model/RunCounts.ts"
+import * as RunCounts from "../model/RunCounts.ts"
 
 /** A metric with labels. Each set of label values makes one series, which is kept. */
 const family = <const Label extends string, Series>(
@@ -81,21 +81,11 @@ const problems = counter("idem_problems_total", "Places of sources that could no
   "domain"
 ])
 
-/** The counts of a run that are outcomes of items: the values of the label. */
-const outcomes = [
-  "existing",
-  "stored",
-  "updated",
-  "unchanged",
-  "failed",
-  "gone",
-  "deferred",
-  "patched",
-  "deleted"
-] as const
+/** The counts of a run that become values of the label `outcome`. */
+const outcomes = [...RunCounts.outcomes, "patched", "deleted"] as const
 
 /** Adds these counts of a run to the metrics. */
-export const counted = (domain: string, counts: Partial<Counts>): Effect.Effect<void> =>
+export const counted = (domain: string, counts: Partial<RunCounts.Counts>): Effect.Effect<void> =>
   Effect.withFiber(({ context }) => {
     const update = (counter: Metric.Counter<number>, more = 0) => {
       if (more > 0) counter.updateUnsafe(more, context)

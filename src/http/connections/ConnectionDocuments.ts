@@ -3,26 +3,24 @@ import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import * as MessageText from "../../engine/MessageText.ts"
 import * as Model from "../../engine/model/Connection.ts"
-import type * as ContentModel from "../../engine/model/Content.ts"
+import * as ContentModel from "../../engine/model/Content.ts"
 import * as ProgressEstimate from "../../engine/model/ProgressEstimate.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import * as Overview from "../../engine/model/Overview.ts"
 import type * as RunModel from "../../engine/model/Run.ts"
 import { TaskId, type TaskRow } from "../../engine/model/Task.ts"
 import type { TaskSummary } from "../../engine/model/Run.ts"
-import { Run, run } from "../tasks/TaskDocuments.ts"
+import { Problem, Run, run } from "../tasks/TaskDocuments.ts"
 import { unlimited } from "../../contract/Quota.ts"
 
 const Time = Schema.DateTimeUtcFromString
-
-const ConnectionState = Schema.Literals(["running", "disconnected", "paused", "idle"])
 
 export const Connection = Schema.Struct({
   name: Schema.String,
   id: Model.ConnectionId,
   domain: Schema.String,
   account: Schema.String,
-  state: ConnectionState,
+  state: Model.ConnectionState,
   /** Why the connection is paused. */
   paused: Schema.NullOr(Schema.String),
   /** As Effect writes a duration: `5 minutes`. */
@@ -31,7 +29,7 @@ export const Connection = Schema.Struct({
    * Places (folders, channels) that could not be listed, and why. The place `events` is the source's stream of events:
    * while the source refuses it, changes are found by polls only.
    */
-  problems: Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String })),
+  problems: Schema.Array(Problem),
   /** When the source was last asked what is new, and answered. */
   lastCheckedAt: Schema.NullOr(Time),
   nextPollAt: Schema.NullOr(Time),
@@ -86,7 +84,7 @@ export type Status = typeof Status.Type
 
 export const LedgerRow = Schema.Struct({
   externalId: Schema.String,
-  state: Schema.Literals(["failed", "dead", "deferred"]),
+  state: ContentModel.LedgerState,
   revision: Schema.NullOr(Schema.String),
   reason: Schema.String,
   message: Schema.String,

@@ -15,7 +15,7 @@ import type { TaskSummary } from "../../engine/model/Run.ts"
 const Time = Schema.DateTimeUtcFromString
 
 const Failed = Schema.Struct({ reason: Schema.String, message: Schema.String })
-const Problem = Schema.Struct({ place: Schema.String, message: Schema.String })
+export const Problem = Schema.Struct({ place: Schema.String, message: Schema.String })
 
 export const Run = Schema.Struct({
   run: Model.RunId,

@@ -3,6 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
+import { ConnectionState } from "../../engine/model/Connection.ts"
+import { LedgerState } from "../../engine/model/Content.ts"
 import { Totals } from "../../engine/model/Overview.ts"
 import { OverviewStore } from "../../engine/store/OverviewStore.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -15,14 +17,14 @@ const decode = Schema.decodeUnknownEffect(
       connections: Schema.Array(
         Schema.Struct({
           domain: Schema.String,
-          state: Schema.Literals(["running", "disconnected", "paused", "idle"]),
+          state: ConnectionState,
           count: Schema.Int
         })
       ),
       ledger: Schema.Array(
         Schema.Struct({
           domain: Schema.String,
-          state: Schema.Literals(["failed", "dead", "deferred"]),
+          state: LedgerState,
           count: Schema.Int
         })
       ),

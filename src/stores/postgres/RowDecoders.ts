@@ -5,9 +5,9 @@ import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import { SyncTask } from "../../contract/SyncTask.ts"
 import { type Connection, ConnectionId, ItemEstimate } from "../../engine/model/Connection.ts"
-import { type ContentRow, ContentState, type LedgerRow } from "../../engine/model/Content.ts"
+import { type ContentRow, ContentState, type LedgerRow, LedgerState } from "../../engine/model/Content.ts"
 import { type Run, RunId, RunKind, RunStatus, type TaskSummary } from "../../engine/model/Run.ts"
-import { Counts } from "../../engine/model/RunCounts.ts"
+import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { TaskId, type TaskRow } from "../../engine/model/Task.ts"
 
 const Time = Schema.DateTimeUtcFromDate
@@ -109,7 +109,7 @@ export const tasks = (rows: unknown): Effect.Effect<ReadonlyArray<TaskRow>> =>
 const decodeTaskSummaries = decoder(
   Schema.Struct({
     ...taskFields,
-    ...Counts.fields,
+    ...RunCounts.Counts.fields,
     lastRun: Schema.NullOr(RunId),
     notes: Schema.Array(Schema.String),
     problems: Problems
@@ -120,19 +120,18 @@ export const taskSummaries = (rows: unknown): Effect.Effect<ReadonlyArray<TaskSu
   Effect.map(decodeTaskSummaries(rows), (decoded) =>
     decoded.map((row) => ({
       task: taskOf(Struct.pick(row, taskFieldNames)),
-      counts: Struct.pick(row, countNames),
+      counts: Struct.pick(row, RunCounts.names),
       lastRun: row.lastRun,
       notes: row.notes,
       problems: row.problems
     }))
   )
 
-/** The names of the counts, and of their columns. */
-export const countNames = Object.keys(Counts.fields) as ReadonlyArray<keyof Counts>
-export const countColumn = (name: keyof Counts): string => name.replaceAll(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)
+export const countColumn = (name: keyof RunCounts.Counts): string =>
+  name.replaceAll(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)
 
 export const runColumns = `id, connection_id AS "connectionId", task_id AS "taskId", kind, status,
-  ${countNames.map((name) => `${countColumn(name)}::float8 AS "${name}"`).join(", ")}, problems, notes,
+  ${RunCounts.names.map((name) => `${countColumn(name)}::float8 AS "${name}"`).join(", ")}, problems, notes,
   error_reason AS "reason", error_message AS "message", started_at AS "startedAt", finished_at AS "finishedAt"`
 
 const decodeRunRows = decoder(
@@ -142,7 +141,7 @@ const decodeRunRows = decoder(
     taskId: Schema.NullOr(TaskId),
     kind: Schema.NullOr(RunKind),
     status: RunStatus,
-    ...Counts.fields,
+    ...RunCounts.Counts.fields,
     problems: Problems,
     notes: Schema.Array(Schema.String),
     reason: Schema.NullOr(Schema.String),
@@ -191,7 +190,7 @@ export const ledgerColumns = `external_id AS "externalId", pending AS state, tri
 const decodeLedgerRows = decoder(
   Schema.Struct({
     externalId: Schema.String,
-    state: Schema.Literals(["failed", "dead", "deferred"]),
+    state: LedgerState,
     revision: Schema.NullOr(Schema.String),
     reason: Schema.String,
     message: Schema.String,

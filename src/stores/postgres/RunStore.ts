@@ -12,10 +12,10 @@ import type { Fragment } from "effect/sql/Statement"
 import type { Problem } from "../../contract/Page.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { maxKept, type RunId } from "../../engine/model/Run.ts"
-import { Counts } from "../../engine/model/RunCounts.ts"
+import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { RunStore } from "../../engine/store/RunStore.ts"
 import * as Storable from "../Storable.ts"
-import { countColumn, countNames, runColumns, runs as decodeRuns } from "./RowDecoders.ts"
+import { countColumn, runColumns, runs as decodeRuns } from "./RowDecoders.ts"
 import { checkFence } from "./Fence.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { onOwnSession, transaction } from "./Transactions.ts"
@@ -27,12 +27,12 @@ type Methods = RunStore["Service"]
 export const addToRun = (
   sql: SqlClient.SqlClient,
   runId: RunId,
-  counts: Partial<Counts>,
+  counts: Partial<RunCounts.Counts>,
   problems: ReadonlyArray<Problem>,
   also?: Fragment
 ) => {
   // All of them, whether they change or not: one statement to prepare instead of one for each choice of counts.
-  const sets = countNames.map((name) => {
+  const sets = RunCounts.names.map((name) => {
     const column = sql.literal(countColumn(name))
     return sql`${column} = ${column} + ${PgTypes.float8(counts[name] ?? 0)}`
   })
@@ -108,7 +108,7 @@ const decodeHours = Schema.decodeUnknownEffect(
     Schema.Struct({
       hour: Schema.DateTimeUtcFromDate,
       runs: Schema.Int,
-      ...Struct.pick(Counts.fields, byHour)
+      ...Struct.pick(RunCounts.Counts.fields, byHour)
     })
   )
 )

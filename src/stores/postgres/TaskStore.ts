@@ -7,11 +7,12 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { maxKept } from "../../engine/model/Run.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
+import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { resumes, TaskId, type TaskRequest } from "../../engine/model/Task.ts"
 import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
-import { countColumn, countNames, encodeTask, taskColumns, tasks, taskSummaries } from "./RowDecoders.ts"
+import { countColumn, encodeTask, taskColumns, tasks, taskSummaries } from "./RowDecoders.ts"
 import { checkFence, lockConnection } from "./Fence.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -24,7 +25,7 @@ const decodeConnected = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ 
 const decodeKnown = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ same: Schema.Boolean, id: TaskId })))
 
 // Held deletions are a state, not a sum: the number of the last run counts.
-const sums = countNames
+const sums = RunCounts.names
   .map((name) =>
     name === "deletionsHeld"
       ? `coalesce((array_agg(deletions_held ORDER BY started_at DESC) FILTER (WHERE deletions_held > 0))[1], 0)::float8
