@@ -5,15 +5,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as S3Blobs from "../../src/stores/blobs/S3Blobs.ts"
 import * as S3Client from "../../src/stores/blobs/S3Client.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
-import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Database from "../support/Postgres.ts"
 import * as S3Servers from "../support/S3Servers.ts"
-import { bytesOf, item, running, stored } from "./scenario.ts"
+import { largeItem, running, stored } from "./scenario.ts"
 
 const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
@@ -26,13 +24,9 @@ const scene = Effect.fnUntraced(function* (bodies: ReadonlyArray<string>) {
     Postgres.layer.pipe(Layer.provide(S3Blobs.layer(client)), Layer.provide(Database.layer))
   )
   const { commit, id, items } = yield* Effect.gen(function* () {
-    const store = yield* WholeStore
     const run = yield* running()
     const items = yield* Effect.forEach(bodies, (text, index) =>
-      Effect.map(store.writeBlob(Stream.succeed(bytesOf(text))), (blob) => ({
-        ...item(`item ${String(index).padStart(3, "0")}`),
-        body: { _tag: "Blob", ...blob } as const
-      }))
+      largeItem(`item ${String(index).padStart(3, "0")}`, text)
     )
     return { ...run, items }
   }).pipe(Effect.provideContext(context))

@@ -1,5 +1,6 @@
 /** The laws of bodies, and of what a connection knows. */
 import { assert, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -8,7 +9,7 @@ import { ContentExistenceChecker } from "../../src/contract/ContentExistenceChec
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { checkerOf } from "../support/Checker.ts"
-import { bytesOf, item, running, Time } from "./scenario.ts"
+import { bytesOf, deleteStaged, item, page, running, Time } from "./scenario.ts"
 
 /** A stream's bytes, all of them. */
 const collect = <E, R>(stream: Stream.Stream<Uint8Array, E, R>) =>
@@ -86,6 +87,54 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const store = yield* WholeStore
         const broken = Stream.concat(Stream.make(bytesOf("half")), Stream.fail("broken" as const))
         assert.strictEqual(yield* Effect.flip(store.writeBlob(broken)), "broken")
+      })
+    )
+
+    it.effect("a copy has the body of the stored or deleted content with its key, in its connection", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const run = yield* running()
+        yield* run.commit({ items: [item("a", { bodyKey: "key" }), item("b")] })
+        yield* run.commit({ page: page({ deleted: ["a"] }) })
+        yield* deleteStaged(run.fence)
+        const found = (yield* store.copySources(run.id, ["key", "other"])).get("key")
+        assert.strictEqual(found?.title, "a title")
+        if (found === undefined) return
+        const copy = { ...found, externalId: "copy", revision: undefined, metadata: { from: "me" } }
+        yield* run.commit({ items: [copy] })
+        const row = Option.getOrThrow(yield* store.content(run.id, "copy"))
+        assert.deepStrictEqual([row.size, row.metadata], [bytesOf("body of a").length, { from: "me" }])
+        const other = yield* running()
+        assert.strictEqual((yield* store.copySources(other.id, ["key"])).size, 0)
+        const absent = { ...copy, externalId: "none", body: { ...copy.body, hash: new Uint8Array(32) } }
+        const failure = yield* Effect.flip(run.commit({ items: [absent] }))
+        assert.strictEqual(failure._tag, "StoreError")
+      })
+    )
+
+    it.effect("a body that nothing names is collected once nobody has touched it for long, and no other", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { commit, id } = yield* running()
+        const hashOf = (externalId: string) =>
+          Effect.map(store.content(id, externalId), (row) => Option.getOrThrow(row).hash ?? "")
+        const read = (hash: string) => Effect.exit(Stream.runCollect(store.body(hash)))
+        const large = yield* store.writeBlob(Stream.succeed(bytesOf("a large body, nobody's")))
+        yield* commit({
+          items: [item("kept"), item("changed", { text: "as it was" }), item("back", { text: "twice" })]
+        })
+        const [kept, changed, back] = yield* Effect.all([hashOf("kept"), hashOf("changed"), hashOf("back")])
+        yield* commit({ items: [item("changed", { text: "as it is" }), item("back", { text: "once" })] })
+        yield* Time.use((time) => time.pass(Duration.hours(12)))
+        assert.strictEqual(yield* store.collectBodies(Duration.days(1)), 0)
+        yield* Time.use((time) => time.pass(Duration.days(2)))
+        // Found again just now: it must survive, whoever looks first.
+        yield* commit({ items: [item("other", { text: "twice" })] })
+        yield* store.collectBodies(Duration.days(1))
+        assert.strictEqual((yield* read(kept))._tag, "Success")
+        assert.strictEqual((yield* read(back))._tag, "Success")
+        assert.strictEqual((yield* read(changed))._tag, "Failure")
+        assert.strictEqual((yield* read(Buffer.from(large.hash).toString("hex")))._tag, "Failure")
       })
     )
   })

@@ -10,15 +10,13 @@ import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Model from "./model.ts"
-import { deleteStaged, item, miss, page, running, settle, stored, Time, AwaitVisible } from "./scenario.ts"
+import { deleteStaged, item, miss, page, row, running, settle, Time, AwaitVisible } from "./scenario.ts"
 import { runs } from "../support/Property.ts"
 
 /** All changes after a place, page by page, once what was committed is visible; and where that ends. */
-const read = Effect.fnUntraced(function* (
-  query: { readonly connectionId?: ConnectionId; readonly after?: ChangePlace | undefined },
-  limit = 1000
-) {
+const read = Effect.fnUntraced(function* (query: Partial<Parameters<WholeStore["changes"]>[0]>) {
   const store = yield* WholeStore
+  const { limit = 1000 } = query
   yield* Effect.flatten(AwaitVisible)
   const changes: Array<Change> = []
   let after = query.after
@@ -36,9 +34,8 @@ const told = ({ changes }: { readonly changes: ReadonlyArray<Change> }) =>
   changes.map(({ change, content }) => `${content.externalId} ${change}`)
 
 const compare = (a: Change, b: Change): number => {
-  const one = a.place
-  const other = b.place
-  if (one.transaction !== other.transaction) return one.transaction < other.transaction ? -1 : 1
+  const [one, other] = [a.place.transaction, b.place.transaction]
+  if (one !== other) return one < other ? -1 : 1
   return (
     Buffer.compare(Buffer.from(a.connectionId), Buffer.from(b.connectionId)) ||
     Buffer.compare(Buffer.from(a.content.externalId), Buffer.from(b.content.externalId))
@@ -51,22 +48,20 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const { commit, fence, id } = yield* running()
         const now = Effect.map(read({ connectionId: id }), told)
-        yield* commit({ items: [item("a"), item("b")] })
-        assert.deepStrictEqual(yield* now, ["a stored", "b stored"])
-        yield* commit({ items: [item("a", { text: "other" })] })
-        assert.deepStrictEqual(yield* now, ["b stored", "a updated"])
-        yield* commit({ page: page({ patches: [{ externalId: "b", metadata: { n: 1 } }] }) })
-        assert.deepStrictEqual(yield* now, ["a updated", "b updated"])
-        yield* commit({ page: page({ deleted: ["a"] }) })
-        assert.deepStrictEqual(yield* now, ["a updated", "b updated"])
-        yield* settle(fence, { atMost: 9, share: 1 })
-        assert.deepStrictEqual(yield* now, ["b updated", "a deleted"])
-        yield* commit({ misses: [miss("a")] })
-        assert.deepStrictEqual(yield* now, ["b updated", "a deleted"])
-        yield* commit({ items: [item("a")] })
-        assert.deepStrictEqual(yield* now, ["b updated", "a undeleted"])
-        yield* commit({ items: [item("a", { title: "another" })] })
-        assert.deepStrictEqual(yield* now, ["b updated", "a updated"])
+        const steps = [
+          [commit({ items: [item("a"), item("b")] }), ["a stored", "b stored"]],
+          [commit({ items: [item("a", { text: "other" })] }), ["b stored", "a updated"]],
+          [commit({ page: page({ patches: [{ externalId: "b", metadata: { n: 1 } }] }) }), ["a updated", "b updated"]],
+          [commit({ page: page({ deleted: ["a"] }) }), ["a updated", "b updated"]],
+          [settle(fence, { atMost: 9, share: 1 }), ["b updated", "a deleted"]],
+          [commit({ misses: [miss("a")] }), ["b updated", "a deleted"]],
+          [commit({ items: [item("a")] }), ["b updated", "a undeleted"]],
+          [commit({ items: [item("a", { title: "another" })] }), ["b updated", "a updated"]]
+        ] as const
+        for (const [step, expected] of steps) {
+          yield* step
+          assert.deepStrictEqual(yield* now, [...expected])
+        }
       })
     )
 
@@ -151,8 +146,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
             before.changes.every(({ content }) => content.state === "deleted" && content.title === "a title")
           )
           yield* Time.use((time) => time.pass(Duration.hours(1)))
-          const now = (yield* store.content(id, "a")).pipe((found) => (found._tag === "Some" ? found.value : undefined))
-          yield* store.purge(id, DateTime.addDuration(now?.updatedAt ?? DateTime.makeUnsafe(0), "1 minute"))
+          yield* store.purge(id, DateTime.add((yield* row(id, "a")).updatedAt, { minutes: 1 }))
           const after = yield* read({ connectionId: id })
           assert.deepStrictEqual(told(after), ["a deleted", "b deleted"])
           assert.isTrue(after.changes.every(({ content }) => content.title === null && content.hash === null))
@@ -165,23 +159,21 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const one = yield* running()
         const other = yield* running()
         const ids = ["b", "a", "é", "😀", "\uffee", "a/b", "%"]
-        const before = yield* read({})
+        const { next: after } = yield* read({})
         for (const each of [one, other, one]) {
           yield* each.commit({ items: ids.map((id) => item(id, { text: `${id} by ${each.runId} ${Math.random()}` })) })
         }
         yield* other.commit({ items: [item("late")] })
-        const whole = yield* read({ after: before.next })
+        const whole = yield* read({ after })
         assert.deepStrictEqual(whole.changes, whole.changes.toSorted(compare))
         assert.strictEqual(whole.changes.length, 2 * ids.length + 1)
         // Where the next page begins also depends on what others write meanwhile.
-        for (const limit of [1, 2, 3, 5]) {
-          assert.deepStrictEqual((yield* read({ after: before.next }, limit)).changes, whole.changes)
-        }
+        for (const limit of [1, 2, 3, 5]) assert.deepStrictEqual((yield* read({ after, limit })).changes, whole.changes)
         for (const [index, { place }] of whole.changes.entries()) {
           assert.deepStrictEqual((yield* read({ after: place })).changes, whole.changes.slice(index + 1))
         }
         const mine = whole.changes.filter(({ connectionId }) => connectionId === one.id)
-        assert.deepStrictEqual((yield* read({ connectionId: one.id, after: before.next }, 2)).changes, mine)
+        assert.deepStrictEqual((yield* read({ connectionId: one.id, after, limit: 2 })).changes, mine)
         assert.deepStrictEqual((yield* read({ connectionId: one.id })).changes, mine)
         assert.deepStrictEqual((yield* read({ after: whole.next })).changes, [])
         yield* one.commit({ items: [item("a", { text: "new" })] })
@@ -294,16 +286,13 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           })
           for (const step of steps) {
             if (step._tag === "read") yield* follow(step.limit, step.pages)
-            else if (step._tag === "settle") {
-              yield* settle(fence, { atMost: 100, share: 1 })
-            } else yield* commit(Model.batchOf(step))
+            else if (step._tag === "settle") yield* settle(fence, { atMost: 100, share: 1 })
+            else yield* commit(Model.batchOf(step))
           }
           yield* Effect.flatten(AwaitVisible)
           yield* follow(7, 9)
-          assert.deepStrictEqual([...mirror.keys()].toSorted(), yield* stored(id))
-          for (const row of (yield* store.contents(id, { state: "stored", limit: 100 })).contents) {
-            assert.strictEqual(mirror.get(row.externalId), row.hash)
-          }
+          const { contents } = yield* store.contents(id, { state: "stored", limit: 100 })
+          assert.deepStrictEqual(mirror, new Map(contents.map(({ externalId, hash }) => [externalId, hash])))
         }),
       runs(60)
     )

@@ -1,20 +1,15 @@
-/** The laws of content: outcomes, the ledger, patches, and deletions. */
+/** The laws of stored content: the outcome of each commit, and how contents are found again. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import type { ContentPlace } from "../../src/engine/model/Content.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Model from "./model.ts"
 import {
   aMomentLater,
-  bytesOf,
-  deleteStaged,
   item,
   listed,
   metadataOf,
@@ -24,7 +19,7 @@ import {
   running,
   settle,
   stored,
-  Time
+  type Time
 } from "./scenario.ts"
 import { runs } from "../support/Property.ts"
 
@@ -41,28 +36,6 @@ const cleaned = (text: string): string => text.toWellFormed().replaceAll("\0", "
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
   it.layer(layer)(`${name}: outcomes`, (it) => {
-    it.effect("a copy has the body of the stored or deleted content with its key, in its connection", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const run = yield* running()
-        yield* run.commit({ items: [item("a", { bodyKey: "key" }), item("b")] })
-        yield* run.commit({ page: page({ deleted: ["a"] }) })
-        yield* deleteStaged(run.fence)
-        const found = (yield* store.copySources(run.id, ["key", "other"])).get("key")
-        assert.strictEqual(found?.title, "a title")
-        if (found === undefined) return
-        const copy = { ...found, externalId: "copy", revision: undefined, metadata: { from: "me" } }
-        yield* run.commit({ items: [copy] })
-        const row = Option.getOrThrow(yield* store.content(run.id, "copy"))
-        assert.deepStrictEqual([row.size, row.metadata], [bytesOf("body of a").length, { from: "me" }])
-        const other = yield* running()
-        assert.strictEqual((yield* store.copySources(other.id, ["key"])).size, 0)
-        const absent = { ...copy, externalId: "none", body: { ...copy.body, hash: new Uint8Array(32) } }
-        const failure = yield* Effect.flip(run.commit({ items: [absent] }))
-        assert.strictEqual(failure._tag, "StoreError")
-      })
-    )
-
     it.effect("contents are read by their ids, in any state, and only those of their connection", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
@@ -77,32 +50,6 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           ["d", "d", "failed"]
         ])
         assert.strictEqual((yield* store.contentsById(run.id, [])).size, 0)
-      })
-    )
-
-    it.effect("a body that nothing names is collected once nobody has touched it for long, and no other", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { commit, id } = yield* running()
-        const hashOf = (externalId: string) =>
-          Effect.map(store.content(id, externalId), (row) => Option.getOrThrow(row).hash ?? "")
-        const read = (hash: string) => Effect.exit(Stream.runCollect(store.body(hash)))
-        const large = yield* store.writeBlob(Stream.succeed(bytesOf("a large body, nobody's")))
-        yield* commit({
-          items: [item("kept"), item("changed", { text: "as it was" }), item("back", { text: "twice" })]
-        })
-        const [kept, changed, back] = yield* Effect.all([hashOf("kept"), hashOf("changed"), hashOf("back")])
-        yield* commit({ items: [item("changed", { text: "as it is" }), item("back", { text: "once" })] })
-        yield* Time.use((time) => time.pass(Duration.hours(12)))
-        assert.strictEqual(yield* store.collectBodies(Duration.days(1)), 0)
-        yield* Time.use((time) => time.pass(Duration.days(2)))
-        // Found again just now: it must survive, whoever looks first.
-        yield* commit({ items: [item("other", { text: "twice" })] })
-        yield* store.collectBodies(Duration.days(1))
-        assert.strictEqual((yield* read(kept))._tag, "Success")
-        assert.strictEqual((yield* read(back))._tag, "Success")
-        assert.strictEqual((yield* read(changed))._tag, "Failure")
-        assert.strictEqual((yield* read(Buffer.from(large.hash).toString("hex")))._tag, "Failure")
       })
     )
 

@@ -15,6 +15,7 @@ import {
   bytesOf,
   deleteStaged,
   item,
+  largeItem,
   listed,
   miss,
   page,
@@ -58,8 +59,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
     it.effect("a purge takes what deleted content holds, and leaves its id, its state and its time", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
-        const blob = yield* store.writeBlob(Stream.succeed(bytesOf("a large body of its own")))
-        const large = { ...item("large"), body: { _tag: "Blob", ...blob } as const }
+        const large = yield* largeItem("large", "a large body of its own")
         const run = yield* deleted([item("a", { text: "all mine" }), large])
         yield* run.commit({ items: [item("kept", { text: "kept" })] })
         yield* pass(Duration.days(10))
@@ -74,7 +74,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           deleted: 2,
           gone: 0,
           bodies: 2,
-          bytes: "all mine".length + blob.size
+          bytes: "all mine".length + large.body.size
         })
         const after = yield* row(run.id, "a")
         assert.deepStrictEqual(after, {
@@ -89,7 +89,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           volatile: {}
         })
         assert.isFalse(yield* isThere(hex(sha256(bytesOf("all mine")))))
-        assert.isFalse(yield* isThere(hex(blob.hash)))
+        assert.isFalse(yield* isThere(hex(large.body.hash)))
         assert.deepStrictEqual(yield* listed(run.id, "deleted"), ["a", "large"])
         assert.deepStrictEqual(yield* stored(run.id), ["kept"])
         assert.isTrue(yield* isThere((yield* row(run.id, "kept")).hash ?? ""))
@@ -164,13 +164,12 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const store = yield* WholeStore
         const other = yield* running()
         const run = yield* running()
-        const blob = yield* store.writeBlob(Stream.succeed(bytesOf("a large body of a connection that goes")))
-        const large = { ...item("large"), body: { _tag: "Blob", ...blob } as const }
+        const large = yield* largeItem("large", "a large body of a connection that goes")
         yield* other.commit({ items: [item("theirs", { text: "of both" })] })
         yield* run.commit({ items: [item("a", { text: "of one" }), item("b", { text: "of both" }), large] })
         yield* store.disconnect(run.id, true)
         assert.isFalse(yield* isThere(hex(sha256(bytesOf("of one")))))
-        assert.isFalse(yield* isThere(hex(blob.hash)))
+        assert.isFalse(yield* isThere(hex(large.body.hash)))
         assert.isTrue(yield* isThere((yield* row(other.id, "theirs")).hash ?? ""))
         assert.isTrue(Option.isNone(yield* store.content(run.id, "a")))
       })

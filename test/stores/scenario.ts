@@ -5,6 +5,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import type { Metadata } from "../../src/contract/Content.ts"
 import { type Batch, type Item, type Miss, type PageEnd } from "../../src/engine/model/Batch.ts"
@@ -143,6 +144,13 @@ export const item = (
     body: { _tag: "Inline", hash: sha256(bytes), bytes }
   }
 }
+
+/** An item whose body is in the blob store already. */
+export const largeItem = Effect.fnUntraced(function* (externalId: string, text: string) {
+  const store = yield* WholeStore
+  const blob = yield* store.writeBlob(Stream.succeed(bytesOf(text)))
+  return { ...item(externalId), body: { _tag: "Blob", ...blob } as const }
+})
 
 export const miss = (externalId: string, parts: Partial<Miss> = {}): Miss => ({
   externalId,
