@@ -15,32 +15,11 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { transaction } from "../../src/stores/postgres/Transactions.ts"
 import * as Database from "../support/Postgres.ts"
-import { waiting, whileLocked as whileHeld } from "./locking.ts"
-import {
-  batch,
-  beginRun,
-  bytesOf,
-  connect,
-  item,
-  miss,
-  page,
-  row,
-  running,
-  settle,
-  sha256,
-  stored,
-  take
-} from "./scenario.ts"
+import { forkWaiting, waiting, whileLocked as whileHeld } from "./locking.ts"
+import { bytesOf, connect, item, miss, page, row, running, sha256, stored, take } from "./scenario.ts"
 
 const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
 const ttl = Duration.seconds(30)
-
-/** The rows of a table of this connection, with the transaction that wrote each: any write shows. */
-const versions = (id: string) =>
-  SqlClient.SqlClient.use(
-    (sql) => sql`SELECT external_id, xmin::text AS written, changed_xid::text AS changed FROM content
-      WHERE connection_id = ${id} ORDER BY external_id`
-  )
 
 /** Holds the lock of a row (a connection's, or a run's) while the effect runs. */
 const whileLocked = <A, E, R>(id: string, effect: Effect.Effect<A, E, R>, table = "connection") =>
@@ -64,18 +43,15 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
       const store = yield* WholeStore
       const { commit, id } = yield* running()
       const sql = yield* SqlClient.SqlClient
-      const late = yield* whileLocked(
+      const [taker, committer] = yield* whileLocked(
         id,
-        Effect.gen(function* () {
-          const taker = yield* Effect.forkChild(store.acquire(id, { holder: "next", ttl, deadHolder: "a holder" }))
-          yield* waiting(1)
-          const committer = yield* Effect.forkChild(commit({ items: [item("a")], misses: [miss("b")], page: page({}) }))
-          yield* waiting(2)
-          return { taker, committer }
-        })
+        forkWaiting(
+          store.acquire(id, { holder: "next", ttl, deadHolder: "a holder" }),
+          commit({ items: [item("a")], misses: [miss("b")], page: page({}) })
+        )
       )
-      assert.isTrue(Option.isSome(yield* Fiber.join(late.taker)))
-      assert.strictEqual((yield* Effect.flip(Fiber.join(late.committer)))._tag, "Superseded")
+      assert.isTrue(Option.isSome(yield* Fiber.join(taker)))
+      assert.strictEqual((yield* Effect.flip(Fiber.join(committer)))._tag, "Superseded")
       assert.deepStrictEqual(yield* sql`SELECT 1 FROM content WHERE connection_id = ${id}`, [])
       assert.isTrue(Option.isNone(Option.getOrThrow(yield* store.connection(id)).checkpoint))
     })
@@ -200,44 +176,6 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
     })
   )
 
-  it.effect("content that is the same again is not written, and a new revision alone announces no change", () =>
-    Effect.gen(function* () {
-      const { commit, id } = yield* running()
-      yield* commit({ items: [item("a"), item("b")] })
-      const before = yield* versions(id)
-      yield* commit({ items: [item("a"), item("b")] })
-      assert.deepStrictEqual(yield* versions(id), before)
-      yield* commit({ items: [item("a", { revision: "r2" })] })
-      const [a, b] = yield* versions(id)
-      assert.notStrictEqual(a?.["written"], before[0]?.["written"])
-      assert.strictEqual(a?.["changed"], before[0]?.["changed"])
-      assert.deepStrictEqual(b, before[1])
-    })
-  )
-
-  it.effect("each announced change carries the transaction that made it", () =>
-    Effect.gen(function* () {
-      const { commit, fence, id } = yield* running()
-      const changed = Effect.map(versions(id), ([first]) => BigInt(String(first?.["changed"])))
-      const seen: Array<bigint> = []
-      const after = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-        Effect.andThen(
-          effect,
-          Effect.map(changed, (xid) => void seen.push(xid))
-        )
-      yield* after(commit({ items: [item("a")] }))
-      yield* after(commit({ items: [item("a", { text: "other" })] }))
-      yield* after(commit({ page: page({ patches: [{ externalId: "a", metadata: { n: 1 } }], deleted: ["a"] }) }))
-      yield* after(settle(fence, { atMost: 9, share: 1 }))
-      yield* after(commit({ items: [item("a")] }))
-      assert.deepStrictEqual(
-        seen,
-        [...new Set(seen)].toSorted((x, y) => (x < y ? -1 : 1))
-      )
-      assert.strictEqual(seen.length, 5)
-    })
-  )
-
   it.effect("a commit whose fiber is interrupted half-way is whole", () =>
     Effect.gen(function* () {
       const { commit, id } = yield* running()
@@ -306,36 +244,15 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
         WHERE hash = ${hash} AND touched_at < now() - interval '1 day'
           AND NOT EXISTS (SELECT 1 FROM content WHERE body_hash = body.hash) RETURNING 1`)
       // The commit has found the body and is held up before its end; the collector sees no row that names the body.
-      const { collector, committer } = yield* whileLocked(
+      const [committer, collector] = yield* whileLocked(
         runId,
-        Effect.gen(function* () {
-          const committer = yield* Effect.forkChild(commit({ items: [item("a", { text: "found again" })] }))
-          yield* waiting(1)
-          const collector = yield* Effect.forkChild(collect)
-          yield* waiting(2)
-          return { collector, committer }
-        }),
+        forkWaiting(commit({ items: [item("a", { text: "found again" })] }), collect),
         "run"
       )
       yield* Fiber.join(committer)
       assert.deepStrictEqual(yield* Fiber.join(collector), [])
       const found = yield* row(id, "a")
       assert.strictEqual((yield* sql`SELECT 1 FROM body WHERE encode(hash, 'hex') = ${found.hash}`).length, 1)
-    })
-  )
-
-  it.effect("a batch as large as batches get is written, and read", () =>
-    Effect.gen(function* () {
-      const store = yield* WholeStore
-      const { fence, id } = yield* running()
-      const runId = yield* beginRun(fence)
-      const large = (n: number) => new Uint8Array(4_000_000).fill(n)
-      const { outcomes } = yield* store.commit(
-        fence,
-        batch(runId, { items: [item("a", { bytes: large(1) }), item("b", { bytes: large(2) })] })
-      )
-      assert.strictEqual(outcomes.size, 2)
-      assert.strictEqual((yield* row(id, "a")).size, 4_000_000)
     })
   )
 

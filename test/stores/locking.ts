@@ -56,3 +56,16 @@ export const whileLocked = <A, E, R, E2>(lock: Effect.Effect<unknown, E2>, effec
     yield* Fiber.join(holder)
     return result
   })
+
+/**
+ * Starts two effects, the second once the first waits for a lock, and returns their fibers once both wait. To be run
+ * while something else holds the lock of the first.
+ */
+export const forkWaiting = <A, E, R, A2, E2, R2>(first: Effect.Effect<A, E, R>, second: Effect.Effect<A2, E2, R2>) =>
+  Effect.gen(function* () {
+    const one = yield* Effect.forkChild(first)
+    yield* waiting(1)
+    const other = yield* Effect.forkChild(second)
+    yield* waiting(2)
+    return [one, other] as const
+  })
