@@ -7,6 +7,7 @@ const longest = [
   "cluster/Cluster",
   "cluster/Shutdown",
   "dashboard/Dashboard",
+  "stores/EmbeddedFolder",
   "stores/Embedded",
   "docs/commands",
   "integrations/ftp/conformance",
