@@ -28,9 +28,17 @@ const usingSettings = <A, E, R>(env: Readonly<Record<string, string>>, use: Effe
 const usingEnv = <A, E, R>(env: Readonly<Record<string, string>>, use: Effect.Effect<A, E, R>) =>
   Effect.provide(use, Layer.provideMerge(BlobLocation.layer, settings(env)), { local: true })
 
-/** The same for a process with this folder, or none. */
-const using = <A, E, R>(folder: string | undefined, use: Effect.Effect<A, E, R>) =>
-  usingEnv(folder === undefined ? {} : { IDEM_BLOB_DIR: folder }, use)
+/** The same for a process with this folder. */
+const using = <A, E, R>(folder: string, use: Effect.Effect<A, E, R>) => usingEnv({ IDEM_BLOB_DIR: folder }, use)
+
+/** The bucket, a folder that is not there yet, and a name for a link to it. */
+const places = Effect.gen(function* () {
+  const parent = yield* EmbeddedUser.folder
+  const bucket: Readonly<Record<string, string>> = S3Servers.settings(yield* S3Servers.servers.s3rver)
+  return { bucket, folder: Path.join(parent, "blobs"), link: Path.join(parent, "link") }
+})
+
+const blobFolder = Effect.map(EmbeddedUser.folder, (parent) => Path.join(parent, "blobs"))
 
 const write = (text: string) =>
   BlobStore.use((blobs) => blobs.write(Stream.succeed(new TextEncoder().encode(text)))).pipe(
@@ -54,36 +62,25 @@ const muchLater = Effect.map(Clock.Clock, (clock): Clock.Clock => {
 const refusalOf = (env: Readonly<Record<string, string>>) =>
   Effect.map(Effect.flip(usingEnv(env, Effect.void)), (error) => error.message)
 
-const refusal = (folder: string | undefined) => Effect.map(Effect.flip(using(folder, Effect.void)), (e) => e.message)
-
 describe("the choice of where large bodies are", () => {
   it.live("a folder may be chosen later: what was in the database is still read", () =>
     Effect.gen(function* () {
-      const folder = Path.join(yield* EmbeddedUser.folder, "blobs")
-      const before = yield* using(undefined, write("in the database"))
+      const folder = yield* blobFolder
+      const before = yield* usingEnv({}, write("in the database"))
       const after = yield* using(folder, write("in the folder"))
       const both = Effect.all([read(before), read(after)])
       assert.deepStrictEqual(yield* using(folder, both), ["in the database", "in the folder"])
-      assert.isTrue(
-        yield* using(
-          folder,
-          BlobStore.use((blobs) => blobs.has(before))
-        )
-      )
-      const listed = yield* using(
-        folder,
-        BlobStore.use((blobs) => Stream.runCollect(blobs.list))
-      )
-      assert.sameMembers(
-        Array.from(listed, ({ hash }) => hash),
-        [before, after]
-      )
+      const has = BlobStore.use((blobs) => blobs.has(before))
+      assert.isTrue(yield* using(folder, has))
+      const list = BlobStore.use((blobs) => Stream.runCollect(blobs.list))
+      const hashes = (yield* using(folder, list)).map(({ hash }) => hash)
+      assert.sameMembers(hashes, [before, after])
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
   )
 
   it.live("a folder whose first process was killed before it wrote the mark is taken by the next one", () =>
     Effect.gen(function* () {
-      const folder = Path.join(yield* EmbeddedUser.folder, "blobs")
+      const folder = yield* blobFolder
       yield* Effect.promise(() => Fs.mkdir(folder))
       yield* Effect.promise(() => Fs.writeFile(Path.join(folder, "idem-database"), ""))
       const hash = yield* using(folder, write("in the folder"))
@@ -98,8 +95,8 @@ describe("the choice of where large bodies are", () => {
 
   it.live("a blob in both is not removed while the copy in the folder is fresh", () =>
     Effect.gen(function* () {
-      const folder = Path.join(yield* EmbeddedUser.folder, "blobs")
-      const hash = yield* using(undefined, write("in both"))
+      const folder = yield* blobFolder
+      const hash = yield* usingEnv({}, write("in both"))
       yield* SqlClient.SqlClient.use((sql) => sql`UPDATE blob SET touched_at = now() - interval '2 days'`)
       assert.strictEqual(yield* using(folder, write("in both")), hash)
       const remove = (untouchedFor: Duration.Duration) => BlobStore.use((blobs) => blobs.remove(hash, untouchedFor))
@@ -111,7 +108,7 @@ describe("the choice of where large bodies are", () => {
 
   it.live("many may use one folder from the first moment on", () =>
     Effect.gen(function* () {
-      const folder = Path.join(yield* EmbeddedUser.folder, "blobs")
+      const folder = yield* blobFolder
       const hashes = yield* Effect.all(
         Array.from({ length: 8 }, () => using(folder, write("the same"))),
         { concurrency: 8 }
@@ -125,21 +122,21 @@ describe("the choice of where large bodies are", () => {
       const parent = yield* EmbeddedUser.folder
       const [folder, empty] = [Path.join(parent, "blobs"), Path.join(parent, "empty")]
       yield* using(folder, write("something"))
-      assert.match(yield* refusal(undefined), /are outside of it: set IDEM_BLOB_DIR or IDEM_BLOB_URL/)
-      assert.match(yield* refusal(empty), /has no idem-database\. Is the disk mounted\?/)
+      assert.match(yield* refusalOf({}), /are outside of it: set IDEM_BLOB_DIR or IDEM_BLOB_URL/)
+      assert.match(yield* refusalOf({ IDEM_BLOB_DIR: empty }), /has no idem-database\. Is the disk mounted\?/)
       assert.deepStrictEqual(yield* Effect.promise(() => Fs.readdir(parent)), ["blobs"])
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
   )
 
   it.live("another database's folder is refused", () =>
     Effect.gen(function* () {
-      const folder = Path.join(yield* EmbeddedUser.folder, "blobs")
+      const folder = yield* blobFolder
       // The databases of the tests are copies of one: as of a restored backup, their id is the same.
       const other = SqlClient.SqlClient.use((sql) => sql`UPDATE meta SET database_id = gen_random_uuid()`)
       yield* Effect.provide(Effect.andThen(other, using(folder, write("theirs"))), Database.layer, { local: true })
-      assert.match(yield* refusal(folder), /of another database/)
-      const own = yield* using(undefined, write("ours"))
-      assert.strictEqual(yield* using(undefined, read(own)), "ours")
+      assert.match(yield* refusalOf({ IDEM_BLOB_DIR: folder }), /of another database/)
+      const own = yield* usingEnv({}, write("ours"))
+      assert.strictEqual(yield* usingEnv({}, read(own)), "ours")
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
   )
 
@@ -148,22 +145,16 @@ describe("the choice of where large bodies are", () => {
       const parent = yield* EmbeddedUser.folder
       yield* Effect.promise(() => Fs.writeFile(Path.join(parent, "file"), ""))
       for (const folder of [Path.join(parent, "file", "blobs"), "/proc/nope"]) {
-        assert.match(yield* refusal(folder), /^IDEM_BLOB_DIR: .* can't be used: .+/, folder)
+        assert.match(yield* refusalOf({ IDEM_BLOB_DIR: folder }), /^IDEM_BLOB_DIR: .* can't be used: .+/, folder)
       }
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
   )
 })
 
 describe("bodies that move", () => {
-  const parts = Effect.gen(function* () {
-    const running = yield* S3Servers.servers.s3rver
-    const bucket: Readonly<Record<string, string>> = S3Servers.settings(running)
-    return { bucket, folder: Path.join(yield* EmbeddedUser.folder, "blobs"), proxy: running.proxy }
-  })
-
   it.live("go from the database to a folder, to a bucket and back, and are read all the while", () =>
     Effect.gen(function* () {
-      const { bucket, folder } = yield* parts
+      const { bucket, folder } = yield* places
       const old = (place: string) => ({ IDEM_BLOB_OLD: place })
       const hash = yield* usingEnv({}, write("on its way"))
       const steps = [
@@ -177,10 +168,10 @@ describe("bodies that move", () => {
         const added = yield* usingEnv(env, write(JSON.stringify(env)))
         yield* usingEnv(env, BlobLocation.move)
         if ("IDEM_BLOB_URL" in env && env.IDEM_BLOB_URL !== "") {
-          assert.match(yield* refusal(folder), /has no idem-database/)
+          assert.match(yield* refusalOf({ IDEM_BLOB_DIR: folder }), /has no idem-database/)
         }
         assert.deepStrictEqual(yield* usingEnv(env, BlobLocation.move), { bodies: 0, bytes: 0 })
-        const { IDEM_BLOB_OLD: _, ...only } = { IDEM_BLOB_OLD: "", ...env }
+        const only = { ...env, IDEM_BLOB_OLD: "" }
         assert.strictEqual(yield* usingEnv(only, read(hash)), "on its way")
         assert.strictEqual(yield* usingEnv(only, read(added)), JSON.stringify(env))
       }
@@ -189,7 +180,7 @@ describe("bodies that move", () => {
 
   it.live("are found by who reads while they move, in the middle of a body too", () =>
     Effect.gen(function* () {
-      const { bucket, folder } = yield* parts
+      const { bucket, folder } = yield* places
       const text = "x".repeat(3_000_000)
       const hash = yield* usingEnv({}, write(text))
       const env = { IDEM_BLOB_DIR: folder }
@@ -214,13 +205,6 @@ describe("bodies that move", () => {
 })
 
 describe("a move from a place to itself is refused and removes nothing", () => {
-  const places = Effect.gen(function* () {
-    const parent = yield* EmbeddedUser.folder
-    const running = yield* S3Servers.servers.s3rver
-    const bucket: Readonly<Record<string, string>> = S3Servers.settings(running)
-    return { bucket, parent, folder: Path.join(parent, "blobs"), link: Path.join(parent, "link") }
-  })
-
   it.live("for a folder, another spelling of it, and a link to it", () =>
     Effect.gen(function* () {
       const { folder, link } = yield* places
