@@ -1,7 +1,7 @@
 /** The actions of the steps: on the source, on the store or a process, in a person's name, or of time. */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
-import type { Account } from "./Oracle.ts"
+import type { Account } from "./Account.ts"
 import { PersonActions } from "./PersonActions.ts"
 import { isOfPerson, isOfSource, pick, type Step, type SystemKind } from "./Plan.ts"
 import * as SourceActions from "./SourceActions.ts"
@@ -100,7 +100,7 @@ export class Actions {
       }
       case "wake": {
         const row = simulation.row(account)
-        if (row !== undefined) simulation.poll(row.id, one < 0.3)
+        if (row !== undefined) simulation.polling.poll(row.id, one < 0.3)
         return
       }
       case "wait": {
@@ -123,13 +123,13 @@ export class Actions {
     if (source.profile.mode === "parts") this.#simulation.faults.orderElsewhere("a hint")
     // Hints bring a poll forward only in a process that has looked everywhere.
     if (two > 0.1 && two < 0.7) {
-      this.#simulation.poll(id, false, process)
+      this.#simulation.polling.poll(id, false, process)
       this.#simulation.rest(60_000)
     }
     process.hints.add(id, parts, parts.length === 0)
     // A late one is there when the scheduled poll comes.
     if (two > 0.8) return
-    this.#simulation.hint(process, id)
-    if (two < 0.2) this.#simulation.hint(process, id)
+    this.#simulation.polling.hint(process, id)
+    if (two < 0.2) this.#simulation.polling.hint(process, id)
   }
 }

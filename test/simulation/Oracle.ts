@@ -1,6 +1,6 @@
 /**
- * The invariants, checked against the history of the source: rows of the store are compared with it, and the engine's
- * own state is never asked.
+ * The invariants that hold after each step of the store, checked against the history of the source: rows of the store
+ * are compared with it, and the engine's own state is never asked.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,38 +10,14 @@ import type { Batch, PageEnd } from "../../src/engine/model/Batch.ts"
 import type { Change, ChangePlace } from "../../src/engine/model/Change.ts"
 import type { Limits } from "../../src/engine/Limits.ts"
 import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
-import type { ContentRow, LedgerRow } from "../../src/engine/model/Content.ts"
-import * as RunCounts from "../../src/engine/model/RunCounts.ts"
+import type { ContentRow } from "../../src/engine/model/Content.ts"
 import type { Fence } from "../../src/engine/store/Fence.ts"
 import type { WholeStore } from "../../src/testing/WholeStore.ts"
+import type { Account } from "./Account.ts"
 import type { Caller } from "./Caller.ts"
 import type { Released } from "./FaultyStore.ts"
 import { Checkpoint, type Pass } from "./SimulatedCheckpoint.ts"
 import type { SimulatedSource } from "./SimulatedSource.ts"
-
-/** A connection as the person who made it knows it. */
-export interface Account {
-  readonly name: string
-  readonly source: SimulatedSource
-  id: ConnectionId | undefined
-  folders: ReadonlyArray<string>
-  /** Ticks since which a person's pause stands. */
-  pausedSince: number | undefined
-  /** Calls under way by which a person may lift a pause. */
-  lifting: number
-  /** When it was disconnected, in ticks. */
-  disconnectedAt: number | undefined
-  /** Ticks of the last change of its scope or format. */
-  relistedAt: number
-  /** Ids that were gone when a listing that deletes nothing ran: they may stay. */
-  excused: ReadonlySet<string>
-  /** Items that vanished at once. */
-  vanished: ReadonlySet<string> | undefined
-  /** The held deletions that a person saw before approving. */
-  shown: { readonly ids: ReadonlySet<string>; readonly token: string } | undefined
-  /** The accounts of a token that was set last. */
-  token: string
-}
 
 const decodeCheckpoint = Schema.decodeUnknownSync(Checkpoint)
 const decodeRead = Schema.decodeUnknownOption(Schema.Struct({ read: Schema.Int }))
@@ -54,14 +30,14 @@ const readAt = (row: ContentRow): number =>
 export class Oracle {
   readonly problems: Array<string> = []
   readonly accounts: ReadonlyArray<Account>
-  readonly #store: WholeStore
+  readonly store: WholeStore
   readonly #limits: Pick<Limits, "deletions" | "deletionShare">
   readonly #say: (text: () => string) => void
   #place: ChangePlace | undefined
   /** The holder of each lease that nobody may take over. */
   readonly #holders = new Map<ConnectionId, Caller>()
-  /** Contents that became stored, by connection, and those that were deleted without approval. */
-  readonly #born = new Map<ConnectionId, number>()
+  /** How many contents became stored, by connection. */
+  readonly born = new Map<ConnectionId, number>()
 
   constructor(
     store: WholeStore,
@@ -69,7 +45,7 @@ export class Oracle {
     limits: Pick<Limits, "deletions" | "deletionShare">,
     say: (text: () => string) => void
   ) {
-    this.#store = store
+    this.store = store
     this.#limits = limits
     this.accounts = accounts
     this.#say = say
@@ -80,14 +56,12 @@ export class Oracle {
     if (!this.problems.includes(text)) this.problems.push(text)
   }
 
-  // ---- after each step of the store --------------------------------------------------------------------------------
-
   readonly written = Effect.fnUntraced({ self: this }, function* (this: Oracle, method: string, caller: Caller) {
     if (caller.isDry) this.problem(`a dry run called ${method}`)
     // Each takes the lease away from the run that goes on.
     if (["updateConnection", "saveCredentials", "disconnect"].includes(method)) this.#holders.clear()
     if (["commit", "applyDeletions", "approveDeletions", "purge", "disconnect"].includes(method)) {
-      const page = yield* Effect.orDie(this.#store.changes({ after: this.#place, limit: 10_000 }))
+      const page = yield* Effect.orDie(this.store.changes({ after: this.#place, limit: 10_000 }))
       this.#place = page.next
       for (const change of page.changes) this.#changed(change, method)
     }
@@ -96,7 +70,7 @@ export class Oracle {
 
   readonly #paused = Effect.fnUntraced({ self: this }, function* (this: Oracle, account: Account) {
     if (account.id === undefined) return
-    const row = Option.getOrUndefined(yield* Effect.orDie(this.#store.connection(account.id)))
+    const row = Option.getOrUndefined(yield* Effect.orDie(this.store.connection(account.id)))
     if (row === undefined) return
     if (account.pausedSince !== undefined && row.paused !== pausedByPerson) {
       this.problem(`${account.name} was paused by a person, and now is ${row.paused ?? "not paused"}`)
@@ -130,34 +104,11 @@ export class Oracle {
     { self: this },
     function* (this: Oracle, { connectionId, fence }: Fence, next: Released) {
       if (next.pollIn === undefined || ((next.failures ?? 0) === 0 && (next.askedWait ?? null) === null)) return
-      const row = Option.getOrUndefined(yield* Effect.orDie(this.#store.connection(connectionId)))
+      const row = Option.getOrUndefined(yield* Effect.orDie(this.store.connection(connectionId)))
       if (row?.fence !== fence || Duration.isZero(next.pollIn)) return
-      const due = yield* Effect.orDie(this.#store.due(1000))
+      const due = yield* Effect.orDie(this.store.due(1000))
       if (due.some((one) => one.connectionId === connectionId && !one.requested)) {
         this.problem(`${row.name} is due at once, and its run failed or was asked to wait`)
-      }
-    }
-  )
-
-  /**
-   * After a sync that ended without an error: each of these rows of the ledger, which it had to try, was tried.
-   * `before`: the ledger when it began.
-   */
-  readonly retried = Effect.fnUntraced(
-    { self: this },
-    function* (
-      this: Oracle,
-      { id, name }: Account,
-      before: ReadonlyArray<LedgerRow>,
-      isTried: (row: LedgerRow) => boolean
-    ) {
-      if (id === undefined) return
-      const externalIds = before.map((row) => row.externalId)
-      const rows = yield* Effect.orDie(this.#store.ledger(id, { externalIds, limit: externalIds.length }))
-      for (const row of rows) {
-        const was = before.find(({ externalId }) => externalId === row.externalId)
-        const isSame = row.state === was?.state && row.attempts === was.attempts && row.revision === was.revision
-        if (isSame && isTried(row)) this.problem(`${name}: a sync ended well, and left ${row.externalId} ${row.state}`)
       }
     }
   )
@@ -169,7 +120,7 @@ export class Oracle {
     const id = content.externalId
     this.#say(() => `  ${account.name}: ${id} ${change}${content.title === null ? "" : ` (${content.title})`}`)
     if (change !== "deleted") {
-      if (change !== "updated") this.#born.set(connectionId, (this.#born.get(connectionId) ?? 0) + 1)
+      if (change !== "updated") this.born.set(connectionId, (this.born.get(connectionId) ?? 0) + 1)
       const version = source.items.get(id)?.versions.get(content.hash ?? "")
       if (version === undefined) this.problem(`${account.name}: ${id} has a body that the source never had`)
       else if (content.revision !== null && Number(content.revision) > version.version) {
@@ -211,7 +162,7 @@ export class Oracle {
 
   /** A superseded run writes nothing. No checkpoint passes an item that is neither stored nor in the ledger. */
   readonly committed = Effect.fnUntraced({ self: this }, function* (this: Oracle, fence: Fence, batch: Batch) {
-    const row = Option.getOrUndefined(yield* Effect.orDie(this.#store.connection(fence.connectionId)))
+    const row = Option.getOrUndefined(yield* Effect.orDie(this.store.connection(fence.connectionId)))
     if (row?.fence !== fence.fence) this.problem("a superseded run wrote")
     if (batch.page === undefined || batch.taskId !== undefined) return
     const account = this.accounts.find(({ id }) => id === fence.connectionId)
@@ -221,7 +172,7 @@ export class Oracle {
     for (const id of batch.page.seen) source.byId.delete(id)
     this.#covered(source, batch.page)
     const due = source.present().filter((id) => this.#isPassed(source, checkpoint, id))
-    const known = yield* Effect.orDie(this.#store.revisions(fence.connectionId, due))
+    const known = yield* Effect.orDie(this.store.revisions(fence.connectionId, due))
     for (const id of due) {
       const revision = known.get(id)
       const version = String(source.items.get(id)?.current?.version)
@@ -256,111 +207,4 @@ export class Oracle {
     if (item.position >= position) return false
     return pass === null || item.position >= pass.from || isListed(pass)
   }
-
-  // ---- when something has ended ------------------------------------------------------------------------------------
-
-  /**
-   * After a sync that ended without an error: what was there all the time is known. After one that `succeeded`, what
-   * was gone all the time is deleted, or staged.
-   */
-  readonly synced = Effect.fnUntraced(
-    { self: this },
-    function* (this: Oracle, account: Account, since: number, succeeded: boolean) {
-      const { source } = account
-      if (account.id === undefined || account.relistedAt >= since) return
-      const due = source
-        .present()
-        .filter(
-          (id) =>
-            account.folders.includes(id.slice(0, 1)) &&
-            !source.wasClosed.has(id.slice(0, 1)) &&
-            source.presentThroughout(id, since, source.ticks.now)
-        )
-      const known = yield* Effect.orDie(this.#store.existing(account.id, due))
-      for (const id of due) if (!known.has(id)) this.problem(`${account.name}: a sync ended well without ${id}`)
-      if (!succeeded || account.relistedAt > 0 || source.wasClosed.size > 0) return
-      const gone = [...source.items.keys()].filter((id) => source.absentThroughout(id, since, source.ticks.now))
-      const excused = [source.cached, source.untold, source.byId]
-      // Content that was stored during a pass is not absent from it: the next pass finds its deletion.
-      const isStoredInPass = (id: string) =>
-        source.profile.mode === "feed" ? source.keptSince.has(id) : (source.staleAt.get(id) ?? 0) >= since
-      const left = gone.filter((id) => excused.every((ids) => !ids.has(id)) && !isStoredInPass(id))
-      const kept = yield* Effect.orDie(this.#store.contents(account.id, { state: "stored", limit: 10_000 }))
-      const staged = yield* Effect.orDie(this.#store.deletions(account.id, { which: "staged", limit: 1000 }))
-      for (const { externalId } of kept.contents) {
-        if (left.includes(externalId) && staged.deletions.every((one) => one.externalId !== externalId)) {
-          this.problem(`${account.name}: a sync succeeded, and kept ${externalId}, which was gone before`)
-        }
-      }
-    }
-  )
-
-  /** After a forced sync that succeeded: what was there all the time was read again. */
-  forced(account: Account, since: number, ids: ReadonlyArray<string>): void {
-    const { source } = account
-    for (const id of ids) {
-      if (!source.presentThroughout(id, since, source.ticks.now)) continue
-      if ((source.readAt.get(id) ?? 0) < since) this.problem(`${account.name}: ${id} was forced, and not read again`)
-    }
-  }
-
-  /**
-   * Returns the contents that differ from the source; with `isStrict`, also gone contents that are neither deleted nor
-   * held.
-   */
-  readonly unsettled = Effect.fnUntraced({ self: this }, function* (this: Oracle, account: Account, isStrict: boolean) {
-    const { id, source } = account
-    if (id === undefined) return []
-    const stored = yield* Effect.orDie(this.#store.contents(id, { state: "stored", limit: 10_000 }))
-    const rows = new Map(stored.contents.map((row) => [row.externalId, row]))
-    const { deletions } = yield* Effect.orDie(this.#store.deletions(id, { which: "staged", limit: 1000 }))
-    const staged = new Set(deletions.map((one) => one.externalId))
-    const wrong: Array<string> = []
-    for (const [externalId, item] of source.items) {
-      const row = rows.get(externalId)
-      if (item.current === undefined) {
-        const isCovered = account.folders.includes(externalId.slice(0, 1))
-        const isExcused = [account.excused, source.cached, source.untold, source.byId, source.keptSince].some((ids) =>
-          ids.has(externalId)
-        )
-        if (row !== undefined && !staged.has(externalId) && isStrict && isCovered && !isExcused) {
-          wrong.push(`${externalId} is gone, and stored`)
-        }
-        continue
-      }
-      if (!account.folders.includes(externalId.slice(0, 1))) continue
-      const { hash, version } = item.current
-      if (row === undefined) wrong.push(`${externalId} is missing`)
-      else if (row.hash !== hash) wrong.push(`${externalId} is not in version ${version} (${row.title})`)
-      else if (source.profile.labels && row.metadata["labels"] !== item.labels) {
-        wrong.push(`${externalId} has the labels ${JSON.stringify(row.metadata["labels"])}, not ${item.labels}`)
-      }
-      if (staged.has(externalId)) wrong.push(`${externalId} is staged for deletion, and at the source`)
-    }
-    for (const row of yield* Effect.orDie(this.#store.ledger(id, { limit: 10_000 }))) {
-      wrong.push(`${row.externalId} is ${row.state} (${row.reason}, attempt ${row.attempts})`)
-    }
-    return wrong
-  })
-
-  /** The runs of a connection that nobody runs. */
-  readonly runs = Effect.fnUntraced({ self: this }, function* (this: Oracle, account: Account) {
-    const { id, name } = account
-    if (id === undefined) return
-    const row = Option.getOrUndefined(yield* Effect.orDie(this.#store.connection(id)))
-    const isLeased = row !== undefined && row.lease !== null
-    const runs = yield* Effect.orDie(this.#store.runs(id, 10_000))
-    for (const run of runs) {
-      if (run.status === "running" && !isLeased) this.problem(`${name}: a run is left running`)
-      if (run.status !== "running" && run.status !== "interrupted" && !RunCounts.addUp(run.counts)) {
-        this.problem(`${name}: the counts of a run do not add up: ${JSON.stringify(run.counts)}`)
-      }
-      if (run.error !== null && ["Defect", "CountsDontAddUp"].includes(run.error.reason)) {
-        this.problem(`${name}: a run ended with ${run.error.reason}`)
-      }
-    }
-    const counted = runs.reduce((sum, run) => sum + run.counts.stored, 0)
-    const born = this.#born.get(id) ?? 0
-    if (counted !== born) this.problem(`${name}: runs count ${counted} stored items, and ${born} were`)
-  })
 }

@@ -8,10 +8,11 @@ import { poll, type SyncTask } from "../../src/contract/SyncTask.ts"
 import { pausedByPerson } from "../../src/engine/model/Connection.ts"
 import type { LedgerRow, StagedDeletions } from "../../src/engine/model/Content.ts"
 import type { TaskId } from "../../src/engine/model/Task.ts"
-import type { Account } from "./Oracle.ts"
+import type { Account } from "./Account.ts"
 import { type PersonKind, pick } from "./Plan.ts"
 import { folders, occurredAt } from "./SimulatedSource.ts"
 import type { Simulation } from "./Simulation.ts"
+import * as SyncInvariants from "./SyncInvariants.ts"
 
 const scopes = [["a", "b", "c"], ["a", "b", "c"], ["a", "b"], ["a"], ["b", "c"]] as const
 
@@ -222,13 +223,13 @@ export class PersonActions {
         const { counts, status } = exit.value
         const isLive = task.force === undefined && task.forceIds === undefined && task.window === undefined
         if (isLive && isWhole && task.dryRun !== true && status !== "skipped") {
-          simulation.now(simulation.oracle.synced(account, since, status === "succeeded"))
+          simulation.now(SyncInvariants.synced(simulation.oracle, account, since, status === "succeeded"))
         }
         if (status !== "skipped" && task.dryRun !== true && counts.deferred === 0) {
           const isTried = isLive
             ? isFailed
             : task.force !== true && task.window !== undefined && this.#isLeft(account, task, since)
-          if (isTried !== false) simulation.now(simulation.oracle.retried(account, ledger, isTried))
+          if (isTried !== false) simulation.now(SyncInvariants.retried(simulation.oracle, account, ledger, isTried))
         }
         // A command that joins a task which goes on gets what that task has read since it began.
         const from = this.#forcedSince.get(text)
@@ -236,8 +237,9 @@ export class PersonActions {
         // A command that joined a task that another command had just ended did nothing itself.
         if (status !== "succeeded" || counts.deferred > 0 || counts.listed + counts.forced === 0) return
         if (from === undefined) return
-        if (isForced && account.relistedAt < from) simulation.oracle.forced(account, from, this.#listable(account))
-        if (task.forceIds !== undefined) simulation.oracle.forced(account, from, task.forceIds)
+        if (isForced && account.relistedAt < from)
+          SyncInvariants.forced(simulation.oracle, account, from, this.#listable(account))
+        if (task.forceIds !== undefined) SyncInvariants.forced(simulation.oracle, account, from, task.forceIds)
       },
       task.dryRun
     )

@@ -6,11 +6,12 @@ import { pausedByPerson } from "../../src/engine/model/Connection.ts"
 import type { SyncResult } from "../../src/engine/Engine.ts"
 import type { WholeStore } from "../../src/testing/WholeStore.ts"
 import { Actions } from "./Actions.ts"
-import type { Account } from "./Oracle.ts"
+import type { Account } from "./Account.ts"
 import { type PersonActions, shownOf } from "./PersonActions.ts"
 import type { Plan } from "./Plan.ts"
 import { folders } from "./SimulatedSource.ts"
 import { Simulation } from "./Simulation.ts"
+import * as SyncInvariants from "./SyncInvariants.ts"
 
 export interface Played {
   readonly problems: ReadonlyArray<string>
@@ -62,7 +63,7 @@ const playOut = (plan: Plan, { decorate, isTraced = false }: Options): Played =>
     changeOnce(simulation, person)
     if (oracle.problems.length > 0) return played()
   }
-  for (const account of accounts) if (!person.isPruned) simulation.now(oracle.runs(account))
+  for (const account of accounts) if (!person.isPruned) simulation.now(SyncInvariants.runs(oracle, account))
   for (const [id, account] of person.accepted) {
     const task = simulation.now(simulation.store.task(id))
     if (task._tag === "None" && !person.isPruned) oracle.problem(`${account.name}: an accepted task is gone`)
@@ -182,7 +183,7 @@ const converge = (simulation: Simulation, person: PersonActions, account: Accoun
   for (const wait of waits) {
     simulation.advance(wait * 1000)
     settleByPerson(simulation, account)
-    wrong = [...simulation.now(oracle.unsettled(account, isStrict)), ...person.openTasks(account)]
+    wrong = [...simulation.now(SyncInvariants.unsettled(oracle, account, isStrict)), ...person.openTasks(account)]
     if (wrong.length === 0 || oracle.problems.length > 0) return
   }
   for (const one of wrong) oracle.problem(`${account.name}: in the end ${one}`)

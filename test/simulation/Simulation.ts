@@ -16,25 +16,23 @@ import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as EffectScheduler from "effect/Scheduler"
 import { Limits } from "../../src/engine/Limits.ts"
-import type { ConnectionId } from "../../src/engine/model/Connection.ts"
-import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import { type WholeStore, fromContext } from "../../src/testing/WholeStore.ts"
 import * as Memory from "../../src/stores/Memory.ts"
 import { Random } from "../chaos/Random.ts"
+import * as Account from "./Account.ts"
 import { Caller } from "./Caller.ts"
 import { Faults } from "./Faults.ts"
 import * as FaultyStore from "./FaultyStore.ts"
 import { Interleaving, VirtualClock } from "./Interleaving.ts"
-import { type Account, Oracle } from "./Oracle.ts"
+import { Oracle } from "./Oracle.ts"
+import { Polling } from "./Polling.ts"
 import * as Process from "./Process.ts"
 import { Checkpoint, type Pass } from "./SimulatedCheckpoint.ts"
 import * as SimulatedIntegration from "./SimulatedIntegration.ts"
-import { folders, profileOf, SimulatedSource, Ticks } from "./SimulatedSource.ts"
+import { SimulatedSource, Ticks } from "./SimulatedSource.ts"
+import * as SourceProfile from "./SourceProfile.ts"
 
 type Service = WholeStore
-
-/** Polls that one simulation may take: more of them mean that something never comes to rest. */
-const pollsAtMost = 2000
 
 /** Tasks that may run while time stands still. */
 const tasksAtOnce = 20_000
@@ -50,11 +48,12 @@ export class Simulation {
   readonly faults = new Faults()
   readonly clock = new VirtualClock(Date.UTC(2026, 0, 10))
   readonly interleaving: Interleaving
-  readonly accounts: ReadonlyArray<Account>
+  readonly accounts: ReadonlyArray<Account.Account>
   readonly processes: Array<Process.Process> = []
   readonly trace: Array<string> = []
   readonly store: Service
   readonly oracle: Oracle
+  readonly polling = new Polling(this)
   readonly limits: Limits
   /** False once it quiets down: nothing is slow any more. */
   isRough = true
@@ -62,12 +61,9 @@ export class Simulation {
   readonly #context: Context.Context<never>
   readonly #integration: ReturnType<typeof SimulatedIntegration.make>
   readonly #decorate: (store: Service) => Service
-  /** The processes that poll a connection now. */
-  readonly #polls = new Map<ConnectionId, Array<Process.Process>>()
   readonly #decodeCheckpoint = Schema.decodeUnknownSync(Checkpoint)
   /** The polls and the requests of persons that have not ended. */
   readonly #underWay = new Set<Caller>()
-  #polled = 0
   #tokens = 0
 
   constructor(
@@ -110,22 +106,14 @@ export class Simulation {
     )
     this.store = fromContext(this.now(Effect.scoped(Layer.build(Memory.layer))))
     const names = random.chance(0.3) ? ["one", "two"] : ["one"]
-    this.accounts = names.map((name) => ({
-      name,
-      source: new SimulatedSource(`account of ${name}`, profileOf(random), this.ticks, () =>
-        this.clock.currentTimeMillisUnsafe()
-      ),
-      id: undefined,
-      folders,
-      pausedSince: undefined,
-      lifting: 0,
-      disconnectedAt: undefined,
-      relistedAt: 0,
-      vanished: undefined,
-      excused: new Set<string>(),
-      shown: undefined,
-      token: ""
-    }))
+    this.accounts = names.map((name) =>
+      Account.make(
+        name,
+        new SimulatedSource(`account of ${name}`, SourceProfile.draw(random), this.ticks, () =>
+          this.clock.currentTimeMillisUnsafe()
+        )
+      )
+    )
     this.oracle = new Oracle(this.store, this.accounts, this.limits, this.say)
     this.#integration = SimulatedIntegration.make({
       sources: new Map(this.accounts.map(({ source }) => [source.account, source])),
@@ -242,7 +230,7 @@ export class Simulation {
     const until = this.clock.currentTimeMillisUnsafe() + Math.round(millis)
     while (this.oracle.problems.length === 0) {
       this.settle()
-      this.#wakeDue()
+      this.polling.wakeDue()
       this.settle()
       if (isOver()) return
       const next = this.clock.next
@@ -251,50 +239,8 @@ export class Simulation {
     }
     if (until > this.clock.currentTimeMillisUnsafe()) {
       this.clock.moveTo(until, (wake) => this.interleaving.scheduleTask(wake))
-      for (let rounds = 0; rounds < 100 && this.#wakeDue(); rounds += 1) this.settle()
+      for (let rounds = 0; rounds < 100 && this.polling.wakeDue(); rounds += 1) this.settle()
     }
-  }
-
-  /** True if something was due that nobody polled. */
-  #wakeDue(): boolean {
-    let isWoken = false
-    for (const { connectionId, requested } of this.now(this.store.due(10))) {
-      const polling = this.#polls.get(connectionId) ?? []
-      if (polling.every((process) => process.dead)) {
-        isWoken = true
-        this.poll(connectionId, requested)
-      }
-    }
-    return isWoken
-  }
-
-  /** Hints reach this process: it polls if they ask for it. */
-  hint(process: Process.Process, connectionId: ConnectionId): void {
-    this.#poll(process, connectionId, Scheduler.pollHinted(connectionId))
-  }
-
-  /** A wake-up, which may come twice or without a reason. */
-  poll(connectionId: ConnectionId, requested: boolean, process = this.alive(this.random.next())): void {
-    this.say(() => `${process.name}: poll of ${connectionId.slice(-4)}${requested ? ", requested" : ""}`)
-    this.#poll(process, connectionId, Scheduler.poll(connectionId, { requested }))
-  }
-
-  #poll(
-    process: Process.Process,
-    connectionId: ConnectionId,
-    slice: ReturnType<typeof Scheduler.poll | typeof Scheduler.pollHinted>
-  ): void {
-    this.#polled += 1
-    if (this.#polled > pollsAtMost) {
-      if (this.#polled === pollsAtMost + 1) this.oracle.problem(`more than ${pollsAtMost} polls`)
-      return
-    }
-    const polling = this.#polls.get(connectionId) ?? []
-    polling.push(process)
-    this.#polls.set(connectionId, polling)
-    this.fork(process, "poll", Effect.provide(slice, process.context), () => {
-      polling.splice(polling.indexOf(process), 1)
-    })
   }
 
   /** A process dies: nobody hears of its polls again. */
@@ -309,7 +255,7 @@ export class Simulation {
   }
 
   /** The connection's row as it is. */
-  row({ id }: Account) {
+  row({ id }: Account.Account) {
     return id === undefined ? undefined : Option.getOrUndefined(this.now(this.store.connection(id)))
   }
 

@@ -1,7 +1,7 @@
 /** The actions on a source: what is in it changes, or it refuses. */
 import * as Option from "effect/Option"
 import type { Reason } from "../../src/contract/IntegrationError.ts"
-import type { Account } from "./Oracle.ts"
+import type { Account } from "./Account.ts"
 import { pick, type SourceKind } from "./Plan.ts"
 import { folders } from "./SimulatedSource.ts"
 import type { Simulation } from "./Simulation.ts"
