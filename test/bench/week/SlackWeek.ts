@@ -1,21 +1,12 @@
 /**
  * A large Slack workspace on virtual time: its first sync, and a day of polling. Calls wait for the quota of Idem, and
- * Slack's stand-in counts by itself which of them exceed the limits of a minute. The integration runs over a mirror
- * that keeps ids and revisions only, so that millions of messages fit.
+ * Slack's stand-in counts by itself which of them exceed the limits of a minute.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as References from "effect/References"
-import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
-import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
-import { noHints } from "../../../src/contract/Hints.ts"
 import type { AnySession } from "../../../src/contract/Integration.ts"
-import type { Page } from "../../../src/contract/Page.ts"
-import { poll } from "../../../src/contract/SyncTask.ts"
 import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import * as RunMeter from "../../../src/engine/telemetry/RunMeter.ts"
 import { integration } from "../../../src/integrations/Slack.ts"
@@ -23,6 +14,7 @@ import * as SlackServer from "../../support/SlackServer.ts"
 import { VirtualClock } from "../../support/VirtualClock.ts"
 import type { Row } from "../Table.ts"
 import { progress } from "./Progress.ts"
+import { SlackMirror } from "./SlackMirror.ts"
 
 const seconds = { minute: 60, hour: 3_600, day: 86_400 }
 /** Slack's limits a minute (https://docs.slack.dev/apis/web-api/rate-limits, and each method's page). */
@@ -32,111 +24,6 @@ const limits: Readonly<Record<string, number>> = {
   "conversations.list": 20,
   "users.list": 20,
   "search.messages": 20
-}
-
-/** Ids and revisions, by conversation: what is stored, and what the pass over the source has seen so far. */
-class Mirror {
-  readonly rows = new Map<string, Map<string, string | undefined>>()
-  /** Ids that were stored, changed or deleted since they were last taken. */
-  touched = new Set<string>()
-  checkpoint: Option.Option<Schema.Json> = Option.none()
-  readonly parts = new Map<string, Schema.Json>()
-  #listing: string | undefined
-  #seen = new Map<string, Set<string>>()
-
-  static placeOf = (id: string) => id.slice(0, id.indexOf("/") + 1)
-
-  revision(id: string): Option.Option<string | undefined> {
-    const place = this.rows.get(Mirror.placeOf(id))
-    return place?.has(id) === true ? Option.some(place.get(id)) : Option.none()
-  }
-
-  get size(): number {
-    return [...this.rows.values()].reduce((sum, { size }) => sum + size, 0)
-  }
-
-  apply(page: Page<Schema.Json>): void {
-    if (page.listing !== undefined && page.listing !== this.#listing) {
-      this.#listing = page.listing
-      this.#seen = new Map()
-    }
-    for (const { externalId, revision } of page.download) this.#write(externalId, revision)
-    for (const { externalId, revision } of page.patches ?? []) {
-      const known = this.revision(externalId)
-      if (Option.isSome(known)) this.#write(externalId, revision ?? known.value)
-    }
-    for (const id of page.deleted ?? []) this.#remove(id)
-    if (page.listing !== undefined) for (const { externalId } of page.listed) at(this.#seen, externalId).add(externalId)
-    for (const { except = [], prefix } of page.covers ?? []) {
-      for (const [place, rows] of this.rows) {
-        if (!place.startsWith(prefix) && !prefix.startsWith(place)) continue
-        const seen = this.#seen.get(place)
-        for (const id of rows.keys()) {
-          const isCovered = id.startsWith(prefix) && !except.some((one) => id.startsWith(one))
-          if (isCovered && seen?.has(id) !== true) this.#remove(id)
-        }
-      }
-    }
-    this.checkpoint = Option.some(page.checkpoint)
-    for (const { checkpoint, key } of page.parts ?? []) {
-      if (checkpoint === null) this.parts.delete(key)
-      else this.parts.set(key, checkpoint)
-    }
-  }
-
-  #write(id: string, revision: string | undefined): void {
-    const place = Mirror.placeOf(id)
-    const rows = this.rows.get(place) ?? new Map<string, string | undefined>()
-    rows.set(id, revision)
-    this.rows.set(place, rows)
-    this.touched.add(id)
-  }
-
-  #remove(id: string): void {
-    if (this.rows.get(Mirror.placeOf(id))?.delete(id) === true) this.touched.add(id)
-  }
-
-  /** Lists to the end. */
-  sync(session: AnySession) {
-    const checker = Layer.succeed(ContentExistenceChecker, {
-      existing: (ids) => Effect.sync(() => new Set(ids.filter((id) => Option.isSome(this.revision(id))))),
-      revisions: (ids) =>
-        Effect.sync(
-          () =>
-            new Map(
-              ids.flatMap((id) => {
-                const known = this.revision(id)
-                return Option.isSome(known) ? [[id, Option.fromUndefinedOr(known.value)] as const] : []
-              })
-            )
-        )
-    })
-    const moved = new Map(this.parts)
-    const parts = {
-      hinted: noHints,
-      get: (keys: ReadonlyArray<string>) =>
-        Effect.sync(
-          () => new Map(keys.flatMap((key) => (moved.has(key) ? [[key, moved.get(key) ?? null] as const] : [])))
-        )
-    }
-    return session.list(poll, this.checkpoint, parts).pipe(
-      Stream.rechunk(1),
-      Stream.runForEach((page) =>
-        Effect.sync(() => {
-          for (const { checkpoint, key } of page.parts ?? []) moved.set(key, checkpoint)
-          this.apply(page)
-        })
-      ),
-      Effect.provide(checker)
-    )
-  }
-}
-
-const at = (sets: Map<string, Set<string>>, id: string): Set<string> => {
-  const place = Mirror.placeOf(id)
-  const found = sets.get(place) ?? new Set()
-  sets.set(place, found)
-  return found
 }
 
 /** Counts calls by method, and those beyond the method's limit of a minute. */
@@ -231,7 +118,7 @@ const simulate = (size: Size) => {
       })
     const session = yield* open(server.token)
     const now = Effect.map(Clock.currentTimeMillis, (millis) => millis / 1000)
-    const mirror = new Mirror()
+    const mirror = new SlackMirror()
     workspace.now = startAt
     yield* mirror.sync(session)
     const synced = { ...counted.take(), seconds: (yield* now) - startAt, rows: mirror.size }
