@@ -6,7 +6,6 @@
 import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -19,108 +18,26 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import * as Path from "node:path"
 import * as Readline from "node:readline"
-import type { Integration } from "../../src/contract/Integration.ts"
 import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
-import { Integrations } from "../../src/engine/source/Integrations.ts"
-import { HintListener } from "../../src/engine/schedule/HintListener.ts"
 import { PendingHints } from "../../src/engine/schedule/PendingHints.ts"
 import { PollingClaim } from "../../src/engine/locks/PollingClaim.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import { Limits } from "../../src/engine/Limits.ts"
 import type { Superseded } from "../../src/engine/store/Fence.ts"
 import type { StoreError } from "../../src/engine/store/StoreError.ts"
-import { Quotas } from "../../src/engine/source/Quotas.ts"
-import type * as LeasedSlice from "../../src/engine/sync/LeasedSlice.ts"
-import { WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
-import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
-import { Vault } from "../../src/engine/secrets/Vault.ts"
-import * as Ftp from "../../src/integrations/Ftp.ts"
-import * as Gmail from "../../src/integrations/Gmail.ts"
-import * as Slack from "../../src/integrations/Slack.ts"
-import * as Client from "../../src/stores/postgres/Client.ts"
-import * as BlobLocation from "../../src/stores/blobs/BlobLocation.ts"
-import * as Postgres from "../../src/stores/Postgres.ts"
-import * as SharedQuotas from "../../src/stores/postgres/SharedQuotas.ts"
-import * as WebhookStore from "../../src/stores/postgres/WebhookStore.ts"
-import * as Broken from "./Broken.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as FastClock from "./FastClock.ts"
-import * as FullDisk from "./FullDisk.ts"
+import * as LeanEngine from "./LeanEngine.ts"
 import { type Command, CommandLine, type Reply, ReplyLine, type Start } from "./Protocol.ts"
-
-const speed = 8
 
 const encode = Schema.encodeSync(ReplyLine)
 const say = (reply: Reply): void => void process.stdout.write(`${encode(reply)}\n`)
-
-const vault = Layer.succeed(
-  Vault,
-  Vault.of({
-    seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
-    unseal: (sealed) =>
-      Effect.orDie(Schema.decodeEffect(Schema.fromJsonString(Schema.Json))(new TextDecoder().decode(sealed))),
-    keys: Effect.succeed({ current: "0011223344556677", former: [] })
-  })
-)
-
-const impatient = (integration: Integration): Effect.Effect<Integration> =>
-  Effect.succeed({ ...integration, callTimeout: "5 seconds" })
-
-const integrations = Integrations.layer({
-  ftp: impatient(Ftp.integration),
-  gmail: impatient(Gmail.integration),
-  slack: impatient(Slack.integration)
-})
-
-const layer = (start: Start) => {
-  const sql = PgClient.layerFrom(
-    Client.make({
-      path: start.socket,
-      username: start.username,
-      password: Redacted.make(start.password),
-      database: start.database,
-      // By which the audit tells who writes.
-      applicationName: `idem-${process.pid}`,
-      maxConnections: 6,
-      // Five seconds of anybody else's clock, as by default.
-      connectTimeout: Duration.seconds(5 * speed)
-    })
-  )
-  const blobs = Layer.provide(
-    BlobLocation.layer,
-    Layer.merge(FullDisk.layer(Path.join(start.folder, "full")), NodePath.layer)
-  )
-  const store = replaceMethods((real) => Broken.decorate(real, start.broken)).pipe(
-    Layer.provide(Postgres.layer),
-    Layer.provide(blobs)
-  )
-  return SyncEngine.layer.pipe(
-    Layer.provideMerge(
-      Layer.mergeAll(
-        store,
-        Layer.provide(Quotas.layer, SharedQuotas.layer),
-        vault,
-        integrations,
-        WebhookStore.layer,
-        PendingHints.layer,
-        HintListener.layerNone
-      )
-    ),
-    Layer.provide(sql),
-    Layer.provide(
-      ConfigProvider.layer(
-        ConfigProvider.fromUnknown(start.inFolder ? { IDEM_BLOB_DIR: Path.join(start.folder, "blobs") } : {})
-      )
-    )
-  )
-}
 
 /** Tells a defect: neither a failure that the engine foresees, nor our own interruption. */
 const defectOf = <A, E>(exit: Exit.Exit<A, E>) =>
@@ -154,25 +71,6 @@ const serving = Effect.gen(function* () {
   const url = yield* Effect.provideContext(HttpServer.url, context)
   return Number(new URL(url).port)
 })
-
-const limits = (start: Start) =>
-  Effect.map(Limits, (defaults): Limits => ({
-    ...defaults,
-    sliceTime: Duration.seconds(12),
-    slicePages: 4,
-    batchItems: 5,
-    groupItems: 10,
-    batchAge: Duration.seconds(1),
-    concurrency: 4,
-    inlineBytes: 2000,
-    chunkTimeout: Duration.seconds(4),
-    leaseTtl: Duration.millis(start.leaseMillis),
-    // The clock is put forward by an hour at a time.
-    stallAfter: Duration.days(1),
-    retries: 20,
-    deletions: 4,
-    deletionShare: 0.3
-  }))
 
 /** A database that is away, or a run that lost its lease, is nothing new here. */
 const quietly = <A, R>(effect: Effect.Effect<A, StoreError | Superseded, R>): Effect.Effect<void, never, R> =>
@@ -216,24 +114,22 @@ const sync = Effect.fnUntraced(function* (command: Extract<Command, { _tag: "Syn
   return { _tag: "Synced", status: result.status, error, counts: { ...result.counts } } as const
 })
 
-type Services = Engine | LeasedSlice.Services | PendingHints | HintListener
-
 interface Session {
   /** The scope of the engine: closed once nothing uses the engine. */
   readonly scope: Scope.Closeable
   readonly polling: Fiber.Fiber<unknown, unknown>
   /** The engine, once the database could be reached. */
-  readonly engine: Deferred.Deferred<Context.Context<Services>>
+  readonly engine: Deferred.Deferred<Context.Context<LeanEngine.Services>>
   readonly limits: Limits
 }
 
 /** Begins to poll; a database that is away is tried again, as a supervisor would. */
 const begin = Effect.fnUntraced(function* (start: Start) {
   const scope = yield* Scope.make()
-  const engine = yield* Deferred.make<Context.Context<Services>>()
-  const bounds = yield* limits(start)
+  const engine = yield* Deferred.make<Context.Context<LeanEngine.Services>>()
+  const bounds = yield* LeanEngine.limits(start)
   const serve = Effect.gen(function* () {
-    const context = yield* Layer.build(layer(start)).pipe(
+    const context = yield* Layer.build(LeanEngine.layer(start)).pipe(
       Effect.retry({ while: (error) => error._tag !== "SchemaTooNew", schedule: Schedule.spaced("400 millis") }),
       Scope.provide(scope)
     )
@@ -306,7 +202,7 @@ const main = Effect.fnUntraced(function* (clock: FastClock.FastClock) {
 })
 
 await Effect.gen(function* () {
-  const clock = FastClock.make(yield* Clock.Clock, speed)
+  const clock = FastClock.make(yield* Clock.Clock, LeanEngine.speed)
   yield* Effect.provideService(main(clock), Clock.Clock, clock)
 }).pipe(
   Effect.provideService(References.MinimumLogLevel, process.env["CHAOS_LOG"] === "1" ? "Debug" : "Error"),
