@@ -43,6 +43,8 @@ export interface Options {
   readonly problems: Array<string>
 }
 
+export type Clients = Effect.Success<ReturnType<typeof make>>
+
 export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }: Options) {
   const endpoint = yield* Endpoint.make(tally)
   const tasks: Array<Task> = []

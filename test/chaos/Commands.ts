@@ -2,25 +2,16 @@
  * Seeds with the command line as it is, bounds and clocks and all: `idem serve`, and `idem sync` beside it. They take
  * far longer than those of lean processes, and strike what these leave out: starting, signals, exit codes.
  */
-import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type * as SqlClient from "effect/sql/SqlClient"
 import { randomBytes } from "node:crypto"
 import * as ChildProcess from "node:child_process"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { ConnectionId } from "../../src/engine/model/Connection.ts"
-import type { Store } from "../../src/engine/Store.ts"
-import { WholeStore } from "../../src/testing/WholeStore.ts"
-import * as Blobs from "../../src/stores/Blobs.ts"
-import * as Postgres from "../../src/stores/Postgres.ts"
 import { programFile } from "../support/IdemProcess.ts"
 import * as Schedules from "./Schedule.ts"
+import * as SeedDatabase from "./SeedDatabase.ts"
 import type { Server } from "./Server.ts"
 import type { ChaosSource } from "./Source.ts"
 import * as Ftp from "./sources/Ftp.ts"
@@ -32,7 +23,6 @@ const patience = Duration.seconds(90)
 /** Within which a process that is told to end must have ended; its own limit is 5 seconds. */
 const endsWithin = 15_000
 
-const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String, name: Schema.String })))
 const Counts = Schema.Struct({
   status: Schema.String,
   stored: Schema.Finite,
@@ -81,36 +71,14 @@ export const play = Effect.fnUntraced(function* (
   note: (line: string) => void,
   problems: Array<string>
 ) {
-  const database = `cli_${schedule.seed}_${randomBytes(4).toString("hex")}`
-  yield* server.database(database)
+  const database = yield* SeedDatabase.make(server, "cli", schedule.seed)
+  const { ask } = database
   const env = {
-    DATABASE_URL: urlOf(server, database),
+    DATABASE_URL: urlOf(server, database.name),
     IDEM_SECRET_KEY: randomBytes(32).toString("base64"),
     IDEM_SHUTDOWN_TIMEOUT: "5 seconds",
     PORT: "0"
   }
-  const context = yield* Layer.build(
-    Layer.provideMerge(
-      Postgres.layer,
-      Layer.merge(
-        PgClient.layer({
-          path: server.socket,
-          username: server.username,
-          password: Redacted.make(server.password),
-          database,
-          maxConnections: 3,
-          applicationName: "chaos"
-        }),
-        Blobs.layerMemory
-      )
-    )
-  )
-  const ask = <A, E>(effect: Effect.Effect<A, E, Store | SqlClient.SqlClient>) =>
-    Effect.provideContext(effect, context).pipe(
-      Effect.catchDefect((defect) => Effect.fail(defect)),
-      Effect.retry({ times: 60, schedule: Schedule.spaced("100 millis") }),
-      Effect.orDie
-    )
 
   const mirrored: Array<{ readonly name: string; id: string; readonly source: ChaosSource }> = []
   for (const [index, plan] of schedule.sources.entries()) {
@@ -128,7 +96,7 @@ export const play = Effect.fnUntraced(function* (
     if (code !== 0) problems.push(`idem connect ended with ${code}: ${stderr}`)
     mirrored.push({ name, id: "", source })
   }
-  const rows = yield* ask(Effect.flatMap(Verify.connections, (found) => decodeIds(found)))
+  const rows = yield* ask(Verify.connections)
   for (const one of mirrored) one.id = rows.find((row) => row.name === one.name)?.id ?? ""
 
   // ---- the processes: the first serves, the others sync what there is, again and again
@@ -195,7 +163,7 @@ export const play = Effect.fnUntraced(function* (
       yield* stop(event.process)
     } else if (event._tag === "Database") {
       note(`the database: ${event.how}`)
-      yield* event.how === "sessions" ? server.cut(database) : server.restart(event.how)
+      yield* event.how === "sessions" ? server.cut(database.name) : server.restart(event.how)
     } else if (event._tag === "Time") {
       note("time passes")
       yield* ask(Verify.timePasses)
@@ -204,17 +172,6 @@ export const play = Effect.fnUntraced(function* (
 
   note("healing")
   for (const { source } of mirrored) source.heal()
-  const approve = (connectionId: string) =>
-    Effect.provideContext(
-      Effect.flatMap(WholeStore, (store) =>
-        Effect.gen(function* () {
-          const id = ConnectionId.make(connectionId)
-          const { token } = yield* store.deletions(id, { which: "held", limit: 1 })
-          return yield* store.approveDeletions(id, { token })
-        })
-      ),
-      context
-    )
   const differences = Effect.gen(function* () {
     const found: Array<string> = []
     for (const { id, name, source } of mirrored) {
@@ -226,7 +183,7 @@ export const play = Effect.fnUntraced(function* (
   const deadline = Date.now() + Duration.toMillis(patience)
   let wrong = yield* differences
   while (wrong.length > 0 && Date.now() < deadline) {
-    yield* ask(Effect.andThen(Verify.personActs(approve), Verify.timePasses))
+    yield* ask(Effect.andThen(Verify.personActs, Verify.timePasses))
     yield* Effect.sleep(500)
     wrong = yield* differences
   }

@@ -3,11 +3,8 @@
  * source changes. Then Idem goes on in the target. The oracle: the target becomes right, and downloads nothing that was
  * copied.
  */
-import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
@@ -16,6 +13,7 @@ import * as Path from "node:path"
 import * as Commands from "./Commands.ts"
 import { Random } from "./Random.ts"
 import type * as Schedules from "./Schedule.ts"
+import * as SeedDatabase from "./SeedDatabase.ts"
 import type { Server } from "./Server.ts"
 import * as Ftp from "./sources/Ftp.ts"
 import * as Gmail from "./sources/Gmail.ts"
@@ -24,7 +22,6 @@ import * as Verify from "./Verify.ts"
 
 const patience = Duration.seconds(120)
 
-const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String, name: Schema.String })))
 const decodeStatus = Schema.decodeUnknownOption(
   Schema.fromJsonString(Schema.Struct({ totals: Schema.Struct({ stored: Schema.Finite }) }))
 )
@@ -45,8 +42,7 @@ export const play = Effect.fnUntraced(function* (
   tally: Tally
 ) {
   const random = new Random(schedule.seed)
-  const database = `copy_${schedule.seed}_${randomBytes(4).toString("hex")}`
-  yield* server.database(database)
+  const database = yield* SeedDatabase.make(server, "copy", schedule.seed)
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-chaos-copy-"))),
     (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true, force: true }))
@@ -58,18 +54,7 @@ export const play = Effect.fnUntraced(function* (
     PORT: "0"
   }
   const from = { ...both, IDEM_DATA_DIR: Path.join(folder, "data") }
-  const into = { ...both, DATABASE_URL: Commands.urlOf(server, database) }
-  const context = yield* Layer.build(
-    PgClient.layer({
-      path: server.socket,
-      username: server.username,
-      password: Redacted.make(server.password),
-      database,
-      maxConnections: 2,
-      applicationName: "chaos"
-    })
-  )
-
+  const into = { ...both, DATABASE_URL: Commands.urlOf(server, database.name) }
   const plan = { ...(schedule.sources[0] ?? { seed: 1 }), ending: undefined, items: random.between(30, 60) }
   const source = yield* random.chance(0.5)
     ? Gmail.make({ ...plan, domain: "gmail" })
@@ -152,12 +137,11 @@ export const play = Effect.fnUntraced(function* (
   if (problems.length > 0) return
   const madeBefore = source.downloads()?.made ?? 0
   change(random.between(0, 3))
-  const [row] = yield* Effect.provideContext(Verify.connections, context).pipe(Effect.flatMap(decodeIds), Effect.orDie)
-  const differences = Verify.stored(row?.id ?? "", "").pipe(
-    Effect.provideContext(context),
-    Effect.map(({ found, problems }) => [...problems, ...source.differences(found)]),
-    Effect.orDie
-  )
+  const [row] = yield* database.ask(Verify.connections)
+  const differences = Effect.map(database.ask(Verify.stored(row?.id ?? "", "")), ({ found, problems }) => [
+    ...problems,
+    ...source.differences(found)
+  ])
   const continued = start(["serve"], into)
   let wrong = yield* differences
   while (wrong.length > 0 && Date.now() < deadline + Duration.toMillis(patience)) {

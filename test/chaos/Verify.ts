@@ -5,6 +5,8 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { ConnectionId } from "../../src/engine/model/Connection.ts"
+import { WholeStore } from "../../src/testing/WholeStore.ts"
 import type { StoredRow } from "./Source.ts"
 
 const decodeRows = Schema.decodeUnknownEffect(
@@ -60,7 +62,12 @@ export const stored = Effect.fnUntraced(function* (connectionId: string, folder:
 })
 
 /** Id and name of each connection. */
-export const connections = SqlClient.SqlClient.use((sql) => sql`SELECT id::text AS id, name FROM connection`)
+export const connections = SqlClient.SqlClient.use((sql) =>
+  Effect.flatMap(
+    sql`SELECT id::text AS id, name FROM connection`,
+    Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String, name: Schema.String })))
+  )
+)
 
 const said = (statement: string) =>
   SqlClient.SqlClient.use((sql) =>
@@ -209,11 +216,14 @@ export const deletions = (connectionId: string) =>
   )
 
 /** A person takes back pauses, and approves the deletions that were held back. */
-export const personActs = (approve: (connectionId: string) => Effect.Effect<number, unknown>) =>
-  SqlClient.SqlClient.use((sql) =>
-    Effect.gen(function* () {
-      yield* sql`UPDATE connection SET paused = NULL, failures = 0`
-      const held = yield* said(`SELECT DISTINCT connection_id::text AS said FROM staged_deletion WHERE held`)
-      yield* Effect.forEach(held, approve, { discard: true })
-    })
-  )
+export const personActs = SqlClient.SqlClient.use((sql) =>
+  Effect.gen(function* () {
+    const store = yield* WholeStore
+    yield* sql`UPDATE connection SET paused = NULL, failures = 0`
+    const held = yield* said(`SELECT DISTINCT connection_id::text AS said FROM staged_deletion WHERE held`)
+    for (const id of held.map((text) => ConnectionId.make(text))) {
+      const { token } = yield* store.deletions(id, { which: "held", limit: 1 })
+      yield* store.approveDeletions(id, { token })
+    }
+  })
+)

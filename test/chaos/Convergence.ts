@@ -1,0 +1,74 @@
+/** Waits for a healed seed to become right: for its mirrors, its tasks and its webhook. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { Clients } from "./Clients.ts"
+import type { MirroredSource } from "./MirroredSources.ts"
+import type { SeedDatabase } from "./SeedDatabase.ts"
+import type { SeedProcesses } from "./SeedProcesses.ts"
+import type { StoredRow } from "./Source.ts"
+import * as Verify from "./Verify.ts"
+
+export interface Options {
+  readonly database: SeedDatabase
+  readonly mirrored: ReadonlyArray<MirroredSource>
+  readonly processes: SeedProcesses
+  readonly clients: Clients | undefined
+  /** The seed's own folder. */
+  readonly folder: string
+  readonly patience: Duration.Duration
+  readonly problems: Array<string>
+}
+
+export const make = (options: Options) => {
+  const { clients, folder, mirrored, patience, problems, processes } = options
+  const { ask } = options.database
+  /**
+   * How the mirror of one source differs from it. An item that a person asked for by its id, and that the source
+   * removed before a listing showed it, may stay stored: absence deletes only what a listing has shown.
+   */
+  const differencesOf = ({ byId, id, source }: MirroredSource) =>
+    Effect.map(ask(Verify.stored(id, folder)), ({ found, problems }) => {
+      const present = new Set(source.ids())
+      const isKept = (row: StoredRow) => !row.isListed && byId.has(row.externalId) && !present.has(row.externalId)
+      return [...problems, ...source.differences(new Map([...found].filter(([, row]) => !isKept(row))))]
+    })
+  const differences = Effect.gen(function* () {
+    const found: Array<string> = []
+    for (const one of mirrored) found.push(...(yield* differencesOf(one)).map((text) => `${one.name}: ${text}`))
+    return [...found, ...(yield* ask(Verify.ledger))]
+  })
+  /**
+   * Lets hours pass, and acts as a person does, until nothing is left to wait for. Returns false, with a problem, if that
+   * takes too long.
+   */
+  const until = Effect.fnUntraced(function* (check: Effect.Effect<ReadonlyArray<string>>) {
+    const deadline = Date.now() + Duration.toMillis(patience)
+    let wrong = yield* check
+    for (let look = 0; wrong.length > 0 && Date.now() < deadline; look += 1) {
+      yield* ask(Verify.personActs)
+      // A slice ends when hours pass: it is let do something in between.
+      yield* look % 5 === 0 ? processes.timePasses : ask(Verify.timePasses)
+      yield* Effect.sleep(150)
+      wrong = yield* check
+    }
+    if (wrong.length === 0) return true
+    problems.push(...wrong.slice(0, 10).map((text) => `never came right: ${text}`))
+    yield* processes.standing
+    return false
+  })
+  /** Tasks that have not ended, and changes that no webhook was told. */
+  const waits =
+    clients === undefined
+      ? Effect.succeed([])
+      : Effect.gen(function* () {
+          return [...(yield* clients.unfinished), ...clients.missing(yield* ask(Verify.changed))]
+        })
+  return {
+    differencesOf,
+    differences,
+    /** Waits until the mirrors are right. */
+    mirrors: until(differences),
+    /** Waits until the tasks have ended, and the webhook was told of all changes. */
+    clients: until(waits)
+  }
+}
