@@ -245,3 +245,49 @@ it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(clie
     )
   }
 )
+
+it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(client)), { excludeTestServices: true })(
+  "removal",
+  (it) => {
+    const looked = Effect.map(reads, (tables) => tables.reduce((sum, table) => sum + table.looked + table.scanned, 0))
+
+    it.effect("of unused bodies looks at those that stay once", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const store = yield* WholeStore
+        const { id } = yield* running()
+        const bodies = 30_000
+        yield* sql`INSERT INTO body (hash, size, touched_at) SELECT sha256(i::text::bytea), 1, now() - interval '1 day'
+          FROM generate_series(1, ${bodies}::int) AS i`
+        yield* sql`INSERT INTO content (connection_id, external_id, state, body_hash, created_at, updated_at)
+          SELECT ${id}::uuid, 'item ' || i, 'stored', sha256(i::text::bytea), now(), now()
+          FROM generate_series(1, ${bodies}::int) AS i WHERE i % 3 <> 0`
+        yield* sql`VACUUM ANALYZE`.unprepared
+        const before = yield* looked
+        assert.strictEqual(yield* store.collectBodies(Duration.hours(3)), bodies / 3)
+        assert.isBelow((yield* looked) - before, 5 * bodies)
+      })
+    )
+
+    it.effect("of a connection looks at each row a few times, also while removed rows stay in the indexes", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const store = yield* WholeStore
+        const { id } = yield* running()
+        const rows = 10_000
+        yield* sql`INSERT INTO content (connection_id, external_id, state, body_hash, created_at, updated_at)
+          SELECT ${id}::uuid, 'item ' || i, 'stored', sha256(convert_to('own ' || i, 'UTF8')), now(), now()
+          FROM generate_series(1, ${rows}::int) AS i`
+        yield* sql`INSERT INTO body (hash, size) SELECT body_hash, 1 FROM content WHERE connection_id = ${id}`
+        yield* sql`VACUUM ANALYZE`.unprepared
+        const before = yield* looked
+        // Rows that a transaction removes stay in the indexes for itself, as for each one that began before it.
+        yield* sql.withTransaction(store.disconnect(id, true))
+        assert.isBelow((yield* looked) - before, 15 * rows)
+        const left = yield* sql`SELECT 1 FROM content WHERE connection_id = ${id}
+          UNION ALL SELECT 1 FROM body WHERE NOT EXISTS (SELECT FROM content WHERE body_hash = hash)`
+        assert.deepStrictEqual(left, [])
+      })
+    )
+  }
+)

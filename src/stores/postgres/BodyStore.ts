@@ -10,12 +10,15 @@ import { BlobStore, within } from "../Blobs.ts"
 import * as Purge from "./Purge.ts"
 import { byteas, fromHex, interval } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
-import { removeInBatches } from "./Transactions.ts"
+import { onOwnSession } from "./Transactions.ts"
 
-/** Bodies removed by one statement, so that none holds its locks for long. */
+/** Bodies looked at by one statement, so that none holds its locks for long. */
 const atOnce = 1000
 
 const decodeBody = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ bytes: Schema.NullOr(Schema.Uint8Array) })))
+const Step = Schema.Struct({ removed: Schema.Int, last: Schema.NullOr(Schema.Uint8Array) })
+type Step = typeof Step.Type
+const decodeStep = Schema.decodeUnknownEffect(Schema.Tuple([Step]))
 const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.String })))
 
 const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
@@ -24,15 +27,26 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
   const removal = yield* Purge.make
 
   /**
+   * Looks at the next bodies whose hash is above `after`, and removes those that no content names. `last` is the last
+   * hash that it looked at; null at the end.
+   *
    * A run that has just found the same bytes has touched the row: this statement waits for its lock, reads the row
    * again, and leaves it. If this statement is first, the run waits, and then writes the body anew.
    */
-  const bodies = (untouched: Duration.Duration) =>
-    sql`DELETE FROM body WHERE hash IN (
-          SELECT hash FROM body WHERE touched_at < now() - ${interval(sql, untouched)}
-            AND NOT EXISTS (SELECT 1 FROM content WHERE content.body_hash = body.hash) LIMIT ${atOnce})
-        AND touched_at < now() - ${interval(sql, untouched)}
-        RETURNING 1`
+  const removeBodies = (after: Uint8Array, untouched: Duration.Duration) =>
+    sql`WITH looked AS MATERIALIZED (
+          SELECT hash FROM body WHERE hash > ${after} AND touched_at < now() - ${interval(sql, untouched)}
+          ORDER BY hash LIMIT ${atOnce}),
+        removed AS (DELETE FROM body WHERE hash IN (SELECT hash FROM looked)
+            AND touched_at < now() - ${interval(sql, untouched)}
+            AND NOT EXISTS (SELECT 1 FROM content WHERE content.body_hash = body.hash)
+          RETURNING 1)
+        SELECT (SELECT count(*) FROM removed)::int AS removed,
+          (SELECT hash FROM looked ORDER BY hash OFFSET ${atOnce - 1}) AS last`.pipe(
+      onOwnSession(sql),
+      Effect.flatMap((rows) => Effect.orDie(decodeStep(rows))),
+      Effect.map(([step]) => step)
+    )
 
   /** Blobs without a row that names them: their row went just now, or a crash kept it from being written. */
   const removeBlobs = (untouched: Duration.Duration) =>
@@ -75,7 +89,13 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
       Effect.gen(function* () {
         const untouched = Duration.max(untouchedFor, shortestUntouched)
         yield* removal.removeStrays
-        const removed = yield* removeInBatches(sql, atOnce, bodies(untouched))
+        let removed = 0
+        // Each step goes on where the one before ended, and looks no second time at the bodies that stay.
+        for (let after: Uint8Array | null = new Uint8Array(); after !== null;) {
+          const step: Step = yield* removeBodies(after, untouched)
+          removed += step.removed
+          after = step.last
+        }
         yield* removeBlobs(untouched)
         yield* blobs.sweep
         return removed

@@ -160,6 +160,12 @@ export const forgetInMessages = (sql: SqlClient.SqlClient, connectionId: Connect
       body = jsonb_set(m.body::jsonb, '{data,changes}', kept.list)::text
     FROM kept WHERE m.id = kept.id AND m.body IS NOT NULL`
 
+/** A step of removing contents: the last id of a full one, and the bodies that went. */
+interface Step {
+  readonly last: string | undefined
+  readonly bodies: Effect.Success<ReturnType<typeof dropUnnamed>>
+}
+
 type Methods = Pick<ContentStore["Service"], "purge"> & {
   /** Removes all contents that are under this id, which no connection has any more. */
   readonly removeContents: (connectionId: ConnectionId) => Effect.Effect<void, StoreError>
@@ -181,17 +187,24 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     )
 
   const removeContents = Effect.fnUntraced(function* (connectionId: ConnectionId) {
-    for (let removed = atOnce; removed === atOnce;) {
-      const step = yield* Effect.gen(function* () {
-        const rows = yield* sql`DELETE FROM content WHERE connection_id = ${connectionId} AND external_id IN (
-            SELECT external_id FROM content WHERE connection_id = ${connectionId}
-            ORDER BY external_id LIMIT ${atOnce} FOR UPDATE)
-          RETURNING body_hash AS hash, external_id AS id`
+    // Each step begins after the last id of the step before: removed rows stay in the index until a vacuum, and a scan
+    // from the beginning would pass all of them each time.
+    let after: string | undefined = ""
+    while (after !== undefined) {
+      const step: Step = yield* Effect.gen(function* () {
+        // An array is looked up by the key under any plan.
+        const rows = yield* sql`WITH removed AS (
+            DELETE FROM content WHERE connection_id = ${connectionId} AND external_id = ANY(ARRAY(
+              SELECT external_id FROM content WHERE connection_id = ${connectionId} AND external_id > ${after}
+              ORDER BY external_id LIMIT ${atOnce} FOR UPDATE))
+            RETURNING body_hash AS hash, external_id AS id)
+          SELECT hash, id FROM removed ORDER BY id`
         yield* forgetDerived(sql, connectionId, rows)
-        return { rows: rows.length, bodies: yield* dropUnnamed(sql, rows) }
+        const last = rows.length === atOnce ? (yield* Effect.orDie(decodeIds(rows))).at(-1) : undefined
+        return { last: last?.id, bodies: yield* dropUnnamed(sql, rows) }
       }).pipe(inTransaction)
       yield* dropBlobs(step.bodies)
-      removed = step.rows
+      after = step.last
     }
   })
 
