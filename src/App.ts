@@ -176,7 +176,7 @@ const services = Layer.effect(
       poller,
       server: Layer.provide(server, Layer.succeedContext(context)),
       copy: (options) =>
-        Effect.promise(() => import("./stores/CopyFolder.ts")).pipe(
+        Effect.promise(() => import("./stores/CopySource.ts")).pipe(
           Effect.flatMap(({ run }) => run({ ...options, context: credentialsContext, webhookContext })),
           Effect.provide(copyTarget),
           Effect.provideContext(context)

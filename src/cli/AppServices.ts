@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { HttpServer } from "effect/http/HttpServer"
 import type * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
 import type { Engine } from "../engine/Engine.ts"
 import { Integrations } from "../engine/source/Integrations.ts"
 import type { PollingClaim } from "../engine/locks/PollingClaim.ts"
@@ -20,7 +21,10 @@ import * as CommandFailure from "./CommandFailure.ts"
 
 /** The data to copy, and callbacks for the progress. */
 export interface CopyOptions {
-  readonly folder: string
+  /** A folder of Idem's, or the URL of a database, which may hold a password. */
+  readonly from: Redacted.Redacted
+  /** The name of the one connection to copy; undefined for all. */
+  readonly connection: string | undefined
   /** The folder of large bodies, if they are not in the database. */
   readonly blobFolder: string | undefined
   readonly onConnection: (name: string) => Effect.Effect<void>
@@ -41,8 +45,8 @@ export class AppServices extends Context.Service<
     /** Serves HTTP while its scope is open. */
     readonly server: Layer.Layer<HttpServer, StartError, Engine | PollingClaim | LeasedSlice.Services | WebhookStore>
     /**
-     * Copies the connections of an embedded database into the database. Returns those that it copied, and those that
-     * were copied before.
+     * Copies connections of another database into the database. Returns those that it copied, and those that were
+     * copied before; `source` is the name of the other database, without a password.
      */
     readonly copy: (options: CopyOptions) => Effect.Effect<
       {
@@ -55,6 +59,7 @@ export class AppServices extends Context.Service<
         readonly skipped: ReadonlyArray<string>
         readonly webhooks: ReadonlyArray<{ readonly id: string; readonly name: string }>
         readonly tokens: ReadonlyArray<string>
+        readonly source: string
       },
       StartError | NameTaken
     >

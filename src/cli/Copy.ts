@@ -1,6 +1,6 @@
 /**
- * `idem copy`: copies the data of an embedded database into the PostgreSQL of `DATABASE_URL`; with `--blobs`, moves
- * large bodies to where the settings say they are to be.
+ * `idem copy`: copies the data of an embedded database, or connections of another PostgreSQL, into the PostgreSQL of
+ * `DATABASE_URL`; with `--blobs`, moves large bodies to where the settings say they are to be.
  */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -22,12 +22,24 @@ const taken = ({ name }: NameTaken) =>
     `the database has another connection ${TextFormat.quoted(name)} already: nothing is copied until one of the two is gone`
   )
 
+/** The step that ends the polling of what was copied in the source. */
+const ending = (source: string, connection: Option.Option<string>): string =>
+  Option.match(connection, {
+    onNone: () => `stop Idem in ${TextFormat.oneLine(source)}`,
+    onSome: (name) => `disconnect ${TextFormat.oneLine(name)} in ${TextFormat.oneLine(source)}`
+  })
+
 export const copy = Command.make(
   "copy",
   {
     from: Flag.String("from").pipe(
-      Flag.withDescription("the folder that was IDEM_DATA_DIR; nothing in it is changed"),
-      Flag.withMetavar("DIR"),
+      Flag.withDescription(
+        "the folder that was IDEM_DATA_DIR, or the URL of another PostgreSQL (or set IDEM_COPY_FROM); nothing in it is changed"
+      ),
+      Flag.withMetavar("DIR|URL"),
+      Flag.optional
+    ),
+    connection: Arguments.connectionName("connection", "only this connection, and those that it made").pipe(
       Flag.optional
     ),
     fromBlobs: Flag.String("from-blobs").pipe(
@@ -40,13 +52,13 @@ export const copy = Command.make(
       "instead, move the large bodies that are in the database or in IDEM_BLOB_OLD to where IDEM_BLOB_DIR or IDEM_BLOB_URL says"
     )
   },
-  Effect.fn("copy")(function* ({ blobs, from: given, fromBlobs }) {
+  Effect.fn("copy")(function* ({ blobs, connection, from: given, fromBlobs }) {
     yield* RemoteServer.refuse("copy")
     const output = yield* Output
     const services = yield* AppServices
     if (blobs) {
-      if (Option.isSome(given) || Option.isSome(fromBlobs)) {
-        return yield* CommandFailure.usage("--blobs moves within one database: leave --from out")
+      if (Option.isSome(given) || Option.isSome(fromBlobs) || Option.isSome(connection)) {
+        return yield* CommandFailure.usage("--blobs moves within one database: leave --from and --connection out")
       }
       const { bodies, bytes } = yield* services.moveBlobs
       return yield* output.answer({ bodies, bytes }, () =>
@@ -55,15 +67,19 @@ export const copy = Command.make(
           : `${bodies === 1 ? "1 large body" : `${TextFormat.count(bodies)} large bodies`} (${TextFormat.bytes(bytes)}) moved`
       )
     }
-    const from = Option.getOrElse(given, () => "")
-    if (from.trim() === "" || from.includes("\0")) return yield* CommandFailure.usage("--from must name a folder")
+    const configured = yield* Config.option(Config.Redacted("IDEM_COPY_FROM"))
+    const from = Option.getOrElse(given, () => Option.match(configured, { onNone: () => "", onSome: Redacted.value }))
+    if (from.trim() === "" || from.includes("\0")) {
+      return yield* CommandFailure.usage("--from must name a folder, or be the URL of a PostgreSQL")
+    }
     const url = yield* Config.option(Config.Redacted("DATABASE_URL"))
     if (Option.isNone(url) || Redacted.value(url.value) === "") {
       return yield* CommandFailure.usage("DATABASE_URL, the database that is copied into, is not set")
     }
-    const { copied, skipped, tokens, webhooks } = yield* services
+    const { copied, skipped, source, tokens, webhooks } = yield* services
       .copy({
-        folder: from,
+        from: Redacted.make(from),
+        connection: Option.getOrUndefined(connection),
         blobFolder: Option.getOrUndefined(fromBlobs),
         onConnection: (name) => (output.json ? Effect.void : output.note(`copying ${TextFormat.oneLine(name)} …`)),
         onLocked: (name) =>
@@ -103,17 +119,21 @@ export const copy = Command.make(
               `the webhook ${TextFormat.oneLine(name)} copied, but for its messages: it begins again with all that is stored`
           ),
           ...(tokens.length === 0 ? [] : [`read tokens copied: ${tokens.map(TextFormat.oneLine).join(", ")}`]),
-          ...(copied.length + skipped.length === 0 ? [`there are no connections in ${TextFormat.oneLine(from)}`] : []),
-          ...(copied.length > 0
-            ? [output.style.dim(`stop Idem in ${TextFormat.oneLine(from)}, or both will poll`)]
-            : [])
+          ...(copied.length + skipped.length === 0
+            ? [`there are no connections in ${TextFormat.oneLine(source)}`]
+            : []),
+          ...(copied.length > 0 ? [output.style.dim(`${ending(source, connection)}, or both will poll`)] : [])
         ].join("\n")
     )
   })
 ).pipe(
-  Command.withDescription("Copy what Idem keeps in its own folder into PostgreSQL"),
+  Command.withDescription("Copy what Idem keeps in its own folder, or in another PostgreSQL, into PostgreSQL"),
   Command.withExamples([
     { command: "DATABASE_URL=postgresql://… idem copy --from ./data", description: "From the embedded database" },
+    {
+      command: "DATABASE_URL=postgresql://… idem copy --from postgresql://… --connection work",
+      description: "One connection of another PostgreSQL"
+    },
     {
       command: "IDEM_BLOB_URL=s3://bucket/idem IDEM_BLOB_OLD=/srv/blobs idem copy --blobs",
       description: "Large bodies into a bucket"

@@ -14,7 +14,7 @@ import { ConnectionId } from "../engine/model/Connection.ts"
 import { WebhookId } from "../engine/model/Webhook.ts"
 import { NameTaken, StoreError } from "../engine/store/StoreError.ts"
 import { copyBodies } from "./copy/Bodies.ts"
-import { belongings, copyRows, copyTable, type Sides } from "./copy/Rows.ts"
+import { belongings, copyRows, copyTable, type Sides, wrong } from "./copy/Rows.ts"
 import { measure, verify } from "./copy/Verification.ts"
 import { texts } from "./postgres/Parameters.ts"
 import { toStoreError } from "./postgres/SqlErrors.ts"
@@ -33,7 +33,19 @@ export interface CopiedWebhook {
   readonly name: string
 }
 
+/** The source has no connection of this name. */
+export class UnknownConnection extends Schema.TaggedError<UnknownConnection>()("UnknownConnection", {
+  name: Schema.String
+}) {
+  readonly what = "connection"
+  override get message(): string {
+    return `there is no connection "${this.name}" to copy`
+  }
+}
+
 export interface Options extends Sides {
+  /** The name of the one connection to copy; undefined for all. */
+  readonly connection: string | undefined
   /** Credentials as the target's key seals them. */
   readonly reseal: (
     connection: { readonly name: string; readonly domain: string; readonly account: string },
@@ -52,14 +64,23 @@ const decodeConnections = Schema.decodeUnknownEffect(
       name: Schema.String,
       domain: Schema.String,
       account: Schema.String,
-      credentials: Schema.NullOr(Schema.Uint8Array)
+      credentials: Schema.NullOr(Schema.Uint8Array),
+      memberOf: Schema.NullOr(ConnectionId)
     })
   )
 )
 type Row = Effect.Success<ReturnType<typeof decodeConnections>>[number]
+const columns = `id, name, domain, account, credentials, member_of AS "memberOf"`
 
 const decodeWebhooks = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ id: WebhookId, name: Schema.String, secret: Schema.Uint8Array }))
+  Schema.Array(
+    Schema.Struct({
+      id: WebhookId,
+      name: Schema.String,
+      secret: Schema.Uint8Array,
+      connectionId: Schema.NullOr(ConnectionId)
+    })
+  )
 )
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 
@@ -120,16 +141,23 @@ const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) 
 })
 
 /**
- * Copies webhooks that the target lacks, with their secrets, and says which. Messages stay behind: a cursor is its own
- * database's, so each webhook begins again with all that is stored, which tells all that the messages did.
+ * Copies webhooks that the target lacks, with their secrets, and says which: all of them, or those of the connection to
+ * copy. Messages stay behind: a cursor is its own database's, so each webhook begins again with all that is stored,
+ * which tells all that the messages did.
  */
-const copyWebhooks = Effect.fnUntraced(function* (options: Options) {
+const copyWebhooks = Effect.fnUntraced(function* (options: Options, wanted: ReadonlyArray<Row>) {
   const { source, target } = options
   const rows = yield* Effect.orDie(
-    decodeWebhooks(yield* source.sql`SELECT id::text AS id, name, secret FROM webhook ORDER BY name, id`)
+    decodeWebhooks(
+      yield* source.sql`SELECT id::text AS id, name, secret, connection_id AS "connectionId" FROM webhook ORDER BY name, id`
+    )
   )
   const there = yield* Effect.orDie(decodeIds(yield* target.sql`SELECT id::text AS id FROM webhook`))
-  const missing = rows.filter(({ id }) => !there.some((one) => one.id === id))
+  const missing = rows.filter(
+    (row) =>
+      !there.some(({ id }) => id === row.id) &&
+      (options.connection === undefined || wanted.some(({ id }) => id === row.connectionId))
+  )
   return yield* Effect.forEach(missing, ({ id, name, secret }) =>
     Effect.gen(function* () {
       const sealed = yield* options.resealWebhook({ id, name }, secret)
@@ -141,11 +169,26 @@ const copyWebhooks = Effect.fnUntraced(function* (options: Options) {
 })
 
 const namesIn = (sql: SqlClient.SqlClient, rows: ReadonlyArray<Row>) =>
-  sql`SELECT id, name, domain, account, credentials FROM connection WHERE name = ANY(${texts(rows.map(({ name }) => name))})`
+  sql`SELECT ${sql.literal(columns)} FROM connection WHERE name = ANY(${texts(rows.map(({ name }) => name))})`
 
 /**
- * Copies all connections, webhooks and read tokens, and says which. What was copied before is left as it is
- * (`skipped`); a name that another connection has in the target fails the copy before anything is written.
+ * The connection of this name, and those that it made. A connection that another one made is not copied alone: the one
+ * that stays behind would find the account without a connection, and make it again.
+ */
+const familyOf = Effect.fnUntraced(function* (rows: ReadonlyArray<Row>, name: string) {
+  const chosen = rows.find((row) => row.name === name)
+  if (chosen === undefined) return yield* new UnknownConnection({ name })
+  const maker = rows.find(({ id }) => id === chosen.memberOf)
+  if (maker !== undefined) {
+    return yield* wrong(`"${name}" was made by "${maker.name}", with which it is copied: name that one`)
+  }
+  return rows.filter(({ id, memberOf }) => id === chosen.id || memberOf === chosen.id)
+})
+
+/**
+ * Copies connections, webhooks and read tokens, and says which: all, or with `connection` this one, those that it made
+ * and their webhooks, but no tokens. What was copied before is left as it is (`skipped`); a name that another
+ * connection has in the target fails the copy before anything is written.
  */
 export const run = (
   options: Options
@@ -157,15 +200,18 @@ export const run = (
     /** The names of read tokens. */
     readonly tokens: ReadonlyArray<string>
   },
-  StoreError | NameTaken
+  StoreError | NameTaken | UnknownConnection
 > =>
   Effect.gen(function* () {
     const { sql } = options.source
     yield* sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY`.unprepared
     yield* sql`SET LOCAL TimeZone = 'UTC'`.unprepared
-    const rows = yield* Effect.orDie(
-      decodeConnections(yield* sql`SELECT id, name, domain, account, credentials FROM connection ORDER BY name`)
+    // Between two statements the target writes, for as long as its disk or the place of large bodies takes.
+    yield* sql`SET LOCAL idle_in_transaction_session_timeout = 0`.unprepared
+    const all = yield* Effect.orDie(
+      decodeConnections(yield* sql`SELECT ${sql.literal(columns)} FROM connection ORDER BY name`)
     )
+    const rows = options.connection === undefined ? all : yield* familyOf(all, options.connection)
     const there = yield* Effect.orDie(decodeConnections(yield* namesIn(options.target.sql, rows)))
     const isThere = (row: Row) => there.some(({ id }) => id === row.id)
     const taken = rows.find((row) => !isThere(row) && there.some(({ name }) => name === row.name))
@@ -174,7 +220,7 @@ export const run = (
       rows.filter((row) => !isThere(row)),
       (row) => copyConnection(options, row)
     )
-    const webhooks = yield* copyWebhooks(options)
-    const tokens = yield* copyTokens(options)
+    const webhooks = yield* copyWebhooks(options, rows)
+    const tokens = options.connection === undefined ? yield* copyTokens(options) : []
     return { copied, skipped: rows.filter(isThere).map(({ name }) => name), webhooks, tokens }
   }).pipe(transactionOnce(options.source.sql), toStoreError("copying"))

@@ -1,4 +1,4 @@
-/** Copies what Idem keeps in a folder of its own into the database in context. */
+/** Copies what Idem keeps in a folder of its own, or in another PostgreSQL, into the database in context. */
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
@@ -16,18 +16,20 @@ import { BlobStore } from "./Blobs.ts"
 import * as BlobLocation from "./blobs/BlobLocation.ts"
 import * as InDatabase from "./blobs/PostgresBlobs.ts"
 import * as Copy from "./Copy.ts"
-import { Database, layerEmbedded } from "./Database.ts"
+import { Database, isUrl, layerAt, layerEmbedded } from "./Database.ts"
 import { Embedded, make } from "./Embedded.ts"
 import * as DataLocation from "./embedded/DataLocation.ts"
 import * as Migrations from "./postgres/Migrations.ts"
 import { toStoreError } from "./postgres/SqlErrors.ts"
 
-/** The folder can't be copied from. */
+/** The source can't be copied from. */
 class CopyError extends Schema.TaggedError<CopyError>()("CopyError", { message: Schema.String }) {}
 
 export interface Options {
-  /** An `IDEM_DATA_DIR`, whether Idem runs there or not. */
-  readonly folder: string
+  /** An `IDEM_DATA_DIR`, whether Idem runs there or not, or the URL of a PostgreSQL. */
+  readonly from: Redacted.Redacted
+  /** The name of the one connection to copy, with those that it made; see `Copy.run`. */
+  readonly connection: string | undefined
   /** The `IDEM_BLOB_DIR` or `IDEM_BLOB_URL` that it was used with. */
   readonly blobFolder: string | undefined
   /** The context that the seal binds credentials of a connection to. */
@@ -43,15 +45,19 @@ export interface Options {
 
 const env = (given: Record<string, string>) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: given }))
 
-/** The keys that may have sealed the secrets of the folder: those beside the data, and `IDEM_SECRET_KEY`. */
-const keysOf = Effect.fnUntraced(function* (folder: string) {
+/** The keys beside the data of a folder. The second is there while `idem rekey` replaces it by the first. */
+const keysBeside = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
-  const read = (name: string) => Effect.option(fs.readFileString(Path.join(folder, name)))
-  // The second is there while `idem rekey` replaces it by the first.
-  const here = [yield* read("secret.key"), yield* read("secret.key.old")]
+  const found = yield* Effect.forEach(["secret.key", "secret.key.old"], (name) =>
+    Effect.option(fs.readFileString(Path.join(folder, name)))
+  )
+  return found.flatMap((text) => (text._tag === "Some" ? [text.value] : []))
+})
+
+/** The vaults that may open the secrets of the source: of these keys, `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD`. */
+const vaultsOf = Effect.fnUntraced(function* (keys: ReadonlyArray<string>) {
   const given = Layer.build(Layer.fresh(Vaults.layer))
-  const beside = here.flatMap((text) => (text._tag === "Some" ? [text.value] : []))
-  const files = beside.map((text) => Effect.provide(given, env({ IDEM_SECRET_KEY: text })))
+  const files = keys.map((text) => Effect.provide(given, env({ IDEM_SECRET_KEY: text })))
   const built = yield* Effect.forEach([...files, given], Effect.option)
   return built.flatMap((one) => (one._tag === "Some" ? [Context.get(one.value, Vault)] : []))
 })
@@ -83,12 +89,12 @@ const decodeMeta = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ hasF
  * The source's large bodies. If the source has no folder or bucket, none is opened: opening would mark it as the
  * source's own, which changes the source.
  */
-const blobsOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, { blobFolder, folder }: Options) {
-  const rows = yield* sql`SELECT blob_folder AS "hasFolder" FROM meta`.pipe(toStoreError(`reading ${folder}`))
+const blobsOf = Effect.fnUntraced(function* ({ name, sql }: Source, { blobFolder }: Options) {
+  const rows = yield* sql`SELECT blob_folder AS "hasFolder" FROM meta`.pipe(toStoreError(`reading ${name}`))
   const [{ hasFolder }] = yield* Effect.orDie(decodeMeta(rows))
   if (hasFolder && blobFolder === undefined) {
     return yield* new CopyError({
-      message: `the large bodies of ${folder} are in another folder or bucket: name it, which was IDEM_BLOB_DIR or IDEM_BLOB_URL there, with --from-blobs`
+      message: `the large bodies of ${name} are in another folder or bucket: name it, which was IDEM_BLOB_DIR or IDEM_BLOB_URL there, with --from-blobs`
     })
   }
   const layer = hasFolder
@@ -102,41 +108,69 @@ const blobsOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, { blobFol
   return Context.get(context, BlobStore)
 })
 
-/**
- * Fails where the folder holds no data, or data of another schema: the source is never written to, so never migrated.
- */
-export const run = Effect.fn("CopyFolder.run")(function* (options: Options) {
-  const { folder } = options
-  const to = yield* Database
-  const vault = yield* Vault
-  const target = { sql: yield* SqlClient.SqlClient, blobs: yield* BlobStore }
+/** Opens the database of a folder. */
+const openFolder = Effect.fnUntraced(function* (folder: string) {
   if (!(yield* DataLocation.hasData(folder))) {
     return yield* new CopyError({
       message: `${folder} holds no data of Idem's: give the folder that was IDEM_DATA_DIR`
     })
   }
+  const embedded = yield* make({ folder })
+  const context = yield* Layer.build(Layer.provide(layerEmbedded, Layer.succeed(Embedded, embedded)))
+  return {
+    sql: Context.get(context, SqlClient.SqlClient),
+    name: folder,
+    setting: `IDEM_DATA_DIR=${folder}`,
+    keys: yield* keysBeside(embedded.folder)
+  }
+})
+
+/** Opens the database at a URL. */
+const openUrl = Effect.fnUntraced(function* (url: Redacted.Redacted) {
+  const context = yield* Layer.build(layerAt(url, "--from"))
+  return {
+    sql: Context.get(context, SqlClient.SqlClient),
+    name: Context.get(context, Database).name,
+    setting: "its URL as DATABASE_URL",
+    keys: []
+  }
+})
+type Source = Effect.Success<ReturnType<typeof openFolder>>
+
+/**
+ * Copies, and says from where: `source` is the name of the source, without a password. Fails where the source holds no
+ * data, or data of another schema: it is never written to, so never migrated.
+ */
+export const run = Effect.fn("CopySource.run")(function* (options: Options) {
+  const to = yield* Database
+  const vault = yield* Vault
+  const target = { sql: yield* SqlClient.SqlClient, blobs: yield* BlobStore }
   if (to.origin._tag === "embedded") {
     return yield* new CopyError({ message: "data is copied into the PostgreSQL that DATABASE_URL names: set it" })
   }
-  const embedded = yield* make({ folder })
-  const context = yield* Layer.build(Layer.provide(layerEmbedded, Layer.succeed(Embedded, embedded)))
-  const sql = Context.get(context, SqlClient.SqlClient)
+  const from = Redacted.value(options.from)
+  const source: Source = yield* isUrl(from) ? openUrl(options.from) : openFolder(from)
+  const { name, setting, sql } = source
   yield* Migrations.check.pipe(
     Effect.provideService(SqlClient.SqlClient, sql),
     Effect.catchTag("StoreError", (error) =>
-      Effect.fail(new CopyError({ message: `${folder}: ${error.message}, with IDEM_DATA_DIR=${folder}` }))
+      Effect.fail(new CopyError({ message: `${name}: ${error.message}, with ${setting}` }))
     )
   )
-  const keys = yield* keysOf(embedded.folder)
+  const vaults = yield* vaultsOf(source.keys)
   const resealed = (sealed: Uint8Array, context: string, locked: Effect.Effect<void>) =>
-    Effect.firstSuccessOf(keys.map((key) => key.unseal(sealed, context))).pipe(
+    Effect.firstSuccessOf(vaults.map((each) => each.unseal(sealed, context))).pipe(
       Effect.flatMap((secret) => vault.seal(secret, context)),
       Effect.catch(() => Effect.as(locked, sealed))
     )
-  const reseal: Copy.Options["reseal"] = (connection, sealed) =>
-    resealed(sealed, options.context(connection), options.onLocked(connection.name))
-  const resealWebhook: Copy.Options["resealWebhook"] = ({ id, name }, sealed) =>
-    resealed(sealed, options.webhookContext(id), options.onLockedWebhook(name))
-  const source = { sql, blobs: yield* blobsOf(sql, options) }
-  return yield* Copy.run({ source, target, reseal, resealWebhook, onConnection: options.onConnection })
+  const copied = yield* Copy.run({
+    source: { sql, blobs: yield* blobsOf(source, options) },
+    target,
+    connection: options.connection,
+    reseal: (connection, sealed) => resealed(sealed, options.context(connection), options.onLocked(connection.name)),
+    resealWebhook: ({ id, name }, sealed) =>
+      resealed(sealed, options.webhookContext(id), options.onLockedWebhook(name)),
+    onConnection: options.onConnection
+  })
+  return { ...copied, source: name }
 }, Effect.scoped)

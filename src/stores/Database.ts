@@ -53,6 +53,9 @@ const session = Effect.map(behindPgBouncer, (behind) =>
     : { startupOptions: `${Client.sessionSettings} -c idle_in_transaction_session_timeout=10s` }
 )
 
+/** True if the text is to be the URL of a PostgreSQL, right or wrong. */
+export const isUrl = (text: string): boolean => /^postgres(ql)?:/i.test(text)
+
 /** Returns host and database of a URL, for messages. */
 const parseUrl = (url: Redacted.Redacted, setting: string) =>
   Effect.try({
@@ -169,6 +172,10 @@ const layerUrl = (
     )
   )
 
+/** The same, with the settings of the sessions of `DATABASE_URL`. */
+export const layerAt = (url: Redacted.Redacted, setting: string) =>
+  Layer.unwrap(Effect.map(session, (config) => layerUrl(url, setting, config)))
+
 /** The database of the server that Idem starts. */
 export const layerEmbedded: Layer.Layer<Database | Clients, DatabaseError | Config.ConfigError, Embedded> =
   Layer.unwrap(
@@ -195,7 +202,7 @@ export const layer: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
     optionalUrl("DATABASE_URL"),
     Option.match({
       onNone: () => Layer.provide(layerEmbedded, embeddedLayer),
-      onSome: (url) => Layer.unwrap(Effect.map(session, (config) => layerUrl(url, "DATABASE_URL", config)))
+      onSome: (url) => layerAt(url, "DATABASE_URL")
     })
   )
 )

@@ -110,6 +110,31 @@ describe("idem copy", () => {
     assert.isFalse(Fs.existsSync(Path.join(folder, "another")))
   })
 
+  it("copies one connection of another PostgreSQL, and never prints its password", async () => {
+    const [from, to] = [await database(), await database()]
+    const source = inPostgres(from, Buffer.alloc(32, 9).toString("base64"))
+    for (const name of ["work", "home"]) {
+      await idem(["connect", "instant", "--name", name, "--credentials", "{}"], source)
+      await idem(["sync", name], source)
+    }
+    const before = await rows(source)
+    const target = { ...inPostgres(to), IDEM_SECRET_KEY_OLD: source.IDEM_SECRET_KEY }
+    const unknown = await idem(["copy", "--from", from, "--connection", "nobody"], target)
+    assert.deepStrictEqual([unknown.code, unknown.json["error"].reason], [2, "UnknownConnection"])
+    const copied = await run(["copy", "--connection", "work"], {
+      cwd: folder,
+      env: { ...config, ...target, IDEM_COPY_FROM: from }
+    })
+    assert.strictEqual(copied.code, 0, copied.stderr)
+    const secret = new URL(from).password
+    assert.isAbove(secret.length, 10)
+    for (const { stderr, stdout } of [unknown, copied]) assert.notInclude(`${stdout}${stderr}`, secret)
+    const [only, ...others] = (await idem(["connections"], target)).json["connections"]
+    assert.deepStrictEqual([only.name, others], ["work", []])
+    assert.deepStrictEqual(await rows(target), before)
+    assert.include((await idem(["sync", "work"], target)).json, { status: "succeeded", downloads: 0 })
+  })
+
   it("with another key the connection pauses and keeps its content, until it is connected again", async () => {
     const url = await database()
     await idem(["copy", "--from", "data"], inPostgres(url))

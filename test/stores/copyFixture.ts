@@ -32,9 +32,10 @@ type Side = Effect.Success<typeof side>
 /** The database to copy, and an empty one. */
 export const sides = Effect.all({ source: side, target: side })
 
-export const copy = (source: Side, target: Side, change: Partial<BlobStore["Service"]> = {}) =>
+export const copy = (source: Side, target: Side, change: Partial<BlobStore["Service"]> = {}, connection?: string) =>
   Copy.run({
     source,
+    connection,
     target: { sql: target.sql, blobs: { ...target.blobs, ...change } },
     reseal: (_, sealed) => Effect.succeed(Uint8Array.from([...sealed, 99])),
     resealWebhook: (_, sealed) => Effect.succeed(Uint8Array.from([...sealed, 98])),
