@@ -17,8 +17,9 @@ const sizes = [10_000, 100_000, 1_000_000, 10_000_000].map(scaled)
 const pageSize = 500
 const batchSize = 100
 const bodyBytes = 2000
+const runId = RunId.make("growth")
 
-const itemOf = (index: number): Item => {
+const itemOf = (index: number, bodyBytes: number): Item => {
   const bytes = randomBytes(bodyBytes)
   return {
     externalId: `new-${randomBytes(8).toString("hex")}`,
@@ -33,10 +34,11 @@ const itemOf = (index: number): Item => {
   }
 }
 
-const batchOf = (page: number): Batch => ({
-  runId: RunId.make("growth"),
+/** The commit of a page of 100 new items with random bodies. */
+export const batchOf = (page: number, runId: RunId, bodyBytes: number): Batch => ({
+  runId,
   taskId: undefined,
-  items: Array.from({ length: batchSize }, (_, index) => itemOf(index)),
+  items: Array.from({ length: batchSize }, (_, index) => itemOf(index, bodyBytes)),
   listed: [],
   inScope: true,
   misses: [],
@@ -74,7 +76,7 @@ export const run = Effect.gen(function* () {
   const taken = yield* store.acquire(id, { holder: "bench", ttl: Duration.hours(5) })
   if (taken._tag === "None") return yield* Effect.die("not taken")
   const fence: Fence = { connectionId: id, fence: taken.value.fence }
-  yield* store.beginRun(fence, { runId: RunId.make("growth"), taskId: undefined })
+  yield* store.beginRun(fence, { runId, taskId: undefined })
 
   const found: Array<{ readonly size: number; readonly check: number; readonly commit: number }> = []
   let filled = 0
@@ -98,7 +100,7 @@ export const run = Effect.gen(function* () {
     const rates = yield* Turns.rates(
       {
         check: () => promise(store.existing(id, page())),
-        commit: () => promise(store.commit(fence, batchOf((pages += 1))))
+        commit: () => promise(store.commit(fence, batchOf((pages += 1), runId, bodyBytes)))
       },
       { rounds: 9, millis: 400 }
     )

@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Path from "node:path"
+import type { Integration } from "../../src/contract/Integration.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
@@ -38,20 +39,24 @@ export const start = (count: number) =>
     return yield* Schema.decodeUnknownEffect(Started)(String(line))
   })
 
-/** The engine over the store in context, with Gmail as its integration. */
-export const engine = Layer.unwrap(
-  Effect.map(WholeStore, (store) =>
-    Layer.provideMerge(
-      SyncEngine.layer,
-      Layer.mergeAll(
-        wholeStoreLayer(store),
-        Quotas.layerMemory,
-        Unsealed.layer,
-        Integrations.layer({ gmail: Effect.succeed(integration) })
+/** The engine over the store in context, with this integration. */
+export const engineOf = (integration: Integration) =>
+  Layer.unwrap(
+    Effect.map(WholeStore, (store) =>
+      Layer.provideMerge(
+        SyncEngine.layer,
+        Layer.mergeAll(
+          wholeStoreLayer(store),
+          Quotas.layerMemory,
+          Unsealed.layer,
+          Integrations.layer({ [integration.domain]: Effect.succeed(integration) })
+        )
       )
     )
   )
-)
+
+/** The same with Gmail. */
+export const engine = engineOf(integration)
 
 /** A config for a stand-in: nothing but the machine is to slow it down. */
 export const configOf = (url: string) => ({ rootUrl: url, quota: { unitsPerMinute: 1_000_000_000 } })

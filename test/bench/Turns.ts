@@ -2,6 +2,7 @@
  * Contestants in turn: short rounds, one after the other, so that what else the machine does falls on all of them
  * alike. Each round gives one figure a contestant, and a ratio is the median of the rounds' ratios.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { Bench } from "tinybench"
 import { median } from "./Table.ts"
@@ -40,3 +41,11 @@ export const rate = (
   contestant: () => Promise<unknown>,
   options: { readonly rounds: number; readonly millis: number }
 ) => Effect.map(rates({ contestant }, options), (found) => median(found.contestant))
+
+/** How many seconds the effect takes. */
+export const seconds = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const before = yield* Clock.currentTimeNanos
+    yield* effect
+    return Number((yield* Clock.currentTimeNanos) - before) / 1e9
+  })

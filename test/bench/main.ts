@@ -24,8 +24,10 @@ import * as IdlePoll from "./IdlePoll.ts"
 import * as Many from "./Many.ts"
 import * as Mcp from "./Mcp.ts"
 import * as Memory from "./Memory.ts"
+import * as Partitions from "./Partitions.ts"
 import * as ScaleOut from "./ScaleOut.ts"
 import * as Search from "./Search.ts"
+import * as Sharing from "./Sharing.ts"
 import * as Start from "./Start.ts"
 import * as Storing from "./Storing.ts"
 import * as Week from "./week/Week.ts"
@@ -41,9 +43,11 @@ const benches: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>, unknown
   imap: ImapSync.run,
   idle: IdlePoll.run,
   memory: Memory.run,
+  partitions: Partitions.run,
   many: Many.run,
   "scale-out": ScaleOut.run,
   search: Search.run,
+  sharing: Sharing.run,
   derivation: Derivation.run,
   mcp: Mcp.run,
   start: Start.run,
