@@ -145,7 +145,8 @@ export const integration = make({
       const end: Checkpoint = isWhole
         ? { ...checkpoint, older: feed.isComplete ? null : yield* History.begin(older, feed.older, parts) }
         : { ...unread, older }
-      const { digest } = checkpoint
+      // Without a digest, each later slice of a listing that is not whole knows that it is not.
+      const { digest } = isWhole ? checkpoint : unread
       const pass = feed.isComplete && isWhole ? (before.pass ?? `pass ${(yield* Random.nextInt) >>> 0}`) : undefined
       const name = pass === undefined ? {} : { pass }
       const left = feed.pages.slice(from)
