@@ -10,7 +10,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { field } from "../contract/Field.ts"
 import * as Integration from "../contract/Integration.ts"
-import { Checkpoint, Part } from "./slack/Checkpoint.ts"
+import { Checkpoint, Kind, Part } from "./slack/Checkpoint.ts"
 import * as Auth from "./slack/Auth.ts"
 import * as SignedCallback from "./slack/SignedCallback.ts"
 import * as Client from "./slack/Client.ts"
@@ -20,8 +20,6 @@ import type * as ConversationVisits from "./slack/ConversationVisits.ts"
 import * as SocketMode from "./slack/SocketMode.ts"
 import { projection } from "./slack/Projection.ts"
 import { guide, signIn } from "./slack/SignIn.ts"
-
-const Kind = Schema.Literals(["public_channel", "private_channel", "im", "mpim"])
 
 export const Config = Schema.Struct({
   channels: field(Schema.optionalKey(Schema.Array(Schema.NonEmptyString).pipe(Schema.check(Schema.isMinLength(1)))), {

@@ -66,6 +66,29 @@ export type Conversation = typeof Conversation.Type
 /** Ids of conversations: part `directory/N`. */
 const Directory = Schema.Struct({ conversations: Schema.String })
 
+/** The kinds of conversations. */
+export const Kind = Schema.Literals(["public_channel", "private_channel", "im", "mpim"])
+export type Kind = typeof Kind.Type
+
+/**
+ * A listing of the conversations that has not come to its end. The first `count` of the stored conversations are those
+ * that it has found; the others are from the listing before.
+ */
+export const DirectoryListing = Schema.Struct({
+  /** Kinds still to be listed, each group in one go. */
+  groups: Schema.Array(Schema.Array(Kind)),
+  /** Slack's cursor in the first group. */
+  cursor: Schema.optionalKey(Schema.String),
+  count: Schema.Int,
+  /** Kinds whose scope is missing. */
+  refused: Schema.Array(Kind),
+  /** Channels that a bot can't read. */
+  outside: Schema.Int,
+  /** Names of the config that no conversation has so far. */
+  missing: Schema.Array(Schema.String)
+})
+export type DirectoryListing = typeof DirectoryListing.Type
+
 export const Part = Schema.Union([Directory, Conversation])
 export type Part = typeof Part.Type
 
@@ -144,6 +167,8 @@ export const Checkpoint = Schema.Struct({
       isMissing: Schema.optionalKey(Schema.Boolean)
     })
   ),
+  /** The listing of the conversations that is under way. */
+  listing: Schema.optionalKey(DirectoryListing),
   /** When the conversations were last listed. */
   listedAt: Schema.optionalKey(Schema.Finite),
   /** Whether a bot may read channels that it did not join, and when that was tried. */

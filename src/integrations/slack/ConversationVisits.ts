@@ -4,11 +4,10 @@ import * as Effect from "effect/Effect"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Parts } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
-import { type Conversation, type Part } from "./Checkpoint.ts"
+import { type Conversation, type Kind, type Part } from "./Checkpoint.ts"
 import { type Pages, save, type State, update } from "./State.ts"
 import { hasVanished, parentsDigest } from "./DeletionSigns.ts"
 import type { Client } from "./Client.ts"
-import * as Directory from "./Directory.ts"
 import * as EventDelivery from "./EventDelivery.ts"
 import type * as CompletePasses from "./CompletePasses.ts"
 import { beginHistory, floorOf, moveHistory, recordSeen } from "./HistoryPasses.ts"
@@ -37,7 +36,7 @@ export interface Settings extends Omit<CompletePasses.Settings, "sweepEvery"> {
   /** How often a pass reads each history again, if the config says so. */
   readonly sweepEvery: Duration.Duration | undefined
   readonly client: Client
-  readonly types: ReadonlyArray<Directory.Kind>
+  readonly types: ReadonlyArray<Kind>
   readonly channels: ReadonlyArray<string> | undefined
   /** True where the token is a bot's, which can read a channel only as its member. */
   readonly bot: Effect.Effect<boolean, IntegrationError>

@@ -9,7 +9,7 @@ import { Forbidden, IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Page, Problem } from "../../contract/Page.ts"
 import type { Parts } from "../../contract/Parts.ts"
 import type { SyncTask } from "../../contract/SyncTask.ts"
-import { type Checkpoint, type Part } from "./Checkpoint.ts"
+import { type Checkpoint, type DirectoryListing, type Kind, type Part } from "./Checkpoint.ts"
 import { type Pages, save, setConversations, type State } from "./State.ts"
 import { type Client, isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
@@ -27,8 +27,6 @@ const usersPerAnswer = 500
 const Probe = Schema.Struct({ messages: Schema.Array(Schema.Unknown) })
 const probeEvery = Duration.toMillis("1 day")
 
-export type Kind = "public_channel" | "private_channel" | "im" | "mpim"
-
 export interface Options {
   readonly client: Client
   readonly task: SyncTask
@@ -39,31 +37,28 @@ export interface Options {
   readonly bot: Effect.Effect<boolean, IntegrationError>
   readonly parts: Parts<Part>
   /** Milliseconds since 1970. */
-  readonly now: number
+  readonly now: () => number
   /** False for a windowed task, whose window says nothing about conversations and users. */
   readonly asContent: boolean
 }
 
-interface Listing {
-  /** Kinds still to be listed, each group in one go. */
-  readonly groups: ReadonlyArray<ReadonlyArray<Kind>>
-  readonly cursor: string | undefined
-  readonly found: ReadonlyArray<Message.Channel>
-  readonly refused: ReadonlyArray<Kind>
-}
-
 /**
- * All conversations, one call for each 999. Kinds whose scope is missing are problems, and fail the listing only if
- * that leaves none. With its last page `state` knows the conversations. New ones have their backfill to do; content of
- * those that are gone stays stored.
+ * All conversations, one call for each 999, from where an earlier slice was cut off. Kinds whose scope is missing are
+ * problems, and fail the listing only if that leaves none. `state` knows the conversations of each page; with the last
+ * page, those that are gone leave it, and their content stays stored. New ones have their backfill to do.
  */
 export const channels = (options: Options, state: State): Pages => {
   const { client, task } = options
   const names = options.named?.map((name) => name.replace(/^#/, ""))
-  const isNamed = (channel: Message.Channel) =>
-    names === undefined ||
-    names.includes(channel.id) ||
-    (typeof channel.name === "string" && names.includes(channel.name))
+  const isCalled = (channel: Message.Channel) => (name: string) => channel.id === name || channel.name === name
+  const isNamed = (channel: Message.Channel) => names === undefined || names.some(isCalled(channel))
+  const start: DirectoryListing = {
+    groups: [options.types],
+    count: 0,
+    refused: [],
+    outside: 0,
+    missing: names ?? []
+  }
 
   /** A channel that the token's owner did not join; a bot can't read those. */
   const isOutside = (channel: Message.Channel) =>
@@ -72,84 +67,99 @@ export const channels = (options: Options, state: State): Pages => {
   /** Slack lets a bot read only where it is a member: one channel is tried, so that not thousands are, once a day. */
   const probe = Effect.fnUntraced(function* (outside: ReadonlyArray<Message.Channel>) {
     const [first] = outside
-    const tried = state.outside
-    if (first === undefined || (tried !== undefined && options.now - tried.at < probeEvery)) return
+    const now = options.now()
+    if (first === undefined || (state.outside !== undefined && now - state.outside.at < probeEvery)) return
     const answer = yield* client.ask("conversations.history", { channel: first.id, limit: 1 }, Probe)
-    state.outside = { at: options.now, readable: !isRefusal(answer) }
+    state.outside = { at: now, readable: !isRefusal(answer) }
   })
 
-  const finish = Effect.fnUntraced(function* (listing: Listing, isBot: boolean) {
-    const problems: Array<Problem> = listing.refused.map((kind) => ({
-      place: kind,
-      message: "can't be listed: missing_scope"
-    }))
-    const left = !isBot || state.outside?.readable === true ? [] : listing.found.filter(isOutside)
-    if (left.length > 0) {
-      const message = `${left.length} channels that the bot is not a member of (invite it to read them)`
-      problems.push({ place: "public_channel", message })
-    }
-    const leftIds = new Set(left.map((channel) => channel.id))
-    const readable = listing.found.filter((channel) => !leftIds.has(channel.id))
-    for (const name of names ?? []) {
-      if (!readable.some((channel) => channel.id === name || channel.name === name)) {
-        problems.push({ place: name, message: "no such conversation among those that the token may list" })
-      }
-    }
-    state.listedAt = options.now
-    yield* setConversations(
-      state,
-      readable.map(({ id, is_archived }) => ({ id, archived: is_archived === true })),
-      options.parts
-    )
-    return problems
+  /** Those of an answer that can be read. */
+  const readable = Effect.fnUntraced(function* (here: ReadonlyArray<Message.Channel>) {
+    const outside = here.filter(isOutside)
+    if (outside.length === 0 || !(yield* options.bot)) return here
+    yield* probe(outside)
+    return state.outside?.readable === true ? here : here.filter((channel) => !isOutside(channel))
   })
 
-  const step = Effect.fnUntraced(function* (listing: Listing) {
+  /** Brings the conversations of an answer in, behind those that this listing has found before. */
+  const bringIn = Effect.fnUntraced(function* (
+    here: ReadonlyArray<Message.Channel>,
+    listing: DirectoryListing,
+    isLast: boolean
+  ) {
+    const before = Array.from(state.conversations, ([id, { archived }]) => ({ id, archived }))
+    const found = new Map(before.slice(0, listing.count).map((one) => [one.id, one]))
+    for (const { id, is_archived } of here) found.set(id, { id, archived: is_archived === true })
+    const others = isLast ? [] : before.slice(listing.count).filter(({ id }) => !found.has(id))
+    yield* setConversations(state, [...found.values(), ...others], options.parts)
+    return found.size
+  })
+
+  const problemsOf = ({ missing, outside, refused }: DirectoryListing): ReadonlyArray<Problem> => [
+    ...refused.map((kind) => ({ place: kind, message: "can't be listed: missing_scope" })),
+    ...(outside === 0
+      ? []
+      : [
+          {
+            place: "public_channel",
+            message: `${outside} channels that the bot is not a member of (invite it to read them)`
+          }
+        ]),
+    ...missing.map((name) => ({ place: name, message: "no such conversation among those that the token may list" }))
+  ]
+
+  const step = Effect.fnUntraced(function* (listing: DirectoryListing) {
+    const { cursor, ...rest } = listing
     const [group = [], ...others] = listing.groups
     const answer = yield* client.ask(
       "conversations.list",
-      { types: group.join(","), limit: channelsPerAnswer, cursor: listing.cursor, exclude_archived: false },
+      { types: group.join(","), limit: channelsPerAnswer, cursor, exclude_archived: false },
       Channels
     )
-    let next: Listing
+    let next: DirectoryListing
     let here: ReadonlyArray<Message.Channel> = []
-    if (isRefusal(answer)) {
-      if (answer.refused !== "missing_scope") {
-        const message = `conversations.list: ${answer.refused}`
-        return yield* new IntegrationError({ reason: new Forbidden({ message }) })
-      }
+    if (!isRefusal(answer)) {
+      here = answer.channels.filter((channel) => Message.isChannel(channel)).filter(isNamed)
+      const more = answer.response_metadata?.next_cursor || undefined
+      next = more === undefined ? { ...rest, groups: others } : { ...rest, cursor: more }
+    } else if (answer.refused === "invalid_cursor" && cursor !== undefined) {
+      // Slack forgot the cursor of an earlier slice.
+      next = start
+    } else if (answer.refused === "missing_scope") {
       // A call for all kinds is refused if one scope is missing. Then each kind is requested by itself.
       next =
         group.length > 1
-          ? { ...listing, groups: [...group.map((kind) => [kind]), ...others], cursor: undefined }
-          : { ...listing, groups: others, cursor: undefined, refused: [...listing.refused, ...group] }
+          ? { ...rest, groups: [...group.map((kind) => [kind]), ...others] }
+          : { ...rest, groups: others, refused: [...listing.refused, ...group] }
     } else {
-      here = answer.channels.filter((channel) => Message.isChannel(channel)).filter(isNamed)
-      const cursor = answer.response_metadata?.next_cursor || undefined
-      next = {
-        ...listing,
-        groups: cursor === undefined ? others : listing.groups,
-        cursor,
-        found: [...listing.found, ...here]
-      }
+      const message = `conversations.list: ${answer.refused}`
+      return yield* new IntegrationError({ reason: new Forbidden({ message }) })
     }
-    const done = next.groups.length === 0
-    if (done && next.refused.length === options.types.length) {
+    const isLast = next.groups.length === 0
+    if (isLast && next.refused.length === options.types.length) {
       const message = "conversations.list: missing_scope; grant channels:read, groups:read, im:read or mpim:read"
       return yield* new IntegrationError({ reason: new Forbidden({ message }) })
     }
-    const isBot = yield* options.bot
-    if (done && isBot) yield* probe(next.found.filter(isOutside))
-    const problems = done ? yield* finish(next, isBot) : []
+    const known = yield* readable(here)
+    next = {
+      ...next,
+      count: yield* bringIn(known, next, isLast),
+      outside: next.outside + here.length - known.length,
+      missing: next.missing.filter((name) => !known.some((channel) => isCalled(channel)(name)))
+    }
+    state.movedAt = options.now()
+    if (isLast) {
+      state.listedAt = state.movedAt
+      delete state.listing
+    } else state.listing = next
     const listed = options.asContent ? here.map((channel) => Message.channelRef(channel)) : []
     const download = yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" })
+    const problems = isLast ? problemsOf(next) : []
     const page: Page<Checkpoint, Part> = { listed, download, problems, ...save(state) }
-    return [[page], done ? Option.none<Listing>() : Option.some(next)] as const
+    return [[page], isLast ? Option.none<DirectoryListing>() : Option.some(next)] as const
   })
 
-  return Stream.suspend(() =>
-    Stream.paginate({ groups: [options.types], cursor: undefined, found: [], refused: [] } as Listing, step)
-  )
+  return Stream.suspend(() => Stream.paginate(state.listing ?? start, step))
 }
 
 /** All users, one call for each 500; `now` (ms since 1970) is kept as the time of the listing once it ends. */

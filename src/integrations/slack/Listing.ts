@@ -89,16 +89,13 @@ export const make = (
     })
   )
 
-const directoryOptions = ({ now, parts, settings, task }: ListingContext): Directory.Options => ({
-  now,
-  parts,
-  client: settings.client,
-  task,
-  types: settings.types,
-  named: settings.channels,
-  bot: settings.bot,
-  asContent: task.window === undefined
-})
+const channels = ({ parts, settings, state, task, time }: ListingContext): Pages => {
+  const { bot, channels: named, client, types } = settings
+  return Directory.channels(
+    { now: time, parts, client, task, types, named, bot, asContent: task.window === undefined },
+    state
+  )
+}
 
 const envOf = ({ settings, state, task, time }: ListingContext): Env => ({
   client: settings.client,
@@ -118,9 +115,9 @@ const empty = (state: State): Page<Checkpoint, Part> => ({ listed: [], download:
 const bounded = (context: ListingContext): Pages => {
   const { now, settings, state, task } = context
   const since = task.window?.since
-  const isListed = state.conversations.size > 0
+  const isListed = state.conversations.size > 0 && state.listing === undefined
   const withUsers = task.window === undefined && state.users.at === undefined
-  return Stream.suspend(() => (isListed ? Stream.empty : Directory.channels(directoryOptions(context), state))).pipe(
+  return (isListed ? Stream.empty : channels(context)).pipe(
     Stream.concat(
       Stream.suspend(() => (withUsers ? Directory.users({ client: settings.client, task }, state, now) : Stream.empty))
     ),
@@ -169,12 +166,12 @@ const live = (context: ListingContext): Pages => {
       state.round = { startedAt: time(), again, calls: 0, extra: 0 }
       state.roundAt = state.round.startedAt
       const isListed = isListening && now - (state.listedAt ?? 0) < directoryEvery
-      return isListed ? round : Stream.concat(Directory.channels(directoryOptions(context), state), round)
+      return isListed ? round : Stream.concat(channels(context), round)
     })
 
   /** Lists the conversations, and visits those that are new among them. */
   const directory: Pages = Stream.concat(
-    Directory.channels(directoryOptions(context), state),
+    channels(context),
     Stream.suspend(() => {
       const fresh = Array.from(state.conversations).flatMap(([id, { archived, part }]) =>
         archived || part.visitedAt !== undefined ? [] : [id]
@@ -183,6 +180,9 @@ const live = (context: ListingContext): Pages => {
       return Stream.empty
     })
   )
+
+  /** The rest of a listing of the conversations that the slice before did not come to the end of. */
+  const unfinished: Pages = Stream.suspend(() => (state.listing === undefined ? Stream.empty : directory))
 
   const looks = HintLookups.make(env, state)
   const hinted: Pages = Stream.suspend(() => {
@@ -292,10 +292,11 @@ const live = (context: ListingContext): Pages => {
   return Stream.suspend(() => {
     // Asked before visits move the time.
     const isSamePoll = !state.ended && now - state.movedAt <= sliceGap
+    const first = Stream.concat(unfinished, parts.hinted.only || isSamePoll ? hinted : Stream.concat(search, hinted))
     return parts.hinted.only
-      ? hinted
+      ? first
       : Stream.concat(
-          isSamePoll ? hinted : Stream.concat(search, hinted),
+          first,
           Stream.suspend(() => regular(isSamePoll))
         )
   })

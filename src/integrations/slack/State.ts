@@ -70,7 +70,7 @@ export const load = Effect.fnUntraced(function* (
 export const changedAt = ({ listedAt = 0, movedAt, roundAt = 0, users }: State): number =>
   Math.max(listedAt, movedAt, roundAt, users.at ?? 0)
 
-/** Brings in the conversations that Slack lists now. Those that are gone keep their parts, in case they come back. */
+/** Sets the conversations. Those that are gone keep their parts, in case they come back. */
 export const setConversations = Effect.fnUntraced(function* (
   state: State,
   found: ReadonlyArray<{ readonly id: string; readonly archived: boolean }>,

@@ -4,6 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
+import * as SyncTask from "../../../src/contract/SyncTask.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
 import { expected, mirrored, Model, open } from "../../support/slack/Model.ts"
 
@@ -78,6 +79,46 @@ it.effect("a poll ends, however many conversations there are for a slice", () =>
     }
   }).pipe(Effect.scoped)
 )
+
+// Slack may give fewer conversations an answer than asked for (https://docs.slack.dev/reference/methods/conversations.list).
+for (const pages of [2, 4]) {
+  it.effect(`conversations are found that Slack lists in more answers than a slice of ${pages} pages has`, () =>
+    Effect.gen(function* () {
+      const server = yield* SlackServer.make()
+      const slack = server.workspace
+      server.maxLimit = 3
+      const model = new Model()
+      const sliceOf = Effect.fnUntraced(function* (model: Model, options: Parameters<Model["run"]>[1] = {}) {
+        yield* TestClock.adjust("100 millis")
+        return yield* Effect.scoped(
+          Effect.flatMap(open(server), (session) => model.run(session, { pages, ...options }))
+        )
+      })
+      const slice = sliceOf(model)
+      const poll = Effect.gen(function* () {
+        let slices = 1
+        while ((yield* slice).pages.length === pages) assert.isBelow((slices += 1), 100)
+        assert.deepStrictEqual(mirrored(model), expected(server))
+      })
+      for (let index = 0; index < 10; index += 1) slack.post(slack.addChannel(`c${index}`), "hello")
+      yield* poll
+      for (let index = 10; index < 16; index += 1) slack.post(slack.addChannel(`c${index}`), "hello")
+      yield* poll
+      assert.lengthOf(model.ids("channels/"), 16)
+      // The cursor of a listing that was cut off is forgotten.
+      slack.post(slack.addChannel("last"), "hello")
+      yield* slice
+      server.cursorEpoch += 1
+      yield* poll
+      const copy = new Model()
+      const task = { ...SyncTask.poll, force: true }
+      let slices = 1
+      while ((yield* sliceOf(copy, { task, checkpoint: "own" })).pages.length === pages)
+        assert.isBelow((slices += 1), 100)
+      assert.deepStrictEqual(mirrored(copy), expected(server))
+    }).pipe(Effect.scoped)
+  )
+}
 
 it.effect("a round that was begun by a process whose clock is ahead comes to an end, and the next one visits all", () =>
   Effect.gen(function* () {
