@@ -33,14 +33,17 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // Much of it waits for processes and servers: two more than there are cores of a small machine.
     maxWorkers: 4,
-    // A worker runs many files, and imports Effect and the sources once: half the CPU of the small files. So no file may
-    // leave a global variable, an environment variable or a listener behind.
+    // A worker runs many files, and imports Effect and the sources once: half the CPU of the small files. So no file
+    // may leave a global variable, an environment variable or a listener behind.
     isolate: false,
     sequence: { sequencer: LongestFirst },
     globalSetup: ["test/support/globalSetup.ts"],
-    // These end a test that hangs. No test is to depend on them: a slow machine may take many times longer than a fast one.
-    testTimeout: 300_000,
-    hookTimeout: 300_000,
+    setupFiles: ["test/support/seededRandom.ts"],
+    // These end a test that hangs. No test is to depend on them: a slow machine may take many times longer than a fast
+    // one.
+    testTimeout: 900_000,
+    hookTimeout: 900_000,
+    teardownTimeout: 120_000,
     typecheck: { enabled: false }
   }
 })

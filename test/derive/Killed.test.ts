@@ -96,52 +96,49 @@ const killedAt = (env: Record<string, string>, table: string, condition: string)
     yield* rows("DROP FUNCTION derived.stop() CASCADE")
   })
 
-it.live(
-  "a rebuild that is killed goes on where it was, in each of its stages",
-  () =>
-    Effect.gen(function* () {
-      const url = yield* Database.makeUrl
-      const env = {
-        PATH: process.env["PATH"] ?? "",
-        DATABASE_URL: url,
-        IDEM_SECRET_KEY: Buffer.alloc(32, 7).toString("base64")
-      }
-      yield* Effect.gen(function* () {
-        yield* fill
-        const before = yield* all
-        const counts = Effect.forEach(tables, (name) => rows(`SELECT count(*)::int AS count FROM derived.${name}`))
-        assert.deepStrictEqual(
-          yield* counts,
-          tables.map(() => [{ count }])
-        )
-        const goOn = Effect.gen(function* () {
-          const ended = yield* Effect.promise(() => runIdem(["derive", "--json"], { env }))
-          assert.strictEqual(ended.code, 0, ended.stderr)
-          const { behind, derived } = yield* Schema.decodeUnknownEffect(Answer)(ended.stdout)
-          assert.strictEqual(behind, 0)
-          return derived
-        })
+it.live("a rebuild that is killed goes on where it was, in each of its stages", () =>
+  Effect.gen(function* () {
+    const url = yield* Database.makeUrl
+    const env = {
+      PATH: process.env["PATH"] ?? "",
+      DATABASE_URL: url,
+      IDEM_SECRET_KEY: Buffer.alloc(32, 7).toString("base64")
+    }
+    yield* Effect.gen(function* () {
+      yield* fill
+      const before = yield* all
+      const counts = Effect.forEach(tables, (name) => rows(`SELECT count(*)::int AS count FROM derived.${name}`))
+      assert.deepStrictEqual(
+        yield* counts,
+        tables.map(() => [{ count }])
+      )
+      const goOn = Effect.gen(function* () {
+        const ended = yield* Effect.promise(() => runIdem(["derive", "--json"], { env }))
+        assert.strictEqual(ended.code, 0, ended.stderr)
+        const { behind, derived } = yield* Schema.decodeUnknownEffect(Answer)(ended.stdout)
+        assert.strictEqual(behind, 0)
+        return derived
+      })
 
-        // Rows come in pages of 100: those of the pages before the killed one are not derived again.
-        yield* killedAt(env, "content", "NEW.external_id = 'm0450'")
-        assert.strictEqual(yield* goOn, count - 400)
-        assert.deepStrictEqual(yield* all, before)
+      // Rows come in pages of 100: those of the pages before the killed one are not derived again.
+      yield* killedAt(env, "content", "NEW.external_id = 'm0450'")
+      assert.strictEqual(yield* goOn, count - 400)
+      assert.deepStrictEqual(yield* all, before)
 
-        // Texts whose bytes are the same are kept by a rebuild: some are extracted again.
-        yield* rows(`UPDATE derived.text SET version = NULL, text = NULL, next_attempt = '-infinity'
+      // Texts whose bytes are the same are kept by a rebuild: some are extracted again.
+      yield* rows(`UPDATE derived.text SET version = NULL, text = NULL, next_attempt = '-infinity'
           WHERE external_id >= 'm0300'`)
-        yield* killedAt(env, "text", "NEW.external_id = 'm0560' AND NEW.version IS NOT NULL")
-        const unread = yield* rows("SELECT count(*)::int AS count FROM derived.text WHERE version IS NULL")
-        assert.deepStrictEqual(unread, [{ count: 150 }])
-        assert.strictEqual(yield* goOn, 0)
-        assert.deepStrictEqual(yield* all, before)
+      yield* killedAt(env, "text", "NEW.external_id = 'm0560' AND NEW.version IS NOT NULL")
+      const unread = yield* rows("SELECT count(*)::int AS count FROM derived.text WHERE version IS NULL")
+      assert.deepStrictEqual(unread, [{ count: 150 }])
+      assert.strictEqual(yield* goOn, 0)
+      assert.deepStrictEqual(yield* all, before)
 
-        yield* rows("TRUNCATE derived.search")
-        yield* killedAt(env, "search", "NEW.external_id = 'm0450'")
-        assert.deepStrictEqual(yield* rows("SELECT count(*)::int AS count FROM derived.pending"), [{ count: 300 }])
-        assert.strictEqual(yield* goOn, 0)
-        assert.deepStrictEqual(yield* all, before)
-      }).pipe(Effect.provide(PgClient.layer({ url: Redacted.make(url) })))
-    }),
-  600_000
+      yield* rows("TRUNCATE derived.search")
+      yield* killedAt(env, "search", "NEW.external_id = 'm0450'")
+      assert.deepStrictEqual(yield* rows("SELECT count(*)::int AS count FROM derived.pending"), [{ count: 300 }])
+      assert.strictEqual(yield* goOn, 0)
+      assert.deepStrictEqual(yield* all, before)
+    }).pipe(Effect.provide(PgClient.layer({ url: Redacted.make(url) })))
+  })
 )

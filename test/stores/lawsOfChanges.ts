@@ -160,8 +160,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const other = yield* running()
         const ids = ["b", "a", "é", "😀", "\uffee", "a/b", "%"]
         const { next: after } = yield* read({})
-        for (const each of [one, other, one]) {
-          yield* each.commit({ items: ids.map((id) => item(id, { text: `${id} by ${each.runId} ${Math.random()}` })) })
+        for (const [index, each] of [one, other, one].entries()) {
+          yield* each.commit({ items: ids.map((id) => item(id, { text: `${id} of commit ${index}` })) })
         }
         yield* other.commit({ items: [item("late")] })
         const whole = yield* read({ after })

@@ -4,7 +4,7 @@
  */
 import type * as Arbitrary from "effect/Arbitrary"
 
-const seed = process.env["IDEM_TEST_SEED"] ?? "idem"
+export const seed = process.env["IDEM_TEST_SEED"] ?? "idem"
 const times = Number(process.env["IDEM_TEST_RUNS"] ?? 1)
 
 export const runs = (count = 100): { readonly arbitrary: Arbitrary.CheckOptions } => ({

@@ -146,12 +146,13 @@ describe("a law that is broken is found, and says what to do", () => {
   const pages = (session: AnySession, change: (page: Listed) => Listed): AnySession =>
     listing(session, Stream.map(change))
 
+  let revisions = 0
   broken("a sync stores everything", "downloads everything at each poll", (session, source) =>
     listing(
       session,
       Stream.concat(
         Stream.suspend(() => {
-          const listed = [...source.items.keys()].map((externalId) => ({ externalId, revision: String(Math.random()) }))
+          const listed = [...source.items.keys()].map((externalId) => ({ externalId, revision: String(revisions++) }))
           return Stream.succeed({ listed, download: listed, checkpoint: { position: source.log.length } })
         })
       )

@@ -52,7 +52,7 @@ describe("the budget of all downloads", () => {
       assert.isAtMost(peak, total)
       assert.isAbove(peak, total / 2)
       assert.strictEqual(budget.inUse(), 0)
-    })
+    }).pipe(Random.withSeed("downloads"))
   )
 
   it.effect("lets small bodies begin while large ones wait", () =>
