@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Http from "node:http"
 import * as Net from "node:net"
 import packageJson from "../../package.json" with { type: "json" }
+import { freePort } from "../support/FreePort.ts"
 import { MemorySource } from "../support/MemorySource.ts"
 import * as CommandLine from "./CommandLine.ts"
 
@@ -53,7 +54,7 @@ describe("a command with IDEM_URL", () => {
         void response.writeHead(200, { "content-type": "text/html" }).end("<h1>Welcome</h1>")
       const moved = (_: Http.IncomingMessage, response: Http.ServerResponse) =>
         void response.writeHead(302, { location: "https://login.example/" }).end()
-      const gone = yield* Effect.scoped(answering(page))
+      const gone = `http://127.0.0.1:${yield* freePort}`
       const cases: ReadonlyArray<readonly [string, string, string]> = [
         [gone, "Unreachable", "connection refused"],
         [(yield* answering(page)).replace("http:", "https:"), "Unreachable", "does not speak https: is it http?"],

@@ -99,7 +99,7 @@ export const make = Effect.map(
     Effect.promise(
       () =>
         new Promise<readonly [Http.Server, Collector]>((resolve) => {
-          const server = Http.createServer((request, response) => {
+          const server = Http.createServer({ keepAliveTimeout: 0 }, (request, response) => {
             const chunks: Array<Buffer> = []
             request.on("data", (chunk: Buffer) => chunks.push(chunk))
             request.on("end", () => {

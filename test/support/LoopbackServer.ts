@@ -15,7 +15,10 @@ export const serve = <A extends StandIn>(make: () => A): Effect.Effect<A, never,
   Effect.acquireRelease(
     Effect.callback<{ readonly standIn: A; readonly server: Http.Server }>((resume) => {
       const standIn = make()
-      const server = Http.createServer((request, response) => standIn.handle(request, response))
+      // On a busy machine an idle socket would be closed just as the next request is sent on it.
+      const server = Http.createServer({ keepAliveTimeout: 0 }, (request, response) =>
+        standIn.handle(request, response)
+      )
       server.listen(0, "127.0.0.1", () => {
         standIn.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
         resume(Effect.succeed({ standIn, server }))

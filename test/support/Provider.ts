@@ -106,7 +106,7 @@ export const tokenEndpoint = Effect.gen(function* () {
     forms: Array<URLSearchParams>
   } = { answer: { status: 500, body: "" }, forms: [] }
   const asked = yield* Queue.unbounded<void>()
-  const server = Http.createServer((request, response) => {
+  const server = Http.createServer({ keepAliveTimeout: 0 }, (request, response) => {
     let body = ""
     request.on("data", (chunk) => (body += chunk))
     request.on("end", () => {

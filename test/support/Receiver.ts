@@ -28,7 +28,7 @@ export const make = Effect.acquireRelease(
   Effect.callback<readonly [Receiver, Http.Server, Set<Socket>]>((resume) => {
     const receiver = new Receiver()
     const sockets = new Set<Socket>()
-    const server = Http.createServer((request, response) => {
+    const server = Http.createServer({ keepAliveTimeout: 0 }, (request, response) => {
       let body = ""
       request.setEncoding("utf8")
       request.on("data", (chunk: string) => (body += chunk))

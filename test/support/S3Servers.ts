@@ -180,7 +180,7 @@ export class S3Proxy {
 
 const proxyTo = Effect.fnUntraced(function* (target: string, key: string, secret: string) {
   const proxy = new S3Proxy(target, key, secret)
-  const server = Http.createServer((request, response) => proxy.handle(request, response))
+  const server = Http.createServer({ keepAliveTimeout: 0 }, (request, response) => proxy.handle(request, response))
   yield* Effect.acquireRelease(
     Effect.callback<void>((resume) => {
       server.listen(0, "127.0.0.1", () => resume(Effect.void))

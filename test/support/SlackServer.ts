@@ -53,6 +53,8 @@ export interface SlackServer extends Settings {
   readonly heal: () => void
   /** Called before a request is answered: what people do meanwhile. */
   onRequest: (request: Request) => void
+  /** Requests for files that were broken off by the client before their answer. */
+  abortedFiles: number
   /** Called when a request is given up before it was answered. */
   onAbandoned: () => void
   /** Slack's word for every request from now on, as `token_revoked`; undefined takes it back. */
@@ -81,9 +83,10 @@ export const make = (options: Options = {}): Effect.Effect<SlackServer, never, S
   Effect.acquireRelease(
     Effect.callback<{ readonly server: SlackServer; readonly http: NodeHttp.Server }>((resume) => {
       const state = build(options)
-      const http = NodeHttp.createServer((request, response) => state.handle(request, response))
       // On a busy machine an idle socket would be closed just as the next request is sent on it.
-      http.keepAliveTimeout = 0
+      const http = NodeHttp.createServer({ keepAliveTimeout: 0 }, (request, response) =>
+        state.handle(request, response)
+      )
       http.listen(0, "127.0.0.1", () => {
         const address = http.address()
         const port = typeof address === "object" && address !== null ? address.port : 0
@@ -194,6 +197,7 @@ const build = (options: Options) => {
       return void response.writeHead(302, { location }).end(`<a href="${location}">Found</a>.`)
     }
     requests.push({ method: "files.download", args: { file: id } })
+    response.on("close", () => void (server.abortedFiles += response.writableFinished ? 0 : 1))
     if (faulty("files.download", response)) return
     if (!authorized(request.headers.authorization))
       return void response.writeHead(302, { location: `${origin}/?redir=${path}` }).end()
@@ -218,6 +222,7 @@ const build = (options: Options) => {
         fail: (method, ...more) => void faults.set(method, [...(faults.get(method) ?? []), ...more]),
         heal: () => faults.clear(),
         onRequest: () => {},
+        abortedFiles: 0,
         onAbandoned: () => {},
         bot: false,
         refuseAll: undefined,

@@ -87,7 +87,7 @@ export const make = (server: SlackServer): Effect.Effect<SocketMode, never, Scop
         request.pipe(onward)
       }
 
-      const http = NodeHttp.createServer((request, response) =>
+      const http = NodeHttp.createServer({ keepAliveTimeout: 0 }, (request, response) =>
         request.url === "/api/apps.connections.open"
           ? answer(response, open(request.headers.authorization))
           : pass(request, response)
