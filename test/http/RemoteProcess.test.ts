@@ -6,7 +6,6 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as IdemProcess from "../support/IdemProcess.ts"
-import { freePort } from "../support/FreePort.ts"
 import * as GmailServer from "../support/GmailServer.ts"
 
 const token = "a-token-of-this-test"
@@ -34,19 +33,20 @@ const ended = (child: ChildProcess): Promise<{ readonly code: number | null; rea
     child.on("close", (code) => resolve({ code, stderr }))
   })
 
-/** `idem serve` on a database of its own, until the scope closes. */
+/** `idem serve` on a database of its own, until the scope closes: its address. */
 const serving = Effect.fnUntraced(function* (env: Readonly<Record<string, string>>, cwd: string) {
   const child = yield* Effect.acquireRelease(
     Effect.sync(() => start(["serve"], env, cwd)),
     (child) => Effect.promise(() => (child.kill("SIGTERM"), ended(child)))
   )
-  yield* Effect.promise(
+  return yield* Effect.promise(
     () =>
-      new Promise<void>((resolve, reject) => {
+      new Promise<string>((resolve, reject) => {
         let said = ""
         child.stdout?.on("data", (chunk) => {
           said += chunk
-          if (said.includes("serving")) resolve()
+          const [, url] = /^ {2}at (http:\S+),/m.exec(said) ?? []
+          if (url !== undefined) resolve(url)
         })
         child.stderr?.on("data", (chunk) => (said += chunk))
         child.on("close", () => reject(new Error(`it ended, having said: ${said}`)))
@@ -61,11 +61,10 @@ describe("the command line through a process that serves", () => {
       for (let index = 0; index < 12; index++) gmail.mailbox.add({ id: `m${index}`, subject: `Letter ${index}` })
       const folder = yield* temporary
       const elsewhere = yield* temporary
-      const port = String(yield* freePort)
       const here = { IDEM_DATA_DIR: Path.join(folder, "data") }
-      yield* serving({ ...here, PORT: port, IDEM_API_TOKEN: token, IDEM_SOURCE_ALLOW: "127.0.0.1" }, folder)
+      const url = yield* serving({ ...here, PORT: "0", IDEM_API_TOKEN: token, IDEM_SOURCE_ALLOW: "127.0.0.1" }, folder)
 
-      const there = { IDEM_URL: `http://127.0.0.1:${port}/`, IDEM_API_TOKEN: token }
+      const there = { IDEM_URL: `${url}/`, IDEM_API_TOKEN: token }
       const remote = (...args: ReadonlyArray<string>) =>
         Effect.promise(() => IdemProcess.run(args, { cwd: elsewhere, env: there }))
       const config = JSON.stringify({ rootUrl: gmail.url, quota: { unitsPerMinute: 1e9 } })
@@ -101,12 +100,13 @@ describe("the command line through a process that serves", () => {
 
       const asked = yield* Deferred.make<void>()
       gmail.before("messages.get", () => Deferred.doneUnsafe(asked, Effect.void))
-      gmail.slow(50)
+      gmail.holds = ({ method }) => method === "messages.get"
       const watching = start(["sync", "work", "--force"], there, elsewhere)
       const watched = ended(watching)
       yield* Deferred.await(asked)
       watching.kill("SIGINT")
       const { code, stderr } = yield* Effect.promise(() => watched)
+      gmail.release()
       assert.strictEqual(code, 130, stderr)
       assert.include(stderr, "no longer watching; the server continues the task: idem status work")
       // The same command watches the same task, as long as it is not done.

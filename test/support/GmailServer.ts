@@ -101,7 +101,9 @@ export class Server extends Grants {
   private readonly hooks: Array<{ readonly method: Method | "any"; readonly run: (seen: Seen) => void; left: number }> =
     []
   private readonly repeats: Array<string> = []
-  private latency = 0
+  /** The requests whose answers wait until they are released. */
+  holds: (seen: Seen) => boolean = () => false
+  private readonly held: Array<() => void> = []
   expiresIn = 3599
   /** The endpoint's clock, in seconds. */
   now = () => Math.floor(Date.now() / 1000)
@@ -139,9 +141,10 @@ export class Server extends Grants {
     this.repeats.push(...ids)
   }
 
-  /** Every answer waits so many milliseconds. */
-  slow(milliseconds: number): void {
-    this.latency = milliseconds
+  /** Holds nothing any more, and sends the answers that wait. */
+  release(): void {
+    this.holds = () => false
+    for (const answer of this.held.splice(0)) answer()
   }
 
   // ---- what a test reads -----------------------------------------------------------------------------------------
@@ -237,8 +240,8 @@ export class Server extends Grants {
       }
       send(response, status, fault?._tag === "Change" ? fault.change(text) : text)
     }
-    if (this.latency === 0) write()
-    else setTimeout(write, this.latency)
+    if (this.holds(seen)) this.held.push(write)
+    else write()
   }
 
   private tokenResult(form: URLSearchParams): readonly [number, string] {

@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -171,13 +173,18 @@ const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
             every: undefined
           })
         )
-        let changed: Promise<unknown> | undefined
-        server.before("oauth2.token", () => {
-          changed = Effect.runPromise(Effect.provideContext(change, other))
-        })
-        server.slow(200)
-        yield* Effect.provideContext(ask(connection), one)
-        yield* Effect.promise(() => changed ?? Promise.reject(new Error("no refresh was asked for")))
+        const refreshing = yield* Deferred.make<void>()
+        const changing = yield* Deferred.make<void>()
+        server.before("oauth2.token", () => Deferred.doneUnsafe(refreshing, Effect.void))
+        server.before("getProfile", () => Deferred.doneUnsafe(changing, Effect.void))
+        server.holds = ({ method }) => method === "oauth2.token"
+        const asking = yield* Effect.forkChild(Effect.provideContext(ask(connection), one))
+        yield* Deferred.await(refreshing)
+        const changed = yield* Effect.forkChild(Effect.provideContext(change, other))
+        yield* Deferred.await(changing)
+        server.release()
+        yield* Fiber.join(asking)
+        yield* Fiber.join(changed)
         const { accessToken } = yield* Effect.provideContext(stored(connection), one)
         assert.strictEqual(accessToken, "token")
       }).pipe(Effect.scoped)
