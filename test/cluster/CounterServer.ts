@@ -87,8 +87,8 @@ export class CounterServer {
 export const make = Effect.acquireRelease(
   Effect.callback<{ readonly counter: CounterServer; readonly server: Http.Server }>((resume) => {
     const counter = new CounterServer()
-    const server = Http.createServer((request, response) => counter.handle(request, response))
-    server.keepAliveTimeout = 60_000
+    // On a busy machine an idle socket would be closed just as the next request is sent on it.
+    const server = Http.createServer({ keepAliveTimeout: 0 }, (request, response) => counter.handle(request, response))
     server.listen(0, "127.0.0.1", () => {
       counter.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
       resume(Effect.succeed({ counter, server }))

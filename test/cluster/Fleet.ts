@@ -2,8 +2,11 @@
  * Processes of `idem serve` on one database, as a machine has them; each is killed at the latest when the scope closes.
  */
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
+import * as Net from "node:net"
+import * as Readline from "node:readline"
 import { programFile } from "../support/IdemProcess.ts"
 
 const key = "00".repeat(32)
@@ -11,8 +14,8 @@ const key = "00".repeat(32)
 export interface Member {
   readonly process: ChildProcess
   readonly pid: number
-  /** Resolves once it polls; rejects with what it printed where it ends before. */
-  readonly serving: Promise<void>
+  /** Resolves with its port once it polls; rejects with what it printed where it ends before. */
+  readonly serving: Promise<number>
   readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
   readonly stderr: () => string
 }
@@ -31,9 +34,12 @@ export const envOf = ({ databaseUrl, env }: Settings): Record<string, string> =>
   IDEM_CONFIG: programFile("test/cluster/idem.config.ts"),
   PORT: "0",
   // A slow machine may need longer than the default to stop.
-  IDEM_SHUTDOWN_TIMEOUT: "4 minutes",
+  IDEM_SHUTDOWN_TIMEOUT: "10 minutes",
   ...env
 })
+
+const Line = Schema.fromJsonString(Schema.Struct({ serving: Schema.Struct({ port: Schema.Int }) }))
+const portOf = (line: unknown): number => Schema.decodeUnknownSync(Line)(line).serving.port
 
 const spawnMember = (settings: Settings): Member => {
   const child = spawn(process.execPath, [programFile("src/main.ts"), "serve", "--json"], {
@@ -44,7 +50,7 @@ const spawnMember = (settings: Settings): Member => {
   child.stderr.on("data", (chunk) => (stderr += String(chunk)))
   const ended = once(child, "close").then(([code, signal]) => ({ code, signal }))
   const serving = Promise.race([
-    once(child.stdout, "data").then(() => undefined),
+    once(Readline.createInterface({ input: child.stdout }), "line").then(([line]) => portOf(line)),
     ended.then(({ code }) => Promise.reject(new Error(`it ended with ${code}: ${stderr}`)))
   ])
   serving.catch(() => undefined)
@@ -65,6 +71,18 @@ export const start = (settings: Settings) =>
 /** Starts a process that polls. */
 export const serving = (settings: Settings) =>
   Effect.tap(start(settings), (member) => Effect.promise(() => member.serving))
+
+/** True once this process, which served, takes no connections any more: it has begun to stop. */
+export const isStopping = (member: Member) =>
+  Effect.flatMap(
+    Effect.promise(() => member.serving),
+    (port) =>
+      Effect.callback<boolean>((resume) => {
+        const socket = Net.connect(port, "127.0.0.1")
+        socket.once("connect", () => (socket.destroy(), resume(Effect.succeed(false))))
+        socket.once("error", () => resume(Effect.succeed(true)))
+      })
+  )
 
 /** Starts a member of the cluster. */
 export const member = (settings: Settings) => serving({ ...settings, env: { IDEM_CLUSTER: "1", ...settings.env } })

@@ -90,7 +90,7 @@ export const make = Effect.gen(function* () {
 export const until = <E, R>(condition: Effect.Effect<boolean, E, R>) =>
   condition.pipe(
     Effect.repeat({ until: (holds) => holds, schedule: Schedule.spaced("50 millis") }),
-    Effect.timeoutOrElse({ duration: "4 minutes", orElse: () => Effect.die(new Error("it never came to be")) })
+    Effect.timeoutOrElse({ duration: "10 minutes", orElse: () => Effect.die(new Error("it never came to be")) })
   )
 
 export type SharedDatabase = Effect.Success<typeof make>
