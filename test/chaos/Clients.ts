@@ -57,12 +57,16 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
     Effect.promise(async () => {
       const at = port()
       if (at === undefined) return undefined
+      const signal = AbortSignal.timeout(5000)
       try {
-        const response = await fetch(`http://127.0.0.1:${at}${url}`, { ...init(), signal: AbortSignal.timeout(5000) })
+        const response = await fetch(`http://127.0.0.1:${at}${url}`, { ...init(), signal })
         const { headers, status } = response
         return await response.arrayBuffer().then(
           (body) => ({ status, headers, bytes: new Uint8Array(body) }),
-          (error) => ({ status, headers, bytes: new Uint8Array(), broken: String(error?.cause ?? error) })
+          (error) =>
+            signal.aborted
+              ? undefined
+              : { status, headers, bytes: new Uint8Array(), broken: String(error?.cause ?? error) }
         )
       } catch {
         return undefined

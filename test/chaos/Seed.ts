@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -195,11 +196,11 @@ const play = Effect.fnUntraced(function* (
   for (const { source } of mirrored) tally.add(source.tally)
   problems.push(...(yield* ask(Verify.violations)))
   // The server takes a moment to notice that a process is gone.
-  const left = yield* ask(Verify.leftovers).pipe(
-    Effect.repeat({ until: (found) => found.length === 0, times: 20, schedule: Schedule.spaced("50 millis") }),
-    Effect.andThen(ask(Verify.leftovers))
-  )
-  problems.push(...left)
+  const gone = Effect.repeat(ask(Verify.leftovers), {
+    until: (found) => found.length === 0,
+    schedule: Schedule.spaced("50 millis")
+  })
+  if (Option.isNone(yield* Effect.timeoutOption(gone, patience))) problems.push(...(yield* ask(Verify.leftovers)))
   for (const failure of yield* ask(Verify.failures)) note(failure)
   const broke = processes.disruptions() + (yield* ask(Verify.brokenRuns))
   for (const { forced, name, source } of mirrored) {

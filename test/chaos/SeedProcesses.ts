@@ -1,9 +1,10 @@
 /** The lean processes of a seed. Each has a place, which another process takes when it is killed or stopped. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Schedule from "effect/Schedule"
 import type { Lean, Pool } from "./Process.ts"
 import type { Broken } from "./Protocol.ts"
-import { leaseMillis, type Schedule } from "./Schedule.ts"
+import { leaseMillis, type Schedule as SeedSchedule } from "./Schedule.ts"
 import type { SeedDatabase } from "./SeedDatabase.ts"
 import type { Server } from "./Server.ts"
 import * as Verify from "./Verify.ts"
@@ -12,7 +13,7 @@ export interface Options {
   readonly pool: Pool
   readonly server: Server
   readonly database: SeedDatabase
-  readonly schedule: Schedule
+  readonly schedule: SeedSchedule
   /** The seed's own folder. */
   readonly folder: string
   readonly broken: Broken | undefined
@@ -100,7 +101,14 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       disruptions += 1
       note(`freeze ${lean.pid} for ${milliseconds} ms`)
       lean.signal("SIGSTOP")
+      // Frozen for longer than its lease, it comes back once another process has all that it held, if another may.
+      const takenOver = Effect.repeat(database.ask(Verify.heldBy(lean.pid)), {
+        until: (held) => held.length === 0,
+        schedule: Schedule.spaced("20 millis")
+      })
+      const isAwaited = milliseconds > leaseMillis && frozen.size + 1 < all.length
       const fiber = yield* Effect.sleep(milliseconds).pipe(
+        Effect.andThen(isAwaited ? Effect.exit(Effect.timeoutOption(takenOver, "5 seconds")) : Effect.void),
         Effect.andThen(Effect.sync(() => note(`thaw ${lean.pid}`))),
         Effect.andThen(thaw(lean)),
         Effect.forkScoped

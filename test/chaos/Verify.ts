@@ -116,6 +116,10 @@ export const leftovers = Effect.map(
   (all) => all.flat()
 )
 
+/** The connections whose lease this process holds. */
+export const heldBy = (pid: number) =>
+  said(`SELECT name AS said FROM connection WHERE lease_holder LIKE 'process ${pid} %'`)
+
 /** How many runs ended before their end, or in a failure: each may have cost what was in flight. */
 export const brokenRuns = Effect.map(
   said(`SELECT count(*)::text AS said FROM run WHERE status IN ('failed', 'interrupted')`),

@@ -198,7 +198,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
         ? undefined
         : {
             made: standIn.received.filter((line) => line.startsWith("RETR ")).length,
-            due: versions + spoilt
+            due: versions + spoilt + standIn.lastTransfers()
           }
   }
   return source

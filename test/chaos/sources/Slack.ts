@@ -205,7 +205,10 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
       ]
     },
 
-    downloads: () => ({ made: server.count("files.download"), due: shared + spoilt + proxy.spoilt() })
+    downloads: () => ({
+      made: server.count("files.download"),
+      due: shared + spoilt + proxy.spoilt() + server.abortedFiles
+    })
   }
   server.onRequest = ({ method }) => {
     const met = ordered.get(method)?.shift()

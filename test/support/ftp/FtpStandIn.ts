@@ -75,6 +75,8 @@ export interface StandIn {
   readonly source: Pick<Running, "config" | "credentials">
   /** Every line that was received, from all connections. */
   readonly received: Array<string>
+  /** Transfers of files after which the client said nothing more: it may have given up waiting for them. */
+  readonly lastTransfers: () => number
   /** Connections that were refused because of the cap. */
   readonly refusals: () => number
   /** Control connections that are still open, once there are none or a minute has passed. */
@@ -97,7 +99,9 @@ const facts = (file: File | undefined): string =>
     ? "type=dir;"
     : `type=file;size=${file.bytes.length};${file.modified === undefined ? "" : `modify=${file.modified};`}`
 
-const serve = (options: Options, received: Array<string>, socket: Net.Socket, isRefused: boolean): void => {
+/** Serves a connection, and returns the last command that came by it. */
+const serve = (options: Options, received: Array<string>, socket: Net.Socket, isRefused: boolean) => {
+  let lastCommand = ""
   const features = options.features ?? ["MLST", "SIZE", "MDTM"]
   const has = (feature: string) => features.includes(feature)
   const does = (quirk: Quirk) => options.quirks?.includes(quirk) === true
@@ -207,6 +211,7 @@ const serve = (options: Options, received: Array<string>, socket: Net.Socket, is
     for (const line of lines) {
       received.push(line)
       const [, command = "", argument = ""] = /^(\S*) ?(.*)$/s.exec(line) ?? []
+      lastCommand = command
       act(command, argument)
     }
   })
@@ -214,6 +219,7 @@ const serve = (options: Options, received: Array<string>, socket: Net.Socket, is
   else if (isRefused && options.cap?.refusal === "421")
     socket.end("421 3 users (the maximum) are already logged in\r\n")
   else say("220 hello")
+  return () => lastCommand
 }
 
 /** Starts it; it ends with the scope. */
@@ -222,6 +228,7 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
   const sockets = new Set<Net.Socket>()
   const refused = new Set<Net.Socket>()
   let refusals = 0
+  let lastTransfers = 0
   const server = yield* Effect.acquireRelease(
     Effect.callback<Net.Server>((resume) => {
       const server = Net.createServer((socket) => {
@@ -231,11 +238,12 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
           refused.add(socket)
           refusals += 1
         }
+        const lastCommand = serve(options, received, socket, isRefused)
         socket.once("close", () => {
           sockets.delete(socket)
           refused.delete(socket)
+          if (lastCommand() === "RETR") lastTransfers += 1
         })
-        serve(options, received, socket, isRefused)
       })
       server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
     }),
@@ -253,6 +261,7 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
       credentials: { username: "mirror", password: "s3cret" }
     },
     received,
+    lastTransfers: () => lastTransfers,
     refusals: () => refusals,
     open: Effect.sync(() => sockets.size).pipe(
       Effect.repeat({ until: (open) => open === 0, times: 6000, schedule: Schedule.spaced("10 millis") }),
