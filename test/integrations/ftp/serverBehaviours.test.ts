@@ -208,7 +208,16 @@ describe("how files are compared", () => {
   it.live("a file that was changed right before its listing is looked at again at the next poll", () =>
     Effect.gen(function* () {
       const stamp = (millis: number) => new Date(millis).toISOString().slice(0, 19).replace(/[-:T]/g, "")
-      const now = yield* Clock.currentTimeMillis
+      const clock = yield* Clock.Clock
+      const now = clock.currentTimeMillisUnsafe()
+      /** Runs this at that moment, however long it takes. */
+      const then = Effect.provideService(
+        Clock.Clock,
+        Object.assign(Object.create(clock) as Clock.Clock, {
+          currentTimeMillis: Effect.succeed(now),
+          currentTimeMillisUnsafe: () => now
+        })
+      )
       const standIn = yield* StandIn.run({
         files: new Map([
           ["new", file("n", stamp(now))],
@@ -218,9 +227,9 @@ describe("how files are compared", () => {
         ])
       })
       const opened = yield* Mirror.open(standIn.source)
-      const results = yield* Mirror.downloadAll(opened, Mirror.chosen(yield* Mirror.list(opened)))
+      const results = yield* then(Mirror.downloadAll(opened, Mirror.chosen(yield* then(Mirror.list(opened)))))
       const known = new Map([...results].map(([id, { content }]) => [id, content?.revision]))
-      assert.deepStrictEqual(Mirror.idsOf(Mirror.chosen(yield* Mirror.list(opened, { known }))), ["new"])
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.chosen(yield* then(Mirror.list(opened, { known })))), ["new"])
     }).pipe(Effect.scoped)
   )
 
