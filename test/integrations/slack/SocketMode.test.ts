@@ -10,6 +10,7 @@ import type { Network } from "../../../src/contract/Network.ts"
 import { direct } from "../../../src/contract/Network.ts"
 import { Forbidden, IntegrationError } from "../../../src/contract/IntegrationError.ts"
 import * as Slack from "../../../src/integrations/Slack.ts"
+import { turn } from "../../support/Moving.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
 import * as SocketMode from "../../support/slack/SocketMode.ts"
 
@@ -48,6 +49,7 @@ describe("Socket Mode", () => {
       for (let copy = 0; copy < 2; copy += 1) {
         assert.deepStrictEqual(yield* Queue.take(hints), { account: "T00000001", part: channel })
       }
+      yield* Effect.repeat(turn, { until: () => mode.acknowledged.length === 3 })
       assert.deepStrictEqual(mode.acknowledged, ["envelope-1", "envelope-2", "envelope-3"])
     }).pipe(Effect.scoped)
   )
