@@ -87,12 +87,14 @@ describe("a server that falls silent", () => {
             Effect.flatMap(sql.reserve, (session) => session.execute("SELECT 1 AS n", [], undefined))
           )
         }
+        // On a busy machine a server that is not silent may take as long to answer.
+        const works = (way: (typeof ways)[keyof typeof ways]) => Effect.eventually(way)
         for (const [name, way] of Object.entries(ways)) {
-          assert.deepStrictEqual(yield* way, [{ n: 1 }], name)
+          assert.deepStrictEqual(yield* works(way), [{ n: 1 }], name)
           proxy.silence()
           const error = yield* Effect.flip(toStoreError("testing")(way))
           assert.match(error.message, /no answer for 1s, the IDEM_STATEMENT_TIMEOUT/, name)
-          assert.deepStrictEqual(yield* way, [{ n: 1 }], name)
+          assert.deepStrictEqual(yield* works(way), [{ n: 1 }], name)
         }
       }).pipe(Effect.provide(Reactivity.layer))
     )

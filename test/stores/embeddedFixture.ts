@@ -22,6 +22,7 @@ export const query = <A>(
 export const file = {
   mode: (path: string) => Effect.promise(async () => (await Fs.stat(path)).mode & 0o777),
   owner: (path: string) => Effect.promise(async () => (await Fs.stat(path)).uid),
+  names: (path: string) => Effect.promise(() => Fs.readdir(path)),
   exists: (path: string) =>
     Effect.promise(() =>
       Fs.stat(path).then(

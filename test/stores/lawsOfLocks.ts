@@ -9,7 +9,7 @@ import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { Time } from "./scenario.ts"
 
-const ttl = Duration.seconds(30)
+const ttl = Duration.minutes(30)
 const newName = () => `lock ${randomUUID()}`
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
@@ -31,7 +31,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.isFalse(yield* take("other"))
         yield* store.releaseLock(lock, "one")
         assert.isTrue(yield* take("other"))
-        yield* Time.use((time) => time.pass(Duration.seconds(31)))
+        yield* Time.use((time) => time.pass(Duration.minutes(31)))
         assert.isTrue(yield* take("one"))
         const all = yield* Effect.all(
           Array.from({ length: 20 }, (_, index) => store.takeLock(`${lock} all`, { holder: `holder ${index}`, ttl })),
@@ -48,14 +48,14 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const claim = (holder: string, deadHolder?: string) => store.takeLock(lock, { holder, ttl, deadHolder })
         assert.deepStrictEqual(yield* claim("one"), Option.none())
         assert.deepStrictEqual(yield* claim("two"), Option.some("one"))
-        yield* Time.use((time) => time.pass(Duration.seconds(20)))
+        yield* Time.use((time) => time.pass(Duration.minutes(20)))
         assert.deepStrictEqual(yield* claim("one"), Option.none())
-        yield* Time.use((time) => time.pass(Duration.seconds(20)))
+        yield* Time.use((time) => time.pass(Duration.minutes(20)))
         assert.deepStrictEqual(yield* claim("two"), Option.some("one"))
         assert.deepStrictEqual(yield* claim("two", "one"), Option.none())
         yield* store.releaseLock(lock, "one")
         assert.deepStrictEqual(yield* claim("one"), Option.some("two"))
-        yield* Time.use((time) => time.pass(Duration.seconds(40)))
+        yield* Time.use((time) => time.pass(Duration.minutes(40)))
         assert.deepStrictEqual(yield* claim("one"), Option.none())
         yield* store.releaseLock(lock, "one")
         assert.deepStrictEqual(yield* claim("two"), Option.none())

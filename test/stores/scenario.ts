@@ -36,7 +36,7 @@ const unique = (word: string): string => {
   return `${word} ${last} of ${process.pid}`
 }
 
-export const ttl = Duration.seconds(30)
+export const ttl = Duration.minutes(30)
 
 export const connect = (name = unique("connection"), domain = "gmail") =>
   Effect.flatMap(WholeStore, (store) =>
