@@ -1,7 +1,8 @@
 /**
  * Run as a process of its own by Memory.test.ts: one first sync from a source that answers at once into PostgreSQL,
- * then the peak of this process's resident memory, in bytes, on stdout. `ids COUNT` lists so many small items; `body
- * BYTES` one item with a body of that size. The server's socket, user, database and password are in the environment.
+ * then the most memory that was in use while the source was asked, in bytes, on stdout. `ids COUNT` lists so many small
+ * items; `body BYTES` one item with a body of that size. The server's socket, user, database and password are in the
+ * environment.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Config from "effect/Config"
@@ -30,12 +31,34 @@ const store = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge
 
 const megabyte = 1024 * 1024
 const small = new TextEncoder().encode("small")
+
+/** Memory that is in use, without what the collector has not come to yet: when it comes is up to the machine. */
+const inUse = (): number => {
+  // The second waits for what the first has left to other threads.
+  for (let time = 0; time < 2; time += 1) globalThis.gc?.()
+  const { external, heapUsed } = process.memoryUsage()
+  return heapUsed + external
+}
+const before = inUse()
+let peak = before
+const look = (): void => {
+  peak = Math.max(peak, inUse())
+}
+
 const large = Stream.range(1, Number(size) / megabyte).pipe(
   // Chunks come one at a time, as from a socket: a range is one array.
   Stream.rechunk(1),
-  Stream.map((value) => new Uint8Array(megabyte).fill(value))
+  Stream.map((value) => {
+    look()
+    return new Uint8Array(megabyte).fill(value)
+  })
 )
-const source = what === "ids" ? integration(Number(size), () => small) : integration(1, () => large)
+const lookedAt = 10_000
+const smallAt = (index: number) => {
+  if (index % lookedAt === 0) look()
+  return small
+}
+const source = what === "ids" ? integration(Number(size), smallAt) : integration(1, () => large)
 
 /** Nine in ten are known, as in a listing after an expired checkpoint. */
 const known = (connectionId: string) =>
@@ -44,10 +67,6 @@ const known = (connectionId: string) =>
       SELECT ${connectionId}::uuid, 'message-' || lpad(i::text, 9, '0'), 'stored', now(), now()
       FROM generate_series(0, ${Number(size)}::int8 - 1) AS i WHERE i % 10 <> 0`
   )
-
-const before = process.memoryUsage.rss()
-let peak = before
-const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 5)
 
 const program = Effect.gen(function* () {
   const engine = yield* Engine
@@ -68,5 +87,5 @@ const listed = await program.pipe(
   Effect.provide(database),
   Effect.runPromise
 )
-clearInterval(watch)
+look()
 console.log(JSON.stringify({ listed, growth: peak - before }))
