@@ -2,15 +2,16 @@
  * The commands of the documentation run: every line of an `sh` block, page by page, against a real `idem serve` and a
  * stand-in for Gmail. A block that cannot run here is marked `sh no-run`.
  */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import packageJson from "../../package.json" with { type: "json" }
-import { freePort } from "../support/FreePort.ts"
 import * as GmailServer from "../support/GmailServer.ts"
 import { type Ended, programFile } from "../support/IdemProcess.ts"
 import * as Postgres from "../support/Postgres.ts"
@@ -38,14 +39,13 @@ const scene = Effect.gen(function* () {
   const cwd = yield* folder
   const gmail = yield* GmailServer.make()
   for (let index = 0; index < 5; index += 1) gmail.mailbox.add({ id: `18c000${index}`, subject: `Letter ${index}` })
-  const port = yield* freePort
   const env = {
     PATH: process.env["PATH"],
     HOME: process.env["HOME"],
     DATABASE_URL: yield* Postgres.makeUrl,
     IDEM_SECRET_KEY: Buffer.alloc(32, 7).toString("base64"),
     IDEM_API_TOKEN: token,
-    PORT: String(port)
+    PORT: "0"
   }
   const idem = (...args: ReadonlyArray<string>) =>
     spawn(process.execPath, [main, ...args], { cwd, env, stdio: ["ignore", "pipe", "pipe"] })
@@ -60,18 +60,27 @@ const scene = Effect.gen(function* () {
     assert.strictEqual(code, 0, stderr)
   }
   const serve = idem("serve")
-  yield* Effect.acquireRelease(
+  const address = yield* Effect.acquireRelease(
     Effect.promise(
       () =>
-        new Promise<void>((resolve, reject) => {
-          serve.stdout?.on("data", (chunk) => String(chunk).includes("serving") && resolve())
+        new Promise<string>((resolve, reject) => {
+          let said = ""
+          serve.stdout?.on("data", (chunk) => {
+            said += chunk
+            const [, found] = /^ {2}at http:\/\/(\S+),/m.exec(said) ?? []
+            if (found !== undefined) resolve(found)
+          })
           serve.once("close", (code) => reject(new Error(`idem serve ended with ${code}`)))
         })
     ),
     () => Effect.promise(() => (serve.kill("SIGTERM"), once(serve, "close")))
   )
-  return { cwd, env, port }
+  return { cwd, env, address }
 })
+
+class Scene extends Context.Service<Scene, Effect.Success<typeof scene>>()("test/docs/Scene") {
+  static readonly layer = Layer.effect(Scene, scene)
+}
 
 const isNpm = (line: string): boolean => /^npm( |$)/.test(line)
 
@@ -87,14 +96,13 @@ const linesOf = (page: (typeof pages)[number]): ReadonlyArray<string> =>
 const api = pages.flatMap(linesOf).find((line) => line.startsWith("api() {"))
 
 describe("the documentation", () => {
-  it.live(
-    "has only commands that work",
-    () =>
-      Effect.gen(function* () {
-        const { cwd, env, port } = yield* scene
-        for (const page of pages) {
-          const lines = linesOf(page).filter((line) => !isNpm(line))
-          if (lines.length === 0) continue
+  layer(Scene.layer, { excludeTestServices: true })("has only commands that work", (it) => {
+    for (const page of pages) {
+      const lines = linesOf(page).filter((line) => !isNpm(line))
+      if (lines.length === 0) continue
+      it.effect(page.path, () =>
+        Effect.gen(function* () {
+          const { address, cwd, env } = yield* Scene
           const script = [
             `npx() { shift; "${process.execPath}" "${main}" "$@"; }`,
             api ?? "",
@@ -106,15 +114,15 @@ describe("the documentation", () => {
             ])
           ]
             .join("\n")
-            .replaceAll("127.0.0.1:3000", `127.0.0.1:${port}`)
+            .replaceAll("127.0.0.1:3000", address)
           const { code, stderr } = yield* Effect.promise(() =>
             ended(spawn("bash", ["-c", script], { cwd, env, stdio: ["ignore", "pipe", "pipe"] }))
           )
-          assert.strictEqual(code, 0, `${page.path}: ${stderr}`)
-        }
-      }).pipe(Effect.scoped),
-    300_000
-  )
+          assert.strictEqual(code, 0, stderr)
+        })
+      )
+    }
+  })
 
   it("names only scripts of npm that exist", () => {
     const named = pages.flatMap((page) =>
