@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Clients } from "./Clients.ts"
-import type { MirroredSource } from "./MirroredSources.ts"
+import type { MirroredSource, Requests } from "./MirroredSources.ts"
 import type { SeedDatabase } from "./SeedDatabase.ts"
 import type { SeedProcesses } from "./SeedProcesses.ts"
 import type { StoredRow } from "./Source.ts"
@@ -11,6 +11,7 @@ import * as Verify from "./Verify.ts"
 export interface Options {
   readonly database: SeedDatabase
   readonly mirrored: ReadonlyArray<MirroredSource>
+  readonly requests: Requests
   readonly processes: SeedProcesses
   readonly clients: Clients | undefined
   /** The seed's own folder. */
@@ -20,7 +21,7 @@ export interface Options {
 }
 
 export const make = (options: Options) => {
-  const { clients, folder, mirrored, patience, problems, processes } = options
+  const { clients, folder, mirrored, patience, problems, processes, requests } = options
   const { ask } = options.database
   /**
    * How the mirror of one source differs from it. An item that a person asked for by its id, and that the source
@@ -38,18 +39,29 @@ export const make = (options: Options) => {
     return [...found, ...(yield* ask(Verify.ledger))]
   })
   /**
-   * Lets hours pass, and acts as a person does, until nothing is left to wait for. Returns false, with a problem, if that
-   * takes too long.
+   * Lets hours pass, and acts as a person does, until nothing is left to wait for. Returns false, with a problem, if
+   * nothing becomes better for long. A slice ends when hours pass: it is let do something in between, on a slow machine
+   * as well.
    */
   const until = Effect.fnUntraced(function* (check: Effect.Effect<ReadonlyArray<string>>) {
-    const deadline = Date.now() + Duration.toMillis(patience)
+    const wait = Duration.toMillis(patience)
+    let deadline = Date.now() + wait
     let wrong = yield* check
-    for (let look = 0; wrong.length > 0 && Date.now() < deadline; look += 1) {
+    let [looks, asked] = [0, requests.count()]
+    while (wrong.length > 0 && Date.now() < deadline) {
       yield* ask(Verify.personActs)
-      // A slice ends when hours pass: it is let do something in between.
-      yield* look % 5 === 0 ? processes.timePasses : ask(Verify.timePasses)
+      const isAtWork = requests.count() < asked + 20 && looks < 40 && (yield* ask(Verify.isHeld))
+      if (looks % 5 > 0 || isAtWork) yield* ask(Verify.timePasses)
+      else {
+        yield* processes.timePasses
+        looks = 0
+        asked = requests.count()
+      }
+      looks += 1
       yield* Effect.sleep(150)
+      const before = wrong
       wrong = yield* check
+      if (wrong.join() !== before.join()) deadline = Date.now() + wait
     }
     if (wrong.length === 0) return true
     problems.push(...wrong.slice(0, 10).map((text) => `never came right: ${text}`))

@@ -34,6 +34,9 @@ import type { Start } from "./Protocol.ts"
 /** How many times as fast as the system's the clock of a lean process runs. */
 export const speed = 8
 
+/** Long enough for a busy machine: these are two seconds of its own. */
+const patience = Duration.seconds(2 * speed)
+
 export type Services = Engine | LeasedSlice.Services | PendingHints | HintListener
 
 const vault = Layer.succeed(
@@ -47,7 +50,7 @@ const vault = Layer.succeed(
 )
 
 const impatient = (integration: Integration): Effect.Effect<Integration> =>
-  Effect.succeed({ ...integration, callTimeout: "5 seconds" })
+  Effect.succeed({ ...integration, callTimeout: patience })
 
 const integrations = Integrations.layer({
   ftp: impatient(Ftp.integration),
@@ -110,7 +113,7 @@ export const limits = (start: Start) =>
     batchAge: Duration.seconds(1),
     concurrency: 4,
     inlineBytes: 2000,
-    chunkTimeout: Duration.seconds(4),
+    chunkTimeout: patience,
     leaseTtl: Duration.millis(start.leaseMillis),
     // The clock is put forward by an hour at a time.
     stallAfter: Duration.days(1),

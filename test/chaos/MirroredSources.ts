@@ -61,6 +61,7 @@ export const countRequests = (mirrored: ReadonlyArray<MirroredSource>) => {
     }
   }
   return {
+    count: () => count,
     /** Waits for so many requests more, but at most so many milliseconds. With 0 requests, waits the milliseconds. */
     after: (requests: number, milliseconds: number) =>
       Effect.gen(function* () {

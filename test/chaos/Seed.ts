@@ -29,7 +29,7 @@ import * as Verify from "./Verify.ts"
 const crashCost = 2 * 10 + 4 + 16
 
 /** How long a healed seed may take until its mirror is right, unless the options say otherwise. */
-const defaultPatience = Duration.minutes(2)
+const defaultPatience = Duration.minutes(10)
 
 export interface Options {
   readonly broken?: Broken | undefined
@@ -115,7 +115,16 @@ const play = Effect.fnUntraced(function* (
   clients?.endpoint.heal()
   Fs.rmSync(fullDisk, { force: true })
 
-  const convergence = Convergence.make({ database, mirrored, processes, clients, folder, patience, problems })
+  const convergence = Convergence.make({
+    database,
+    mirrored,
+    requests,
+    processes,
+    clients,
+    folder,
+    patience,
+    problems
+  })
   yield* Effect.forEach(processes.all, (lean) => lean.ready, { discard: true })
   let isRight = yield* convergence.mirrors
   yield* events.ended

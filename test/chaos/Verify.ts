@@ -120,6 +120,12 @@ export const leftovers = Effect.map(
 export const heldBy = (pid: number) =>
   said(`SELECT name AS said FROM connection WHERE lease_holder LIKE 'process ${pid} %'`)
 
+/** True while a process holds a lease. */
+export const isHeld = Effect.map(
+  said(`SELECT name AS said FROM connection WHERE lease_until > clock_timestamp()`),
+  (held) => held.length > 0
+)
+
 /** How many runs ended before their end, or in a failure: each may have cost what was in flight. */
 export const brokenRuns = Effect.map(
   said(`SELECT count(*)::text AS said FROM run WHERE status IN ('failed', 'interrupted')`),

@@ -80,7 +80,7 @@ export const states = (it: Tests): void => {
       await row.getByRole("link", { name: "150 deletions to approve" }).waitFor()
       await page.getByText(/^\d connections, 1 needs you$/).waitFor()
       // A poll may come in between: then the page shows that one, once it has asked again.
-      const shown = () => row.locator('[data-label="Last check"] time').getAttribute("datetime")
+      const shown = () => row.locator('[data-label="Last check"] > time').getAttribute("datetime")
       while ((await shown()) !== (await api("GET", "/connections/mail"))["lastCheckedAt"]);
       // Items that are retried automatically need nobody.
       assert.strictEqual(await row.locator('[data-label="Needs you"] li').count(), 1)
