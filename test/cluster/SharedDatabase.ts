@@ -40,7 +40,7 @@ export const make = Effect.gen(function* () {
   const counter = yield* CounterServer.make
   const [{ name }] = (yield* sql<{ readonly name: string }>`SELECT current_database() AS name`) as [{ name: string }]
   const { password, socket, username } = inject("postgres")
-  const query = new URLSearchParams({ host: Path.dirname(socket), user: username, password })
+  const query = new URLSearchParams({ host: Path.dirname(socket), user: username, password, connect_timeout: "0" })
 
   return {
     sql,

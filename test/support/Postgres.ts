@@ -1,5 +1,6 @@
 /** A database of its own for a test file or a test, on the server of this run. */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -11,7 +12,9 @@ import * as Client from "../../src/stores/postgres/Client.ts"
 
 const given = Effect.sync(() => {
   const { database, password, socket, username } = inject("postgres")
-  return { template: database, pool: { path: socket, username, password: Redacted.make(password) } }
+  // The server is there: on a busy machine it may answer late.
+  const connectTimeout = Duration.infinity
+  return { template: database, pool: { path: socket, username, password: Redacted.make(password), connectTimeout } }
 })
 
 /** Runs one statement that can't be in a transaction, in the server's own database. */
@@ -60,5 +63,6 @@ export const makeUrl = Effect.gen(function* () {
   const { password, socket, username } = inject("postgres")
   const host = encodeURIComponent(Path.dirname(socket))
   const port = Path.extname(socket).slice(1)
-  return `postgresql://${username}:${encodeURIComponent(password)}@localhost/${database}?host=${host}&port=${port}`
+  const query = `host=${host}&port=${port}&connect_timeout=0`
+  return `postgresql://${username}:${encodeURIComponent(password)}@localhost/${database}?${query}`
 })
