@@ -182,7 +182,8 @@ export const layerEmbedded: Layer.Layer<Database | Clients, DatabaseError | Conf
     Effect.map(Embedded, ({ database, folder, password, socket, username }) =>
       connect(
         { origin: { _tag: "embedded", folder, socket, database }, name: `Idem's own database in ${folder}` },
-        { path: socket, database, username, password }
+        // The server runs on this machine: it answers late where this machine is busy, and is not out of reach.
+        { path: socket, database, username, password, connectTimeout: "1 minute" }
       )
     )
   )

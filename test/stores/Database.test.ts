@@ -1,12 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
+import * as TestClock from "effect/testing/TestClock"
+import { once } from "node:events"
+import * as Net from "node:net"
 import * as Path from "node:path"
 import { inject } from "vitest"
 import * as Database from "../../src/stores/Database.ts"
+import { Embedded } from "../../src/stores/Embedded.ts"
 import * as EmbeddedUser from "../support/EmbeddedUser.ts"
 
 const withEnv = (env: Readonly<Record<string, string>>) =>
@@ -41,6 +47,32 @@ describe("Database", () => {
         assert.deepStrictEqual(found, { _tag: "embedded", folder })
       }
     })
+  )
+
+  it.effect("that is Idem's own is waited for when this machine is busy", () =>
+    Effect.gen(function* () {
+      const folder = yield* EmbeddedUser.folder
+      const socket = Path.join(folder, "socket")
+      const asked = yield* Deferred.make<void>()
+      const silent = Net.createServer(() => Deferred.doneUnsafe(asked, Effect.void))
+      yield* Effect.acquireRelease(
+        Effect.promise(() => once(silent.listen(socket), "listening")),
+        () => Effect.sync(() => silent.close())
+      )
+      const embedded = { folder, socket, database: "idem", username: "idem", pid: 1, started: false }
+      const layer = Database.layerEmbedded.pipe(
+        Layer.provide(Layer.succeed(Embedded, { ...embedded, password: Redacted.make(password) }))
+      )
+      const waiting = yield* Effect.forkChild(Effect.flip(Effect.provide(Database.Database, layer)))
+      yield* Deferred.await(asked)
+      yield* TestClock.adjust("59 seconds")
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* TestClock.adjust("1 second")
+      assert.match(
+        (yield* Fiber.join(waiting)).message,
+        /^Idem's own database in .* can't be used: Connection timed out/
+      )
+    }).pipe(Effect.scoped)
   )
 
   const refusals: ReadonlyArray<readonly [string, string, RegExp]> = [
