@@ -85,7 +85,9 @@ const parseUrl = (url: Redacted.Redacted, setting: string) =>
     catch: () =>
       new DatabaseError({
         setting,
-        message: `${setting} is not of the form postgresql://user:password@host:port/database (special characters percent-encoded: # is %23)`
+        message:
+          `${setting} is not of the form postgresql://user:password@host:port/database ` +
+          "(special characters percent-encoded: # is %23)"
       })
   })
 

@@ -151,7 +151,8 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
   ) {
     const name = `a range of a body in the ${place}`
     tally.order(name)
-    const url = `/connections/${encodeURIComponent(connection)}/content/body?externalId=${encodeURIComponent(externalId)}`
+    const query = new URLSearchParams({ externalId })
+    const url = `/connections/${encodeURIComponent(connection)}/content/body?${query}`
     // Nothing disturbs the server any more: a body that breaks off is wrong, and no reason to ask again.
     const first = yield* attempt(url, () => ({ headers: { range: header } }))
     if (first?.broken !== undefined) {
@@ -164,7 +165,8 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
     const told = `bytes ${start}-${end - 1}/${body.length}`
     if (answer.status !== 206 || answer.headers.get("content-range") !== told || !sameBytes(answer.bytes, right)) {
       problems.push(
-        `${externalId} in the ${place}: ${header} gave ${answer.status} with ${answer.headers.get("content-range")} and ` +
+        `${externalId} in the ${place}: ${header} gave ${answer.status} with ` +
+          `${answer.headers.get("content-range")} and ` +
           `${answer.bytes.length} bytes, and not the ${right.length} bytes ${told}`
       )
     } else tally.meet(name)

@@ -76,7 +76,8 @@ const said = (statement: string) =>
 
 /** Rows of the ledger that no waiting has emptied. */
 export const ledger = said(
-  `SELECT external_id || ' is ' || pending || ' after ' || attempts || ' attempts: ' || reason || ', ' || message AS said
+  `SELECT external_id || ' is ' || pending || ' after ' || attempts || ' attempts: ' || reason || ', ' || message
+      AS said
     FROM content WHERE pending IS NOT NULL LIMIT 10`
 )
 
@@ -142,20 +143,26 @@ export const failures = said(
 export const standing = Effect.map(
   Effect.all([
     said(
-      `SELECT name || ': lease of ' || coalesce(lease_holder, 'nobody') || ' for ' || coalesce(lease_until - clock_timestamp(), '0')
-        || ', paused ' || coalesce(paused, 'no') || ', failures ' || failures || ', fence ' || fence || ', checkpoint ' || coalesce(checkpoint::text, 'none')
+      `SELECT name || ': lease of ' || coalesce(lease_holder, 'nobody') || ' for '
+        || coalesce(lease_until - clock_timestamp(), '0') || ', paused ' || coalesce(paused, 'no')
+        || ', failures ' || failures || ', fence ' || fence || ', checkpoint ' || coalesce(checkpoint::text, 'none')
         AS said FROM connection`
     ),
     said(
-      `SELECT 'run ' || status || ' of ' || coalesce(task_id::text, 'the schedule') || ' since ' || started_at || ', ended ' || coalesce(finished_at::text, 'never')
-        || ', listed ' || listed || ', stored ' || stored || ' ' || coalesce(error_message, '') || ' ' || notes::text AS said FROM run ORDER BY started_at DESC LIMIT 6`
+      `SELECT 'run ' || status || ' of ' || coalesce(task_id::text, 'the schedule') || ' since ' || started_at
+        || ', ended ' || coalesce(finished_at::text, 'never') || ', listed ' || listed || ', stored ' || stored
+        || ' ' || coalesce(error_message, '') || ' ' || notes::text AS said
+        FROM run ORDER BY started_at DESC LIMIT 6`
     ),
     said(
-      `SELECT key || ' is in ' || phase || ' for ' || cooldown_until - extract(epoch FROM clock_timestamp()) * 1000 || ' ms, forgotten in '
-        || expires_at - extract(epoch FROM clock_timestamp()) * 1000 || ' ms, learned ' || learned_limit || ' in ' || learned_window AS said FROM rate_limit_adaptive`
+      `SELECT key || ' is in ' || phase
+        || ' for ' || cooldown_until - extract(epoch FROM clock_timestamp()) * 1000 || ' ms, forgotten in '
+        || expires_at - extract(epoch FROM clock_timestamp()) * 1000 || ' ms, learned ' || learned_limit
+        || ' in ' || learned_window AS said FROM rate_limit_adaptive`
     ),
     said(
-      `SELECT application_name || ' is ' || state || ' (' || coalesce(wait_event, '') || ') since ' || state_change || ': ' || left(query, 120) AS said
+      `SELECT application_name || ' is ' || state || ' (' || coalesce(wait_event, '') || ') since ' || state_change
+        || ': ' || left(query, 120) AS said
         FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'idem%'`
     )
   ]),
@@ -170,7 +177,8 @@ export const standing = Effect.map(
 export const timePasses = SqlClient.SqlClient.use((sql) =>
   Effect.all([
     sql`DELETE FROM rate_limit_adaptive`,
-    sql`UPDATE content SET next_attempt_at = clock_timestamp(), attempts = CASE pending WHEN 'dead' THEN 0 ELSE attempts END,
+    sql`UPDATE content SET next_attempt_at = clock_timestamp(),
+      attempts = CASE pending WHEN 'dead' THEN 0 ELSE attempts END,
       state = CASE WHEN state = 'dead' THEN 'failed' ELSE state END, pending = 'failed'
       WHERE pending IN ('failed', 'dead')`,
     sql`UPDATE connection SET due_at = clock_timestamp(), next_poll_at = clock_timestamp()`,

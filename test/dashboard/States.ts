@@ -233,7 +233,8 @@ export const states = (it: Tests): void => {
     scenario(async (dashboard) => {
       const { context, page } = await dashboard.signedIn({ width: 390 })
       const lines = await page.evaluate(
-        "new Set([...document.querySelectorAll('.top nav > *')].map((each) => Math.round(each.getBoundingClientRect().bottom / 8))).size"
+        `new Set([...document.querySelectorAll(".top nav > *")]
+          .map((each) => Math.round(each.getBoundingClientRect().bottom / 8))).size`
       )
       assert.strictEqual(lines, 1)
       await context.close()

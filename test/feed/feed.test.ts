@@ -64,7 +64,8 @@ const careless = Effect.fnUntraced(function* (isOver: () => boolean, onRead: (tr
   while (true) {
     const wasOver = isOver()
     const rows = yield* sql<{ xid: string; connection: string; externalId: string; title: string; change: ChangeKind }>`
-      SELECT changed_xid::text AS xid, connection_id AS connection, external_id AS "externalId", title, change FROM content
+      SELECT changed_xid::text AS xid, connection_id AS connection, external_id AS "externalId", title, change
+      FROM content
       WHERE (changed_xid, connection_id, external_id) >
         (${place.xid}::text::xid8, ${place.connection}::uuid, ${place.externalId})
       ORDER BY changed_xid, connection_id, external_id LIMIT 100`

@@ -123,7 +123,8 @@ export class S3Proxy {
       const all = Array.from(
         this.uploads,
         ([id, { at, key }]) =>
-          `<Upload><Key>${key}</Key><UploadId>${id}</UploadId><Initiated>${new Date(at).toISOString()}</Initiated></Upload>`
+          `<Upload><Key>${key}</Key><UploadId>${id}</UploadId>` +
+          `<Initiated>${new Date(at).toISOString()}</Initiated></Upload>`
       )
       response.writeHead(200, { date: new Date(Date.now() + this.ahead).toUTCString() })
       return void response.end(`<ListMultipartUploadsResult>${all.join("")}</ListMultipartUploadsResult>`)

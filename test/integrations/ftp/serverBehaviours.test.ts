@@ -106,7 +106,10 @@ describe("files that can't be read", () => {
 
 describe("loops of links that a server hides", () => {
   const entry = (type: "file" | "dir", name: string, unique?: string) =>
-    `type=${type};${type === "file" ? "size=1;" : ""}modify=${time};${unique === undefined ? "" : `unique=${unique};`} ${name}\r\n`
+    [
+      `type=${type};${type === "file" ? "size=1;" : ""}modify=${time};`,
+      `${unique === undefined ? "" : `unique=${unique};`} ${name}\r\n`
+    ].join("")
 
   it.live("a server with unique facts in the entries' lines only: the loop is entered nowhere", () =>
     Effect.gen(function* () {
