@@ -179,7 +179,7 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step => {
       return endPages(writer, now)
     }
     case "Dropped":
-      PageOrder.addItem(pages, event)
+      // Its page lacks this item for the rest of the slice, so neither that page nor a later one ends.
       return Effect.andThen(event.flight.end, () => endPages(writer, now))
     case "PageListed":
       OpenBatch.addPage(batch, event, keep(writer, [...event.unusable, ...event.problems]), now)

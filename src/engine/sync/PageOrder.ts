@@ -4,7 +4,7 @@
  */
 import type { PageEnd } from "../model/Batch.ts"
 import type { Flight } from "./InFlight.ts"
-import type { DownloadEvent, PageListed } from "./SliceEvent.ts"
+import type { Fetched, Missed, PageListed } from "./SliceEvent.ts"
 
 /** A page that has not ended. */
 interface OpenPage {
@@ -37,12 +37,12 @@ export const addPage = (order: PageOrder, page: PageListed): void => {
   openPage(order, page.page).listed = page
 }
 
-/** True for an item that the slice did not reach, or that the source refused. An item that is not ready is not lost. */
-const isLost = (event: DownloadEvent): boolean =>
-  event._tag === "Dropped" || (event._tag === "Missed" && event.outcome === "deferred" && event.reason !== "Unsettled")
+/** True for an item that the source refused. An item that is not ready is not lost. */
+const isLost = (event: Fetched | Missed): boolean =>
+  event._tag === "Missed" && event.outcome === "deferred" && event.reason !== "Unsettled"
 
-/** Adds the end of an item of a page. */
-export const addItem = (order: PageOrder, event: DownloadEvent): void => {
+/** Adds the end of an item of a page. An item that the slice did not reach never ends. */
+export const addItem = (order: PageOrder, event: Fetched | Missed): void => {
   if (event.page === undefined) return
   const page = openPage(order, event.page)
   page.ended += 1

@@ -4,11 +4,12 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as TestClock from "effect/testing/TestClock"
 import type { Limits } from "../../../src/engine/Limits.ts"
-import { replaceMethods } from "../../../src/testing/WholeStore.ts"
-import { MemorySource } from "../../support/MemorySource.ts"
+import { layer as wholeStoreLayer, replaceMethods, WholeStore } from "../../../src/testing/WholeStore.ts"
+import { MemorySource, only } from "../../support/MemorySource.ts"
 import { turn, until } from "../../support/Moving.ts"
-import { connect, ids, layer, shared, sync } from "../../support/TestEngine.ts"
+import { connect, ids, layer, poll, shared, sync, withConnection } from "../../support/TestEngine.ts"
 
 /** Syncs a page of items while the first commit is held up, and returns the sizes of the commits. */
 const commitsOf = Effect.fnUntraced(function* (items: number, limits: Partial<Limits>) {
@@ -58,6 +59,70 @@ it.effect("a group has at most so many items, and no more is downloaded while it
     assert.isTrue(sizes.every((size) => size <= 25))
     assert.isAtMost(meanwhile, 10 + 25 + 4 + 16)
   })
+)
+
+it.effect("items wait for the age of their batch, and no longer", () =>
+  withConnection(function* (source, connection) {
+    source.addMany(10)
+    source.answer = only("download m000009", Effect.never)
+    yield* TestClock.adjust("1 hour")
+    const running = yield* Effect.forkChild(sync(connection))
+    yield* until(Effect.sync(() => source.downloaded.length === 9))
+    yield* TestClock.adjust("3 seconds")
+    assert.deepStrictEqual(yield* ids(connection), [])
+    yield* TestClock.adjust("3 seconds")
+    assert.strictEqual((yield* ids(connection)).length, 9)
+    yield* Fiber.interrupt(running)
+  })
+)
+
+/** A store that counts its commits, and what each of them deletes. */
+const counting = (commits: Array<ReadonlyArray<string>>, before: Effect.Effect<void> = Effect.void) =>
+  Effect.map(WholeStore, (store) =>
+    wholeStoreLayer({
+      ...store,
+      commit: (...args) => {
+        commits.push(args[1].page?.deleted ?? [])
+        return Effect.andThen(before, store.commit(...args))
+      }
+    })
+  )
+
+it.effect("pages of content that is known end in one commit", () =>
+  withConnection(function* (source, connection) {
+    source.pageSize = 10
+    source.addMany(150)
+    yield* sync(connection)
+    source.patch("m000000", {})
+    source.expiredBefore = source.log.length
+    const commits: Array<ReadonlyArray<string>> = []
+    const { counts } = yield* poll(connection).pipe(Effect.provide(yield* counting(commits)))
+    assert.strictEqual(counts.existing, 150)
+    // The last page says that the pass is complete.
+    assert.isAtMost(commits.length, 2)
+  })
+)
+
+it.effect("a page that deletes what is being committed ends in the same run", () =>
+  withConnection(
+    function* (source, connection) {
+      yield* sync(connection)
+      source.pageSize = 1
+      source.tellsAll = true
+      source.add("a")
+      source.log.push({ _tag: "Deleted", id: "a" })
+      const commits: Array<ReadonlyArray<string>> = []
+      const open = yield* Deferred.make<void>()
+      const store = yield* counting(commits, Deferred.await(open))
+      const running = yield* Effect.forkChild(poll(connection).pipe(Effect.provide(store)))
+      yield* until(Effect.sync(() => commits.length === 1))
+      yield* Effect.repeat(turn, { times: 50 })
+      yield* Deferred.succeed(open, undefined)
+      yield* Fiber.join(running)
+      assert.deepStrictEqual(commits.flat(), ["a"])
+    },
+    { batchItems: 1 }
+  )
 )
 
 it.effect("a group has at most so many bytes", () =>

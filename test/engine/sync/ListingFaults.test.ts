@@ -56,6 +56,41 @@ describe("a listing", () => {
     ["a patch and a deletion", { patches: [{ externalId: "m000001", metadata: { a: 1 } }], deleted: ["nobody"] }]
   ]
 
+  it.effect("leaves nothing that it showed to the listing that takes its place in the same run", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    const pages: ReadonlyArray<Partial<Listed>> = [
+      { listing: "first", listed: known },
+      { listing: "second", listed: [{ externalId: "m000000" }], covers: [{ prefix: "" }], complete: true }
+    ]
+    const { layer } = changed(
+      source,
+      listing((number) => pages[number], { pages: 0 })
+    )
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      assert.strictEqual((yield* poll(connection)).counts.deleted, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("with problems without end has a hundred of them kept", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    const problems = (page: number) =>
+      Array.from({ length: 60 }, (_, index) => ({ place: `place ${page}.${index}`, message: "no access" }))
+    const { layer } = changed(
+      source,
+      listing((number) => (number < 3 ? { problems: problems(number) } : undefined), { pages: 0 })
+    )
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      const result = yield* poll(connection)
+      assert.deepStrictEqual(result.problems, [...problems(0), ...problems(1).slice(0, 40)])
+    }).pipe(Effect.provide(layer))
+  })
+
   for (const [name, page] of repeating) {
     it.effect(`that repeats ${name} under one checkpoint fails, in a sync, a poll and a dry run`, () => {
       const source = new MemorySource()
