@@ -84,6 +84,15 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("a pass that is complete leaves no marks to the next, though it has the same name", () =>
+      Effect.gen(function* () {
+        const run = yield* withStored(["a", "b"])
+        yield* pass(run, ["a", "b"])
+        yield* pass(yield* nextRun(run), ["a"])
+        assert.deepStrictEqual(yield* staged(run.id), ["b absence"])
+      })
+    )
+
     it.effect("a listing that another takes the place of leaves it no marks", () =>
       Effect.gen(function* () {
         const run = yield* withStored(["a", "b"])

@@ -14,6 +14,7 @@ import {
   miss,
   nextRun,
   page,
+  pass,
   row,
   settle,
   staged,
@@ -62,6 +63,19 @@ export const lawsOfHeldDeletions = (it: Laws): void => {
         deleted: 0,
         held: 0
       })
+    })
+  )
+
+  it.effect("content whose update failed leaves the ledger with its deletion", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const run = yield* withStored(["a", "b"])
+      yield* run.commit({ misses: [miss("b")] })
+      yield* pass(run, ["a"])
+      assert.strictEqual((yield* store.totals(run.id)).failed, 1)
+      assert.strictEqual(yield* deleteStaged(run.fence), 1)
+      assert.deepStrictEqual(yield* store.ledger(run.id, { limit: 10 }), [])
+      assert.strictEqual((yield* store.totals(run.id)).failed, 0)
     })
   )
 

@@ -67,6 +67,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { commit, id } = yield* running()
+        yield* commit({ misses: [miss("first", { outcome: "deferred" })] })
         yield* commit({ misses: [miss("late", { retryIn: Duration.minutes(3) })] })
         yield* commit({ misses: [miss("early", { retryIn: Duration.minutes(1) })] })
         yield* Time.use((time) => time.pass(Duration.minutes(4)))
@@ -74,8 +75,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const due = Effect.fnUntraced(function* (limit: number) {
           return (yield* store.retriesDue(id, limit)).map((one) => one.externalId)
         })
-        assert.deepStrictEqual(yield* due(10), ["early", "late", "deferred"])
-        assert.deepStrictEqual(yield* due(2), ["early", "late"])
+        assert.deepStrictEqual(yield* due(10), ["first", "early", "late", "deferred"])
+        assert.deepStrictEqual(yield* due(2), ["first", "early"])
       })
     )
 
@@ -122,12 +123,16 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         })
         yield* commit({ misses: [miss("stored", { attempts: 9, retryIn: undefined })] })
         yield* store.release(fence, { pollIn: Duration.hours(9) })
+        const isDue = Effect.map(store.due(1000), (due) => due.some(({ connectionId }) => connectionId === id))
+        assert.strictEqual(yield* store.redrive(id, ["fine", "nobody"]), 0)
+        assert.isFalse(yield* isDue)
         assert.strictEqual(yield* store.redrive(id, ["b", "fine", "nobody"]), 1)
+        assert.strictEqual((yield* row(id, "b")).state, "failed")
         assert.deepStrictEqual(
           (yield* store.retriesDue(id, 10)).map((one) => `${one.externalId} ${one.attempts}`).toSorted(),
           ["b 0", "c 0"]
         )
-        assert.isTrue((yield* store.due(1000)).some((due) => due.connectionId === id))
+        assert.isTrue(yield* isDue)
         assert.strictEqual(yield* store.redrive(id, undefined), 4)
         assert.deepStrictEqual((yield* store.retriesDue(id, 10)).map((one) => one.externalId).toSorted(), [
           "a",

@@ -49,6 +49,18 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("a lease that was released is not renewed", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { id } = yield* connect()
+        const fence = yield* take(id)
+        yield* store.release(fence, {})
+        assert.strictEqual((yield* Effect.flip(store.renew(fence, ttl)))._tag, "Superseded")
+        assert.isNull(Option.getOrThrow(yield* store.connection(id)).lease)
+        yield* take(id, "the next")
+      })
+    )
+
     it.effect("a lease says what waits for its run: due retries, deferred items, and staged and held deletions", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
@@ -108,7 +120,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const { commit, fence, id, runId } = yield* running()
         yield* commit({ items: [item("a"), item("b")], page: page({ deleted: ["b"] }) })
         const task = yield* store.openTask(id, { task: poll, spec: "a task", resumeWithin: ttl })
-        yield* store.acquire(id, { holder: "next", ttl, deadHolder: "a holder" })
+        const next = Option.getOrThrow(yield* store.acquire(id, { holder: "next", ttl, deadHolder: "a holder" }))
+        yield* beginRun({ connectionId: id, fence: next.fence })
         const before = yield* everything(id)
         const attempts = [
           commit({

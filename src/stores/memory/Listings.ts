@@ -36,8 +36,9 @@ const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): vo
 export const beginAnew = (connection: ConnectionEntry): void => {
   connection.listing = null
   for (const [id, one] of connection.staged) {
-    if (one.cause === "absence" && !one.ready && !one.held) connection.staged.delete(id)
-    if (!one.ready) one.ofPass = true
+    if (one.ready) continue
+    if (one.cause === "absence") connection.staged.delete(id)
+    else one.ofPass = true
   }
 }
 

@@ -76,9 +76,9 @@ const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: C
  */
 export const beginAnew = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, connectionId: ConnectionId) {
   yield* closeListing(sql, connectionId)
-  yield* sql`DELETE FROM staged_deletion
-    WHERE connection_id = ${connectionId} AND cause = 'absence' AND NOT ready AND NOT held`
-  yield* sql`UPDATE staged_deletion SET of_pass = true WHERE connection_id = ${connectionId} AND NOT of_pass AND NOT ready`
+  yield* sql`DELETE FROM staged_deletion WHERE connection_id = ${connectionId} AND cause = 'absence' AND NOT ready`
+  yield* sql`UPDATE staged_deletion SET of_pass = true
+    WHERE connection_id = ${connectionId} AND NOT of_pass AND NOT ready`
 })
 
 /** Ends whole pages, except for their patches and checkpoint: their seen ids, coverage and deleted ids. */
