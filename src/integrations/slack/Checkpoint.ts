@@ -147,13 +147,14 @@ export const Checkpoint = Schema.Struct({
   hinted: Schema.optionalKey(Schema.Array(Schema.String)),
   /**
    * The last search for messages: when it was, up to when it searched, and until when none is tried after a refusal
-   * (see MessageSearch.ts).
+   * (see MessageSearch.ts). `found`: the conversations with new messages, until they are visited.
    */
   search: Schema.optionalKey(
     Schema.Struct({
       at: Schema.Finite,
       upTo: Schema.optionalKey(Schema.Finite),
-      offUntil: Schema.optionalKey(Schema.Finite)
+      offUntil: Schema.optionalKey(Schema.Finite),
+      found: Schema.optionalKey(Schema.Array(Schema.String))
     })
   ),
   /**

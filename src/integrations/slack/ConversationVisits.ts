@@ -78,21 +78,16 @@ const isOverdueAmidHints = (part: Conversation, now: number): boolean => {
   return wait < Duration.toMillis(sweepEvery) && now - part.visitedAt >= Math.max(activeFor, wait)
 }
 
-/**
- * `skip` gets the conversations that turn out to be closed. `found` has those in which a search found new messages:
- * they come first. `longest`: the longest time between two visits.
- */
+/** `skip` gets the conversations that turn out to be closed. `longest`: the longest time between two visits. */
 export const make = (
   listing: ListingContext,
   {
     env,
-    found,
     longest,
     skip
   }: {
     readonly env: Env
     readonly skip: Set<string>
-    readonly found: ReadonlySet<string>
     readonly longest: number
   }
 ) => {
@@ -187,10 +182,14 @@ export const make = (
     }
   }
 
-  /** The conversations that the round has still to visit, those that were visited longest ago first. */
+  /**
+   * The conversations that the round has still to visit: those in which a search found new messages, then those that
+   * were visited longest ago.
+   */
   const due = (): ReadonlyArray<string> => {
     const { round } = state
     if (round === undefined) return []
+    const found = new Set(state.search?.found)
     const active = Array.from(state.conversations).filter(([, { archived }]) => !archived)
     const isVisited = ({ visitedAt }: Conversation) => visitedAt !== undefined && visitedAt >= round.startedAt
     const waiting = active

@@ -137,9 +137,8 @@ const live = (context: ListingContext): Pages => {
   const env = envOf(context)
   const longest = settings.sweepEvery ?? (isListening ? sweepWhileListening : sweepEvery)
   const skip = new Set<string>()
-  const found = new Set<string>()
 
-  const visits = ConversationVisits.make(context, { env, found, skip, longest: Duration.toMillis(longest) })
+  const visits = ConversationVisits.make(context, { env, skip, longest: Duration.toMillis(longest) })
 
   const isKnown = (part: string) => state.conversations.has(part.split("/")[0] ?? "")
 
@@ -154,6 +153,7 @@ const live = (context: ListingContext): Pages => {
       state.allowance = state.round?.calls ?? 0
       state.movedAt = time()
       state.isUpToDate = true
+      MessageSearch.forgetVisited(state)
       delete state.round
       return Stream.make(empty(state))
     })
@@ -185,9 +185,8 @@ const live = (context: ListingContext): Pages => {
   const unfinished: Pages = Stream.suspend(() => (state.listing === undefined ? Stream.empty : directory))
 
   const looks = HintLookups.make(env, state)
-  const hinted: Pages = Stream.suspend(() => {
-    HintLookups.wait(state, parts.hinted.parts)
-    return HistoryReader.inTurn(() => {
+  const hinted: Pages = Stream.suspend(() =>
+    HistoryReader.inTurn(() => {
       const [part] = state.hinted ?? []
       if (part === undefined) return undefined
       if (/^(users|files)\//.test(part) || (part.includes("/") && isKnown(part))) return looks.at(part)
@@ -200,12 +199,12 @@ const live = (context: ListingContext): Pages => {
       }
       return isKnown(part) ? visits.visit(part, true) : Stream.empty
     })
-  })
+  )
 
   const search: Pages = Stream.unwrap(
     Effect.gen(function* () {
       if (isListening || !MessageSearch.isDue(state, now) || (yield* settings.bot)) return Stream.empty
-      for (const id of yield* MessageSearch.find(settings.client, state, now)) found.add(id)
+      yield* MessageSearch.find(settings.client, state, now)
       return Stream.empty
     })
   )
@@ -290,6 +289,8 @@ const live = (context: ListingContext): Pages => {
   }
 
   return Stream.suspend(() => {
+    // Whatever comes first, its page keeps the hints: they are given to one slice.
+    HintLookups.wait(state, parts.hinted.parts)
     // Asked before visits move the time.
     const isSamePoll = !state.ended && now - state.movedAt <= sliceGap
     const first = Stream.concat(unfinished, parts.hinted.only || isSamePoll ? hinted : Stream.concat(search, hinted))

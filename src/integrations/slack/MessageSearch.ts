@@ -63,8 +63,8 @@ export const isDue = (state: State, now: number): boolean =>
   Array.from(state.conversations.values()).some(({ part }) => part.historyAt !== undefined)
 
 /**
- * Searches since the last time. Threads with unknown replies wait to be looked at (`State.hinted`). Returns the
- * conversations with other unknown messages.
+ * Searches since the last time. Threads with unknown replies wait to be looked at (`State.hinted`), and conversations
+ * with other unknown messages wait for their visit (`State.search`).
  */
 export const find = Effect.fnUntraced(function* (client: Client, state: State, now: number) {
   const upTo = state.search?.upTo ?? now
@@ -80,10 +80,10 @@ export const find = Effect.fnUntraced(function* (client: Client, state: State, n
         Effect.succeed(reason._tag === "Unauthorized" ? { refused: reason.message } : undefined)
       )
     )
-    if (answer === undefined) return new Set<string>()
+    if (answer === undefined) return
     if (isRefusal(answer)) {
       state.search = { at: now, offUntil: now + retryAfterRefusal }
-      return new Set<string>()
+      return
     }
     const { matches, paging } = answer.messages
     // A page beyond the last that Slack gives is the first one again (msgvault#494).
@@ -92,7 +92,6 @@ export const find = Effect.fnUntraced(function* (client: Client, state: State, n
     hits.push(...read)
     if (read.length < matches.length || page >= paging.pages) break
   }
-  state.search = { at: now, upTo: now }
   const mirrored = hits.filter(({ channel }) => state.conversations.get(channel.id)?.part.historyAt !== undefined)
   const idOf = ({ channel, ts }: typeof Hit.Type) => messageId(channel.id, ts)
   const known = yield* (yield* ContentExistenceChecker).existing([...new Set(mirrored.map(idOf))])
@@ -104,5 +103,18 @@ export const find = Effect.fnUntraced(function* (client: Client, state: State, n
       return parent === undefined ? [] : [messageId(hit.channel.id, parent)]
     })
   )
-  return new Set(fresh.filter((hit) => parentOf(hit) === undefined).map(({ channel }) => channel.id))
+  const waiting = state.search?.found ?? []
+  const found = fresh.filter((hit) => parentOf(hit) === undefined).map(({ channel }) => channel.id)
+  state.search = { at: now, upTo: now, found: [...new Set([...waiting, ...found])].slice(0, hitsOfPage * pages) }
 })
+
+/** Forgets the conversations that the search found and that were visited since, or are visited no more. */
+export const forgetVisited = (state: State): void => {
+  const { search } = state
+  if (search?.found === undefined) return
+  const found = search.found.filter((id) => {
+    const { archived, part } = state.conversations.get(id) ?? { archived: true, part: {} }
+    return !archived && (part.visitedAt ?? -1) < search.at
+  })
+  state.search = { ...search, found }
+}

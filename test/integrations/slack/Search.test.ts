@@ -50,7 +50,7 @@ const synced = (options: Options = {}) =>
     const visited = () =>
       server.requests.findLast(({ method }) => method === "conversations.history")?.args["channel"] ?? ""
     const isMirrored = () => assert.deepStrictEqual([...mirrored(model)].sort(), [...expected(server)].sort())
-    return { busy, dormant, isMirrored, model, old, poll, server, visited, workspace }
+    return { busy, dormant, isMirrored, model, old, poll, server, session, visited, workspace }
   })
 
 describe("search", () => {
@@ -71,6 +71,22 @@ describe("search", () => {
       yield* poll
       assert.strictEqual(server.count("search.messages"), 1)
       assert.isAtMost(server.count(), idle + 1)
+    })
+  )
+
+  it.effect("brings the messages of more conversations than a slice has pages", () =>
+    Effect.gen(function* () {
+      const { isMirrored, model, poll, server, session, workspace } = yield* synced()
+      yield* poll
+      const asked = server.requests.filter(({ method }) => method === "conversations.history")
+      const last = new Set(asked.slice(-12).map(({ args }) => args["channel"] ?? ""))
+      assert.isAtLeast(last.size, 6)
+      for (const channel of last) workspace.post(channel, "new")
+      yield* TestClock.adjust("5 minutes")
+      workspace.now += 300
+      let slices = 1
+      while ((yield* model.run(session, { pages: 4 })).pages.length === 4) assert.isBelow((slices += 1), 100)
+      isMirrored()
     })
   )
 

@@ -110,6 +110,16 @@ for (const pages of [2, 4]) {
       yield* slice
       server.cursorEpoch += 1
       yield* poll
+      // Hints of a slice that goes on with the listing wait for a later slice.
+      yield* slice
+      const parts = model.ids("C").slice(0, 1)
+      yield* sliceOf(model, { hinted: { parts, only: true, isListening: false } })
+      yield* poll
+      const asked = server.requests.filter(({ method }) => method === "conversations.replies")
+      assert.deepStrictEqual(
+        asked.map(({ args }) => `${args["channel"]}/${args["ts"]}`),
+        parts
+      )
       const copy = new Model()
       const task = { ...SyncTask.poll, force: true }
       let slices = 1
