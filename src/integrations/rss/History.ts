@@ -44,6 +44,8 @@ export const Walk = Schema.Struct({
   listed: Schema.optionalKey(Schema.Int),
   /** Of pages: true if the walk ends at a page that brings nothing new. */
   untilKnown: Schema.optionalKey(Schema.Boolean),
+  /** Of pages: true if the entries of this document that have been listed brought something new. */
+  isNew: Schema.optionalKey(Schema.Boolean),
   /** Of pages: true if the feed has changed since the walk began. */
   isBehind: Schema.optionalKey(Schema.Boolean)
 })
@@ -131,7 +133,7 @@ interface State {
   /** True until the first document of this listing was read. */
   readonly isResumed: boolean
   /** The document at which the walk stands, while its pages are listed. */
-  readonly document?: Document & { readonly isNew: boolean }
+  readonly document?: Document
 }
 
 /** Walks on from where `from` stands. `isResumed` is true if an earlier listing began the walk. */
@@ -166,7 +168,7 @@ export const walk = (options: {
   /** Where the walk goes on after the document whose last entries are `refs`; undefined at its end. */
   const following = Effect.fnUntraced(function* (
     at: Walk,
-    { isNew, older }: NonNullable<State["document"]>,
+    { isNew, older }: { readonly isNew: boolean; readonly older: Document["older"] },
     refs: ReadonlyArray<Ref>
   ) {
     const stop = (problem?: string) => ({ next: undefined, problem })
@@ -179,7 +181,7 @@ export const walk = (options: {
     // A mark at each power of two is met again by every circle (R. P. Brent, 1980).
     const mark = (documents & (documents - 1)) === 0 ? at.at : at.mark
     if (url === at.at || url === mark) return stop("it leads back to a document that was read before")
-    const { listed: _, ...rest } = at
+    const { isNew: _, listed: __, ...rest } = at
     const next: Walk = { ...rest, at: url, documents, ...(mark === undefined ? {} : { mark }) }
     if (at.kind === "archive") return { next, problem: undefined }
     const before = sha256(JSON.stringify(refs.map(({ externalId }) => externalId)))
@@ -206,11 +208,7 @@ export const walk = (options: {
 
   const step = Effect.fnUntraced(function* (state: State) {
     const { isResumed, walk } = state
-    const found = yield* Effect.result(
-      state.document === undefined
-        ? Effect.map(read(walk.at), (document) => ({ ...document, isNew: false }))
-        : Effect.succeed(state.document)
-    )
+    const found = yield* Effect.result(state.document === undefined ? read(walk.at) : Effect.succeed(state.document))
     if (found._tag === "Failure") {
       const { message, reason } = found.failure
       if (!ofOneDocument.has(reason._tag)) return yield* Effect.fail(found.failure)
@@ -230,14 +228,14 @@ export const walk = (options: {
     for (const { externalId } of listed) given.add(externalId)
     const by = walk.kind === "page" ? "revision" : "id"
     const download = yield* ContentExistenceChecker.selectNew(task, newest, { by })
-    const isNew = document.isNew || download.length > 0
+    const isNew = walk.isNew === true || download.length > 0
     const shown = { listed, download, problems: [], parts: [] }
     if (index < document.pages.length - 1) {
-      const here = { ...walk, listed: (index + 1) * maxEntries }
-      const state: State = { walk: here, isResumed: false, document: { ...document, isNew } }
+      const here = { ...walk, listed: (index + 1) * maxEntries, isNew }
+      const state: State = { walk: here, isResumed: false, document }
       return [[{ ...shown, progress: here }], Option.some(state)] as const
     }
-    const { next, problem } = yield* following(walk, { ...document, isNew }, entries)
+    const { next, problem } = yield* following(walk, { isNew, older: document.older }, entries)
     if (next !== undefined) {
       const step: Step = { ...shown, parts: movesOf(walk, document.older, false), progress: next }
       return [[step], Option.some<State>({ walk: next, isResumed: false })] as const

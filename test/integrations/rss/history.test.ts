@@ -196,6 +196,21 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
       }).pipe(Effect.scoped)
     )
 
+    it.effect("is read on behind a page that brought something new before it was interrupted", () =>
+      Effect.gen(function* () {
+        const { feed } = yield* scene("paged", 1_800)
+        feed.size = 600
+        const url = feed.address("/rss")
+        const { checkpoint, revisions: known } = yield* list(url)
+        // The newest page, the first 500 entries of the second one, and the third one.
+        for (const id of ["e1799", "e1150", "e300"]) feed.add(id, "edited")
+        const begun = yield* list(url, { place: checkpoint, known, pages: 3 })
+        assert.sameMembers(begun.chosen, ["e1799", "e1150"])
+        const rest = yield* list(url, { place: begun.checkpoint, known: new Map([...known, ...begun.revisions]) })
+        assert.deepStrictEqual(rest.chosen, ["e300"])
+      }).pipe(Effect.scoped)
+    )
+
     it.effect("ends at a page that is no longer there, and is read again where a place was forgotten", () =>
       Effect.gen(function* () {
         const { feed } = yield* scene("paged", 45)
