@@ -149,7 +149,8 @@ const copyWebhooks = Effect.fnUntraced(function* (options: Options, wanted: Read
   const { source, target } = options
   const rows = yield* Effect.orDie(
     decodeWebhooks(
-      yield* source.sql`SELECT id::text AS id, name, secret, connection_id AS "connectionId" FROM webhook ORDER BY name, id`
+      yield* source.sql`SELECT id::text AS id, name, secret, connection_id AS "connectionId" FROM webhook
+        ORDER BY name, id`
     )
   )
   const there = yield* Effect.orDie(decodeIds(yield* target.sql`SELECT id::text AS id FROM webhook`))

@@ -1,7 +1,7 @@
 /**
- * One table of contents beside the same rows in 16 partitions by the hash of the connection: 1,000 connections, of which
- * one has a fifth of all rows. The rows are narrow and in the order in which polls would bring them; only connections
- * that are removed have bodies. At full size this takes a quarter of an hour and 15 GB of disk.
+ * One table of contents beside the same rows in 16 partitions by the hash of the connection: 1,000 connections, of
+ * which one has a fifth of all rows. The rows are narrow and in the order in which polls would bring them; only
+ * connections that are removed have bodies. At full size this takes half an hour and 20 GB of disk.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as PgTypes from "@effect/sql-pg/PgTypes"

@@ -85,8 +85,8 @@ const slack = Effect.gen(function* () {
     yield* sql`VACUUM body`.unprepared
     const [bytes] = yield* Effect.orDie(
       decodeBytes(
-        yield* sql`SELECT (SELECT sum(size) FROM content)::float8 AS named, (SELECT sum(size) FROM body)::float8 AS kept,
-          pg_total_relation_size('body')::float8 AS table`
+        yield* sql`SELECT (SELECT sum(size) FROM content)::float8 AS named,
+          (SELECT sum(size) FROM body)::float8 AS kept, pg_total_relation_size('body')::float8 AS table`
       )
     )
     rows.push(kept(`${name === "one" ? "a Slack workspace" : "the same in two connections"}`, bytes.named, bytes.kept))

@@ -9,6 +9,9 @@ import { median } from "./Table.ts"
 
 type Contestants = Readonly<Record<string, () => Promise<unknown>>>
 
+/** How often a contestant is called in a round, however long it takes. */
+export const fewestCalls = 5
+
 /** Operations a second by contestant, one figure a round. An operation is one call of the contestant. */
 export const rates = <C extends Contestants>(
   contestants: C,
@@ -18,12 +21,14 @@ export const rates = <C extends Contestants>(
     const bench = new Bench({
       time: options.millis,
       warmupTime: options.millis / 5,
-      iterations: 5,
+      iterations: fewestCalls,
       warmupIterations: 2
     })
     for (const [name, contestant] of Object.entries(contestants)) bench.add(name, () => contestant())
     const found = Object.fromEntries(Object.keys(contestants).map((name) => [name, new Array<number>()]))
     for (let round = 0; round < options.rounds; round += 1) {
+      // Without this a run would give the figures of the one before.
+      bench.reset()
       yield* Effect.promise(() => bench.run())
       for (const [name, figures] of Object.entries(found)) {
         const result = bench.getTask(name)?.result
