@@ -209,8 +209,9 @@ export const run = (
     yield* sql`SET LOCAL TimeZone = 'UTC'`.unprepared
     // Between two statements the target writes, for as long as its disk or the place of large bodies takes.
     yield* sql`SET LOCAL idle_in_transaction_session_timeout = 0`.unprepared
+    // A connection comes after those that it made. A process that polls it in the target would make the others again.
     const all = yield* Effect.orDie(
-      decodeConnections(yield* sql`SELECT ${sql.literal(columns)} FROM connection ORDER BY name`)
+      decodeConnections(yield* sql`SELECT ${sql.literal(columns)} FROM connection ORDER BY member_of IS NULL, name`)
     )
     const rows = options.connection === undefined ? all : yield* familyOf(all, options.connection)
     const there = yield* Effect.orDie(decodeConnections(yield* namesIn(options.target.sql, rows)))
