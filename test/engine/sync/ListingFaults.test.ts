@@ -48,6 +48,9 @@ describe("a listing", () => {
 
   const known = ["m000001", "m000002"].map((externalId) => ({ externalId }))
 
+  const only = (ref: Ref): Partial<Listed> => ({ listed: [ref], download: [ref] })
+  const contentOf = (number: number) => ({ kind: "message", metadata: { number }, body: new Uint8Array([number]) })
+
   const repeating: ReadonlyArray<readonly [string, Partial<Listed>]> = [
     ["known ids", { listed: known }],
     ["an empty page", {}],
@@ -73,6 +76,27 @@ describe("a listing", () => {
       assert.strictEqual((yield* poll(connection)).counts.deleted, 2)
     }).pipe(Effect.provide(layer))
   })
+
+  const bringing: ReadonlyArray<readonly [string, (number: number) => Partial<Listed>]> = [
+    ["new content", (number) => only({ externalId: `new ${number}`, content: contentOf(number) })],
+    ["changed content", (number) => only({ externalId: "m000001", content: contentOf(number) })],
+    ["patches", (number) => ({ patches: [{ externalId: "m000001", metadata: { number } }] })],
+    ["ids that are gone", (number) => only({ externalId: `gone ${number}` })]
+  ]
+
+  for (const [name, page] of bringing) {
+    it.effect(`under one checkpoint that brings ${name} does not repeat itself`, () => {
+      const source = new MemorySource()
+      source.addMany(3)
+      const { layer } = changed(source, listing(page, { pages: 0 }))
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* sync(connection)
+        const { error, next } = yield* poll(connection)
+        assert.deepStrictEqual([error, next._tag], [null, "More"])
+      }).pipe(Effect.provide(layer))
+    })
+  }
 
   it.effect("with problems without end has a hundred of them kept", () => {
     const source = new MemorySource()
