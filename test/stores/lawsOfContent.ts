@@ -89,6 +89,28 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         })
     )
 
+    it.effect("each part of unchanged content that may differ is kept, and the content leaves the ledger", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { commit, id } = yield* running()
+        yield* commit({ items: [item("a")] })
+        const unchanged = Effect.fnUntraced(function* (parts: Parameters<typeof item>[1]) {
+          assert.strictEqual((yield* commit({ items: [item("a", parts)] })).outcomes.get("a"), "unchanged")
+          return yield* row(id, "a")
+        })
+        const revised = { revision: "r2" }
+        assert.strictEqual((yield* unchanged(revised)).revision, "r2")
+        const read = { ...revised, volatile: { read: true } }
+        assert.deepStrictEqual((yield* unchanged(read)).volatile, { read: true })
+        const keyed = { ...read, bodyKey: "a key" }
+        yield* unchanged(keyed)
+        assert.isTrue((yield* store.copySources(id, ["a key"])).has("a key"))
+        yield* commit({ misses: [miss("a", revised)] })
+        yield* unchanged(keyed)
+        assert.deepStrictEqual(yield* store.ledger(id, { limit: 1 }), [])
+      })
+    )
+
     for (const [word, change] of [
       ["title", { title: undefined }],
       ["kind", { kind: "file" }],
