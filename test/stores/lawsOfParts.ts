@@ -41,6 +41,17 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("are at their last move, if a page moves one twice", () =>
+      Effect.gen(function* () {
+        const run = yield* running()
+        const moves = (...parts: PageEnd["parts"]) => run.commit({ page: page({ parts }) })
+        yield* moves({ key: "a", checkpoint: 1 }, { key: "a", checkpoint: 2 }, { key: "b", checkpoint: 1 })
+        assert.deepStrictEqual(yield* partsOf(run.id), { a: 2, b: 1 })
+        yield* moves({ key: "a", checkpoint: 3 }, { key: "a", checkpoint: null }, { key: "b", checkpoint: null })
+        assert.deepStrictEqual(yield* partsOf(run.id), {})
+      })
+    )
+
     it.effect("are not moved by a run that was superseded", () =>
       Effect.gen(function* () {
         const run = yield* running()

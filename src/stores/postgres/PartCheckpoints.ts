@@ -37,8 +37,10 @@ export const move = Effect.fnUntraced(function* (
   page: PageEnd
 ) {
   const owner = taskId ?? connectionId
-  const forgotten = page.parts.filter(({ checkpoint }) => checkpoint === null).map(({ key }) => key)
-  const set = page.parts.filter(({ checkpoint }) => checkpoint !== null)
+  // The last move of each: one statement can't change a row twice.
+  const moves = [...new Map(page.parts.map((move) => [move.key, move])).values()]
+  const forgotten = moves.filter(({ checkpoint }) => checkpoint === null).map(({ key }) => key)
+  const set = moves.filter(({ checkpoint }) => checkpoint !== null)
   if (page.forgetsParts) yield* sql`DELETE FROM part WHERE connection_id = ${connectionId} AND owner_id = ${owner}`
   else if (forgotten.length > 0) {
     yield* sql`DELETE FROM part WHERE connection_id = ${connectionId} AND owner_id = ${owner}
