@@ -101,7 +101,13 @@ export const lawsOfWebhookMessages = (it: Laws<WebhookStore | Time>): void => {
       const made = yield* create()
       const { id } = yield* enqueue(made)
       yield* store.releaseClaim(yield* claim(id))
-      assert.strictEqual((yield* claim(id)).message.attempts, 0)
+      const late = yield* claim(id)
+      assert.strictEqual(late.message.attempts, 0)
+      // A sender that was frozen gives back a message that another has claimed since.
+      yield* passes("31 seconds")
+      yield* claim(id)
+      yield* store.releaseClaim(late)
+      assert.isTrue(Option.isNone(yield* store.claim(id, Duration.seconds(30))))
     })
   )
 
@@ -118,10 +124,27 @@ export const lawsOfWebhookMessages = (it: Laws<WebhookStore | Time>): void => {
       )
       assert.isTrue(Option.isNone(yield* store.claim(id, Duration.seconds(30))))
       assert.isTrue(Duration.isGreaterThan((yield* work(made)).next?.in ?? Duration.zero, Duration.minutes(4)))
-      assert.isNotNull(Option.getOrThrow(yield* store.webhook(made.id)).failingSince)
+      const failingSince = Effect.map(store.webhook(made.id), (found) => Option.getOrThrow(found).failingSince)
+      assert.isNotNull(yield* failingSince)
+      yield* passes("6 minutes")
+      const since = yield* failingSince
+      yield* settle(yield* claim(id), failed())
+      assert.deepStrictEqual(yield* failingSince, since)
       yield* passes("6 minutes")
       yield* settle(yield* claim(id), { _tag: "Delivered", status: 200 })
       assert.isNull(Option.getOrThrow(yield* store.webhook(made.id)).failingSince)
+    })
+  )
+
+  it.effect("a webhook that was paused meanwhile stays so when its endpoint says that it is gone", () =>
+    Effect.gen(function* () {
+      const store = yield* WebhookStore
+      const made = yield* create()
+      const claimed = yield* claim((yield* enqueue(made)).id)
+      yield* store.update(made.id, { state: "paused" })
+      assert.strictEqual(yield* settle(claimed, failed({ disable: "gone" })), "paused")
+      const { reason, state } = Option.getOrThrow(yield* store.webhook(made.id))
+      assert.deepStrictEqual([state, reason], ["paused", null])
     })
   )
 
