@@ -197,7 +197,7 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
         const listing = yield* enter(names.slice(0, depth).join("/"), left, identity)
         identity = listing?.entries.find(({ name }) => name === next)?.identity
       }
-      yield* enter(folder, after === null ? all : { ...all, again: true, files: (name) => name > after }, identity)
+      yield* enter(folder, { ...all, again: true, files: (name) => after === null || name > after }, identity)
     })
 
     const step = Effect.gen(function* () {

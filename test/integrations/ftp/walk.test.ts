@@ -71,6 +71,21 @@ describe("Walk", () => {
     runs(40)
   )
 
+  it.effect("counts each entry once, wherever it is taken up", () =>
+    Effect.gen(function* () {
+      const paths = Array.from({ length: 350 }, (_, index) => `d${index}/f`)
+      const whole = yield* walk(paths)
+      assert.isAtLeast(whole.length, 3)
+      for (const [index, { position }] of whole.slice(0, -1).entries()) {
+        const rest = yield* walk(paths, position)
+        assert.deepStrictEqual(
+          rest.map((step) => step.position?.entries),
+          whole.slice(index + 1).map((step) => step.position?.entries)
+        )
+      }
+    })
+  )
+
   it.effect("goes on from a place that is no more, without what lay before it", () =>
     Effect.gen(function* () {
       const paths = ["a/x", "b/x", "b/y", "c/d/x", "z"]
