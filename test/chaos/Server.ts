@@ -56,16 +56,18 @@ export const start = Effect.gen(function* () {
   let server = yield* ensure
   folder.current = server.folder
   const { password, socket, username } = server
+  const connectTimeout = Duration.infinity
+  const access = { path: socket, username, password, connectTimeout, maxConnections: 1, applicationName: "chaos" }
 
   const administer = (statement: string, database = "postgres") =>
     Effect.provide(
       SqlClient.SqlClient.use((sql) => sql.unsafe(statement)),
-      PgClient.layer({ path: socket, username, password, database, maxConnections: 1, applicationName: "chaos" })
+      PgClient.layer({ ...access, database })
     ).pipe(Effect.retry({ times: 100, schedule: Schedule.spaced(Duration.millis(50)) }), Effect.orDie, Effect.asVoid)
 
   yield* administer(`CREATE DATABASE ${template} TEMPLATE template1`)
   yield* Effect.andThen(Migrations.migrate, Audit.install).pipe(
-    Effect.provide(PgClient.layer({ path: socket, username, password, database: template, maxConnections: 1 })),
+    Effect.provide(PgClient.layer({ ...access, database: template })),
     Effect.orDie
   )
 
@@ -93,9 +95,7 @@ export const start = Effect.gen(function* () {
       ),
     terminateCommit: Effect.fnUntraced(
       function* (database, underWay) {
-        const session = Layer.fresh(
-          PgClient.layer({ path: socket, username, password, database, maxConnections: 1, applicationName: "chaos" })
-        )
+        const session = Layer.fresh(PgClient.layer({ ...access, database }))
         const blocker = Context.get(yield* Layer.build(session), SqlClient.SqlClient)
         const watcher = Context.get(yield* Layer.build(session), SqlClient.SqlClient)
         const strike = Effect.gen(function* () {

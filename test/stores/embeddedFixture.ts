@@ -1,5 +1,6 @@
 /** What can be seen of an embedded server: its answers, and the files of its folder. */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Fs from "node:fs/promises"
@@ -12,9 +13,10 @@ export const query = <A>(
 ) =>
   Effect.gen(function* () {
     const { database, socket, username } = server
+    const connectTimeout = Duration.infinity
     return yield* Effect.provide(
       SqlClient.SqlClient.use(run),
-      PgClient.layer({ path: socket, database, username, password, maxConnections: 1 }),
+      PgClient.layer({ path: socket, database, username, password, connectTimeout, maxConnections: 1 }),
       { local: true }
     )
   })

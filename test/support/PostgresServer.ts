@@ -103,8 +103,9 @@ export const start = Effect.gen(function* () {
   })
   folder.current = server.folder
   const access = { username: server.username, database: server.database }
+  const connectTimeout = Duration.infinity
   yield* Migrations.migrate.pipe(
-    Effect.provide(PgClient.layer({ ...access, path: server.socket, password: server.password }))
+    Effect.provide(PgClient.layer({ ...access, path: server.socket, password: server.password, connectTimeout }))
   )
   return { ...access, data, socket: server.socket, password: Redacted.value(server.password) }
 })

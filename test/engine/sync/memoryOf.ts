@@ -6,6 +6,7 @@
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -24,6 +25,7 @@ const database = PgClient.layerConfig({
   username: Config.String("TEST_USER"),
   password: Config.Redacted("TEST_PASSWORD"),
   database: Config.String("TEST_DATABASE"),
+  connectTimeout: Config.succeed(Duration.infinity),
   multiplex: Config.succeed(true)
 })
 
