@@ -84,8 +84,8 @@ export const DirectoryListing = Schema.Struct({
   refused: Schema.Array(Kind),
   /** Channels that a bot can't read. */
   outside: Schema.Int,
-  /** Names of the config that no conversation has so far. */
-  missing: Schema.Array(Schema.String)
+  /** Places in the config's list of the names that no conversation has so far: thousands of names would not fit. */
+  missing: Schema.Array(Schema.Int)
 })
 export type DirectoryListing = typeof DirectoryListing.Type
 

@@ -50,14 +50,15 @@ export interface Options {
 export const channels = (options: Options, state: State): Pages => {
   const { client, task } = options
   const names = options.named?.map((name) => name.replace(/^#/, ""))
-  const isCalled = (channel: Message.Channel) => (name: string) => channel.id === name || channel.name === name
-  const isNamed = (channel: Message.Channel) => names === undefined || names.some(isCalled(channel))
+  const nameSet = new Set(names)
+  const isNamed = ({ id, name }: Message.Channel) =>
+    names === undefined || nameSet.has(id) || (typeof name === "string" && nameSet.has(name))
   const start: DirectoryListing = {
     groups: [options.types],
     count: 0,
     refused: [],
     outside: 0,
-    missing: names ?? []
+    missing: (names ?? []).map((_, index) => index)
   }
 
   /** A channel that the token's owner did not join; a bot can't read those. */
@@ -105,7 +106,9 @@ export const channels = (options: Options, state: State): Pages => {
             message: `${outside} channels that the bot is not a member of (invite it to read them)`
           }
         ]),
-    ...missing.map((name) => ({ place: name, message: "no such conversation among those that the token may list" }))
+    ...missing
+      .flatMap((index) => names?.[index] ?? [])
+      .map((place) => ({ place, message: "no such conversation among those that the token may list" }))
   ]
 
   const step = Effect.fnUntraced(function* (listing: DirectoryListing) {
@@ -141,11 +144,12 @@ export const channels = (options: Options, state: State): Pages => {
       return yield* new IntegrationError({ reason: new Forbidden({ message }) })
     }
     const known = yield* readable(here)
+    const knownNames = new Set(known.flatMap(({ id, name }) => [id, name]))
     next = {
       ...next,
       count: yield* bringIn(known, next, isLast),
       outside: next.outside + here.length - known.length,
-      missing: next.missing.filter((name) => !known.some((channel) => isCalled(channel)(name)))
+      missing: next.missing.filter((index) => !knownNames.has(names?.[index]))
     }
     state.movedAt = options.now()
     if (isLast) {

@@ -4,6 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
+import { maxCheckpointBytes } from "../../../src/contract/Page.ts"
 import * as SyncTask from "../../../src/contract/SyncTask.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
 import { expected, mirrored, Model, open } from "../../support/slack/Model.ts"
@@ -129,6 +130,32 @@ for (const pages of [2, 4]) {
     }).pipe(Effect.scoped)
   )
 }
+
+it.effect("conversations that are named by the thousand fit into the checkpoint of a listing that is cut off", () =>
+  Effect.gen(function* () {
+    const server = yield* SlackServer.make()
+    const slack = server.workspace
+    server.maxLimit = 1
+    for (const name of ["general", "random", "team"]) slack.post(slack.addChannel(name), "hello")
+    const channels = [
+      "#general",
+      "team",
+      ...Array.from({ length: 5000 }, (_, index) => `a-channel-without-end-${index}`)
+    ]
+    const model = new Model()
+    let problems: ReadonlyArray<string> = []
+    for (let slices = 0; problems.length === 0; slices += 1) {
+      assert.isBelow(slices, 100)
+      yield* TestClock.adjust("100 millis")
+      const { pages } = yield* Effect.scoped(
+        Effect.flatMap(open(server, { channels }), (session) => model.run(session, { pages: 1 }))
+      )
+      problems = pages.flatMap((page) => (page.problems ?? []).map(({ place }) => place))
+    }
+    assert.deepStrictEqual(problems, channels.slice(2))
+    assert.isAtMost(model.largest, maxCheckpointBytes)
+  }).pipe(Effect.scoped)
+)
 
 it.effect("a round that was begun by a process whose clock is ahead comes to an end, and the next one visits all", () =>
   Effect.gen(function* () {
