@@ -81,7 +81,8 @@ it.effect("a poll ends, however many conversations there are for a slice", () =>
   }).pipe(Effect.scoped)
 )
 
-// Slack may give fewer conversations an answer than asked for (https://docs.slack.dev/reference/methods/conversations.list).
+// Slack may give fewer conversations an answer than asked for:
+// https://docs.slack.dev/reference/methods/conversations.list
 for (const pages of [2, 4]) {
   it.effect(`conversations are found that Slack lists in more answers than a slice of ${pages} pages has`, () =>
     Effect.gen(function* () {
