@@ -1,5 +1,5 @@
 /**
- * One table of contents beside the same rows in 16 partitions by the hash of the connection: 1,000 connections, of
+ * A single table of contents beside the same rows in 16 partitions by the hash of the connection: 1,000 connections, of
  * which one has a fifth of all rows. The rows are narrow and in the order in which polls would bring them; only
  * connections that are removed have bodies. At full size this takes half an hour and 20 GB of disk.
  */

@@ -1,7 +1,7 @@
 /**
- * What it saves that bodies are kept by their hash alone, so that connections share them: real emails in one mailbox,
- * the same mailbox in two connections, copies of one email, and a Slack workspace as two of its people see it. And what
- * it costs: removing a connection looks whether others have the same bodies.
+ * The bytes that are saved because bodies are kept by their hash alone, so that connections share them: real emails in
+ * one mailbox, the same mailbox in two connections, copies of one email, and a Slack workspace as two of its people see
+ * it. And what it costs: removing a connection looks whether others have the same bodies.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -37,7 +37,7 @@ const distinct = (bodies: ReadonlyArray<string>) => [
   ...new Map(bodies.map((body) => [createHash("sha256").update(body).digest("hex"), body])).values()
 ]
 
-/** What follows the headers: copies that came another way, as from a mailing list, have it in common. */
+/** The body of an email without its headers: copies that came another way, as from a mailing list, share it. */
 const textOf = (email: string) => email.slice(email.indexOf("\n\n"))
 
 const mail = () => {

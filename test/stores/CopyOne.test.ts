@@ -1,4 +1,4 @@
-/** One connection is copied, and not the whole database. */
+/** Copying a single connection, not the whole database. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

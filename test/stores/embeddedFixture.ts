@@ -1,4 +1,4 @@
-/** What can be seen of an embedded server: its answers, and the files of its folder. */
+/** The visible state of an embedded server: its answers, and the files of its folder. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -8,7 +8,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 /** Much longer than a session needs on a slow machine, and shorter than the time that a test has. */
 const longest = Duration.minutes(2)
 
-/** What the other sessions of the database do. */
+/** The states of the other sessions of the database. */
 const sessions = (sql: SqlClient.SqlClient) =>
   Effect.map(
     sql<{

@@ -194,7 +194,7 @@ export const staged = (id: Fence["connectionId"]) =>
     )
   )
 
-/** Whatever was read with a deletion is read. */
+/** Everything that was read with a deletion is read. */
 export const allRead: Readiness = { changes: true, listing: true }
 
 /** Deletes all that is staged and complete. */

@@ -289,7 +289,7 @@ const live = (context: ListingContext): Pages => {
   }
 
   return Stream.suspend(() => {
-    // Whatever comes first, its page keeps the hints: they are given to one slice.
+    // The first page of the slice keeps the hints, whichever page it is: hints are given to one slice.
     HintLookups.wait(state, parts.hinted.parts)
     // Asked before visits move the time.
     const isSamePoll = !state.ended && now - state.movedAt <= sliceGap

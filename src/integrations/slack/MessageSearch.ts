@@ -6,7 +6,7 @@
  * - It takes a user's token with the scope `search:read` (https://docs.slack.dev/reference/methods/search.messages).
  *   Without the scope, it is tried again a day later.
  * - It knows no order by the time of a change: edits, reactions, unfurls and deletions of older messages are not found.
- *   It leaves out bots' messages (python-slack-sdk#1419) and what the person filters out of searches.
+ *   The search leaves out bots' messages (python-slack-sdk#1419) and what the person filters out of searches.
  * - The index lags, by minutes at times (java-slack-sdk#798), and nobody says how far: each search reaches an hour back
  *   behind the last one. Hits that are stored already cost nothing.
  * - Dates in a query are days in the person's time zone, and `after:` leaves its day out (msgvault#494, Memex#37). The

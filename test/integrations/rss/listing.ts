@@ -1,4 +1,4 @@
-/** One listing of a feed, without the engine. */
+/** A single listing of a feed, without the engine. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"

@@ -39,7 +39,7 @@ export const isOlder = (a: Position, b: Position): boolean =>
 export const isHidden = (message: StoredMessage): boolean =>
   message.labelIds.has("TRASH") || message.labelIds.has("SPAM")
 
-/** What `messages.list` finds, but for messages that are not in the search index yet. */
+/** The messages that `messages.list` finds, but for those that are not in the search index yet. */
 export const matcher = (
   options: ListOptions,
   unindexed: ReadonlySet<string>

@@ -1,6 +1,6 @@
 /**
- * What a Slack workspace holds, and the objects that the Web API shows for it. Messages of a conversation are kept in
- * the order of their `ts`; a look-up is a binary search, so that 10,000 messages are cheap.
+ * The contents of a Slack workspace, and the objects that the Web API shows for it. Messages of a conversation are kept
+ * in the order of their `ts`; a look-up is a binary search, so that 10,000 messages are cheap.
  */
 
 type Json = null | boolean | number | string | Array<Json> | { [name: string]: Json }
