@@ -134,7 +134,7 @@ export const lawsOfReleases = (it: Laws): void => {
       const fence = yield* take(id)
       const runId = yield* beginRun(fence)
       yield* store.commit(fence, batch(runId, { misses: [miss("a", { retryIn: Duration.minutes(2) })] }))
-      yield* Time.use((time) => time.pass(Duration.minutes(3)))
+      yield* Time.use((time) => time.pass(Duration.minutes(31)))
       assert.isTrue((yield* store.due(1000)).some((due) => due.connectionId === id))
     })
   )

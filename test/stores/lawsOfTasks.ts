@@ -148,7 +148,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const { id } = yield* connect()
         const task = yield* request(id, sync())
         const late = yield* fenceOf(id)
-        yield* Time.use((time) => time.pass(Duration.minutes(1)))
+        yield* Time.use((time) => time.pass(Duration.minutes(31)))
         yield* fenceOf(id)
         const errors = yield* Effect.forEach(
           [
