@@ -186,7 +186,11 @@ const play = Effect.fnUntraced(function* (
   yield* ask(Verify.personActs)
   if (last !== undefined && isRight && problems.length === 0) {
     for (const { name, source } of mirrored) {
-      const done = yield* last.sync({ name, force: false, forceIds: [] })
+      // On a slow machine the lease of a run may expire before it is renewed: then the sync is made again.
+      const done = yield* Effect.repeat(last.sync({ name, force: false, forceIds: [] }), {
+        until: ({ error }) => !error.startsWith("Superseded"),
+        times: 20
+      })
       if (done.status !== "succeeded") {
         problems.push(`the last sync of ${name} ${done.status}: ${done.error}`)
         yield* processes.standing

@@ -250,6 +250,7 @@ describe("a feed of software that is not ours: npm's feed, served by Express", (
 
             const config = JSON.stringify({ url: `${url}/rss.xml` })
             assert.isFalse((await command("connect", "rss", "--name", "rss.xml", "--config", config)).created)
+            await command("derive")
             const query = "thorns from:author label:gardens"
             const { results } = await command("search", query, "--connection", "atom.xml")
             assert.deepStrictEqual(
