@@ -20,7 +20,7 @@ import { Quotas } from "../engine/source/Quotas.ts"
 import type { Connection } from "../engine/model/Connection.ts"
 import type { ContentPlace, ContentState } from "../engine/model/Content.ts"
 import * as SyncEngine from "../engine/sync/SyncEngine.ts"
-import { Vault } from "../engine/secrets/Vault.ts"
+import * as UnsealedVault from "./UnsealedVault.ts"
 import * as Memory from "../stores/Memory.ts"
 import * as WholeStore from "./WholeStore.ts"
 
@@ -126,17 +126,6 @@ const concurrency = 4
  */
 export const crashCost = 2 * groupItems + concurrency + 16
 
-/** Secrets stay in this process: they need no key. */
-const vault = Layer.succeed(
-  Vault,
-  Vault.of({
-    seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
-    unseal: (sealed) =>
-      Effect.orDie(Schema.decodeEffect(Schema.fromJsonString(Schema.Json))(new TextDecoder().decode(sealed))),
-    keys: Effect.succeed({ current: "0011223344556677", former: [] })
-  })
-)
-
 /** An engine, as a process has it. Several engines over one store play a restart. */
 export interface Process {
   readonly watch: Watcher
@@ -175,7 +164,7 @@ export const start = Effect.fnUntraced(function* (options: {
   const services = Layer.mergeAll(
     WholeStore.layer(store),
     Quotas.layerMemory,
-    vault,
+    UnsealedVault.layer,
     Integrations.layer({ [integration.domain]: Effect.succeed(seen) })
   )
   const limits = Layer.effect(

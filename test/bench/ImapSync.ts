@@ -4,23 +4,18 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { poll } from "../../src/contract/SyncTask.ts"
 import { Engine } from "../../src/engine/Engine.ts"
-import { Integrations } from "../../src/engine/source/Integrations.ts"
-import { Quotas } from "../../src/engine/source/Quotas.ts"
-import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
 import { integration } from "../../src/integrations/Imap.ts"
-import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Servers from "../support/ImapServers.ts"
 import { realEmails } from "../support/realEmails.ts"
+import * as Mailbox from "./Mailbox.ts"
 import { scaled } from "./Scale.ts"
 import { median, ratioOf, type Row } from "./Table.ts"
-import * as Unsealed from "./Unsealed.ts"
 
 const rounds = 3
 const messages = scaled(6046)
@@ -146,20 +141,6 @@ const ours = Effect.fnUntraced(function* (server: Servers.Running, round: number
   return { rate: messages / first.seconds, again: again.seconds }
 })
 
-const engine = Layer.unwrap(
-  Effect.map(WholeStore, (store) =>
-    Layer.provideMerge(
-      SyncEngine.layer,
-      Layer.mergeAll(
-        wholeStoreLayer(store),
-        Quotas.layerMemory,
-        Unsealed.layer,
-        Integrations.layer({ imap: Effect.succeed(integration) })
-      )
-    )
-  )
-)
-
 const isThere = (program: string): boolean => Fs.existsSync(Path.join("/usr/bin", program))
 
 export const run = Effect.gen(function* () {
@@ -208,4 +189,4 @@ export const run = Effect.gen(function* () {
     ...row("mbsync", "mbsync", true),
     ...(isThere("offlineimap") ? row("OfflineIMAP", "offlineimap", false) : [])
   ] satisfies ReadonlyArray<Row>
-}).pipe(Effect.scoped, Effect.provide(engine))
+}).pipe(Effect.scoped, Effect.provide(Mailbox.engineOf(integration)))

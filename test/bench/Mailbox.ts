@@ -13,7 +13,7 @@ import { Quotas } from "../../src/engine/source/Quotas.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../src/testing/WholeStore.ts"
 import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
 import { integration } from "../../src/integrations/Gmail.ts"
-import * as Unsealed from "./Unsealed.ts"
+import * as UnsealedVault from "../../src/testing/UnsealedVault.ts"
 
 const Started = Schema.fromJsonString(
   Schema.Struct({ url: Schema.String, users: Schema.Array(Schema.String), messages: Schema.Int })
@@ -48,7 +48,7 @@ export const engineOf = (integration: Integration) =>
         Layer.mergeAll(
           wholeStoreLayer(store),
           Quotas.layerMemory,
-          Unsealed.layer,
+          UnsealedVault.layer,
           Integrations.layer({ [integration.domain]: Effect.succeed(integration) })
         )
       )

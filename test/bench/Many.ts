@@ -27,7 +27,7 @@ import * as Database from "./Database.ts"
 import { scaled } from "./Scale.ts"
 import * as Statements from "./Statements.ts"
 import { median, ratioOf, type Row } from "./Table.ts"
-import * as Unsealed from "./Unsealed.ts"
+import * as UnsealedVault from "../../src/testing/UnsealedVault.ts"
 
 const connections = scaled(1000)
 const rounds = 3
@@ -83,7 +83,7 @@ const ours = Effect.gen(function* () {
     const services = Layer.mergeAll(
       Integrations.layer({ quiet: Effect.succeed(integration) }),
       Quotas.layerMemory,
-      Unsealed.layer,
+      UnsealedVault.layer,
       wholeStoreLayer(yield* WholeStore),
       Layer.succeed(WebhookStore, yield* WebhookStore)
     )

@@ -23,7 +23,7 @@ import { contentOf, idOf, integration } from "../support/InstantSource.ts"
 import * as Drivers from "./Drivers.ts"
 import { scaled } from "./Scale.ts"
 import { median, rangeOf, ratioOf, ratioRange, type Row } from "./Table.ts"
-import * as Unsealed from "./Unsealed.ts"
+import * as UnsealedVault from "../../src/testing/UnsealedVault.ts"
 
 const batchSize = 100
 const rounds = 5
@@ -186,7 +186,7 @@ const once = Effect.fnUntraced(function* (round: number, items: number, bytes: n
   const integrations = Integrations.layer({
     instant: Effect.succeed(integration(items, (index) => ours[index] ?? new Uint8Array()))
   })
-  const services = Layer.mergeAll(integrations, Quotas.layerMemory, Unsealed.layer, wholeStoreLayer(store))
+  const services = Layer.mergeAll(integrations, Quotas.layerMemory, UnsealedVault.layer, wholeStoreLayer(store))
   const through = yield* Effect.provide(engine, Layer.provide(SyncEngine.layer, services))
   yield* empty
   yield* sql`CHECKPOINT`.unprepared

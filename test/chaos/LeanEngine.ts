@@ -6,7 +6,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import * as Path from "node:path"
 import type { Integration } from "../../src/contract/Integration.ts"
 import type { Engine } from "../../src/engine/Engine.ts"
@@ -18,7 +17,7 @@ import { Quotas } from "../../src/engine/source/Quotas.ts"
 import type * as LeasedSlice from "../../src/engine/sync/LeasedSlice.ts"
 import { replaceMethods } from "../../src/testing/WholeStore.ts"
 import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
-import { Vault } from "../../src/engine/secrets/Vault.ts"
+import * as UnsealedVault from "../../src/testing/UnsealedVault.ts"
 import * as Ftp from "../../src/integrations/Ftp.ts"
 import * as Gmail from "../../src/integrations/Gmail.ts"
 import * as Slack from "../../src/integrations/Slack.ts"
@@ -38,16 +37,6 @@ export const speed = 8
 const patience = Duration.seconds(2 * speed)
 
 export type Services = Engine | LeasedSlice.Services | PendingHints | HintListener
-
-const vault = Layer.succeed(
-  Vault,
-  Vault.of({
-    seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
-    unseal: (sealed) =>
-      Effect.orDie(Schema.decodeEffect(Schema.fromJsonString(Schema.Json))(new TextDecoder().decode(sealed))),
-    keys: Effect.succeed({ current: "0011223344556677", former: [] })
-  })
-)
 
 const impatient = (integration: Integration): Effect.Effect<Integration> =>
   Effect.succeed({ ...integration, callTimeout: patience })
@@ -86,7 +75,7 @@ export const layer = (start: Start) => {
       Layer.mergeAll(
         store,
         Layer.provide(Quotas.layer, SharedQuotas.layer),
-        vault,
+        UnsealedVault.layer,
         integrations,
         WebhookStore.layer,
         PendingHints.layer,

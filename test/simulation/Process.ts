@@ -3,14 +3,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import type * as Schema from "effect/Schema"
 import type { Integration } from "../../src/contract/Integration.ts"
 import { Engine } from "../../src/engine/Engine.ts"
 import { type ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
 import { HintListener } from "../../src/engine/schedule/HintListener.ts"
 import { PendingHints } from "../../src/engine/schedule/PendingHints.ts"
 import * as ProcessIdentity from "../../src/engine/locks/ProcessIdentity.ts"
-import { Vault } from "../../src/engine/secrets/Vault.ts"
+import * as UnsealedVault from "../../src/testing/UnsealedVault.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
 import { layer as wholeStoreLayer, type WholeStore } from "../../src/testing/WholeStore.ts"
@@ -18,12 +17,6 @@ import type { Services } from "../../src/engine/sync/LeasedSlice.ts"
 import * as DownloadBudget from "../../src/engine/sync/DownloadBudget.ts"
 import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
 import * as TaskSubmission from "../../src/http/tasks/TaskSubmission.ts"
-
-const vault = Vault.of({
-  seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
-  unseal: (sealed) => Effect.sync(() => JSON.parse(new TextDecoder().decode(sealed)) as Schema.Json),
-  keys: Effect.succeed({ current: "0011223344556677", former: [] })
-})
 
 /** The requests of a person besides a sync, as the HTTP handlers serve them. */
 const personOver = (store: WholeStore, submission: Effect.Success<typeof TaskSubmission.make>) => {
@@ -73,7 +66,7 @@ export const start = Effect.fnUntraced(function* (options: {
         Quotas.layerMemory,
         PendingHints.layer,
         HintListener.layerNone,
-        Layer.succeed(Vault, vault),
+        UnsealedVault.layer,
         Integrations.layer({ [integration.domain]: Effect.succeed(integration) })
       )
     ),

@@ -3,7 +3,6 @@ import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Schema from "effect/Schema"
 import type { Integration } from "../../src/contract/Integration.ts"
 import * as SyncTask from "../../src/contract/SyncTask.ts"
 import * as RunCounts from "../../src/engine/model/RunCounts.ts"
@@ -19,7 +18,7 @@ import type { ContentPlace, ContentState } from "../../src/engine/model/Content.
 import type { Store } from "../../src/engine/Store.ts"
 import { fromContext, layer as wholeStoreLayer, WholeStore, replaceMethods } from "../../src/testing/WholeStore.ts"
 import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
-import { Vault } from "../../src/engine/secrets/Vault.ts"
+import * as UnsealedVault from "../../src/testing/UnsealedVault.ts"
 import * as SourceNetwork from "../../src/engine/network/SourceNetwork.ts"
 import type { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import type { Sender } from "../../src/engine/webhooks/Sender.ts"
@@ -29,15 +28,6 @@ import * as Memory from "../../src/stores/Memory.ts"
 import * as State from "../../src/stores/memory/State.ts"
 import * as MemoryWebhooks from "../../src/stores/memory/WebhookStore.ts"
 import { integration, MemorySource } from "./MemorySource.ts"
-
-const vault = Layer.succeed(
-  Vault,
-  Vault.of({
-    seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
-    unseal: (sealed) => Effect.sync(() => JSON.parse(new TextDecoder().decode(sealed)) as Schema.Json),
-    keys: Effect.succeed({ current: "0011223344556677", former: [] })
-  })
-)
 
 /** Webhooks can be made and asked about; nobody delivers. */
 export const webhooks = Layer.mergeAll(
@@ -60,7 +50,7 @@ export const engineOver = <E, R>(
         Layer.mergeAll(
           store,
           Quotas.layerMemory,
-          vault,
+          UnsealedVault.layer,
           Integrations.layer({ [only.domain]: Effect.succeed(only) }),
           network
         )

@@ -29,7 +29,7 @@ import * as GmailServer from "../../support/GmailServer.ts"
 import { VirtualClock } from "../../support/VirtualClock.ts"
 import type { Row } from "../Table.ts"
 import { progress } from "./Progress.ts"
-import * as Unsealed from "../Unsealed.ts"
+import * as UnsealedVault from "../../../src/testing/UnsealedVault.ts"
 
 const averageBytes = 75_000
 const smaller = 100
@@ -168,7 +168,7 @@ const simulate = (messages: number, bytesPerDay: number) => {
     Layer.mergeAll(
       Memory.layer,
       Quotas.layerMemory,
-      Unsealed.layer,
+      UnsealedVault.layer,
       Integrations.layer({ gmail: Effect.succeed(over(server.fetchWith(refuse))) })
     )
   )

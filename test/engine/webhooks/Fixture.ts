@@ -12,11 +12,10 @@ import * as Layer from "effect/Layer"
 import * as Dns from "effect/net/Dns"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Redacted from "effect/Redacted"
-import type * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { createHmac } from "node:crypto"
 import * as Feed from "../../../src/engine/feed/Feed.ts"
-import { Vault } from "../../../src/engine/secrets/Vault.ts"
+import * as UnsealedVault from "../../../src/testing/UnsealedVault.ts"
 import * as Destination from "../../../src/engine/webhooks/Destination.ts"
 import * as Dispatcher from "../../../src/engine/webhooks/Dispatcher.ts"
 import { type Answer, SendError, Sender } from "../../../src/engine/webhooks/Sender.ts"
@@ -61,15 +60,6 @@ class Endpoints {
   }
 }
 
-const vault = Layer.succeed(
-  Vault,
-  Vault.of({
-    seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
-    unseal: (sealed) => Effect.sync(() => JSON.parse(new TextDecoder().decode(sealed)) as Schema.Json),
-    keys: Effect.succeed({ current: "0011223344556677", former: [] })
-  })
-)
-
 const address = Effect.runSync(Effect.fromResult(NetAddress.ipv4FromString("93.184.216.34")))
 
 const zone = Dns.layerStatic({ records: { "hooks.example": [Dns.makeRecordUnsafe("A", { address })] } })
@@ -95,7 +85,7 @@ export const at = (webhook: string) => ({ params: { webhook } })
 
 const layer = (endpoints: Endpoints) =>
   Layer.mergeAll(Webhooks.layer, Feed.layer).pipe(
-    Layer.provideMerge(Layer.mergeAll(Memory.layer, vault, endpoints.layer)),
+    Layer.provideMerge(Layer.mergeAll(Memory.layer, UnsealedVault.layer, endpoints.layer)),
     Layer.provide(Destination.layer),
     Layer.provide(zone),
     Layer.orDie

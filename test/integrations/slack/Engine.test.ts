@@ -2,7 +2,6 @@
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Schema from "effect/Schema"
 import { poll, type SyncTask } from "../../../src/contract/SyncTask.ts"
 import * as RunCounts from "../../../src/engine/model/RunCounts.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
@@ -11,28 +10,19 @@ import { Quotas } from "../../../src/engine/source/Quotas.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as SyncEngine from "../../../src/engine/sync/SyncEngine.ts"
-import { Vault } from "../../../src/engine/secrets/Vault.ts"
+import * as UnsealedVault from "../../../src/testing/UnsealedVault.ts"
 import * as Slack from "../../../src/integrations/Slack.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import * as SlackServer from "../../support/SlackServer.ts"
 import { expected } from "../../support/slack/Model.ts"
 import { ids } from "../../support/TestEngine.ts"
 
-const vault = Layer.succeed(
-  Vault,
-  Vault.of({
-    seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
-    unseal: (sealed) => Effect.sync(() => JSON.parse(new TextDecoder().decode(sealed)) as Schema.Json),
-    keys: Effect.succeed({ current: "0011223344556677", former: [] })
-  })
-)
-
 const engine = SyncEngine.layer.pipe(
   Layer.provideMerge(
     Layer.mergeAll(
       Memory.layer,
       Quotas.layerMemory,
-      vault,
+      UnsealedVault.layer,
       Integrations.layer({ slack: Effect.succeed(Slack.integration) })
     )
   )
