@@ -5,7 +5,7 @@ import { statements } from "./Statements.ts"
  * Runs one query. The function belongs to a role that may only read `mirror` (src/derive/ReadOnlyRole.ts): a query in a
  * function with its owner's rights can't change the role, whatever functions it calls. The first row is the names of
  * the columns. A query without rows is run again beside an empty row for them; that part of it is never evaluated.
- * Whole numbers that a JSON number cannot hold in every client become text.
+ * Integers that a JSON number cannot hold in every client become text.
  */
 export const reader = statements([
   `CREATE FUNCTION derived.query(query text, most_rows integer, most_bytes bigint) RETURNS SETOF json
