@@ -1,5 +1,6 @@
 import { defineConfig } from "vitest/config"
 import { BaseSequencer, type TestSpecification } from "vitest/node"
+import { UnsteadyTests } from "./test/support/UnsteadyTests.ts"
 
 /** Files that take long, the longest first. Begun late, one of them would go on alone after all others have ended. */
 const longest = [
@@ -37,6 +38,7 @@ export default defineConfig({
     // may leave a global variable, an environment variable or a listener behind.
     isolate: false,
     sequence: { sequencer: LongestFirst },
+    reporters: ["default", new UnsteadyTests()],
     globalSetup: ["test/support/globalSetup.ts"],
     setupFiles: ["test/support/seededRandom.ts"],
     // These end a test that hangs. No test is to depend on them: a slow machine may take many times longer than a fast
