@@ -82,7 +82,7 @@ export const find = Effect.fnUntraced(function* (client: Client, state: State, n
     )
     if (answer === undefined) return
     if (isRefusal(answer)) {
-      state.search = { at: now, offUntil: now + retryAfterRefusal }
+      state.search = { ...state.search, at: now, offUntil: now + retryAfterRefusal }
       return
     }
     const { matches, paging } = answer.messages

@@ -139,6 +139,24 @@ describe("search", () => {
     })
   )
 
+  it.effect("keeps what it found for the visits, though a later search is refused", () =>
+    Effect.gen(function* () {
+      const { isMirrored, model, poll, server, session, workspace } = yield* synced()
+      yield* poll
+      const asked = server.requests.filter(({ method }) => method === "conversations.history")
+      const last = new Set(asked.slice(-12).map(({ args }) => args["channel"] ?? ""))
+      for (const channel of last) workspace.post(channel, "new")
+      yield* TestClock.adjust("5 minutes")
+      workspace.now += 300
+      yield* model.run(session, { pages: 4 })
+      server.search.hasScope = false
+      server.forget()
+      yield* poll
+      assert.strictEqual(server.count("search.messages"), 1)
+      isMirrored()
+    })
+  )
+
   it.effect("fails no poll: Slack's refusal of the method, and its trouble, are left to the other calls", () =>
     Effect.gen(function* () {
       const { dormant, isMirrored, poll, server, workspace } = yield* synced({ sockets: true })
