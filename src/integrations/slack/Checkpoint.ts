@@ -118,10 +118,8 @@ export const Checkpoint = Schema.Struct({
   ),
   /** Calls that the backfill may still make before the next round: as many as the last round made. */
   allowance: Schema.Int,
-  /** True from the end of a round until anything else is listed: the poll needs no further round. */
-  isUpToDate: Schema.optionalKey(Schema.Boolean),
-  /** True if the next poll ends with one more page, which is empty: see `end` in Listing.ts. */
-  padded: Schema.Boolean,
+  /** Rounds of visits that ended in this poll since a pass last listed anything. */
+  rounds: Schema.optionalKey(Schema.Int),
   /** The conversation whose history a pass is reading. */
   historyOf: Schema.optionalKey(Schema.String),
   /** The complete pass over one conversation. `name` is the engine's name of the listing. */

@@ -12,7 +12,8 @@
  * 2. `users.list`, once an hour.
  * 3. The backfill: passes over the history of new conversations. A slice begins with another round once the backfill
  *    has had as many calls as the last round, and each poll begins with one. So new messages are requested before and
- *    between the slices of a backfill, and neither starves the other.
+ *    between the slices of a backfill, and neither starves the other. After a round something else comes first, however
+ *    late the next slice is.
  * 4. Once every `sweepEvery`, another pass over the history of each conversation, 100 calls a poll. It costs one call
  *    for each 999 parents, and one for each thread that changed. It finds late replies and edits of any age, and by its
  *    count (see `moveHistory`) that a message vanished.
@@ -58,8 +59,10 @@ import { type ListingContext, type Settings, sweepEvery, visitsPerRound } from "
 import * as ConversationVisits from "./ConversationVisits.ts"
 import { tsOf } from "./Timestamp.ts"
 
-/** Between two slices of one poll there is less than this. */
+/** Between two slices of one poll there is mostly less than this: a later slice may belong to another sync. */
 const sliceGap = Duration.toMillis("15 seconds")
+/** How often a poll whose slices are further apart visits the conversations. */
+const roundEvery = Duration.toMillis("5 minutes")
 const usersEvery = Duration.toMillis("1 hour")
 /** How often a pass reads each history again while hints are received. */
 const sweepWhileListening = Duration.days(7)
@@ -152,7 +155,7 @@ const live = (context: ListingContext): Pages => {
     const end = Stream.suspend(() => {
       state.allowance = state.round?.calls ?? 0
       state.movedAt = time()
-      state.isUpToDate = true
+      state.rounds = (state.rounds ?? 0) + 1
       MessageSearch.forgetVisited(state)
       delete state.round
       return Stream.make(empty(state))
@@ -162,7 +165,6 @@ const live = (context: ListingContext): Pages => {
 
   const begin = (again: boolean): Pages =>
     Stream.suspend(() => {
-      state.isUpToDate = false
       state.round = { startedAt: time(), again, calls: 0, extra: 0 }
       state.roundAt = state.round.startedAt
       const isListed = isListening && now - (state.listedAt ?? 0) < directoryEvery
@@ -242,37 +244,29 @@ const live = (context: ListingContext): Pages => {
     onNew: (channel, ts) => EventDelivery.onUnhinted(state, channel, ts, now)
   })
 
-  const rest = users.pipe(
-    Stream.concat(backfill),
+  const passes = backfill.pipe(
     Stream.concat(CompletePasses.make({ ...settings, sweepEvery: longest }, env, state, now, skip)),
     Stream.concat(sweep),
     Stream.map((page) => {
-      state.isUpToDate = false
-      return { ...page, checkpoint: { ...page.checkpoint, isUpToDate: false } }
+      state.rounds = 0
+      return { ...page, checkpoint: { ...page.checkpoint, rounds: 0 } }
     })
   )
+  const rest = Stream.concat(users, passes)
 
-  /**
-   * A slice that is cut after the very last page is followed by another one, which is a poll of its own: every other
-   * poll has one page more, so that this comes to an end whatever a slice's length is.
-   */
   const end: Pages = Stream.suspend(() => {
-    const { padded } = state
-    state.padded = false
-    const padding: Pages = padded ? Stream.make(empty(state)) : Stream.empty
-    const last = Stream.suspend(() => {
-      state.padded = !padded
-      state.ended = true
-      state.movedAt = time()
-      return Stream.make({ ...empty(state), problems: EventDelivery.problems(state) })
-    })
-    return Stream.concat(padding, last)
+    state.ended = true
+    state.movedAt = time()
+    return Stream.make({ ...empty(state), problems: EventDelivery.problems(state) })
   })
 
   const regular = (isSamePoll: boolean): Pages => {
+    const isNewPoll = state.ended
     state.ended = false
-    if (!isSamePoll) state.spent = { history: 0, complete: 0 }
-    const backfillIsNext = state.allowance > 0 || !Array.from(state.conversations.keys()).some(isNew)
+    if (isNewPoll) {
+      state.spent = { history: 0, complete: 0 }
+      state.rounds = 0
+    }
     if (state.round !== undefined) {
       // The next slice of the same poll ends with its round. After an interruption, conversations that were visited
       // before it may have changed since: another round follows.
@@ -280,12 +274,17 @@ const live = (context: ListingContext): Pages => {
       const next = isLast ? Stream.empty : Stream.concat(begin(true), rest)
       return round.pipe(Stream.concat(rest), Stream.concat(next), Stream.concat(end))
     }
-    // A sync that follows at once on one that was cut off looks like the next slice: so a round ends what was left,
-    // unless the slice before ended with one.
-    const last = Stream.suspend(() => (state.isUpToDate === true ? Stream.empty : begin(false)))
-    return isSamePoll && backfillIsNext
-      ? rest.pipe(Stream.concat(last), Stream.concat(end))
-      : begin(false).pipe(Stream.concat(rest), Stream.concat(end))
+    const { allowance, roundAt = 0, rounds = 0 } = state
+    const isRecent = isSamePoll || now - roundAt <= roundEvery
+    const mayGoOn = allowance > 0 || !Array.from(state.conversations.keys()).some(isNew)
+    if (isNewPoll || (rounds === 0 && !(isRecent && mayGoOn))) {
+      return begin(false).pipe(Stream.concat(rest), Stream.concat(end))
+    }
+    // A sync that follows on one that was cut off looks like the next slice: so a round ends what was left, unless the
+    // slice before ended with one. A late slice may follow on a round that is old: then a second one ends it.
+    const enough = isSamePoll ? 1 : 2
+    const last = Stream.suspend(() => ((state.rounds ?? 0) >= enough ? Stream.empty : begin(false)))
+    return rest.pipe(Stream.concat(last), Stream.concat(end))
   }
 
   return Stream.suspend(() => {

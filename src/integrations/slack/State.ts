@@ -30,7 +30,6 @@ const initial = (now: number): State => ({
   ended: true,
   spent: { history: 0, complete: 0 },
   allowance: 0,
-  padded: false,
   passes: 0,
   tour: { at: now },
   suspectLast: false,

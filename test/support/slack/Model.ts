@@ -42,6 +42,8 @@ export interface Result {
   readonly problems: ReadonlyArray<Problem>
   readonly queries: number
   readonly downloads: number
+  /** True if it ended after `pages` pages, and the listing has another one. */
+  readonly isMoreLeft: boolean
 }
 
 const Metadata = Schema.Record(Schema.String, Schema.Json)
@@ -91,7 +93,7 @@ export class Model {
   }
 
   /**
-   * Lists and applies. `pages` ends it after so many pages, as a slice does. `crash`: after so many pages, in the
+   * Lists and applies. `pages` ends it after so many pages, as a slice does, once it knows whether more are left. `crash`: after so many pages, in the
    * middle of applying the next one: its first item may be stored, its checkpoint is not.
    */
   run(
@@ -110,7 +112,8 @@ export class Model {
       failed: new Map<string, IntegrationError>(),
       problems: [] as Array<Problem>,
       queries: 0,
-      downloads: 0
+      downloads: 0,
+      isMoreLeft: false
     }
     const inflight = new Map<string, string | undefined>()
     const known = (ids: ReadonlyArray<string>) => ids.filter((id) => inflight.has(id) || this.rows.has(id))
@@ -151,6 +154,11 @@ export class Model {
 
     const apply = (page: Page<Schema.Json>) =>
       Effect.gen({ self: this }, function* () {
+        // Like the engine, which asks for one page more.
+        if (result.pages.length === options.pages) {
+          result.isMoreLeft = true
+          return false
+        }
         if (page.listing !== undefined && page.listing !== this.#listing?.name) {
           this.#listing = { name: page.listing, before: Array.from(this.rows.keys()).sort(), seen: new Set() }
         }
@@ -185,7 +193,7 @@ export class Model {
         move(stored, page)
         if (live) this.checkpoint = Option.some(page.checkpoint)
         else this.own = Option.some(page.checkpoint)
-        return options.pages === undefined || result.pages.length < options.pages
+        return true
       })
 
     const from = live ? this.checkpoint : options.checkpoint === "own" ? this.own : Option.none()
