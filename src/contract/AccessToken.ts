@@ -37,7 +37,7 @@ export const withToken = <A, R>(
     )
   )
 
-/** The access token that credentials hold. Without `expiresAt` it is used until the source refuses it. */
+/** The access token that the credentials hold. Without `expiresAt`, the token is used until the source refuses it. */
 export interface StoredToken {
   readonly token: Redacted.Redacted | undefined
   readonly expiresAt?: DateTime.Utc | undefined
@@ -77,7 +77,7 @@ export const make = <Credentials>(options: {
       current = yield* options.refreshCredentials(
         Effect.fnUntraced(function* (stored) {
           if (isOther(yield* usable(stored))) return stored
-          // A person may have stored a token that cannot be refreshed: it is used as it is.
+          // A person may have stored a token that cannot be refreshed: use that token as it is.
           return yield* options.refresh(stored) ?? Effect.succeed(stored)
         })
       )

@@ -13,15 +13,15 @@ import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { IntegrationError } from "./IntegrationError.ts"
 
-/** The longest external id, in bytes of UTF-8. */
+/** The length limit of an external id, in bytes of UTF-8. */
 export const maxExternalIdBytes = 1024
 
-/** The longest title that is kept, in UTF-16 units. */
+/** The length limit of a stored title, in UTF-16 units. Longer titles are cut. */
 export const maxTitleLength = 1000
 
 const encoder = new TextEncoder()
 
-/** Why this text can't be an external id, or undefined where it can. */
+/** Returns why this text can't be an external id, or undefined if it can. */
 export const externalIdProblem = (id: string): string | undefined => {
   if (typeof id !== "string") return "an external id must be a text"
   if (id.length === 0) return "an external id may not be empty"
@@ -41,8 +41,8 @@ export const ExternalId = Schema.String.pipe(Schema.check(Schema.makeFilter<stri
 export type Metadata = Schema.JsonObject
 
 /**
- * How to know another content of the same connection that has the same body: the engine takes the body from there, with
- * kind, title and metadata, and does not call `download`. Where it finds none, it downloads.
+ * Points to another content of the same connection with the same body. If the engine finds that content, it copies its
+ * body, kind, title and metadata, and does not call `download`. Otherwise it downloads.
  */
 export interface Copy {
   /** The `bodyKey` of the other content. */
@@ -52,22 +52,22 @@ export interface Copy {
   readonly occurredAt?: DateTime.Utc | undefined
 }
 
-/** An id as a listing gives it. */
+/** An external id with its revision, as a listing gives them. */
 export interface Ref {
   readonly externalId: string
-  /** The revision seen in the listing. An absent one equals only an absent one. */
+  /** The revision seen in the listing. An absent revision equals only an absent one. */
   readonly revision?: string | undefined
-  /** The content itself, where the listing already gave it: then `download` is not called for this ref. */
+  /** The content itself, if the listing already gave it: then the engine does not call `download` for this ref. */
   readonly content?: Content | undefined
-  /** Set where the source tells that this may be a copy of content that is known, moved or under another id. */
+  /** Set if the source reports that this may be a copy of known content, moved or under another id. */
   readonly copy?: Copy | undefined
 }
 
 /** The properties of a body that the source announced before it sent the body. */
 export interface Announced {
-  /** Bytes, where the source knows them exactly. */
+  /** The exact size in bytes; undefined if the source does not announce it. */
   readonly size?: number | undefined
-  /** About how many bytes, where the source does not know them exactly: never checked. */
+  /** The approximate size in bytes, if the source does not announce the exact one. The engine does not check it. */
   readonly estimate?: number | undefined
   readonly mediaType?: string | undefined
 }
@@ -81,9 +81,12 @@ export interface Content {
   readonly kind: string
   /** A line for people: a subject, a file's name. At most 1,000 characters are kept. */
   readonly title?: string | undefined
-  /** When it happened by the source's account; absent where the source doesn't say (never 1970). */
+  /**
+   * When the content was sent, posted or changed, by the source's clock; absent if the source gives no time (never
+   * 1970).
+   */
   readonly occurredAt?: DateTime.Utc | undefined
-  /** The media type of the body, for those who serve it. */
+  /** The media type of the body, with which it is served. */
   readonly mediaType?: string | undefined
   /** Metadata that changes only when the content does: a difference makes the outcome `updated`. */
   readonly metadata: Metadata
@@ -92,17 +95,20 @@ export interface Content {
   /** The body as the source gave it. A stream opens its resources when it is run, and closes them when it ends. */
   readonly body: Uint8Array | Stream.Stream<Uint8Array, IntegrationError>
   /**
-   * The body's size and media type as the source announced them. A body that differs (one that was cut short, a login
-   * page instead of an image) is a failure of the item, and is not stored.
+   * The size and media type that the source announced for the body. A body that differs (it was cut short, or is a
+   * login page instead of an image) is not stored: the item fails.
    */
   readonly announced?: Announced | undefined
-  /** Fields that are known only once the body has been read to its end. They replace those given here. */
+  /**
+   * Computes the fields that are known only once the body has been read to its end. These fields replace the ones given
+   * here.
+   */
   readonly afterBody?: Effect.Effect<AfterBody, IntegrationError> | undefined
-  /** The revision that came with the bytes; it is stored instead of the one in the ref. */
+  /** The revision that came with the body. The engine stores this revision instead of the ref's. */
   readonly revision?: string | undefined
   /**
-   * A key that contents of the connection share only if they have the same body, by the source's own account. It must
-   * not be chosen by who sent the content. See `Copy`.
+   * A key that two contents of the connection share only if the source guarantees that their bodies are the same. Must
+   * not be a value that a sender can choose. See `Copy`.
    */
   readonly bodyKey?: string | undefined
 }

@@ -1,8 +1,8 @@
 /**
- * The one capability that an integration is given: ids in, the subset that already exists out, in one bulk query.
+ * The service that tells an integration which ids are already known, with one bulk query.
  *
- * Known means stored, failed, dead or deferred, or in flight in this very run; never gone or deleted: what comes back
- * is new. The engine scopes a checker to one connection.
+ * Known means stored, failed, dead, deferred, or in flight in this run. Gone and deleted ids are not known: if such an
+ * id is listed again, it is new. The engine scopes each checker to one connection.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import type { Ref } from "./Content.ts"
 import type { SyncTask } from "./SyncTask.ts"
 
-/** The check could not be made. It fails the run: it is never read as "nothing exists". */
+/** The checker's query failed. The error fails the run, and is never read as "nothing exists". */
 export class ContentExistenceCheckerError extends Schema.TaggedError<ContentExistenceCheckerError>()(
   "ContentExistenceCheckerError",
   { message: Schema.String, cause: Schema.Defect() }
@@ -21,13 +21,13 @@ export class ContentExistenceCheckerError extends Schema.TaggedError<ContentExis
 export class ContentExistenceChecker extends Context.Service<
   ContentExistenceChecker,
   {
-    /** The subset of these external ids that the connection already knows. One bulk query. */
+    /** Returns the subset of these external ids that the connection already knows. Makes one bulk query. */
     readonly existing: (
       externalIds: ReadonlyArray<string>
     ) => Effect.Effect<ReadonlySet<string>, ContentExistenceCheckerError>
     /**
-     * The same, with the revision last stored (or, in the ledger, last tried): for sources whose content changes under
-     * one id. One bulk query.
+     * Returns the known ids with the revision last stored (or, in the ledger, last tried), for sources whose content
+     * changes under the same id. Makes one bulk query.
      */
     readonly revisions: (
       externalIds: ReadonlyArray<string>
@@ -35,15 +35,15 @@ export class ContentExistenceChecker extends Context.Service<
   }
 >()("idem/contract/ContentExistenceChecker") {
   /**
-   * The refs of one listed page that are to be downloaded, each id once, in the page's order. The force rules stand
-   * here and nowhere else:
+   * Selects the refs of one listed page to download, each id once, in the page's order. All rules about `force` are
+   * here:
    *
-   * - `force` asks the checker nothing about what is stored: every ref is chosen;
-   * - `forceIds` are chosen whether they exist or not;
-   * - all else is filtered by one bulk query: `by` `"id"` (the default) leaves out what is known; `"revision"` also
-   *   chooses what is known under another revision, where an absent one equals only an absent one.
+   * - `force` selects every ref, without a query;
+   * - `forceIds` are selected whether they are known or not;
+   * - all other refs are filtered by one bulk query: `by` `"id"` (the default) selects unknown ids; `"revision"` also
+   *   selects ids that are known under another revision, where an absent revision equals only an absent one.
    *
-   * An empty page asks nothing.
+   * An empty page makes no query.
    */
   static readonly selectNew = (
     task: SyncTask,
@@ -71,7 +71,7 @@ export class ContentExistenceChecker extends Context.Service<
     )
   }
 
-  /** A checker that knows just these ids, with their revisions where a map is given. */
+  /** Provides a checker that knows exactly these ids, with their revisions if a map is given. */
   static readonly layerTest = (
     known: Iterable<string> | ReadonlyMap<string, string | undefined>
   ): Layer.Layer<ContentExistenceChecker> => {

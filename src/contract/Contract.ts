@@ -2,8 +2,8 @@
  * The package's entry `@idem-sync/idem/contract`: everything that an author of integrations imports. Files of this
  * repository import the modules themselves.
  *
- * `AccessToken`, `Integration` and `SignIn` are modules (`Integration.make`, `Integration.Session`, …); the rest go by
- * their own names.
+ * `AccessToken`, `Integration` and `SignIn` are exported as namespaces (`Integration.make`, `Integration.Session`, …),
+ * all other names directly.
  */
 export * as AccessToken from "./AccessToken.ts"
 export * from "./ConfigFile.ts"

@@ -22,38 +22,38 @@ import type { Budget, Call, Quota } from "./Quota.ts"
 import type { SignIn } from "./SignIn.ts"
 import type { SyncTask } from "./SyncTask.ts"
 
-/** Where the credentials of a source are made, for the person who connects. */
+/** Instructions for creating credentials at the provider, shown to the person who connects. */
 export interface Guide {
-  /** The address of the provider's page at which the steps begin. */
+  /** The address of the provider's page on which the steps begin. */
   readonly url: string
   readonly steps: ReadonlyArray<{
-    /** `{redirectUri}` stands for the address to which the provider sends people back. */
+    /** The text of the step. `{redirectUri}` is replaced by the redirect URI of the sign-in. */
     readonly text: string
-    /** The people who take the step: those who sign in on the dashboard, or on the command line. Default: all. */
+    /** Limits the step to sign-ins on the dashboard or on the command line. Default: both. */
     readonly on?: "dashboard" | "command line" | undefined
   }>
 }
 
-/** How much a first sync would fetch, for the person who connects. */
+/** The estimated amount of a first sync, for the person who connects. */
 export interface Estimate {
-  /** About how many items there are; absent where the source can't say cheaply. */
+  /** The approximate number of items; absent if the source can't count them cheaply. */
   readonly items?: number | undefined
   /** Quota units that one item costs, its share of the listing included. */
   readonly unitsPerItem: number
-  /** About how many bytes the body of one item has, where the provider limits bytes. */
+  /** The approximate size of one item's body in bytes, if the provider limits bytes. */
   readonly bytesPerItem?: number | undefined
   /** Content that the items leave out, and how to include it. Replaces the definition's `leftOut`. */
   readonly leftOut?: ReadonlyArray<string> | undefined
 }
 
-/** A source that has been opened: its account, and the two programs that the engine runs. */
+/** A source that has been opened: its account, and the two programs that the engine runs, `list` and `download`. */
 export interface Session<in out Checkpoint, in out Part = Schema.Json> {
   /**
-   * The account, by the source's word: a Gmail address, a Slack team and user, an FTP user and host. Asked at connect
-   * and after a change of credentials, never at a poll: it may cost a call.
+   * Returns the account that the source reports: a Gmail address, a Slack team and user, an FTP user and host. The
+   * engine calls this at connect and after a change of credentials, not at polls: it may cost a call.
    */
   readonly account: Effect.Effect<string, IntegrationError>
-  /** How much there is. */
+  /** Estimates how much a first sync would fetch. */
   readonly estimate: Effect.Effect<Estimate, IntegrationError>
   /**
    * Lists what is new since the checkpoint, then continues the backfill from the checkpoint. Ends when nothing is left
@@ -73,8 +73,8 @@ export interface Session<in out Checkpoint, in out Part = Schema.Json> {
 }
 
 /**
- * Refreshes credentials, one refresh at a time over all processes: a provider that rotates refresh tokens revokes the
- * grant if an old token is used again. `refresh` is given the credentials as they are stored now, and returns their
+ * Refreshes credentials. Refreshes are serialized over all processes: a provider that rotates refresh tokens revokes
+ * the grant if an old token is used again. `refresh` is given the credentials as they are stored now, and returns their
  * replacement, which is stored before this returns. If another process has just refreshed them, `refresh` returns the
  * same value, and nothing is stored.
  *
@@ -90,17 +90,18 @@ export interface OpenOptions<Config, Credentials> {
   readonly config: Config
   readonly credentials: Credentials
   readonly call: Call
-  /** Every connection to the source is made through it. */
+  /** Makes every connection to the source. */
   readonly network: Network
   /**
-   * Stores credentials that the source replaced, and returns once they are safe: use them only after that. For what
-   * nobody else replaces at the same time; a token that is refreshed goes through `refreshCredentials`.
+   * Stores credentials that the source replaced, and returns once they are stored: use the new credentials only after
+   * that. For credentials that no other process replaces at the same time; for a token that is refreshed, use
+   * `refreshCredentials`.
    */
   readonly saveCredentials: (credentials: Credentials) => Effect.Effect<void, IntegrationError>
   readonly refreshCredentials: RefreshCredentials<Credentials>
 }
 
-/** The largest number, or share of what is stored, that may be deleted at once without a person. */
+/** How many deletions may be applied at once without approval: a number, and a share of the stored content. */
 export interface DeletionLimits {
   readonly deletions: number
   readonly deletionShare: number
@@ -116,27 +117,29 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
   readonly summary?: string | undefined
   readonly guide?: Guide | undefined
   readonly config: Schema.Codec<Config, unknown>
-  /** Secrets are `Schema.Redacted(Schema.String)`. */
+  /** The schema of the credentials. Secrets are `Schema.Redacted(Schema.String)`. */
   readonly credentials: Schema.Codec<Credentials, unknown>
   readonly checkpoint: Schema.Codec<Checkpoint, unknown>
   /** The checkpoint of a part, for an integration that has parts (see Parts.ts). */
   readonly part?: Schema.Codec<Part, unknown> | undefined
-  /** The config fields that decide what is listed: a change of one lists in full again, and deletes nothing. */
+  /**
+   * The config fields that decide what is listed. A change of one of them causes a full listing, and deletes nothing.
+   */
   readonly scope: ReadonlyArray<keyof Config & string>
   /**
-   * The config fields that say where credentials are sent, where a config may say so: a server's name, another root of
-   * the API. Who may change a config may not therefore have the credentials: after a change of one of these, what is
-   * stored is not sent, and the change is refused unless credentials are given with it. Values are compared as they are
-   * encoded; an absent one equals only an absent one. The settings' own client signs in only where none is given.
-   * Default none.
+   * The config fields that decide to which server credentials are sent, such as a host name or another root URL of the
+   * API. They are protected, because a person who may change the config must not thereby obtain the credentials: a
+   * change of one of these fields is refused unless credentials are given with it, and stored credentials are not sent
+   * to the new address. Values are compared as they are encoded; an absent value equals only an absent one. The OAuth
+   * client of the settings is used only if none of these fields is set. Default: none.
    */
   readonly address?: ReadonlyArray<keyof Config & string> | undefined
   readonly quota: (config: Config) => Quota
-  /** Content that this config leaves out and a person may miss, and how to include it, in one line each. */
+  /** Describes content that this config leaves out and a person may miss, and how to include it, one line each. */
   readonly leftOut?: ((config: Config) => ReadonlyArray<string>) | undefined
   /**
    * The budgets that each call spends from. Only the first one slows down when the provider refuses a call. The last
-   * one has to be the one that most connections share: connections that wait to be polled take turns by it. Default:
+   * one must be the budget that most connections share: connections that wait to be polled take turns by it. Default:
    * one budget of `quota`'s amounts, keyed by the account.
    */
   readonly budgets?:
@@ -146,18 +149,22 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
         readonly account: string
       }) => ReadonlyArray<Budget>)
     | undefined
-  /** The longest that one call may take; default 1 minute. */
+  /** The time limit of one call. Default: 1 minute. */
   readonly callTimeout?: Duration.Input | undefined
-  /** How an account is signed in at the provider, where that is possible. */
+  /** Signs an account in at the provider. Absent if the provider has no such sign-in. */
   readonly signIn?: SignIn<Config, Credentials> | undefined
   /**
-   * A stream of hints (see Hints.ts); undefined where these credentials do not allow one. It ends or fails when it no
-   * longer listens, and does not reconnect by itself. It has a connection of its own, beside the sessions of `open`.
+   * Returns a stream of hints (see Hints.ts), or undefined if these credentials do not allow one. The stream ends or
+   * fails when it loses its connection, and does not reconnect by itself. It is opened independently of the sessions of
+   * `open`.
    */
   readonly hints?:
     | ((options: OpenOptions<Config, Credentials>) => Stream.Stream<Hint, IntegrationError> | undefined)
     | undefined
-  /** How content becomes rows of the schema `mirror`. Without one, `mirror.content` has a row for it, and its text. */
+  /**
+   * Turns content into rows of the schema `mirror`. Without a projection, content has only its row in `mirror.content`,
+   * with its text.
+   */
   readonly projection?: Projection | undefined
   /** For a source whose contents are accounts that have connections of their own (see Members.ts). */
   readonly members?: Members<Config, Credentials> | undefined
@@ -166,7 +173,10 @@ export interface Definition<Config, Credentials, Checkpoint, Part = Schema.Json>
    * the engine's limits, 100 and 20 %.
    */
   readonly deletionLimits?: DeletionLimits | undefined
-  /** Reads a callback of the provider (see Hints.ts). None if the provider has not signed it just now. */
+  /**
+   * Reads a callback of the provider (see Hints.ts). Returns `Option.none` unless the provider signed the callback
+   * recently.
+   */
   readonly callbacks?: ((callback: Callback) => Option.Option<Received>) | undefined
   readonly open: (
     options: OpenOptions<Config, Credentials>

@@ -7,13 +7,13 @@ import type * as SchemaAST from "effect/SchemaAST"
 
 export interface About {
   readonly title: string
-  /** Says in one or two sentences what the field does, its unit and its default. */
+  /** One or two sentences: what the field does, its unit and its default. */
   readonly description: string
-  /** A value as it stands in the JSON. */
+  /** An example value, as JSON. */
   readonly example?: Schema.Json | undefined
-  /** True for what few people set: forms fold it away. */
+  /** True for a field that few people set: forms collapse it. */
   readonly isAdvanced?: boolean | undefined
-  /** True for what the integration itself stores: nobody is asked for it. */
+  /** True for a field that the integration itself stores: nobody is asked for it. */
   readonly isInternal?: boolean | undefined
 }
 
@@ -82,7 +82,7 @@ const described = (schema: Schema.JsonObject, ast: SchemaAST.AST): Schema.JsonOb
   }
 }
 
-/** The JSON Schema of an object, or of several variants of one, with what is told of the fields. */
+/** Adds the titles and descriptions of the fields to the JSON Schema of an object, or of a union of objects. */
 const describe = (schema: Schema.JsonObject, ast: SchemaAST.AST): Schema.JsonObject => {
   const { anyOf } = schema
   if (ast._tag !== "Union" || !Array.isArray(anyOf)) return described(schema, ast)
@@ -100,8 +100,8 @@ const describe = (schema: Schema.JsonObject, ast: SchemaAST.AST): Schema.JsonObj
 const draft = { $schema: "https://json-schema.org/draft/2020-12/schema" }
 
 /**
- * The JSON Schema of a config or of credentials, with what is told of the fields. Constraints that JSON Schema cannot
- * express allow any value: decoding decides.
+ * Returns the JSON Schema of a config or of credentials, with the titles and descriptions of the fields. If JSON Schema
+ * cannot express a constraint, the result allows any value: decoding checks it.
  */
 export const jsonSchema = (schema: Schema.Codec<unknown, unknown>): Schema.JsonObject => {
   try {

@@ -8,7 +8,7 @@ export interface FormField {
   readonly name: string
   readonly title: string
   readonly description: string | undefined
-  /** As a person types it. */
+  /** An example value, as a person would type it. */
   readonly example: string | undefined
   readonly isRequired: boolean
   readonly isAdvanced: boolean
@@ -43,7 +43,7 @@ const kindOf = (schema: Json): FormField["kind"] => {
   return "json"
 }
 
-/** `includeSpamTrash` as `Include spam trash`. */
+/** Turns `includeSpamTrash` into `Include spam trash`. */
 const words = (name: string): string => {
   const spaced = name.replaceAll(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase()
   return `${spaced.charAt(0).toUpperCase()}${spaced.slice(1)}`.replace(/\b(url|id|api)\b/gi, (word) =>
@@ -81,7 +81,7 @@ const fieldsOf = (schema: Json): ReadonlyArray<FormField> => {
   })
 }
 
-/** The variants of the form for this schema. Empty if a form cannot represent the schema. */
+/** Returns the variants of the form for this schema; empty if a form cannot represent the schema. */
 export const shapesOf = (schema: unknown): ReadonlyArray<Shape> => {
   if (!isObject(schema)) return []
   const members = Array.isArray(schema["anyOf"]) ? schema["anyOf"].filter((each) => isObject(each)) : [schema]
@@ -98,7 +98,7 @@ export const shapesOf = (schema: unknown): ReadonlyArray<Shape> => {
 /** The text of each field. */
 export type Values = Readonly<Record<string, string>>
 
-/** The texts of the fields for stored JSON. */
+/** Returns the texts of the fields for stored JSON. */
 export const valuesOf = ({ fields }: Shape, stored: unknown): Values =>
   Object.fromEntries(
     fields.flatMap(({ kind, name }) => {
@@ -107,7 +107,7 @@ export const valuesOf = ({ fields }: Shape, stored: unknown): Values =>
     })
   )
 
-/** The JSON of one field's text, or what is wrong with the text. */
+/** Parses one field's text: returns its JSON, or what is wrong with the text. */
 export const readField = (field: FormField, text: string): { readonly json: unknown } | { readonly error: string } => {
   const { kind, options } = field
   switch (kind) {
@@ -141,7 +141,7 @@ export const readField = (field: FormField, text: string): { readonly json: unkn
   }
 }
 
-/** The JSON of the fields, or the errors by field. Empty fields are left out. */
+/** Parses the texts of all fields: returns the JSON, and the errors by field. Empty fields are left out. */
 export const read = ({ fields }: Shape, values: Values): { readonly json: Json; readonly errors: Values } => {
   const json: Record<string, unknown> = {}
   const errors: Record<string, string> = {}
@@ -159,7 +159,7 @@ export const read = ({ fields }: Shape, values: Values): { readonly json: Json; 
   return { json, errors }
 }
 
-/** The parts of a server's message by the field that they name. */
+/** Splits a server's error message into parts, by the field that each part names. */
 export const errorsIn = (message: string, { fields }: Shape): Values => {
   const parts = message.replace(/^.*? (?:is|are) not right: /s, "").split(/; |, or /)
   return Object.fromEntries(

@@ -1,6 +1,6 @@
 /**
- * Requests to a source over HTTP, and what its refusals mean. Messages name the host and the status, never an address:
- * a path or a query may hold a secret.
+ * Makes HTTP requests to a source, and classifies its refusals. Messages name the host and the status, never the whole
+ * URL: a path or a query may hold a secret.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -22,20 +22,20 @@ import {
 import * as JsonBounds from "./JsonBounds.ts"
 import { type Network, refusedCode } from "./Network.ts"
 
-/** A refusal, for a source that says more than its status does. */
+/** A refused request, for a source whose error text says more than the status. */
 export interface Refusal {
   readonly status: number
   readonly headers: Headers
-  /** The beginning of the answer's text. */
+  /** The beginning of the response's text. */
   readonly text: string
 }
 
 export interface HttpServer {
   readonly network: Network
-  /** The address that messages name the host of. */
+  /** The base URL. Messages name its host. */
   readonly baseUrl: URL
   readonly headers: Readonly<Record<string, string>>
-  /** The source's own meaning of a refusal; undefined leaves it to the status. */
+  /** Classifies a refusal by the source's own error text; undefined leaves it to the status. */
   readonly refusal?: ((refusal: Refusal) => Reason | undefined) | undefined
   /**
    * True if redirects to other servers are followed: without `headers`, which may hold credentials. (A browser's rules
@@ -44,7 +44,7 @@ export interface HttpServer {
   readonly followsElsewhere?: boolean | undefined
 }
 
-/** A larger answer is refused: it is read as a whole. */
+/** The size limit of a response, which is held in memory as a whole. A larger one is refused. */
 const maxAnswerBytes = 32 * 1024 * 1024
 const maxRefusalBytes = 4096
 const maxRedirects = 5
@@ -53,30 +53,30 @@ const redirects = new Set([301, 302, 303, 307, 308])
 export const fail = (reason: Reason): Effect.Effect<never, IntegrationError> =>
   Effect.fail(new IntegrationError({ reason }))
 
-/** When the server made the answer, in milliseconds; undefined if it does not say. */
+/** Returns the response's `Date` in milliseconds since 1970, or undefined if it has none. */
 export const dateOf = (headers: Headers): number | undefined => {
   const millis = Date.parse(headers.get("date") ?? "")
   return Number.isNaN(millis) ? undefined : millis
 }
 
 /**
- * The milliseconds after which the source may be asked again, where it says so: `Retry-After` in seconds or as a date
- * (RFC 9110, 10.2.3), `RateLimit` and `RateLimit-Reset` in seconds (the IETF's draft and its earlier versions), or
- * `X-RateLimit-Reset`, which is a time of day at some providers and a number of seconds at others. Times are compared
- * with the answer's own `Date`; `now` is used if it has none.
+ * Returns how long the source asks to wait: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), `RateLimit` and
+ * `RateLimit-Reset` in seconds (the IETF's draft and its earlier versions), or `X-RateLimit-Reset`, which is a time of
+ * day at some providers and a number of seconds at others. Undefined if the source does not say. Times are compared
+ * with the response's own `Date`, or with `now` if it has none.
  */
 export const retryAfter = (headers: Headers, now: number): Duration.Duration | undefined => {
   const made = dateOf(headers) ?? now
   const after = headers.get("retry-after")
   if (after !== null) {
-    // Fractions are outside the RFC, and Discord and others send them: `Date.parse` takes them for a date.
+    // The RFC does not allow fractions, but Discord and others send them. `Date.parse` would read them as a date.
     const millis = /^[\d.]+$/.test(after.trim()) ? Number(after) * 1000 : Date.parse(after) - made
     if (Number.isFinite(millis)) return Duration.millis(Math.max(0, millis))
   }
   const draft = /(?:^|;)\s*t=(\d+)/.exec(headers.get("ratelimit") ?? "")?.[1]
   const reset = Number(draft ?? headers.get("ratelimit-reset") ?? headers.get("x-ratelimit-reset") ?? Number.NaN)
   if (!Number.isFinite(reset)) return undefined
-  // A number of seconds since 1970, or of milliseconds, is far too large for a delay.
+  // A value this large is a time since 1970, in seconds or in milliseconds, and not a delay.
   const millis = reset > 1e11 ? reset - made : reset > 1e9 ? reset * 1000 - made : reset * 1000
   return Duration.millis(Math.max(0, millis))
 }
@@ -102,7 +102,7 @@ const reasonOf = ({ baseUrl, refusal }: HttpServer, refused: Refusal, now: numbe
   return new Malformed({ message })
 }
 
-/** The bytes of an answer; undefined if they are more than `most`. */
+/** Returns the bytes of a response, or undefined if there are more than `most`. */
 export const read = async (response: Response, most: number): Promise<Uint8Array | undefined> => {
   const chunks: Array<Uint8Array> = []
   let size = 0
@@ -127,11 +127,11 @@ type Headings = Readonly<Record<string, string>>
 interface Asked {
   /** Headers for each server that a redirect leads to. */
   readonly headers?: Headings
-  /** Makes the request a `POST` of this JSON, or of this form. It is never sent to another server. */
+  /** Sends a `POST` with this JSON or this form. The request is never sent to another server. */
   readonly post?: Schema.Json | URLSearchParams | undefined
 }
 
-/** `fetch` itself names the media type of a form. */
+/** For a form, `fetch` sets the media type itself. */
 const posted = (post: Schema.Json | URLSearchParams, headers: Headings) =>
   post instanceof URLSearchParams
     ? { method: "POST", headers, body: post }
@@ -163,7 +163,7 @@ const follow = async (server: HttpServer, url: URL, asked: Asked, signal: AbortS
   throw new Malformed({ message: `${baseUrl.host} redirects more than ${maxRedirects} times` })
 }
 
-/** The code of what went wrong below HTTP: the error's own text may quote the address. */
+/** Reports the code of a failure below HTTP, and not the error's text, which may quote the URL. */
 const problemOf = (host: string, error: unknown): Reason => {
   for (let at: unknown = error, depth = 0; at !== undefined && depth < 5; depth++) {
     if (Predicate.hasProperty(at, "code") && typeof at.code === "string" && /^[A-Z_]+$/.test(at.code)) {
@@ -194,17 +194,18 @@ const attempt = <A>(
     })
   )
 
-/** An answer, read as a whole. */
+/** A response, read as a whole. */
 export interface Answer {
   readonly bytes: Uint8Array
   readonly headers: Headers
-  /** The address that gave the answer, behind all redirects. */
+  /** The URL that the response came from, after all redirects. */
   readonly url: URL
 }
 
 /**
- * The headers that make a `GET` conditional (RFC 9110, 13.1). Without an entity tag, the time of the last change counts
- * only if the answer was made at least two seconds after it: a second change within the same second keeps the time.
+ * Returns the headers that make a `GET` conditional (RFC 9110, 13.1). Without an entity tag, `Last-Modified` is used
+ * only if the response was made at least two seconds after it: a second change within the same second would not change
+ * it.
  */
 export const validators = (headers: Headers): Readonly<Record<string, string>> => {
   const etag = headers.get("etag")
@@ -217,13 +218,14 @@ export const validators = (headers: Headers): Readonly<Record<string, string>> =
 }
 
 /**
- * By the Fetch standard a request with a condition of its own is sent with `Cache-Control: no-cache` unless it says
- * something else, and servers take that for a wish to have everything again (npm's `fresh`, so all of Express).
+ * Without this header, `fetch` adds `Cache-Control: no-cache` to a conditional request (the Fetch standard), and some
+ * servers then send the full response (npm's `fresh`, so all of Express).
  */
 const revalidate = { "cache-control": "max-age=0" }
 
 /**
- * The answer to a request; undefined if it is as the validators `seen` say. `most` is the largest number of bytes.
+ * Makes a request. Returns undefined if the server answers 304 to the validators `seen`. `most` is the size limit in
+ * bytes.
  */
 export const ask = (
   server: HttpServer,
@@ -241,7 +243,7 @@ export const ask = (
   })
 }
 
-/** The bytes of the answer to a `GET`, as they come. A redirect to another server is followed. */
+/** Returns the body of a `GET` as a stream. A redirect to another server is followed. */
 export const getBytes = (
   server: HttpServer,
   url: URL
@@ -253,7 +255,9 @@ export const getBytes = (
   })
 }
 
-/** The address of the next page, as `Link` has it (RFC 8288): the reference whose relation is `next`. */
+/**
+ * Returns the URL of the next page from the `Link` header (RFC 8288, relation `next`), or undefined if there is none.
+ */
 export const nextLink = (headers: Headers, url: URL): URL | undefined => {
   for (const [, target = "", params = ""] of (headers.get("link") ?? "").matchAll(/<([^>]*)>([^<]*)/g)) {
     const relation = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,]+))/i.exec(params)
@@ -263,7 +267,7 @@ export const nextLink = (headers: Headers, url: URL): URL | undefined => {
   return undefined
 }
 
-/** The JSON of an answer. */
+/** Parses the response as JSON. */
 export const jsonOf = Effect.fnUntraced(function* (server: HttpServer, answer: Answer) {
   const { host } = server.baseUrl
   const text = new TextDecoder().decode(answer.bytes)

@@ -45,24 +45,27 @@ export interface Integration {
   readonly projection: Projection | undefined
   readonly members: AnyMembers | undefined
   readonly deletionLimits: DeletionLimits | undefined
-  /** Checks a config and gives it back as JSON, with the fields of its scope and its address, and its quota. */
+  /** Checks a config. Returns it as JSON, with its scope, its address and its quota. */
   readonly decodeConfig: (input: unknown) => Effect.Effect<DecodedConfig, Schema.SchemaError>
-  /** Checks credentials and gives them back as JSON, with secrets in clear: only for sealing. */
+  /** Checks credentials. Returns them as JSON with the secrets in clear: only for sealing. */
   readonly decodeCredentials: (input: unknown) => Effect.Effect<Schema.Json, Schema.SchemaError>
-  /** The budgets of a connection, with a config and credentials that were decoded before. */
+  /** Returns the budgets of a connection. Config and credentials must have been decoded before. */
   readonly budgets: (options: {
     readonly config: unknown
     readonly credentials: Schema.Json
     readonly account: string
   }) => Effect.Effect<ReadonlyArray<Budget>, IntegrationError | Schema.SchemaError>
-  /** True if a stored checkpoint can still be read. */
+  /** Returns true if a stored checkpoint still decodes. */
   readonly readsCheckpoint: (checkpoint: Schema.Json) => Effect.Effect<boolean>
-  /** Opens with a config and credentials that were decoded before. */
+  /** Opens a session. Config and credentials must have been decoded before. */
   readonly open: (
     options: AnyOpenOptions
   ) => Effect.Effect<AnySession, IntegrationError | Schema.SchemaError, Scope.Scope>
   readonly callbacks: ((callback: Callback) => Option.Option<Received>) | undefined
-  /** The stream of hints, none where these credentials do not allow one; absent if no credentials do. */
+  /**
+   * Returns the stream of hints, or undefined if these credentials do not allow one. Absent if the integration has
+   * none.
+   */
   readonly hints:
     | ((
         options: AnyOpenOptions
@@ -75,24 +78,26 @@ export interface AnyOpenOptions {
   readonly config: unknown
   readonly credentials: unknown
   readonly call: Call
-  /** Default: one that restricts nothing. */
+  /** Default: a network without restrictions. */
   readonly network?: Network | undefined
   readonly saveCredentials: (credentials: Schema.Json) => Effect.Effect<void, IntegrationError>
-  /** Default: `saveCredentials`, since nobody else refreshes these credentials. */
+  /** Default: `saveCredentials`. Correct only if no other process refreshes these credentials. */
   readonly refreshCredentials?: RefreshCredentials<Schema.Json> | undefined
 }
 
-/** A config that fits its schema. */
+/** A config that was checked against its schema. */
 export interface DecodedConfig {
   readonly json: Schema.Json
   readonly scope: Schema.JsonObject
-  /** Where credentials are sent: empty at the provider's own address. */
+  /**
+   * The values of the address fields (see `Definition.address`): empty if credentials go to the provider's own address.
+   */
   readonly address: Schema.JsonObject
   readonly quota: Quota
   readonly leftOut: ReadonlyArray<string>
 }
 
-/** Closes a definition over its schemas. */
+/** Turns a definition into an integration. */
 export const make: {
   /** For an integration with parts. */
   <Config extends object, Credentials, Checkpoint, Part>(
@@ -105,11 +110,10 @@ export const make: {
   const config = Schema.toCodecJson(definition.config)
   const credentials = Schema.toCodecJson(definition.credentials)
   const checkpoint = Schema.toCodecJson(definition.checkpoint)
-  // A field that the schema does not name is a typing error of the person who wrote the config: it is said, not
-  // dropped.
+  // A field that the schema does not name is usually a typing error: report it instead of dropping it.
   const strict = { onExcessProperty: "error", errors: "all" } as const
   const decodeConfig = Schema.decodeUnknownEffect(config, strict)
-  // Of a union, the member that has all fields encodes the value: another one would drop the fields that it lacks.
+  // The encoder of a union must use the member that has all fields: another member would drop the fields that it lacks.
   const encodeConfig = Schema.encodeEffect(config, strict)
   const decodeCredentials = Schema.decodeUnknownEffect(credentials, strict)
   const encodeCredentials = Schema.encodeEffect(credentials, strict)
@@ -124,7 +128,7 @@ export const make: {
   const decodePart = Schema.decodeUnknownEffect(part)
   const encodePart = Schema.encodeEffect(part)
 
-  /** The parts as the integration reads them. */
+  /** Decodes the parts' checkpoints on each read. */
   const partsOf = (json: Parts<Schema.Json>): Parts<Part> => ({
     hinted: json.hinted,
     get: (keys) =>
@@ -148,7 +152,7 @@ export const make: {
       })
     })
 
-  /** Stored credentials, which fitted when they were stored. Nothing of them is in the error. */
+  /** Decodes stored credentials, which were valid when they were stored. The error contains no part of them. */
   const readCredentials = (json: Schema.Json) =>
     Effect.mapError(
       decodeCredentials(json),
@@ -175,7 +179,7 @@ export const make: {
       )
   })
 
-  /** The options with config and credentials decoded. */
+  /** Decodes the config and the credentials in the options. */
   const openOptions = Effect.fnUntraced(function* (
     options: AnyOpenOptions
   ): Effect.fn.Return<OpenOptions<Config, Credentials>, Schema.SchemaError> {
@@ -200,7 +204,7 @@ export const make: {
           Effect.fnUntraced(function* (json) {
             const current = yield* readCredentials(json)
             const next = yield* refresh(current)
-            // The same value is no change, whatever its encoding would be.
+            // The same object means no change: encoding it again might give other JSON.
             return next === current ? json : yield* Effect.orDie(encodeCredentials(next))
           })
         ).pipe(Effect.flatMap(readCredentials))

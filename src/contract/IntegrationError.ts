@@ -4,7 +4,7 @@
  */
 import * as Schema from "effect/Schema"
 
-/** The grant is gone: the connection is paused and says so. */
+/** The source refuses the credentials. The engine pauses the connection and asks for new ones. */
 export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", { message: Schema.String }) {}
 
 /** The source asks to wait. Without `retryAfter` the engine chooses the delay. */
@@ -13,37 +13,39 @@ export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited"
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
 }) {}
 
-/** A failure that may pass: a 5xx, a reset, a timeout, a truncated answer. */
+/** A failure that may pass: a 5xx, a connection reset, a timeout, a truncated response. */
 export class Transient extends Schema.TaggedError<Transient>()("Transient", { message: Schema.String }) {}
 
-/** The checkpoint is too old for the source: the engine lists in full, and loses nothing. Only from `list`. */
+/** The source no longer accepts the checkpoint. The engine lists in full, and loses nothing. Only from `list`. */
 export class CheckpointExpired extends Schema.TaggedError<CheckpointExpired>()("CheckpointExpired", {
   message: Schema.String
 }) {}
 
-/** The source says this id does not exist any more. Not a failure. From a whole listing it fails the run. */
+/** The id no longer exists at the source. Not a failure. If a whole listing fails with it, the run fails. */
 export class Gone extends Schema.TaggedError<Gone>()("Gone", { message: Schema.String }) {}
 
 /**
- * We may not read this. From a whole listing it fails the run. So it does from a download with `ofAccount`: the source
- * refuses each item of the account for now (its user is suspended), which says nothing of this one. The items are
- * deferred at no attempt, and the next poll tries again.
+ * The source denies access. If a whole listing fails with it, the run fails. With `ofAccount`, a download fails the run
+ * too: the source refuses every item of the account for now (its user is suspended, say), whatever the item. The items
+ * are deferred without an attempt, and the next poll tries them again.
  */
 export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", {
   message: Schema.String,
   ofAccount: Schema.optionalKey(Schema.Boolean)
 }) {}
 
-/** More than a limit allows: dead at once, until a person raises the limit and retries it. */
+/** The item exceeds a limit. It is dead at once, until a person raises the limit and retries it. */
 export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", { message: Schema.String }) {}
 
-/** The source's answer can't be read, for this item only. */
+/** The source's response for this item can't be read. Only this item fails. */
 export class Malformed extends Schema.TaggedError<Malformed>()("Malformed", { message: Schema.String }) {}
 
-/** The item changes while it is read (a file being uploaded): deferred to the next poll, at no attempt. */
+/**
+ * The item changed while it was read (it is being uploaded, say). It is deferred to the next poll, without an attempt.
+ */
 export class Unsettled extends Schema.TaggedError<Unsettled>()("Unsettled", { message: Schema.String }) {}
 
-/** All that the engine tells apart. */
+/** All reasons that the engine distinguishes. */
 export const Reason = Schema.Union([
   Unauthorized,
   RateLimited,
@@ -58,10 +60,9 @@ export const Reason = Schema.Union([
 export type Reason = typeof Reason.Type
 
 /**
- * The one error of an integration. Its message is for people: what happened, to which id or place; never a secret.
+ * The only error of an integration. Its message is for people: what happened, and to which id or place; never a secret.
  *
- * @example
- * new IntegrationError({ reason: new Gone({ message: "message 18c2 is gone" }) })
+ * @example new IntegrationError({ reason: new Gone({ message: "message 18c2 is gone" }) })
  */
 export class IntegrationError extends Schema.TaggedError<IntegrationError>()("IntegrationError", { reason: Reason }) {
   override get message(): string {

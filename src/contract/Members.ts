@@ -1,8 +1,8 @@
 /**
- * Members: connections that another connection makes, one for each account that it lists (the users of a company, the
- * sites of a customer). The accounts are that connection's contents, so that listing them, noticing that one is gone,
- * and holding back too many deletions are the engine's usual work. After each poll the engine makes the connections of
- * new accounts, and retires those of accounts that are gone: it stops them and keeps what they have stored.
+ * Members: connections that another connection creates, one for each account that it lists (the users of a company, the
+ * sites of a customer). The accounts are that connection's contents, so that the engine lists them, notices when one is
+ * gone, and holds too many deletions, as for any content. After each poll the engine creates the connections of new
+ * accounts, and retires those of accounts that are gone: it stops them and keeps what they have stored.
  */
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -17,21 +17,24 @@ export interface Account {
 
 /** The connection of an account. */
 export interface Member<out Config, out Credentials> {
-  /** For people; the engine appends to a name that is taken. */
+  /** The connection's name. If it is taken, the engine appends to it. */
   readonly name: string
-  /** The account, as the source will name it. */
+  /** The account, as the source will report it. */
   readonly account: string
   readonly config: Config
   readonly credentials: Credentials
   readonly every: Duration.Duration | undefined
-  /** Why this account is not to be mirrored now (`it is suspended`); absent for one that is. */
+  /** Why this account is not to be mirrored now (`it is suspended`); absent if it is to be mirrored. */
   readonly inactive?: string | undefined
 }
 
 /** The members of a definition: their integration by its domain, and the connection of each account. */
 export interface Members<in Config, in Credentials> {
   readonly domain: string
-  /** Undefined for content that is no account. Config and credentials are decoded by the members' integration. */
+  /**
+   * Returns the member for a stored account, or undefined if the content is not an account. The members' integration
+   * decodes config and credentials.
+   */
   readonly of: (
     from: { readonly config: Config; readonly credentials: Credentials },
     account: Account

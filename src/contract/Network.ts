@@ -3,16 +3,19 @@ import * as Effect from "effect/Effect"
 import type { IntegrationError } from "./IntegrationError.ts"
 
 /**
- * The only way to a source. A connection that was made over HTTP gets a network that connects only to public addresses
- * and to those of `IDEM_SOURCE_ALLOW`, at every request and every redirect. So a client of the API cannot reach,
- * through Idem, addresses that only Idem can reach.
+ * The only way to connect to a source. A connection that was created over HTTP gets a network that connects only to
+ * public addresses and to those of `IDEM_SOURCE_ALLOW`, checked at every request and every redirect. So a client of the
+ * API cannot reach, through Idem, addresses that only Idem can reach.
  */
 export interface Network {
-  /** As the global `fetch`. An address that is not allowed fails it with an error whose cause has `refusedCode`. */
+  /**
+   * The same as the global `fetch`, but fails for an address that is not allowed, with an error whose cause has
+   * `refusedCode`.
+   */
   readonly fetch: typeof globalThis.fetch
   /**
-   * The address that a socket connects to for this host: the host itself, or an address that was checked. Give the
-   * host's name to TLS as `servername` beside it. Fails with `Forbidden` if connections to the host are not allowed.
+   * Returns the address to connect a socket to for this host: the host itself, or an address that was checked. Pass the
+   * host's name to TLS as `servername`. Fails with `Forbidden` if connections to the host are not allowed.
    */
   readonly addressOf: (host: string) => Effect.Effect<string, IntegrationError>
 }
@@ -20,7 +23,7 @@ export interface Network {
 /** The code of the error for an address that is not allowed. Its message says why, and which setting allows it. */
 export const refusedCode = "ADDRESS_REFUSED"
 
-/** Restricts nothing. */
+/** A network without restrictions. */
 export const direct: Network = {
   fetch: (...request) => globalThis.fetch(...request),
   addressOf: Effect.succeed

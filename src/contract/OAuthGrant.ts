@@ -1,4 +1,4 @@
-/** A grant of OAuth 2: an app, its refresh token, and the access token that was made from it last. */
+/** A grant of OAuth 2: a client, its refresh token, and the newest access token. */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -43,11 +43,11 @@ export const fields = {
 /** The fields that every grant has. */
 export type Grant = Schema.Struct.Type<typeof fields>
 
-/** Where a grant is refreshed. */
+/** The token endpoint that refreshes a grant. */
 export interface Endpoint<G> {
   readonly grant: G
   readonly tokenUrl: URL
-  /** Changes an answer of the provider's own form into that of RFC 6749. */
+  /** Converts the provider's own form of response into that of RFC 6749. */
   readonly standardize?: ((answer: Schema.Json) => Schema.Json) | undefined
 }
 
@@ -59,7 +59,9 @@ interface Source {
 const Tokens = Schema.Struct({
   access_token: Schema.NonEmptyString,
   refresh_token: Schema.optionalKey(Schema.NullOr(Schema.String)),
-  /** Seconds. A lifetime that can't be read must not lose the tokens beside it: see `secondsOf`. */
+  /**
+   * The lifetime in seconds. Decoded separately (`secondsOf`), so that a bad value does not lose the tokens beside it.
+   */
   expires_in: Schema.optionalKey(Schema.Unknown)
 })
 const decodeTokens = Schema.decodeUnknownEffect(Tokens)
@@ -70,13 +72,13 @@ const secondsOf = (lifetime: unknown): number | undefined => {
   return typeof seconds === "number" && seconds >= 0 && seconds <= longestLifetime ? seconds : undefined
 }
 
-/** A hundred years, in seconds: a longer lifetime is as good as none. */
+/** A hundred years, in seconds. A longer lifetime counts as no expiry. */
 const longestLifetime = 100 * 365 * 86_400
 
-/** A refusal with a status of success, as GitHub's (getsentry/junior#620). */
+/** Matches an error sent with a success status, as GitHub does (getsentry/junior#620). */
 const isRefusal = Schema.is(Schema.Struct({ error: Schema.NonEmptyString }))
 
-/** Errors that the same request may not meet again. */
+/** Errors that may not recur if the request is repeated. */
 const passing: ReadonlySet<string> = new Set(["temporarily_unavailable", "server_error", "slow_down"])
 
 /** A token is not used in its last minute: a request takes up to that long to arrive and be checked. */
@@ -93,7 +95,7 @@ const refresh = Effect.fnUntraced(function* <G extends Grant>(
     network,
     baseUrl: tokenUrl,
     headers: { accept: "application/json" },
-    // No repetition mends a refused grant, whatever the source calls it. Its text may repeat a token.
+    // A refused grant stays refused, whatever the error is called. The text may quote a token, so it is not reported.
     refusal: ({ status }) => (status === 429 || status === 408 || status >= 500 ? undefined : refused(status))
   }
   const post = new URLSearchParams({
@@ -123,7 +125,10 @@ const refresh = Effect.fnUntraced(function* <G extends Grant>(
   }
 })
 
-/** The access token of credentials, of which some are a grant: `endpointOf` gives it, or undefined for others. */
+/**
+ * Manages the access token of credentials. `endpointOf` returns the grant to refresh, or undefined for other
+ * credentials.
+ */
 export const accessToken = <C extends object>(
   options: Source & {
     readonly credentials: C

@@ -3,7 +3,7 @@ import type * as Schema from "effect/Schema"
 import type { Metadata, Ref } from "./Content.ts"
 import type { PartMove } from "./Parts.ts"
 
-/** The most refs of one page: memory does not grow with the source. */
+/** The most refs in one page. The bound keeps memory independent of the size of the source. */
 export const maxPageRefs = 1000
 
 /** The largest checkpoint, in bytes of JSON. */
@@ -13,32 +13,32 @@ export const maxCheckpointBytes = 64 * 1024
 export interface Patch {
   readonly externalId: string
   readonly metadata: Metadata
-  /** The revision that the stored row has from now on, where the listing gave a new one for the same body. */
+  /** The new revision of the stored row, if the listing gave a new revision for the same body. */
   readonly revision?: string | undefined
 }
 
-/** A place (channel, folder) that could not be listed, and why. It does not fail the run. */
+/** A place (channel, folder) that could not be listed, and why. The run continues, and is then `partial`. */
 export interface Problem {
   readonly place: string
   readonly message: string
 }
 
 /**
- * A part of the connection that has now been listed completely since its listing began: every id that starts with
- * `prefix` and with none of `except`. The empty prefix is everything.
+ * A part of the connection that has been listed completely since its listing began: every id that starts with `prefix`,
+ * except ids that start with one of `except`. The empty prefix covers everything.
  */
 export interface Coverage {
   readonly prefix: string
   readonly except?: ReadonlyArray<string> | undefined
 }
 
-/** A page of at most 1,000 refs. The run of a page that is out of its bounds fails as `Malformed`. */
+/** A page of at most 1,000 refs. A page that exceeds a bound fails the run as `Malformed`. */
 export interface Page<out Checkpoint, out Part = Schema.Json> {
   /** Every ref of this page, known or not. */
   readonly listed: ReadonlyArray<Ref>
   /** The refs of `listed` to download, chosen by `ContentExistenceChecker.selectNew`. */
   readonly download: ReadonlyArray<Ref>
-  /** Ids that the source itself says are gone. */
+  /** Ids that the source reports as gone. */
   readonly deleted?: ReadonlyArray<string> | undefined
   readonly patches?: ReadonlyArray<Patch> | undefined
   readonly problems?: ReadonlyArray<Problem> | undefined
@@ -48,21 +48,25 @@ export interface Page<out Checkpoint, out Part = Schema.Json> {
    */
   readonly listing?: string | undefined
   /**
-   * The coverage that the pass named by `listing` has now listed completely. Stored content in it that was not seen is
-   * absent. Only with `listing`.
+   * The parts that the pass named by `listing` has now listed completely. Stored content in them that the pass has not
+   * seen is absent. Only with `listing`.
    */
   readonly covers?: ReadonlyArray<Coverage> | undefined
   /**
-   * True on the page that completes the passes: nothing that they set out to list is left. Their absences are deleted
-   * then, or held back if there are too many, so that a source that loses everything is noticed before the first
-   * deletion. A page that covers the empty prefix is complete by itself; a source that covers its parts one after the
-   * other sets this on the last page.
+   * True on the page that completes the pass. Only then are absent contents deleted, or held if there are too many, so
+   * that a source that loses everything is noticed before the first deletion. A page that covers the empty prefix is
+   * complete by itself; an integration that covers its parts one after the other sets this on the last page.
    */
   readonly complete?: boolean | undefined
-  /** True once this page is committed: a run that starts from it loses and repeats nothing. At most 64 KiB as JSON. */
+  /**
+   * The resume point once this page is committed: a run that starts from it loses and repeats nothing. At most 64 KiB
+   * as JSON.
+   */
   readonly checkpoint: Checkpoint
-  /** The parts that this page moves, committed with its checkpoint; at most 1,000 of at most 4 KiB as JSON each. */
+  /** The parts that this page moves, committed with its checkpoint: at most 1,000, each at most 4 KiB as JSON. */
   readonly parts?: ReadonlyArray<PartMove<Part>> | undefined
-  /** About how many more refs this listing will give, where the source tells: for progress only. */
+  /**
+   * The approximate number of refs that this listing still has to give, if the source reports it. Only for progress.
+   */
   readonly remaining?: number | undefined
 }

@@ -1,14 +1,14 @@
 /**
  * Parts: named pieces of a source (a channel, a folder, a mailbox), each with a small checkpoint of its own. They let
- * an integration keep a place in any number of pieces, where one checkpoint of 64 KiB would not hold them all.
+ * an integration keep its place in any number of pieces, where one checkpoint of 64 KiB would not hold them all.
  *
  * - A page moves parts with `Page.parts`. They are committed in the transaction that commits the page's checkpoint, so
- *   they never stand ahead of the page's items.
+ *   they are never ahead of the page's items.
  * - `list` reads them on demand, many at once, with `Parts.get`.
- * - A task with a checkpoint of its own (forced, windowed) has parts of its own, which go with the task.
- * - A listing that begins without a checkpoint begins without parts: the engine forgets all that were stored when the
- *   first page of that listing is committed. So parts never outlive the checkpoint, the scope or the schema they were
- *   made under.
+ * - A task with a checkpoint of its own (forced, windowed) has parts of its own, which are removed with the task.
+ * - A listing that begins without a checkpoint begins without parts: when its first page is committed, the engine
+ *   removes all stored parts. So parts never outlive the checkpoint, the scope or the schema under which they were
+ *   made.
  */
 import * as Effect from "effect/Effect"
 import type { ContentExistenceCheckerError } from "./ContentExistenceChecker.ts"
@@ -18,10 +18,12 @@ import type { IntegrationError } from "./IntegrationError.ts"
 /** The largest checkpoint of a part, in bytes of JSON. */
 export const maxPartBytes = 4096
 
-/** The most parts that one page may move, and that one `get` may ask for. */
+/** The most parts that one page may move, and that one `get` may read. */
 export const maxParts = 1000
 
-/** Where a part stands once the page is committed; null forgets the part. Keys follow the rules of external ids. */
+/**
+ * The checkpoint of a part once the page is committed; null removes the part. Keys follow the rules of external ids.
+ */
 export interface PartMove<out Part> {
   readonly key: string
   readonly checkpoint: Part | null
@@ -29,9 +31,9 @@ export interface PartMove<out Part> {
 
 export interface Parts<out Part> {
   /**
-   * The checkpoints of these parts. A part without one is absent. One bulk query. It includes what the pages of this
-   * listing have moved so far, committed or not. A part that no longer fits the integration's schema fails with
-   * `CheckpointExpired`.
+   * Returns the checkpoints of these parts, without parts that have none. Makes one bulk query. Includes moves of this
+   * listing's earlier pages, committed or not. Fails with `CheckpointExpired` if a part no longer fits the
+   * integration's schema.
    */
   readonly get: (
     keys: ReadonlyArray<string>
@@ -40,5 +42,5 @@ export interface Parts<out Part> {
   readonly hinted: Hinted
 }
 
-/** No part is stored, as at the beginning of a listing without a checkpoint. */
+/** Reads no parts, as at the beginning of a listing without a checkpoint. */
 export const noParts: Parts<never> = { get: () => Effect.succeed(new Map<string, never>()), hinted: noHints }

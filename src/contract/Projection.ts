@@ -24,7 +24,7 @@ const column =
   (type: Column["type"], schema: Schema.Codec<Value, unknown>) =>
   (description: string): Column => ({ type, schema, description })
 
-/** A year of four digits: PostgreSQL and every client read such a time. */
+/** A time with a year of four digits, which PostgreSQL and every client can read. */
 const Timestamp = Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/)))
 
 export const text = column("text", Schema.NullOr(Schema.String))
@@ -34,16 +34,17 @@ export const timestamp = column("timestamptz", Schema.NullOr(Timestamp))
 export const texts = column("text[]", Schema.NullOr(Schema.Array(Schema.String)))
 
 /**
- * A table of rows, and the view `mirror.<name>` on it. Two projections may declare the same table in the same words.
+ * A table of rows, and the view `mirror.<name>` on it. Two projections may declare the same table if their declarations
+ * are equal.
  */
 export interface Table {
-  /** Lower case, digits and underscores. */
+  /** The table's name: lower case, digits and underscores. */
   readonly name: string
   readonly description: string
   /** The view's name for the external id of the row's content, and its description. Default `id`. */
   readonly id?: { readonly name: string; readonly description: string } | undefined
   readonly columns: Readonly<Record<string, Column>>
-  /** The columns that tell rows of one content apart; none where a content has one row. */
+  /** The columns that distinguish the rows of one content. Absent if a content has one row. */
   readonly key?: ReadonlyArray<string> | undefined
   /** Columns that have an index each, within a connection. */
   readonly indexes?: ReadonlyArray<string> | undefined
@@ -91,23 +92,25 @@ export interface ProjectedContent {
   /** Bytes of the body, and their SHA-256 in hex. */
   readonly size: number
   readonly sha256: string
-  /** The body as JSON, where `readsJson` is true for the content. Undefined where it is none, or too large. */
+  /** The body as JSON, if `readsJson` is true for the content. Undefined if the body is not JSON, or is too large. */
   readonly json: Schema.Json | undefined
 }
 
-/** The text of a content: given here, or extracted from the body's bytes by their media type and file name. */
+/** The text of a content: given by the projection, or extracted from the body by its media type and file name. */
 export type Text =
   | { readonly _tag: "given"; readonly text: string }
   | { readonly _tag: "extracted"; readonly fileName: string | null }
 
 export interface Projected {
   readonly rows: ReadonlyArray<{ readonly table: string; readonly row: Row }>
-  /** Absent for content that has no text. */
+  /** The content's text. Absent if it has none. */
   readonly text?: Text | undefined
 }
 
 export interface Projection {
-  /** Grows when the function or a table changes: all content is derived again then. */
+  /**
+   * The version of the projection. Increase it when the function or a table changes: then all content is derived again.
+   */
   readonly version: number
   readonly tables: ReadonlyArray<Table>
   /** True for content whose body the function reads as JSON. */
@@ -124,7 +127,10 @@ export const none: Projection = {
 
 const strict = { onExcessProperty: "error" } as const
 
-/** A check of rows against the tables of a projection: it says what is wrong with the first bad row, or nothing. */
+/**
+ * Returns a function that checks rows against the tables of a projection. The function returns what is wrong with the
+ * first bad row, or undefined.
+ */
 export const rowCheck = (tables: ReadonlyArray<Table>): ((projected: Projected) => string | undefined) => {
   const decoders = new Map(
     tables.map((table) => [

@@ -5,10 +5,10 @@ import type { About } from "./Field.ts"
 import type { IntegrationError } from "./IntegrationError.ts"
 
 /**
- * How every request to the source is made. It waits for `units` of the account's quota, counts the call, ends it at
- * its deadline, and retries `Transient` and briefly `RateLimited` failures. So the effect must be safe to repeat.
+ * Makes a request to the source. Waits for `units` of the account's quota, counts the call, ends it at its deadline,
+ * and retries `Transient` and briefly `RateLimited` failures. So the effect must be safe to repeat.
  *
- * `method` is the provider's name (`messages.get`): config may give it another weight or a limit of its own.
+ * `method` is the provider's name (`messages.get`): the config may give it another weight or a limit of its own.
  */
 export type Call = <A>(
   method: string,
@@ -16,12 +16,12 @@ export type Call = <A>(
   effect: Effect.Effect<A, IntegrationError>
 ) => Effect.Effect<A, IntegrationError>
 
-/** The provider's grant: units a minute for the account, weights by method, and limits by method. */
+/** The quota that the provider grants: units a minute for the account, weights by method, and limits by method. */
 export interface Quota {
   readonly unitsPerMinute: number
-  /** Units of a method instead of those that the integration passes to `call`. */
+  /** Units of a call by method. They replace the units that the integration passes to `call`. */
   readonly weights?: Readonly<Record<string, number>> | undefined
-  /** Calls a minute of one method, besides the account's units. */
+  /** Calls a minute by method, in addition to the account's units. */
   readonly methods?: Readonly<Record<string, number>> | undefined
 }
 
@@ -37,13 +37,13 @@ export interface Budget {
   readonly key: string
   readonly unitsPerMinute?: number | undefined
   readonly unitsPerDay?: number | undefined
-  /** Bytes of bodies a day. Bodies are counted once they have been read, so that the next call waits for them. */
+  /** Bytes of bodies a day. A body is counted after it has been read: if the limit is exceeded, the next call waits. */
   readonly bytesPerDay?: number | undefined
-  /** Calls a minute of one method. */
+  /** Calls a minute by method. */
   readonly methods?: Readonly<Record<string, number>> | undefined
 }
 
-/** The `quota` field of a config: what differs from the provider's default grant. */
+/** The `quota` field of a config: the values that differ from the provider's default grant. */
 export const QuotaConfig = Schema.Struct({
   unitsPerMinute: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))),
   weights: Schema.optionalKey(
@@ -52,7 +52,7 @@ export const QuotaConfig = Schema.Struct({
   methods: Schema.optionalKey(Schema.Record(Schema.String, Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))))
 })
 
-/** Units a minute that mean no limit, for stand-ins and servers of one's own. */
+/** Units a minute that amount to no limit, for stand-ins and a person's own servers. */
 export const unlimited = 1_000_000_000
 
 /** The description of a `quota` field. */

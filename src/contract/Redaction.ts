@@ -1,12 +1,14 @@
 /** Removes secrets from a source's text, in case the source echoes them. */
 
-/** From this length on a secret is replaced wherever it stands; a shorter one only as a word of its own. */
+/** A secret of at least this length is replaced wherever it occurs; a shorter one only as a separate word. */
 const longEnough = 16
 
-/** A short word, like `login`, says nothing about who has it as a password, and messages need it. */
+/**
+ * Matches a short word, such as `login`. It is not replaced: it reveals nothing as a password, and messages need it.
+ */
 const isCommonWord = (secret: string): boolean => /^\p{L}{0,7}$/u.test(secret)
 
-/** Matches a URL up to the end of its host, which stays readable. The part before the host may be a password. */
+/** Matches a URL up to the end of its host. The host stays readable. The part before it may be a password. */
 const origin = /([a-z][a-z0-9+.-]*:\/\/)([^\s/?#@]*@)?([^\s/?#@"'<>]*)/gi
 
 const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")
@@ -16,7 +18,7 @@ const patternOf = (secret: string): string => {
   return secret.length >= longEnough ? text : `(?<![\\p{L}\\p{N}_])${text}(?![\\p{L}\\p{N}_])`
 }
 
-/** The text with `…` for each secret in it. */
+/** Replaces each secret in the text by `…`. */
 export const redact = (text: string, secrets: Iterable<string>): string => {
   const patterns = Array.from(secrets)
     .filter((secret) => !isCommonWord(secret))

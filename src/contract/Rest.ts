@@ -1,6 +1,6 @@
 /**
- * `rest` makes an integration of a description of a paginated REST API: where the items are, how pages follow each
- * other, and what an item becomes.
+ * `rest` makes an integration from a description of a paginated REST API: where the items are, how pages follow each
+ * other, and how an item becomes content.
  */
 import * as Effect from "effect/Effect"
 import type { OpenOptions } from "./Definition.ts"
@@ -30,7 +30,7 @@ const compile = <Config extends object, Credentials>(
   })
 }
 
-/** Makes an integration of the description of a REST API. */
+/** Makes an integration from the description of a REST API. */
 export const rest = <Config extends object>(source: RestSource<Config>): Integration.Integration => {
   const { auth } = source
   switch (auth.type) {

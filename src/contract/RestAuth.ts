@@ -23,7 +23,10 @@ export type RestAuth<Config> =
 
 type Headings = Readonly<Record<string, string>>
 
-/** Makes a request with the headers of the credentials, once more if a refreshed token has to be given. */
+/**
+ * Makes a request with the headers of the credentials. If the source refuses an access token, refreshes it and makes
+ * the request once more.
+ */
 export type Authorize = <A>(
   request: (headers: Headings) => Effect.Effect<A, IntegrationError>
 ) => Effect.Effect<A, IntegrationError>
@@ -71,7 +74,7 @@ export const basic = () =>
 const accessToken = field(OAuthGrant.Secret, { title: "Access token", description: "Sent as a bearer token." })
 
 const Refreshable = Schema.Struct(OAuthGrant.fields).annotate({ title: "An app and its refresh token" })
-/** The credentials of a sign-in at a source whose access tokens last. */
+/** The credentials of a sign-in at a source whose access tokens do not expire. */
 const Lasting = Schema.Struct({ ...OAuthGrant.clientFields, accessToken, expiresAt: OAuthGrant.expiresAt }).annotate({
   title: "An app and its access token"
 })

@@ -7,7 +7,7 @@ import type { Coverage } from "./Page.ts"
 import type { makeWalk } from "./RestPage.ts"
 import type { RestPath, RestResource } from "./RestResource.ts"
 
-/** Sources show a change late, and clocks differ within them. */
+/** Changes are listed again from five minutes before, because sources show changes late and their clocks differ. */
 const overlapMillis = 5 * 60_000
 
 const Pass = Schema.Struct({
@@ -15,26 +15,36 @@ const Pass = Schema.Struct({
   resource: Schema.String,
   /** The page to read: a path for `Link`, else the value of its parameter. Absent on the first page. */
   next: Schema.optionalKey(Schema.String),
-  /** When the listing of the resource began, by the server's clock, in milliseconds. Absent if it does not tell. */
+  /**
+   * When the listing of the resource began, by the server's clock, in milliseconds. Absent if the server sends no
+   * `Date`.
+   */
   began: Schema.optionalKey(Schema.Finite),
-  /** The resource and its children of which something could not be read: nothing of these is absent. */
+  /**
+   * Names of the resource and of its children that could not be read fully: none of their contents counts as absent.
+   */
   broken: Schema.Array(Schema.String),
-  /** Those that were read, but not by pages that show everything: nothing of these is absent either. */
+  /**
+   * Names of resources that may have been read incompletely, for example by page numbers: nothing of them is absent
+   * either.
+   */
   counted: Schema.Array(Schema.String),
-  /** The pages before, where they are asked for conditionally. */
+  /** Whether the pages so far had changed, if they are requested conditionally. */
   pages: Schema.optionalKey(Schema.Literals(["read", "unchanged"])),
-  /** True if pages are read whether they have changed or not. */
+  /** True if pages are requested unconditionally in this pass. */
   isAfresh: Schema.optionalKey(Schema.Boolean),
-  /** The list of children to read next, of an item of this page. The page is read again before it. */
+  /**
+   * The next list of children to read, of an item of this page. After an interruption, the page is read again first.
+   */
   child: Schema.optionalKey(
     Schema.Struct({
       name: Schema.String,
       /** The id of the item, encoded. */
       parent: Schema.String,
       next: Schema.optionalKey(Schema.String),
-      /** False once a child could not be read. */
+      /** False once a child of this list could not be read. */
       isWhole: Schema.Boolean,
-      /** How many lists of children of this page come before it. */
+      /** The number of lists of children of this page before this one. */
       index: Schema.optionalKey(Schema.Int)
     })
   )
@@ -42,7 +52,7 @@ const Pass = Schema.Struct({
 export type Pass = typeof Pass.Type
 
 export const Checkpoint = Schema.Struct({
-  /** By resource, the time in milliseconds from which its changes are to be listed. */
+  /** The time, in milliseconds, from which each resource's changes are listed next. */
   since: Schema.Record(Schema.String, Schema.Finite),
   pass: Schema.optionalKey(Pass)
 })
@@ -60,7 +70,7 @@ export interface ChildList {
   readonly walk: Walk
 }
 
-/** The next step after the page of a resource, once its children are listed. */
+/** The next step after a page and its children: the next page, all pages again, or the end of the resource. */
 type Onward = { readonly to: "page"; readonly next: string } | { readonly to: "again" } | { readonly to: "end" }
 
 export interface State {
@@ -68,15 +78,15 @@ export interface State {
   readonly pass: Pass
   readonly walk: Walk
   readonly isResumed: boolean
-  /** The children of this page that are still to be listed. */
+  /** The lists of children of this page that are still to be read. */
   readonly queue: ReadonlyArray<ChildList>
   readonly onward: Onward
 }
 
 /**
- * When the listing of the resource began: the `Date` of its first page. If that is before the time `since` from which
- * changes are listed, the server's clock was ahead at the last poll, and is right again: what changed meanwhile would
- * never be listed.
+ * Returns when the listing of the resource began: the `Date` of its first page. Fails with `CheckpointExpired` if that
+ * is before `since`, the time from which changes are listed: then the server's clock was ahead at the last poll and has
+ * been corrected, and changes made meanwhile would never be listed.
  */
 export const beganAt = (
   host: string,
@@ -98,13 +108,13 @@ const childCheckpoint = ({ index, isWhole, name, next, parent }: ChildList): Non
   ...(next === undefined ? {} : { next })
 })
 
-/** The checkpoint before the first list of children in the queue, or before the page if none is left. */
+/** Returns the checkpoint before the first list of children in the queue, or before the page if the queue is empty. */
 export const checkpointAt = ({ pass, queue: [child], since }: Pick<State, "pass" | "queue" | "since">): Checkpoint => ({
   since,
   pass: child === undefined ? pass : { ...pass, child: childCheckpoint(child) }
 })
 
-/** The checkpoint once this page and its children are listed. */
+/** Returns the checkpoint after this page and its children. */
 export const checkpointAfter = (
   resource: RestResource,
   following: string | undefined,
@@ -125,7 +135,10 @@ export const checkpointAfter = (
   }
 }
 
-/** The coverage of a resource that was listed to its end. A pass in which pages were unchanged has shown no absence. */
+/**
+ * Returns the coverage of a resource that was listed to its end. Empty if pages were unchanged: their items were not
+ * seen.
+ */
 export const coveredBy = ({ absentIsDeleted, children }: RestResource, pass: Pass): ReadonlyArray<Coverage> => {
   const isWhole = (name: string) => !pass.broken.includes(name) && !pass.counted.includes(name)
   if (!absentIsDeleted || !isWhole(pass.resource) || pass.pages === "unchanged") return []
@@ -133,15 +146,15 @@ export const coveredBy = ({ absentIsDeleted, children }: RestResource, pass: Pas
   return [pass.resource, ...whole.map(([name]) => name)].map((name) => ({ prefix: `${name}/` }))
 }
 
-/** The pass with more names of what is not whole. */
+/** Adds names to the pass's `broken` or `counted`. */
 export const withNames = (pass: Pass, field: "broken" | "counted", names: ReadonlyArray<string>): Pass => ({
   ...pass,
   [field]: [...new Set([...pass[field], ...names])]
 })
 
 /**
- * The lists that are left of a page's queue since a listing was interrupted at `child`. `isShifted` is true if other
- * lists than those that were read stand before it.
+ * Returns the lists of a page's queue that are left after the listing was interrupted at `child`. `isShifted` is true
+ * if the number of lists before `child` has changed.
  */
 export const resumed = (queue: ReadonlyArray<ChildList>, child: Pass["child"]) => {
   const from = queue.findIndex(({ name, parent }) => name === child?.name && parent === child.parent)

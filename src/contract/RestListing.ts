@@ -4,12 +4,12 @@
  * - Each poll lists the resources one after the other. Content is chosen by revision, so edits are seen.
  * - A resource with `since` is listed from the time when the last complete pass began, by the server's own `Date`, less
  *   an overlap: what changed during that pass, or became visible late, is listed again, and not downloaded again. While
- *   something of it can't be read, it is listed from the same time on. This machine's clock is never used: one that is
- *   ahead would skip changes. Without a `Date`, the resource is listed in full.
- * - After a page of a resource come the children of its items that are listed at paths. A listing that is interrupted
- *   there reads the page again.
- * - Only what says `absentIsDeleted` covers anything, and only once all its items have been read. Of a resource whose
- *   pages are asked for conditionally, all pages are read once one of them has changed.
+ *   an item of it can't be read, that time does not advance. This machine's clock is never used: a clock that is ahead
+ *   would skip changes. Without a `Date`, the resource is listed in full.
+ * - After a page of a resource, the children of its items that have paths of their own are listed. A listing that is
+ *   interrupted there reads the page again.
+ * - Only resources with `absentIsDeleted` report coverage, and only once all their items have been read. If the pages
+ *   of a resource are requested conditionally and one of them has changed, all of them are read.
  */
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
@@ -41,15 +41,15 @@ import { digest, type RestItem, type RestList, type RestResource } from "./RestR
 import { inWindow, type SyncTask } from "./SyncTask.ts"
 
 const maxRefs = 500
-/** Longer addresses of a next page are not kept: a part is small. */
+/** A longer address of the next page is not stored, because a part is limited to 4 KiB. */
 const maxNext = 2000
 
-/** A place that the server no longer knows: its answers to an old cursor. */
+/** Reasons with which a server may refuse an old cursor. */
 const forgotten = new Set<Reason["_tag"]>(["Gone", "Malformed"])
-/** A list of children that could not be read does not keep the others from being read. */
+/** Reasons that concern one list of children only: the other lists are still read. */
 const ofOneList = new Set<Reason["_tag"]>(["Forbidden", "Gone", "Malformed", "TooLarge"])
 
-/** The contents of an item that a page has. */
+/** Builds the content of an item from a page. */
 export type ContentOf = (name: string, list: RestList, item: RestItem) => Content
 
 export const makeListing = (
@@ -62,7 +62,7 @@ export const makeListing = (
     [{ absentIsDeleted }, ...Object.values(children)].some((list) => list.absentIsDeleted)
   )
 
-  /** The ref of a listed item. A body with a path of its own is downloaded when the item is. */
+  /** Builds the ref of a listed item. A body with a path of its own is fetched later, by `download`. */
   const refOf = (name: string, list: RestList, prefix: string, item: RestItem): Ref => {
     const ref = { externalId: `${prefix}${item.id}`, revision: item.revision }
     const isInline = typeof item.content.body === "string" || item.content.body instanceof Uint8Array
@@ -104,7 +104,7 @@ export const makeListing = (
     readonly parts?: ReadonlyArray<PartMove<PageState>>
   }
 
-  /** The pages of what one answer has shown, and the state after it. */
+  /** Builds the pages to emit for one response, and the state after them. */
   const emit = Effect.fnUntraced(function* (task: SyncTask, before: State, after: State, shown: Shown) {
     const { following, resource } = yield* resourceOf(after.pass.resource)
     const isOver = after.queue.length === 0
@@ -114,7 +114,7 @@ export const makeListing = (
     const chunks = Arr.isReadonlyArrayNonEmpty(shown.refs) ? Arr.chunksOf(shown.refs, maxRefs) : [[]]
     const here = checkpointAt(before)
     const pages = chunks.map((listed, index): Omit<Page<Checkpoint, PageState>, "download"> => {
-      // A page of the source that became several is read only with the last of them.
+      // A page of the source that was split counts as read only with the last of its chunks.
       const isLast = index === chunks.length - 1
       const { deleted, parts = [], problems } = shown
       const told = isLast ? { deleted, problems, parts, checkpoint } : { checkpoint: here }
@@ -140,7 +140,7 @@ export const makeListing = (
     return [pages, then] as const
   })
 
-  /** Reads the page of a resource at which the pass stands. */
+  /** Reads the pass's current page of a resource. */
   const resourceStep = Effect.fnUntraced(function* (task: SyncTask, parts: Parts<PageState>, state: State) {
     const { pass, since } = state
     const name = pass.resource
@@ -189,11 +189,13 @@ export const makeListing = (
 
     const began = yield* beganAt(host, pass, since[name], read?.dated)
     const pages = read === undefined ? "unchanged" : "read"
-    // The items of an unchanged page are not known: once any page has changed, absence is seen only by all of them.
+    // The items of unchanged pages are not known. Once any page has changed, the resource is listed again in full,
+    // because only then are absences visible.
     const isMixed = resource.absentIsDeleted && pass.isAfresh !== true && (pass.pages ?? pages) !== pages
     const { child, ...kind } = pass
     const { isShifted, left } = resumed(queue, child)
-    // Items that came to stand before the interruption keep their children for the next pass: none of these is absent.
+    // Items inserted before the place of interruption have their children listed in the next pass only: until then, no
+    // child counts as absent.
     const counted = [...(read?.isCounted === true ? [name] : []), ...(isShifted ? Object.keys(resource.children) : [])]
     const after: Pass = {
       ...withNames(withNames(kind, "broken", broken), "counted", counted),
@@ -240,7 +242,7 @@ export const makeListing = (
         const again = { ...child, next: undefined, isWhole: true, walk: makeWalk(host, child.name) }
         return yield* emit(task, state, { ...here, queue: [again, ...queue.slice(1)] }, nothing)
       }
-      // The item went meanwhile.
+      // The item was deleted meanwhile.
       const isGone = reason._tag === "Gone"
       const problems = isGone ? [] : [{ place: `${child.name}/${child.parent}`, message: reason.message }]
       const failed = withNames(pass, isGone ? "counted" : "broken", [child.name])

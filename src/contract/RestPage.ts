@@ -1,4 +1,4 @@
-/** One page of a list of a REST API: its address, its items, and where the next one is. */
+/** Reads one page of a list of a REST API: builds its request, decodes its items, and finds the next page. */
 import * as Effect from "effect/Effect"
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
@@ -9,7 +9,7 @@ import type { Call } from "./Quota.ts"
 import type { Authorize } from "./RestAuth.ts"
 import type { RestItem, RestList, RestRequest } from "./RestResource.ts"
 
-/** The part that is kept of a page that is asked for conditionally. */
+/** The stored state of a page that is requested conditionally: its validators and its next page. */
 export const PageState = Schema.Struct({
   seen: Schema.Record(Schema.String, Schema.String),
   next: Schema.NullOr(Schema.String)
@@ -23,7 +23,7 @@ export interface RestApi {
   readonly call: Call
 }
 
-/** A path below the base URL. */
+/** Returns the URL of a path below the base URL. */
 export const join = ({ baseUrl }: HttpServer, path: string): URL =>
   new URL(path.replace(/^\/+/, ""), baseUrl.href.endsWith("/") ? baseUrl : `${baseUrl.href}/`)
 
@@ -35,7 +35,7 @@ export const send = <A>(
 ): Effect.Effect<A, IntegrationError> =>
   authorize((headers) => call(method, 1, request({ ...server, headers: { ...server.headers, ...headers } })))
 
-/** The answer for one item. */
+/** Requests one item. */
 export const getItem = (
   api: RestApi,
   method: string,
@@ -44,12 +44,12 @@ export const getItem = (
   const { path, post } = typeof request === "string" ? { path: request, post: undefined } : request
   return Effect.flatMap(
     send(api, method, (server) => ask(server, join(server, path), { post })),
-    // Only a condition makes an answer undefined.
+    // The request is not conditional, so that a response is never undefined.
     (answer) => (answer === undefined ? Effect.undefined : jsonOf(api.server, answer))
   )
 }
 
-/** A page of a list. */
+/** A page of a list, before it is read. */
 export interface Place {
   /** The name of the resource. */
   readonly name: string
@@ -63,12 +63,12 @@ export interface Place {
 
 export interface ReadPage {
   readonly items: ReadonlyArray<RestItem>
-  /** Why items could not be read. */
+  /** Messages about items that could not be read. */
   readonly unread: ReadonlyArray<string>
   readonly next: string | undefined
-  /** When the server made the answer, in milliseconds; undefined if it does not say. */
+  /** The response's `Date` in milliseconds; undefined if it has none. */
   readonly dated: number | undefined
-  /** True if the link to the next page counts pages: it promises no more than page numbers do. */
+  /** True if the link to the next page holds a page number or an offset: then pages may skip items. */
   readonly isCounted: boolean
   readonly seen: PageState["seen"]
 }
@@ -90,7 +90,7 @@ const requestOf = (server: HttpServer, { list, next, path, query, since }: Place
 /** The address of a page. */
 export const addressOf = ({ server }: RestApi, place: Place): URL => requestOf(server, place).url
 
-/** The next page, where there is one. */
+/** Returns the next page, or undefined on the last one. */
 const nextOf = (
   { server }: RestApi,
   { list: { paging }, next }: Place,
@@ -102,7 +102,8 @@ const nextOf = (
     const link = nextLink(read.answer.headers, read.answer.url)
     if (link === undefined) return Effect.undefined
     const message = `${server.baseUrl.host} links to a next page on another server, which Idem does not follow`
-    // Behind a proxy that ends TLS, servers link to themselves by HTTP. The base URL is asked in any case.
+    // Behind a proxy that ends TLS, servers link to themselves with `http:`. Only the link's path is used, with the
+    // base URL.
     if (link.host !== server.baseUrl.host) return fail(new Malformed({ message }))
     return Effect.succeed(`${link.pathname}${link.search}`)
   }
@@ -111,7 +112,7 @@ const nextOf = (
   return Effect.succeed(String(Number(next ?? paging.first ?? 1) + 1))
 }
 
-/** The items that fit the description, and why others do not. */
+/** Decodes the items. Returns those that fit the description, and a message for each of the others. */
 export const readItems = (list: RestList, name: string, items: ReadonlyArray<unknown>) =>
   Effect.map(
     Effect.forEach(items, (json) =>
@@ -127,7 +128,7 @@ export const readItems = (list: RestList, name: string, items: ReadonlyArray<unk
     })
   )
 
-/** Reads a page; undefined if it is as the validators `seen` say. */
+/** Reads a page. Returns undefined if the server answers 304 to the validators `seen`. */
 export const readPage = Effect.fnUntraced(function* (api: RestApi, place: Place, seen: PageState["seen"] = {}) {
   const { list, name } = place
   const { post, url } = requestOf(api.server, place)
@@ -145,7 +146,10 @@ export const readPage = Effect.fnUntraced(function* (api: RestApi, place: Place,
   } satisfies ReadPage
 })
 
-/** A guard against a server that ignores the parameter of its pages, or leads in circles. It is for one list. */
+/**
+ * Returns a check of one list's pages. The check fails if the server ignores the page parameter, or its pages form a
+ * cycle.
+ */
 export const makeWalk = (host: string, name: string) => {
   const places = new Set<string>()
   let before = ""

@@ -8,21 +8,21 @@ import type { Metadata } from "./Content.ts"
 import { fail } from "./HttpRequest.ts"
 import { type IntegrationError, Malformed, Reason } from "./IntegrationError.ts"
 
-/** Pages that follow each other by the server's own mark. */
+/** Paging by a cursor or link that the server gives. */
 export type RestCursor<Answer> =
   | { readonly type: "link" }
   | {
       readonly type: "cursor"
-      /** The parameter that has the cursor. Not needed where `post` makes the request. */
+      /** The parameter for the cursor. Not needed if `post` builds the request. */
       readonly param?: string | undefined
-      /** The cursor of the next page; none on the last one. */
+      /** Returns the cursor of the next page; null or undefined on the last page. */
       readonly next: (answer: Answer) => string | null | undefined
     }
 
 /**
- * Pages that are counted. What is removed meanwhile moves the rest forward, so that an item may be in no page: choose
- * an order in which items keep their places. They end with a page that has no items: a server may give fewer than
- * asked.
+ * Paging by page number or offset. If an item is removed meanwhile, later items move forward and one may be on no page:
+ * choose an order in which items keep their places. The list ends at a page without items, because a server may return
+ * fewer than requested.
  */
 export type RestCounted =
   | { readonly type: "page"; readonly param: string; readonly first?: number | undefined }
@@ -31,11 +31,11 @@ export type RestCounted =
 /** The content of an item. */
 export interface RestContent {
   readonly title?: string | undefined
-  /** When it happened: a text, milliseconds since 1970, or a date. */
+  /** When the item was created or sent: a text, milliseconds since 1970, or a date. */
   readonly occurredAt?: string | number | Date | null | undefined
   readonly mediaType?: string | undefined
   readonly metadata?: Metadata | undefined
-  /** The body, or the path at which it is. A redirect of that path to another server gets no credentials. */
+  /** The body, or its path. If that path redirects to another server, the credentials are not sent there. */
   readonly body: string | Uint8Array | { readonly path: string }
   /** The exact number of bytes of a body that has its own path. A body of another size is not stored. */
   readonly size?: number | undefined
@@ -44,17 +44,17 @@ export interface RestContent {
 /** A request: a `GET` of a path below the base URL, or a `POST` of JSON. */
 export type RestRequest = string | { readonly path: string; readonly post: Schema.Json }
 
-/** The list of what belongs to one item: at a path of its own. */
+/** A list of children that has a path of its own. */
 export interface RestPath {
   readonly path: string
   readonly query?: Readonly<Record<string, string>> | undefined
 }
 
-/** A resource below each item of another one. */
+/** A resource of which each item of another one has a list. */
 export interface RestChildren<Item> {
   /**
-   * Where the children of an item are: in the item itself, or at a path. Nothing for an item that has none: no request
-   * is made for it.
+   * Returns an item's children, or the path of their list. Undefined if the item has no children: then no request is
+   * made.
    */
   readonly of: (item: Item) => ReadonlyArray<unknown> | RestPath | undefined
   readonly resource: RestChild
@@ -63,37 +63,39 @@ export interface RestChildren<Item> {
 interface Described<Item, Answer> {
   /** Parameters of each request for a page. */
   readonly query?: Readonly<Record<string, string>> | undefined
-  /** Makes the request for a page a `POST` with this body. `place` is what `paging` gives for the next page. */
+  /** Makes each page request a `POST` with this body. `place` is the value of `paging` for the next page. */
   readonly post?:
     | ((page: { readonly place: string | undefined; readonly since: DateTime.Utc | undefined }) => Schema.Json)
     | undefined
-  /** The answer to a request for a page. Default: a list of items; cursors need it. */
+  /** The schema of the response to a page request. Default: an array of items. Required for cursors. */
   readonly answer?: Schema.Codec<Answer, unknown> | undefined
-  /** The items of an answer. Default: the answer itself. */
+  /** Returns the items of a response. Default: the response itself. */
   readonly items?: ((answer: Answer) => ReadonlyArray<unknown>) | undefined
   readonly item: Schema.Codec<Item, unknown>
-  /** The id of an item, unique in its resource; of a child, among the children of one item. */
+  /** The id of an item, unique in its resource. The id of a child is unique among the children of one item. */
   readonly id: (item: Item) => string | number
-  /** The item in the answer for one item, an object. Default: the answer itself. Undefined or null if there is none. */
+  /**
+   * Returns the item in the response for one item. Default: the response itself. Undefined or null if there is no item.
+   */
   readonly itemOf?: ((answer: Readonly<Record<string, unknown>>) => unknown) | undefined
-  /** Changes with the content. Default: a digest of the fields that `item` names. */
+  /** Returns a text that changes with the content. Default: a digest of the fields that the schema `item` names. */
   readonly revision?: ((item: Item) => string) | undefined
-  /** False leaves an item out. */
+  /** Returns false to leave an item out. */
   readonly includes?: ((item: Item) => boolean) | undefined
-  /** True for an item that the source still lists, and that is deleted. */
+  /** Returns true for a deleted item that the source still lists. */
   readonly isDeleted?: ((item: Item) => boolean) | undefined
   readonly kind: string
   readonly content: (item: Item) => RestContent
 }
 
 /**
- * Either changes are listed since a time, or the whole list each time: only then, and only with marks of the server's
- * own, can an item's absence say that it is deleted. Without `paging`, one answer is the whole list.
+ * Either the changes since a time are listed, or the whole list each time. Only the whole list, and not by page
+ * numbers, shows that an item is absent and so deleted. Without `paging`, one response is the whole list.
  */
 type Listed<Answer> =
   | {
       readonly paging?: RestCursor<Answer> | RestCounted | undefined
-      /** The parameters that list what changed since this time; `"post"` where the body says it. */
+      /** Returns the parameters that list changes since this time; `"post"` if the request's body holds the time. */
       readonly since?: ((time: DateTime.Utc) => Readonly<Record<string, string>>) | "post" | undefined
       readonly absentIsDeleted?: false | undefined
       readonly isConditional?: false | undefined
@@ -103,17 +105,17 @@ type Listed<Answer> =
       readonly since?: undefined
       readonly absentIsDeleted?: boolean | undefined
       /**
-       * Asks for each page only if it has changed since the last poll, by its `ETag`. Not for a resource with
-       * children: an unchanged list says nothing about them.
+       * Requests each page only if it has changed since the last poll, by its `ETag`. Not for a resource with children:
+       * their changes do not change the list.
        */
       readonly isConditional?: boolean | undefined
     }
 
 export type RestDescription<Item, Answer> = Described<Item, Answer> &
   Listed<Answer> & {
-    /** The path of the list, below the base URL. */
+    /** The path of the list, relative to the base URL. */
     readonly path: string
-    /** The request for one item; `id` is encoded for a path. */
+    /** The request for one item. `id` is already encoded for a path. */
     readonly itemPath: (id: string) => RestRequest
     /** Resources below each item, by name. */
     readonly children?: Readonly<Record<string, RestChildren<Item>>> | undefined
@@ -121,13 +123,16 @@ export type RestDescription<Item, Answer> = Described<Item, Answer> &
 
 export type RestChildDescription<Item, Answer> = Described<Item, Answer> & {
   readonly paging?: RestCursor<Answer> | RestCounted | undefined
-  /** True if a child is deleted that the list of its item lacks. Never with page numbers or offsets. */
+  /** True if a child that its item's list no longer has is deleted. Not with page numbers or offsets. */
   readonly absentIsDeleted?: boolean | undefined
-  /** The request for one child; the ids are encoded for a path. Default: it is looked up in the list of its item. */
+  /**
+   * The request for one child. The ids are already encoded for a path. Default: the child is looked up in its item's
+   * list.
+   */
   readonly itemPath?: ((id: string, parentId: string) => RestRequest) | undefined
 }
 
-/** An item as it was read. */
+/** An item that was decoded. */
 export interface RestItem {
   readonly id: string
   readonly revision: string
@@ -135,7 +140,7 @@ export interface RestItem {
   readonly isDeleted: boolean
   readonly occurredAt: DateTime.Utc | undefined
   readonly content: RestContent
-  /** Where its children are, by the name of their resource. */
+  /** The item's children, or the path of their list, by the name of the resource. */
   readonly children: ReadonlyArray<readonly [string, ReadonlyArray<unknown> | RestPath | undefined]>
 }
 
@@ -145,20 +150,20 @@ type Paging =
   | { readonly type: "cursor"; readonly param: string | undefined }
   | RestCounted
 
-/** A list whose types are closed over. */
+/** A list with its types closed over. */
 export interface RestList {
   readonly query: Readonly<Record<string, string>>
   readonly kind: string
   readonly paging: Paging
   readonly post: Described<unknown, unknown>["post"]
   readonly absentIsDeleted: boolean
-  /** The items of a page, and the cursor of the next one, where the answer has it. */
+  /** Returns the items of a page, and the cursor of the next page if the response has one. */
   readonly readPage: (
     answer: unknown
   ) => Effect.Effect<{ readonly items: ReadonlyArray<unknown>; readonly next: string | undefined }, IntegrationError>
-  /** An item, as a page has it. */
+  /** Decodes an item of a page. */
   readonly readItem: (item: unknown) => Effect.Effect<RestItem, IntegrationError>
-  /** An item, as the answer for it alone has it; undefined if it has none. */
+  /** Decodes the response for one item; undefined if it has no item. */
   readonly readAlone: (answer: unknown) => Effect.Effect<RestItem | undefined, IntegrationError>
 }
 
@@ -176,7 +181,9 @@ export interface RestResource extends RestList {
 
 const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** The first field that does not fit its schema, or a fault in a description. All else may quote what was read. */
+/**
+ * Names the first field that does not fit its schema, or an error in the description. Other error texts may quote data.
+ */
 const explained = (cause: unknown): string => {
   if (cause instanceof TypeError) return `: ${cause.message.slice(0, 200)}`
   const path = Schema.isSchemaError(cause) ? issuesOf(cause.issue).issues[0]?.path : undefined
@@ -184,8 +191,8 @@ const explained = (cause: unknown): string => {
 }
 
 /**
- * The functions of a description may throw: a reason says what the answer means, anything else that it is not as it was
- * described.
+ * Evaluates a function of the description, which may throw. A thrown `Reason` is kept; any other error becomes
+ * `Malformed`.
  */
 const attempt = <A>(what: string, evaluate: () => A): Effect.Effect<A, IntegrationError> =>
   Effect.catch(Effect.try({ try: evaluate, catch: (cause) => cause }), (cause) =>
@@ -204,7 +211,7 @@ export const digest = (text: string): Effect.Effect<string> =>
 
 const List = Schema.Array(Schema.Unknown)
 
-/** `what` names the list in messages. */
+/** Closes a description over its types. `what` names the list in messages. */
 const close = <Item, Answer>(
   what: string,
   description: Described<Item, Answer> & {

@@ -24,10 +24,10 @@ import type { RestSource } from "./RestSource.ts"
 
 const encoder = new TextEncoder()
 
-/** A path of dots would lead to another resource. */
+/** Refuses an empty id, `.` and `..`, which would lead to another resource. */
 const isPath = (id: string): boolean => id !== "" && id !== "." && id !== ".."
 
-/** An item that moved away may be answered with another one in its place. */
+/** Checks the id, because a server may answer for a moved item with another item. */
 const isAsked = (item: RestItem | undefined, id: string): item is RestItem =>
   item !== undefined && item.id === id && item.isIncluded && !item.isDeleted
 
@@ -68,13 +68,13 @@ export const openSession = <Config, Credentials>(
     return { ...about, announced: { size, mediaType }, body: Stream.unwrap(bytes) }
   }
 
-  /** The item with this id, by a request of its own. */
+  /** Requests the item with this id. */
   const readAlone = Effect.fnUntraced(function* (name: string, list: RestList, id: string, request: RestRequest) {
     const item = yield* list.readAlone(yield* getItem(api, `${name}.get`, request))
     return isAsked(item, id) ? item : undefined
   })
 
-  /** A child that has no request of its own, in the list of its item. */
+  /** Finds a child that has no request of its own, in its item's list. */
   const lookUp = Effect.fnUntraced(function* (name: string, child: RestChild, item: RestItem, id: string) {
     const at = item.children.find(([one]) => one === name)?.[1] ?? []
     const among = (items: ReadonlyArray<RestItem>) => items.find((one) => isAsked(one, id))
@@ -122,7 +122,7 @@ export const openSession = <Config, Credentials>(
   })
 
   return {
-    // The quota is the server's, whatever the credentials.
+    // The server's quota applies to all credentials together.
     account: Effect.succeed(baseUrl.host),
     // This first request fails at once if the credentials are wrong.
     estimate: first,

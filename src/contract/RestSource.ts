@@ -20,13 +20,13 @@ type Shared =
   | "deletionLimits"
 
 export interface RestSource<Config> extends Pick<Definition<Config, never, never>, Shared> {
-  /** The address that all paths are below. Name in `address` the config fields that it comes from. */
+  /** The base URL of all paths. Name in `address` the config fields that it depends on. */
   readonly baseUrl: (config: Config) => string | URL
   readonly auth: RestAuth<Config>
   /** Headers of every request. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** The resources by name, in the order in which they are listed. A name has no `/`, and never changes. */
   readonly resources: (config: Config) => Readonly<Record<string, RestResource>>
-  /** The reason of a refusal, where the source says more than its status; undefined leaves it to the status. */
+  /** Classifies a refusal, if the source's error text says more than the status; undefined leaves it to the status. */
   readonly refusal?: ((refusal: Refusal) => Reason | undefined) | undefined
 }

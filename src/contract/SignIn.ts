@@ -1,11 +1,11 @@
 /**
- * How an account is signed in at its provider, instead of a person giving credentials: OAuth 2's authorization code
- * (RFC 6749, section 4.1) with PKCE (RFC 7636). The engine speaks the protocol; an integration says where, what for,
- * and how the answer becomes its credentials.
+ * Signs an account in at its provider, with OAuth 2's authorization code (RFC 6749, section 4.1) and PKCE (RFC 7636),
+ * so that a person need not enter credentials. The engine implements the protocol; an integration gives the endpoints
+ * and the scopes, and turns the grant into its credentials.
  *
- * - provider: who signs people in: two addresses and the parameters of the request
+ * - provider: the authorization server: two addresses and the parameters of the request
  * - client: this installation of Idem, as it is registered at the provider
- * - grant: what the provider gives in the end: tokens
+ * - grant: the tokens that the provider issues
  */
 import type * as DateTime from "effect/DateTime"
 import type * as Effect from "effect/Effect"
@@ -14,19 +14,19 @@ import type * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 
 export interface Provider {
-  /** Where a person is sent. */
+  /** The authorization endpoint, which the person's browser opens. */
   readonly authorizationUrl: string
-  /** Where the code is changed for tokens. */
+  /** The token endpoint, which exchanges the code for tokens. */
   readonly tokenUrl: string
-  /** How the provider names itself: checked where its answer says a name (RFC 9207). */
+  /** The provider's issuer identifier. Checked if the response names one (RFC 9207). */
   readonly issuer: string
-  /** Parameters of the request besides those of the protocol: the scopes (for reading only), and others. */
+  /** Additional parameters of the authorization request: the scopes (for reading only), and others. */
   readonly parameters: Readonly<Record<string, string>>
 }
 
 export interface Client {
   readonly clientId: string
-  /** A public client has none; only providers that say so (`SignIn.publicClients`) take it. */
+  /** The client secret. Undefined for a public client, which only some providers accept (`SignIn.publicClients`). */
   readonly clientSecret: Redacted.Redacted | undefined
 }
 
@@ -35,28 +35,30 @@ export interface Grant {
   readonly accessToken: Redacted.Redacted
   readonly refreshToken: Redacted.Redacted | undefined
   readonly expiresAt: DateTime.Utc | undefined
-  /** The scopes that were granted, in the provider's own words, where it says them: a person may have left some out. */
+  /** The granted scopes, if the provider returns them: a person may have granted fewer than were requested. */
   readonly scope: string | undefined
 }
 
 export interface SignIn<Config, Credentials> {
   readonly provider: (config: Config) => Provider
-  /** True where the provider signs in clients that have no secret. Default false. */
+  /** True if the provider accepts clients without a secret. Default: false. */
   readonly publicClients?: boolean | undefined
-  /** Whether PKCE (RFC 7636) is used by all clients, or only by public ones. Default all. */
+  /** Whether all clients use PKCE (RFC 7636), or only public ones. Default: all. */
   readonly pkce?: "all" | "public" | undefined
-  /** The name of this machine in the redirect URI of the command line (RFC 8252, section 7.3). Default `127.0.0.1`. */
+  /** The host of the command line's redirect URI (RFC 8252, section 7.3). Default: `127.0.0.1`. */
   readonly loopbackHost?: "127.0.0.1" | "localhost" | undefined
-  /** The token endpoint's answer in the words of RFC 6749, section 5, for a provider that has others. */
+  /** Converts the token endpoint's response into the form of RFC 6749, section 5, for a provider that uses another. */
   readonly standardize?: ((answer: Schema.Json) => Schema.Json) | undefined
-  /** The grant as credentials; or why it is no use and what to do, in words for a person. */
+  /**
+   * Turns the grant into credentials, or fails with a text for the person: why the grant is unusable, and what to do.
+   */
   readonly credentials: (grant: Grant) => Result.Result<Credentials, string>
   /**
-   * The credentials of a new sign-in, with what a sign-in does not give: taken from the credentials that the same
-   * account had before. Default: nothing is taken.
+   * Adds to new credentials the fields that a sign-in does not give, from the earlier credentials of the same account.
+   * Default: adds nothing.
    */
   readonly keep?: ((signedIn: Credentials, before: Credentials) => Credentials) | undefined
-  /** The client in credentials that a sign-in made, to sign in again without giving it. */
+  /** Returns the client that the credentials contain, so that a person can sign in again without entering it. */
   readonly client: (credentials: Credentials) => Client | undefined
 }
 
@@ -67,10 +69,12 @@ export interface AnySignIn {
   readonly loopbackHost: string
   readonly standardize: (answer: Schema.Json) => Schema.Json
   readonly provider: (config: unknown) => Effect.Effect<Provider, Schema.SchemaError>
-  /** Credentials as JSON, with secrets in clear: only for `decodeCredentials`; or why the grant is no use. */
+  /**
+   * Returns the credentials as JSON with secrets in clear, only for `decodeCredentials`; or why the grant is unusable.
+   */
   readonly credentials: (grant: Grant) => Effect.Effect<Schema.Json, string>
-  /** The credentials of a sign-in, with what they keep of those before. Unchanged where either does not fit. */
+  /** Applies `SignIn.keep`. Returns `signedIn` unchanged if either value does not fit the schema. */
   readonly keep: (signedIn: Schema.Json, before: Schema.Json) => Effect.Effect<Schema.Json>
-  /** The client in these credentials, if they are right and hold one. */
+  /** Returns the client in these credentials; undefined if they do not fit the schema or contain none. */
   readonly client: (credentials: unknown) => Effect.Effect<Client | undefined>
 }

@@ -10,7 +10,7 @@ export const Window = Schema.Struct({
 })
 export type Window = typeof Window.Type
 
-/** `force` bypasses the existence check for all that is listed, `forceIds` for those ids. */
+/** `force` bypasses the existence check for everything that is listed, `forceIds` for those ids. */
 export const SyncTask = Schema.Struct({
   force: Schema.Boolean,
   forceIds: Schema.Array(ExternalId),
@@ -25,11 +25,13 @@ export const poll: SyncTask = { force: false, forceIds: [], dryRun: false }
 /** True for a task that downloads its `forceIds` and lists nothing. */
 export const idsOnly = (task: SyncTask): boolean => task.forceIds.length > 0 && !task.force && task.window === undefined
 
-/** True for a task that moves the connection's own checkpoint; any other keeps its own. */
+/** True for a task that moves the connection's own checkpoint; every other task keeps a checkpoint of its own. */
 export const isLive = (task: SyncTask): boolean =>
   !task.force && task.forceIds.length === 0 && task.window === undefined
 
-/** True where the task's window, if it has one, holds this time. What has no known time is in every window. */
+/**
+ * Returns true if the time is in the task's window, or the task has none. Content without a time is in every window.
+ */
 export const inWindow = ({ window }: SyncTask, at: DateTime.Utc | undefined): boolean =>
   at === undefined ||
   ((window?.since === undefined || DateTime.isGreaterThanOrEqualTo(at, window.since)) &&
