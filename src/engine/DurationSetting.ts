@@ -4,8 +4,9 @@ import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 
 /**
- * The setting `name`, by default `standard`. An empty value counts as not set, as compose files write it. The bounds
- * refuse what parses and would destroy or stop something: a negative time, none, one that never ends.
+ * Reads the setting `name` as a duration; `standard` if it is not set or empty, as compose files write it. Fails
+ * outside the bounds, which exclude durations that parse but would destroy data or stop a loop: negative, zero, or
+ * infinite.
  */
 export const make = (
   name: string,
@@ -25,7 +26,9 @@ export const make = (
   )
 }
 
-/** `IDEM_SHUTDOWN_TIMEOUT`: how long a process has to stop, its server and its polling. By default 30 seconds. */
+/**
+ * `IDEM_SHUTDOWN_TIMEOUT`: how long the server and the polling of a process may take to stop. By default 30 seconds.
+ */
 export const shutdownTimeout = make("IDEM_SHUTDOWN_TIMEOUT", {
   standard: Duration.seconds(30),
   least: Duration.seconds(1),

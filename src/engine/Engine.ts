@@ -11,7 +11,7 @@ import type { Counts } from "./model/RunCounts.ts"
 import type { TaskId } from "./model/Task.ts"
 import type { NameTaken, StoreError } from "./store/StoreError.ts"
 
-/** The request cannot be done. The message says why and what to do next. Nothing was written. */
+/** The request can't be carried out. The message says why and what to do next. Nothing was written. */
 export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
   message: Schema.String,
   /** True if the change is possible together with new credentials. */
@@ -20,17 +20,22 @@ export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
   notInLedger: Schema.optionalKey(Schema.Array(Schema.String))
 }) {}
 
-/** The source refused or did not answer; `reason` is an `IntegrationError`'s, or one of the engine's own. */
+/**
+ * The source refused, or did not answer. `reason` is the tag of an `IntegrationError`'s reason, or one of the engine's
+ * own.
+ */
 export class SourceError extends Schema.TaggedError<SourceError>()("SourceError", {
   reason: Schema.String,
   message: Schema.String
 }) {}
 
-/** The progress of a sync. `remaining` is about how many refs are still to be listed, if that is known. */
+/**
+ * The progress of a sync. `remaining` is the approximate number of refs still to be listed; undefined if it is unknown.
+ */
 export interface Progress {
   readonly counts: Counts
   readonly remaining: number | undefined
-  /** Until when the sync waits for quota, in milliseconds since the epoch; undefined while it works. */
+  /** The time until which the sync waits for quota, in milliseconds since the epoch; undefined while it works. */
   readonly waitingUntil?: number | undefined
 }
 
@@ -40,10 +45,10 @@ export type SyncStatus = typeof SyncStatus.Type
 /** The work that a sync would do, found by a dry run. */
 export interface Planned {
   readonly download: number
-  /** Ids that the source reports as gone, and ids that a complete listing did not show. */
+  /** The number of ids that the source reports as gone or that a complete listing did not show. */
   readonly delete: number
   readonly patch: number
-  /** Deletions that would be held for a person, with those that wait already; 0 where none would be. */
+  /** The number of deletions that would be held for approval, including those held already; 0 if none would be. */
   readonly held: number
 }
 
@@ -69,7 +74,7 @@ export interface Connected {
   readonly leftOut: ReadonlyArray<string>
   /** How long a first sync takes at the quota; undefined if the number of items is not known. */
   readonly firstSync: Duration.Duration | undefined
-  /** How long it takes by the bytes that the source gives in a day; undefined if it limits none. */
+  /** How long a first sync takes at the source's limit of bytes a day; undefined if the source has no such limit. */
   readonly firstSyncByBytes: Duration.Duration | undefined
 }
 
@@ -79,7 +84,7 @@ export interface ConnectInput {
   readonly name: string
   readonly config: unknown
   readonly credentials: unknown
-  /** True where the credentials are those of a sign-in: see `SignIn.keep`. Default false. */
+  /** True if the credentials come from a sign-in (see `SignIn.keep`). Default: false. */
   readonly signedIn?: boolean | undefined
   readonly every: Duration.Duration | undefined
 }
@@ -88,8 +93,8 @@ export class Engine extends Context.Service<
   Engine,
   {
     /**
-     * Creates a connection, or updates the one of this name (`config`, `credentials` and `every` left undefined stay).
-     * Reaches the source once. Another domain or another account than the connection's is refused.
+     * Creates a connection, or updates the connection of this name (an undefined `config`, `credentials` or `every`
+     * keeps its value). Makes one request to the source. Refuses to change the connection's domain or account.
      */
     readonly connect: (
       input: ConnectInput
@@ -109,7 +114,7 @@ export class Engine extends Context.Service<
         readonly onProgress?: (progress: Progress) => Effect.Effect<void>
       }
     ) => Effect.Effect<SyncResult, StoreError>
-    /** Resets these ledger rows (all of them if undefined) and runs them now, listing nothing. */
+    /** Resets these ledger rows (all of them if undefined) and runs them now, without a listing. */
     readonly retry: (
       connection: Connection,
       externalIds: ReadonlyArray<string> | undefined

@@ -10,8 +10,8 @@ const isFolder = (path: string): Promise<boolean> =>
   )
 
 /**
- * Creates a folder and the missing folders above it, each by itself. Does nothing where the folder exists. Node's own
- * recursive `mkdir` never returns where an existing folder refuses a new one with ENOENT, as in `/proc`.
+ * Creates a folder and its missing parents, one after the other. Does nothing if the folder exists. Node's own
+ * recursive `mkdir` never returns if an existing folder refuses a new one with ENOENT, as in `/proc`.
  */
 export const create = async (folder: string, mode = 0o777): Promise<void> => {
   if (await isFolder(folder)) return

@@ -9,12 +9,13 @@ import * as DurationSetting from "./DurationSetting.ts"
 const mebibyte = 1024 * 1024
 
 export interface Limits {
-  /** A slice ends after this time or this many pages, so that a backfill never holds up new mail. */
+  /** A slice ends after this time or this number of pages, so that a backfill never delays new content. */
   readonly sliceTime: Duration.Duration
   readonly slicePages: number
   /**
-   * A batch is committed at this number of items, bytes of bodies, or age. While a commit is in flight, the next batch
-   * gathers up to `groupItems` items, or `batchBytes`. A crash costs at most the commit in flight and one such group.
+   * A batch is committed when it reaches this number of items, bytes of bodies, or age. While a commit is in flight,
+   * the next batch gathers up to `groupItems` items, or `batchBytes`. A crash loses at most the commit in flight and
+   * one such batch.
    */
   readonly batchItems: number
   readonly groupItems: number
@@ -32,25 +33,30 @@ export interface Limits {
   readonly leaseTtl: Duration.Duration
   /** The longest wait that a source may ask for. */
   readonly longestRetryAfter: Duration.Duration
-  /** A run without progress for this long is ended. */
+  /** A run that makes no progress for this long is ended. */
   readonly stallAfter: Duration.Duration
-  /** After this number of `Transient` failures in a row, the source counts as down. */
+  /** After this number of `Transient` failures in a row, the engine treats the source as down. */
   readonly downAfter: number
   /**
-   * A run is given up after this number of failed items, if they also exceed this share: then the source is at fault.
+   * A run stops after this number of failed items, if they also exceed this share of all items: then the source is at
+   * fault.
    */
   readonly abortAfter: number
   readonly abortShare: number
   /** Ledger rows that one slice retries. */
   readonly retries: number
   /**
-   * Staged deletions are applied up to this number, or up to this share of what is stored. Otherwise a person decides.
+   * Staged deletions are applied up to this number, or up to this share of what is stored. More than that are held
+   * until a person approves them.
    */
   readonly deletions: number
   readonly deletionShare: number
-  /** The pause after a slice that lists what earlier ones listed. It doubles with each in a row, up to a minute. */
+  /**
+   * The delay after a slice that lists only what earlier slices listed. It doubles with each such slice in a row, up to
+   * a minute.
+   */
   readonly repeatDelay: Duration.Duration
-  /** An unfinished task is resumed by the same command for this long. */
+  /** How long an unfinished task can be resumed by the same command. */
   readonly resumeWithin: Duration.Duration
 }
 
@@ -80,7 +86,7 @@ export const Limits = Context.Reference<Limits>("idem/engine/Limits", {
   })
 })
 
-/** The defaults, with what the environment says: `IDEM_LONGEST_RETRY_AFTER`. */
+/** Provides the defaults, with `IDEM_LONGEST_RETRY_AFTER` from the environment. */
 export const layer: Layer.Layer<never, Config.ConfigError> = Layer.effect(
   Limits,
   Effect.gen(function* () {

@@ -2,16 +2,16 @@
 import * as Duration from "effect/Duration"
 import { oneLine } from "./SafeText.ts"
 
-/** The text on one line, shortened to this number of characters. */
+/** Returns the text on one line, shortened to this number of characters. */
 export const short = (text: string, characters = 60): string => {
   const head = Array.from(text.slice(0, characters * 2 + 2))
   return head.length > characters ? `${oneLine(head.slice(0, characters - 1).join(""))}…` : oneLine(text)
 }
 
-/** In double quotes, shortened, on one line: for names and ids in messages. */
+/** Quotes a name or an id for a message: shortened, on one line, in double quotes. */
 export const quoted = (text: string): string => `"${short(text)}"`
 
-/** The text quoted as one word of a shell. */
+/** Quotes the text as one word of a shell command. */
 export const shellWord = (text: string): string =>
   /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 
@@ -47,7 +47,7 @@ const distance = (a: string, b: string): number => {
   return row[b.length] ?? 0
 }
 
-/** The most similar name, if one is similar enough to be meant. */
+/** Returns the most similar name, or undefined if none is similar enough. */
 export const nearest = (name: string, names: ReadonlyArray<string>): string | undefined => {
   const folded = name.slice(0, 100).toLowerCase()
   const ranked = names
@@ -62,7 +62,7 @@ export const nearest = (name: string, names: ReadonlyArray<string>): string | un
 /** A frame of a stack: the last two names of the file's path, and the line. */
 const frame = /([^\s(/\\]+[/\\][^\s(/\\]+:\d+):\d+\)?$/
 
-/** The first line of the stack that is neither of a library nor of Node, like `notes/Session.ts:41`. */
+/** Returns the first stack frame outside of libraries and Node, as `notes/Session.ts:41`. */
 const place = (stack: string): string | undefined => {
   const frames = stack.split("\n").filter((line) => line.startsWith("    at ") && frame.test(line))
   const own = frames.find((line) => !/[/\\]node_modules[/\\]|\bnode:/.test(line)) ?? frames[0]
@@ -70,8 +70,8 @@ const place = (stack: string): string | undefined => {
 }
 
 /**
- * Describes a defect for people: its class, and the line of code that threw it. Never its text, which may hold a
- * secret: only the log has that.
+ * Describes a defect for people: its class, and the line of code that threw it. Its text may hold a secret, so it is
+ * only logged.
  */
 export const defect = (cause: unknown): string => {
   if (!(cause instanceof Error)) return `a ${cause === null ? "null" : typeof cause}`

@@ -1,15 +1,16 @@
 /**
- * The ports to the database, one service a noun, each in a file of `store/`. A module requires the ports that it uses;
+ * The ports to the database: one service for each noun, in files of `store/`. A module requires the ports that it uses;
  * a store's layer provides all of them. Every store passes the same laws (test/stores/laws.ts).
  *
  * Two rules hold for every method that writes for a run:
  *
  * - the fence: the transaction first checks that the connection's row still has the lease's fence. If not, it fails
  *   with `Superseded` and writes nothing;
- * - the key: content is upserted by (connection, external id). The checker saves work and is never the guard.
+ * - the key: content is upserted by (connection, external id). The checker saves work and is never the guard against
+ *   duplicates.
  *
- * Time is the database's: leases, due times and `createdAt` are set and compared by its clock, and a given `Duration`
- * is added to it.
+ * All times use the database's clock: leases, due times and `createdAt` are set and compared by it, and a given
+ * `Duration` is added to it.
  */
 import type { BodyStore } from "./store/BodyStore.ts"
 import type { ConnectionStore } from "./store/ConnectionStore.ts"
@@ -25,7 +26,10 @@ import type { SecretStore } from "./store/SecretStore.ts"
 import type { SessionStore } from "./store/SessionStore.ts"
 import type { TaskStore } from "./store/TaskStore.ts"
 
-/** All ports: what a store's layer provides. `WebhookStore` has layers of its own: a command that syncs needs none. */
+/**
+ * All ports that a store's layer provides. `WebhookStore` is provided separately, because a command that syncs does not
+ * need it.
+ */
 export type Store =
   | BodyStore
   | ConnectionStore

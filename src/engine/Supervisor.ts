@@ -1,4 +1,4 @@
-/** Keeps work running that nothing else restarts: a defect is logged, and the work begins again. */
+/** Restarts work that ended or failed. A defect is logged, and the work begins again. */
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** Errors of the operating system, in words. */
+/** Explains errors of the operating system. */
 import type { PlatformError } from "effect/PlatformError"
 
 const words: Readonly<Record<string, string>> = {
@@ -14,7 +14,7 @@ const words: Readonly<Record<string, string>> = {
   EIO: "the disk fails (input/output error)"
 }
 
-/** The system's error code (`ENOENT`, …), where the cause carries one. */
+/** Returns the system's error code (`ENOENT`, …), or undefined if the cause has none. */
 export const codeOf = (cause: unknown): string | undefined =>
   cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined
 
@@ -23,6 +23,6 @@ export const explain = (cause: unknown): string => {
   return known ?? (cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause))
 }
 
-/** Why a file operation failed. Effect names few of the system's codes, and calls the others `Unknown`. */
+/** Explains why a file operation failed. Effect maps only a few of the system's codes, and all others to `Unknown`. */
 export const explainPlatform = ({ reason }: PlatformError): string =>
   words[codeOf(reason.cause) ?? ""] ?? reason.description ?? codeOf(reason.cause) ?? reason._tag

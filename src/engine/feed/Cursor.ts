@@ -12,21 +12,23 @@ import type { ChangePlace, Epoch } from "../model/Change.ts"
 import { ConnectionId } from "../model/Connection.ts"
 import type { ContentPlace } from "../model/Content.ts"
 
-/** The cursor can't be used: another database's, one from before a restore, another connection's, or damaged. */
+/**
+ * The cursor can't be used: it belongs to another database or another connection, predates a restore, or is damaged.
+ */
 export class CursorInvalid extends Schema.TaggedError<CursorInvalid>()("CursorInvalid", {
   /**
-   * `gone`: the cursor was valid once. The reader begins again without a cursor, and gets changes again that it has
+   * `gone`: the cursor was valid once. The reader has to begin again without a cursor, and will get changes that it has
    * seen.
    */
   reason: Schema.Literals(["gone", "malformed", "foreign"]),
   message: Schema.String
 }) {}
 
-/** In characters: enough for the longest external id with every character escaped. */
+/** The length limit of a cursor, in characters: enough for the longest external id with every character escaped. */
 const maxLength = 10_000
 
 const Uuid = Schema.String.pipe(Schema.check(Schema.isPattern(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)))
-/** Milliseconds of the years that PostgreSQL supports. */
+/** A time in milliseconds, within the years that PostgreSQL supports. */
 const Millis = Schema.Int.pipe(
   Schema.check(Schema.isBetween({ minimum: -62_135_596_800_000, maximum: 253_402_300_799_999 }))
 )
@@ -73,7 +75,7 @@ const malformed = new CursorInvalid({
 const foreign = (of: string) =>
   new CursorInvalid({ reason: "foreign", message: `the cursor is of ${of}: give the \`next\` of this list's own page` })
 
-/** The cursor was valid once, or is from a future that this database has lost. */
+/** The error for a cursor that was valid once, or that is ahead of this database after a restore. */
 export const gone = new CursorInvalid({
   reason: "gone",
   message:
@@ -84,7 +86,7 @@ export const gone = new CursorInvalid({
 const textOf = (cursor: string): Result.Result<string, CursorInvalid> =>
   cursor.length > maxLength ? Result.fail(malformed) : Result.mapError(Base64Url.decodeString(cursor), () => malformed)
 
-/** The error for a cursor that does not decode: it is damaged, or of another kind of list. */
+/** Returns the error for a cursor that does not decode: it is damaged, or belongs to another kind of list. */
 const notOf = (text: string, other: ReadonlyArray<string>, name: string): CursorInvalid => {
   const kind = Result.map(decodeKind(text), ([kind]) => kind)
   return Result.isSuccess(kind) && other.includes(kind.success) ? foreign(name) : malformed
@@ -127,8 +129,8 @@ export const contentPlace = Effect.fnUntraced(function* (
 type ChangeList = ConnectionId | undefined
 
 /**
- * `since`: the transaction before which the reader had everything when it last came to the end. A reader at the end is
- * before all rows of a transaction, which is that one.
+ * Encodes the cursor of a place in the changes. `since` is the reader's position when it last reached the end: it has
+ * seen every change before that transaction. For a place without a row, `since` is its transaction.
  */
 export const ofChange = (epoch: Epoch, list: ChangeList, { row, transaction }: ChangePlace, since?: bigint): string => {
   const ofList = ["changes", epoch.databaseId, epoch.id, list ?? null, transaction] as const
@@ -137,7 +139,7 @@ export const ofChange = (epoch: Epoch, list: ChangeList, { row, transaction }: C
   return Base64Url.encode(encodeChange(since === undefined ? [...ofList, at] : [...ofList, at, since]))
 }
 
-/** The cursor of the same position in the epoch `to`; undefined for a cursor that is not of `from`. */
+/** Moves a cursor from one epoch to another. Returns undefined for a cursor that is not of the epoch `from`. */
 export const inEpoch = (cursor: string, { from, to }: { readonly from: Epoch; readonly to: Epoch }) => {
   const decoded = Result.getOrUndefined(Result.flatMap(textOf(cursor), decodeChange))
   if (decoded === undefined) return undefined
@@ -147,8 +149,8 @@ export const inEpoch = (cursor: string, { from, to }: { readonly from: Epoch; re
 }
 
 /**
- * The position of a cursor in this list of changes with its `since` (see `ofChange`), and a check of its epoch against
- * that of a page.
+ * Decodes a cursor of this list of changes. Returns its position, its `since` (see `ofChange`), and a check of its
+ * epoch against that of a page.
  */
 export const changePlace = Effect.fnUntraced(function* (
   list: ChangeList,

@@ -31,12 +31,15 @@ const defaultLongestPause = 1000
 interface Query {
   /** The changes of this connection only. */
   readonly connectionId?: ConnectionId | undefined
-  /** Each content at its latest change of these kinds (see `Change.latestOf`); undefined: of all kinds. */
+  /**
+   * The kinds of changes to return, each content at its latest change of these kinds (see `Change.latestOf`).
+   * Undefined: all.
+   */
   readonly kinds?: ReadonlyArray<ChangeKind> | undefined
   readonly after?: string | undefined
-  /** 1 to 1,000. */
+  /** The most changes to return, 1 to 1,000. */
   readonly limit: number
-  /** At most `longestWait`. */
+  /** How long to wait for the first change, at most `longestWait`. */
   readonly wait: Duration.Duration
 }
 
@@ -44,12 +47,12 @@ export class Feed extends Context.Service<
   Feed,
   {
     /**
-     * Changes after the cursor (from the beginning without one), of one connection or of all, in the order in which
-     * they became visible. Waits up to `wait` for the first. `next` is the cursor to go on from, also where there was
-     * nothing. A page of some kinds may be empty although changes follow it.
+     * Returns changes after the cursor (from the beginning without one), of one connection or of all, in the order in
+     * which they became visible. Waits up to `wait` for the first. `next` is the cursor for the next request, also if
+     * there was no change. A page filtered by kinds may be empty although changes follow it.
      *
-     * Content that a reader of some kinds was sent as `stored` is sent so again if it changes before the reader has
-     * come to the end.
+     * If content that was returned as `stored` to a reader of some kinds changes before the reader reaches the end, it
+     * is returned as `stored` again.
      */
     readonly changes: (
       query: Query
@@ -68,7 +71,7 @@ interface Waiter {
 }
 
 interface Options {
-  /** Milliseconds between two looks at the database while nothing happens; default 1,000. */
+  /** The longest time between two queries while nothing changes, in milliseconds. Default: 1,000. */
   readonly longestPause?: number | undefined
 }
 
@@ -80,8 +83,8 @@ export const make = Effect.fnUntraced(function* ({ longestPause = defaultLongest
   let isPolling = false
 
   /**
-   * Wakes readers of connections that changed. Returns true if any changed. Readers that joined meanwhile ask
-   * themselves.
+   * Makes one query, and wakes the readers of connections that changed. Returns true if any changed. A reader that
+   * joins during the query is served by the next one.
    */
   const look = Effect.gen(function* () {
     const asking = [...waiters]
@@ -105,13 +108,14 @@ export const make = Effect.fnUntraced(function* ({ longestPause = defaultLongest
     let pause = shortestPause
     while (waiters.size > 0) {
       if (yield* isCommittedWithin(pause)) {
-        // One look for the commits of a moment.
+        // Gathers the commits of a short time into one query.
         pause = shortestPause
         yield* Effect.sleep(pause)
       }
       pause = (yield* look) ? shortestPause : Math.min(pause * 1.5, longestPause)
     }
-    // In one synchronous step with the check for readers, so that a reader that joins next starts a poller of its own.
+    // This runs in the same synchronous step as the check for readers, so that a reader that joins next starts a new
+    // poller.
     isPolling = false
   }).pipe(
     Effect.onError((cause) =>
@@ -124,7 +128,7 @@ export const make = Effect.fnUntraced(function* ({ longestPause = defaultLongest
     Effect.withTracerEnabled(false)
   )
 
-  /** Waits until something may have changed. False if the time was over first. */
+  /** Waits until something may have changed. Returns false after `millis` milliseconds without a change. */
   const awaitChange = (connectionId: ConnectionId | undefined, from: bigint, millis: number) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {

@@ -1,6 +1,6 @@
 /**
- * Tells readers of the feed that this process has committed changes, so that they need not ask the database often, and
- * when that was. A hint: commits of other processes are not announced.
+ * Announces to readers of the feed that this process has committed changes, and when, so that they can query the
+ * database less often. An announcement is only a hint: commits of other processes are not announced.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -8,9 +8,9 @@ import * as Effect from "effect/Effect"
 
 export interface LocalCommits {
   readonly announce: Effect.Effect<void>
-  /** Ends with the next announcement. */
+  /** Completes at the next announcement. */
   readonly next: Effect.Effect<void>
-  /** Milliseconds since the last announcement; infinite if there was none. */
+  /** Milliseconds since the last announcement; infinite before the first one. */
   readonly quietMillis: Effect.Effect<number>
 }
 
@@ -29,5 +29,5 @@ const make = (): LocalCommits => {
   }
 }
 
-/** Those of this process. */
+/** The announcements of this process. */
 export const LocalCommits = Context.Reference<LocalCommits>("idem/engine/feed/LocalCommits", { defaultValue: make })

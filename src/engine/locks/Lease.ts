@@ -62,7 +62,7 @@ export const acquireWaiting = (
     Effect.flatMap(acquire(connectionId), (acquired) => {
       if (acquired._tag === "Acquired") return Effect.succeed(acquired)
       const tell = told === acquired.holder ? Effect.void : onTaken(acquired.holder)
-      // Only the wait can be interrupted: after the lease was acquired, an interruption would leave it unreleased.
+      // Only the wait is interruptible: an interruption after the lease was acquired would leave it unreleased.
       const wait = Effect.interruptible(Effect.andThen(tell, Effect.sleep("250 millis")))
       return Effect.flatMap(wait, () => next(acquired.holder))
     })
@@ -71,7 +71,7 @@ export const acquireWaiting = (
 
 /**
  * Renews the lease until interrupted. Fails if the lease is lost (`Superseded`), or if the run makes no progress for
- * too long. A renewal that fails because the database is away is repeated: a commit would fail anyway.
+ * too long. If the database can't be reached, the renewal is repeated, because commits would fail as well.
  */
 export const keep = (
   connection: Connection,

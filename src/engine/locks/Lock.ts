@@ -1,6 +1,6 @@
 /**
- * A database lock with a 30-second lease, renewed while it is held. A lock of a dead process is free when its lease
- * ends, or at once if the process is known to be dead.
+ * A database lock with a 30-second lease, renewed while it is held. The lock of a dead process becomes free when its
+ * lease expires, or at once if the process is known to be dead.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -27,18 +27,23 @@ const held = (name: string, other: string) => {
   return new StoreError({ message, cause: message })
 }
 
-/** The claim of one fiber: each fiber of a process is a holder of its own. */
+/** Makes the claim of one fiber: each fiber of a process is a separate holder. */
 const claim = Effect.fnUntraced(function* (name: string) {
   const locks = yield* LockStore
   const holder = `${randomUUID()} of ${yield* ProcessIdentity.self}`
   const take = locks.takeLock(name, { holder, ttl })
-  /** Acquires the lock, also from a dead process. Returns the holder if another one has it. */
+  /**
+   * Acquires the lock, also from a holder known to be dead. Returns the holder if another one has it, else undefined.
+   */
   const acquire = Effect.gen(function* () {
     const other = Option.getOrUndefined(yield* take)
     if (other === undefined || !(yield* ProcessIdentity.isDead(other.replace(/^\S+ of /, "")))) return other
     return Option.getOrUndefined(yield* locks.takeLock(name, { holder, ttl, deadHolder: other }))
   })
-  /** Renews the lock until interrupted. Fails once another holder has it; while the database is away, it tries on. */
+  /**
+   * Renews the lock until interrupted. Fails if another holder has it. If the database can't be reached, the renewal is
+   * repeated.
+   */
   const keep = take.pipe(
     Effect.catchTag("StoreError", ({ message }) => Effect.as(Effect.logWarning(message), Option.none<string>())),
     Effect.flatMap(Option.match({ onNone: () => Effect.void, onSome: (other) => Effect.fail(lost(name, other)) })),
@@ -52,9 +57,9 @@ const claim = Effect.fnUntraced(function* (name: string) {
 })
 
 /**
- * Runs the work while it holds the lock. Fails with `StoreError` if the lock does not become free, or is lost (the
- * process was frozen for longer than its lease, say): then the work is interrupted. The wait can be
- * interrupted; the caller decides whether the work can.
+ * Runs the work while the lock is held. Fails with `StoreError` if the lock does not become free in time. If the lock
+ * is lost (the process was frozen for longer than the lease, say), the work is interrupted. The wait is interruptible;
+ * the caller decides whether the work is.
  */
 export const withLock =
   (name: string) =>
@@ -72,7 +77,7 @@ export const withLock =
       )
     })
 
-/** Runs the work if the lock is free, and returns none if another holder has it. */
+/** Runs the work if the lock is free. Returns `Option.none` if another holder has it. */
 export const withFreeLock =
   (name: string) =>
   <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<Option.Option<A>, E | StoreError, R | LockStore> =>

@@ -15,7 +15,7 @@ import type { StoreError } from "../store/StoreError.ts"
 export class PollingClaim extends Context.Service<
   PollingClaim,
   {
-    /** The holder, if this process has lost the claim. This process may regain it. */
+    /** Returns the holder if this process has lost the claim, else `Option.none`. This process may regain the claim. */
     readonly takenOver: Effect.Effect<Option.Option<string>>
   }
 >()("idem/engine/locks/PollingClaim") {}
@@ -33,7 +33,7 @@ export class PolledElsewhere extends Schema.TaggedError<PolledElsewhere>()("Poll
 /** The lock of the process, or the cluster, that polls this database. */
 export const lockName = "polling"
 
-/** The holder that all processes of a cluster claim the polling as. */
+/** The holder that all processes of a cluster share. */
 const cluster = "a cluster of idem serve (IDEM_CLUSTER)"
 
 /** Renews the claim until the scope closes. */
@@ -55,8 +55,8 @@ const keep = (claim: Effect.Effect<Option.Option<string>, StoreError>) =>
   })
 
 /**
- * Claims the polling under this name, also from a holder known to be dead. Returns the holder if another one has it,
- * and the effect that renews the claim.
+ * Claims the polling under this name, also from a holder known to be dead. Returns the current holder if it is another
+ * one, and the effect that renews the claim.
  */
 const claimAs = Effect.fnUntraced(function* (holder: string) {
   const locks = yield* LockStore
@@ -68,8 +68,8 @@ const claimAs = Effect.fnUntraced(function* (holder: string) {
 })
 
 /**
- * Claims the polling for this process alone, until the scope closes. A process that was frozen may find the claim lost:
- * the fences of its runs refuse its writes, and it logs so.
+ * Claims the polling for this process alone, until the scope closes. A process that was frozen may lose the claim: then
+ * the fences of its runs refuse its writes, and it logs a warning.
  */
 export const ofOneProcess = Effect.gen(function* () {
   const locks = yield* LockStore
@@ -87,8 +87,8 @@ export const ofOneProcess = Effect.gen(function* () {
 })
 
 /**
- * Claims the polling for the processes of a cluster together, until the scope closes. No process releases the claim,
- * because others may still hold it: it expires after the last renewal.
+ * Claims the polling for all processes of a cluster, until the scope closes. No process releases the claim, because
+ * others may still use it: it expires after the last renewal.
  */
 export const ofCluster = Effect.gen(function* () {
   const { taken, renew } = yield* claimAs(cluster)

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import { readFile } from "node:fs/promises"
 import { hostname } from "node:os"
 
-/** The start time of a process by the kernel's count, because pids are reused. Undefined without /proc. */
+/** Reads the start time of a process from the kernel, because pids are reused. Undefined without /proc. */
 const startOf = (pid: number): Promise<string | undefined> =>
   readFile(`/proc/${pid}/stat`, "utf8").then(
     // The second field is the command in parentheses and may hold spaces: count from the last parenthesis.
@@ -41,14 +41,14 @@ interface ProcessIdentity {
   readonly isDead: (holder: string) => Effect.Effect<boolean>
 }
 
-/** The identity of this process. The simulation replaces it, since it runs several processes in one. */
+/** The identity of this process. The simulation replaces it, because it runs several simulated processes in one. */
 export const ProcessIdentity = Context.Reference<ProcessIdentity>("idem/engine/locks/ProcessIdentity", {
   defaultValue: () => ({ self: Effect.promise(() => own), isDead: isGone })
 })
 
-/** This process: `process 4711 (started 123456) on host`. */
+/** Names this process: `process 4711 (started 123456) on host`. */
 export const self: Effect.Effect<string> = Effect.flatMap(ProcessIdentity, (identity) => identity.self)
 
-/** True if the holder was a process of this machine and does not run any more. */
+/** Returns true if the holder was a process of this machine and no longer runs. */
 export const isDead = (holder: string): Effect.Effect<boolean> =>
   Effect.flatMap(ProcessIdentity, (identity) => identity.isDead(holder))

@@ -1,4 +1,4 @@
-/** A batch: what is committed in one transaction, and the outcomes. */
+/** A batch: the content of one transaction, and its outcomes. */
 import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
@@ -11,7 +11,7 @@ import { TaskId } from "./Task.ts"
 
 /**
  * The bytes of a body: inline in the database, or in the blob store under their hash. `Kept` is the body of another
- * content, which the store has already, in either place.
+ * content, which is already stored in either place.
  */
 export type StoredBody =
   | { readonly _tag: "Inline"; readonly hash: Uint8Array; readonly bytes: Uint8Array }
@@ -33,7 +33,7 @@ export interface Item {
   readonly bodyKey?: string | undefined
 }
 
-/** A stored content that another one may be a copy of: all but its id and its revision. */
+/** A stored content that another content may copy: all fields of an item except its id and its revision. */
 export interface CopySource extends Omit<Item, "externalId" | "revision" | "body"> {
   readonly body: Extract<StoredBody, { readonly _tag: "Kept" }>
 }
@@ -42,11 +42,11 @@ export interface CopySource extends Omit<Item, "externalId" | "revision" | "body
 export type WriteOutcome = "stored" | "updated" | "unchanged"
 
 /**
- * An item that was not stored. `failed` is one more attempt and is due again after `retryIn` (undefined: it is dead);
- * `deferred` costs no attempt and is due at the next poll; `gone` is not known afterwards (content that was stored is
- * staged for deletion instead).
+ * An item that was not stored. `failed` adds an attempt and is due again after `retryIn` (undefined: the item is dead).
+ * `deferred` costs no attempt and is due at the next poll. `gone` removes the id from what is known (content that was
+ * stored is staged for deletion instead).
  *
- * An item with another revision than the ledger's starts its attempts again.
+ * If an item's revision differs from the ledger's, its attempts start again.
  */
 export interface Miss {
   readonly externalId: string
@@ -60,31 +60,31 @@ export interface Miss {
   readonly retryIn: Duration.Duration | undefined
 }
 
-/** The state in the ledger of an item that was not stored. */
+/** Returns the ledger state of an item that was not stored. */
 export const ledgerState = ({
   outcome,
   retryIn
 }: Pick<Miss, "retryIn"> & { readonly outcome: "failed" | "deferred" }) =>
   outcome === "deferred" ? "deferred" : retryIn === undefined ? "dead" : "failed"
 
-/** The end of one or more whole pages: what is committed with the last of their items. */
+/** The end of one or more pages, committed with the last of their items. */
 export interface PageEnd {
   readonly checkpoint: Schema.Json
-  /** The scope's digest that belongs to the checkpoint. */
+  /** The digest of the scope in which the checkpoint was made. */
   readonly scope: string
-  /** Parts to set or to forget, each key once. */
+  /** Parts to set or to remove, each key once. */
   readonly parts: ReadonlyArray<PartMove<Schema.Json>>
   /**
-   * True if the listing began without a checkpoint: all stored parts are removed first. If it is the connection's own,
-   * also what an unfinished listing found absent, and deletions that an unfinished reading of the changes told wait for
-   * the new pass.
+   * True if the listing began without a checkpoint. Then all stored parts are removed first. If the checkpoint is the
+   * connection's own, absences that an unfinished listing found are removed too, and deletions from an unfinished
+   * reading of the changes wait for the new pass.
    */
   readonly forgetsParts: boolean
   readonly deleted: ReadonlyArray<string>
   readonly patches: ReadonlyArray<Patch>
-  /** The ids listed. */
+  /** The listed ids. */
   readonly seen: ReadonlyArray<string>
-  /** The listing that the pages belong to. */
+  /** The id of the listing that the pages belong to. */
   readonly listing: string | undefined
   readonly covers: ReadonlyArray<Coverage>
   /** True if the passes over the source are complete with these pages (see `Deletions.completesPass`). */
@@ -93,24 +93,24 @@ export interface PageEnd {
 
 /** The contents of one transaction. */
 export interface Batch {
-  /** Undefined for a quiet run, which has no row. */
+  /** The id of the run's row; undefined for a quiet run, which has no row. */
   readonly runId: RunId | undefined
   /** The task whose own checkpoint moves; undefined for the live task, whose checkpoint is the connection's. */
   readonly taskId: TaskId | undefined
-  /** Each external id at most once in items and misses together. */
+  /** The items that were downloaded. An external id occurs at most once in items and misses together. */
   readonly items: ReadonlyArray<Item>
   /**
-   * Ids of items and misses that a page listed. The other ones are retried or forced by id, and no listing of the
-   * present scope need have shown them.
+   * Ids of items and misses that a page listed. The other items were retried or forced by id, without a listing of the
+   * present scope.
    */
   readonly listed: ReadonlyArray<string>
   /**
-   * True if the pages list the connection's present scope: that of its live task, not one that a task with its own
-   * checkpoint lists under a changed config before any poll has. What they list comes into the scope.
+   * True if the pages belong to a listing of the connection's present scope, so that listed ids come into the scope.
+   * False for a task that keeps its own checkpoint and lists under a changed config before any poll has.
    */
   readonly inScope: boolean
   readonly misses: ReadonlyArray<Miss>
-  /** Ids of a forced task that are done: it skips them when it resumes. */
+  /** Ids of a forced task that are done. The task skips them when it resumes. */
   readonly done: ReadonlyArray<string>
   readonly page: PageEnd | undefined
   /** The counts that this batch adds to the run. The store adds the outcomes of `items`, and `patched`. */
@@ -119,8 +119,8 @@ export interface Batch {
 }
 
 export interface Committed {
-  /** By external id, for each of `items`. */
+  /** The outcome of each item, by external id. */
   readonly outcomes: ReadonlyMap<string, WriteOutcome>
-  /** How many rows the patches changed. */
+  /** The number of rows that the patches changed. */
   readonly patched: number
 }

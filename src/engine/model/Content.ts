@@ -1,4 +1,4 @@
-/** Stored content, the ledger, and staged deletions as a store gives them. */
+/** The model of stored content, the ledger, and staged deletions in the stores. */
 import type * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import type { Metadata, Ref } from "../../contract/Content.ts"
@@ -36,7 +36,10 @@ export interface ContentRow {
   readonly updatedAt: DateTime.Utc
 }
 
-/** A position in a list of contents: just after the content that it names, by external id or by both fields. */
+/**
+ * A position in a list of contents: just after the content with this external id or, in the order `newest`, with these
+ * fields.
+ */
 export interface ContentPlace {
   readonly externalId: string
   readonly occurredAt: DateTime.Utc | null
@@ -52,12 +55,15 @@ export interface ContentSelection {
    */
   readonly order?: "id" | "newest" | undefined
   readonly kind?: string | undefined
-  /** By `occurredAt`: since inclusive, until exclusive. Content without a known time is in no window. */
+  /**
+   * Selects by `occurredAt`: since inclusive, until exclusive. Content without a known time is never selected by a
+   * window.
+   */
   readonly since?: DateTime.Utc | undefined
   readonly until?: DateTime.Utc | undefined
   /** Text in the title, case-insensitive. */
   readonly text?: string | undefined
-  /** The `next` of the page before, of the same selection. */
+  /** The `next` of the previous page of the same selection. */
   readonly after?: ContentPlace | undefined
 }
 
@@ -87,27 +93,30 @@ interface StagedDeletion {
   readonly stagedAt: DateTime.Utc
 }
 
-/** Staged deletions by external id, the first of them. */
+/** The first staged deletions, by external id. */
 export interface StagedDeletions {
   readonly deletions: ReadonlyArray<StagedDeletion>
-  /** How many are staged in all. */
+  /** The number of all staged deletions. */
   readonly total: number
   /** Identifies the set of all staged ids. It changes when an id is added or removed. */
   readonly token: string
 }
 
 /**
- * Which staged deletions may be applied now. Deletions of a pass that has already completed always may: the store
- * remembers those (`PageEnd.complete`).
+ * Which staged deletions may be applied now. Deletions of a pass that has completed may always be applied: the store
+ * marks those (`PageEnd.complete`).
  */
 export interface Readiness {
-  /** The changes were read to their end, so deletions that only they reported may be applied. */
+  /** True if the changes were read to their end: deletions that only they reported may be applied. */
   readonly changes: boolean
-  /** The listing ended, so deletions that its pages reported may be applied. Absences wait for their pass. */
+  /**
+   * True if the listing ended: deletions that its pages reported may be applied. Absences wait for the end of their
+   * pass.
+   */
   readonly listing: boolean
 }
 
-/** The result of a purge: deleted contents, gone ids, and bodies that nothing else names. */
+/** The numbers of deleted contents, gone ids, and unreferenced bodies that a purge removed. */
 export interface Purged {
   readonly deleted: number
   readonly gone: number
@@ -115,5 +124,5 @@ export interface Purged {
   readonly bytes: number
 }
 
-/** Refs of ledger rows, for `download`. */
+/** Returns the ref of a ledger row, for `download`. */
 export const refOf = (row: LedgerRow): Ref => ({ externalId: row.externalId, revision: row.revision })

@@ -14,7 +14,7 @@ export const Totals = Schema.Struct({
 }).annotate({ identifier: "Totals" })
 export type Totals = typeof Totals.Type
 
-/** Figures of the whole database, for metrics. No connection is named. */
+/** Totals of the whole database, for metrics. They name no connection. */
 export interface Overview {
   /** Numbers of connections by domain and state. */
   readonly connections: ReadonlyArray<{
@@ -28,8 +28,11 @@ export interface Overview {
     readonly count: number
   }>
   readonly deletionsHeld: ReadonlyArray<{ readonly domain: string; readonly count: number }>
-  /** How long the connection that waits longest has been due, for a poll or a task, in seconds; 0 where none waits. */
+  /**
+   * The overdue time of the connection that has been due the longest, for a poll or a task, in seconds; 0 if none is
+   * due.
+   */
   readonly overdueSeconds: number
-  /** Sessions that Idem's processes have in the database, by what they do; none for a store that has no sessions. */
+  /** The number of database sessions of Idem's processes by state; empty for a store without sessions. */
   readonly sessions: ReadonlyArray<{ readonly state: string; readonly count: number }>
 }

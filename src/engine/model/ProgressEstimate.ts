@@ -1,28 +1,29 @@
 /**
- * How far a sync is, and how long the rest takes. The command line and the dashboard show the same numbers: one
- * estimate of how much there is (from the listing, else what the source said at connect), which never moves backwards.
+ * Estimates how far a sync is, and how long the rest takes. The command line and the dashboard show the same numbers.
+ * The estimate of the total comes from the listing, or else from the source's estimate at connect, and never moves
+ * backwards.
  */
 
 /** The progress of a sync so far. */
 export interface Done {
-  /** Occurrences of ids: listed, forced and retried. */
+  /** The number of occurrences of ids so far: listed, forced and retried. */
   readonly known: number
-  /** The occurrences that have an outcome. */
+  /** The number of occurrences that have an outcome. */
   readonly ended: number
-  /** About how many are still to be listed; undefined if the source does not say. */
+  /** The approximate number of refs still to be listed; undefined if the source does not report it. */
   readonly remaining: number | undefined
 }
 
 export interface Limits {
-  /** How many items there are, as the source said when it was connected. */
+  /** The number of items that the source reported at connect. */
   readonly items: number | undefined
-  /** Milliseconds that one item takes at the quota. */
+  /** How many milliseconds one item takes at the quota. */
   readonly millisPerItem: number
 }
 
 /**
- * How many items a task will list, where its listing does not say: as many as there are for a first sync and for one
- * that downloads everything again; unknown for a later sync, which lists what is new.
+ * Returns how many items a task will list, if its listing does not report it: all items for a first sync and for a
+ * forced one; undefined for a later sync, which lists only what is new.
  */
 export const itemsOf = (
   of: { readonly atConnect: number | undefined; readonly stored: number },
@@ -35,22 +36,22 @@ export const itemsOf = (
 
 export interface Estimate {
   readonly ended: number
-  /** How many items there will be; undefined if nobody says. */
+  /** The expected number of items; undefined if it is unknown. */
   readonly expected: number | undefined
   /** From 0 to 1; undefined without `expected`. */
   readonly fraction: number | undefined
   readonly remainingMs: number | undefined
 }
 
-/** An estimate that rises by less than this is taken for noise. */
+/** An estimate that grows by less than this factor is ignored as noise. */
 const noise = 1.3
 
 const later = (before: number | undefined, now: number | undefined): number | undefined =>
   before === undefined || now === undefined || now < before || now > before * noise ? now : before
 
 /**
- * The next estimate. `elapsedMs` is how long it took to end `done.ended - startedAt` items; the remaining time is that
- * of the slower of the measured rate and the quota.
+ * Returns the next estimate. `elapsedMs` is how long it took to finish `done.ended - startedAt` items. The remaining
+ * time uses the slower of the measured rate and the quota.
  */
 export const next = (
   before: Estimate | undefined,

@@ -1,4 +1,4 @@
-/** Runs as a store keeps them. */
+/** The model of runs in the stores. */
 import type * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import type { Problem } from "../../contract/Page.ts"
@@ -9,7 +9,7 @@ import type { Failure, TaskId, TaskRow } from "./Task.ts"
 export const RunId = Schema.String.pipe(Schema.brand("RunId"))
 export type RunId = typeof RunId.Type
 
-/** The sums of the runs that began within one hour, which begins at `hour`. */
+/** The sums of the runs that began in the hour that starts at `hour`. */
 export interface Hour extends Pick<
   Counts,
   "stored" | "updated" | "unchanged" | "failed" | "deleted" | "apiCalls" | "quotaUnits"
@@ -21,7 +21,7 @@ export interface Hour extends Pick<
 export const RunStatus = Schema.Literals(["running", "succeeded", "partial", "failed", "interrupted"])
 export type RunStatus = typeof RunStatus.Type
 
-/** How a run ended that was not interrupted, or a task of several runs. */
+/** Returns the status of a run that was not interrupted, or of a task with several runs. */
 export const statusOf = (ended: {
   readonly counts: Pick<Counts, "failed">
   readonly problems: ReadonlyArray<Problem>
@@ -33,8 +33,8 @@ export const statusOf = (ended: {
 export const maxKept = 100
 
 /**
- * The purpose of a run: the schedule (`poll`), or a person's request: for news (`sync`), for everything again
- * (`force`), for these ids (`ids`), for a window of time (`window`), or for failed items (`retry`).
+ * The purpose of a run: the schedule (`poll`), or a person's request for new content (`sync`), for everything again
+ * (`force`), for single ids (`ids`), for a window of time (`window`), or for failed items (`retry`).
  */
 export const RunKind = Schema.Literals(["poll", "sync", "force", "ids", "window", "retry"])
 export type RunKind = typeof RunKind.Type
@@ -57,7 +57,7 @@ export interface Run {
   readonly finishedAt: DateTime.Utc | null
 }
 
-/** A task with what its runs did together; at most 100 notes and 100 problems. */
+/** A task with the totals of its runs; at most 100 notes and 100 problems. */
 export interface TaskSummary {
   readonly task: TaskRow
   readonly counts: Counts

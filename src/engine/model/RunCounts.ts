@@ -27,10 +27,10 @@ export type Counts = typeof Counts.Type
 
 export const names = Struct.keys(Counts.fields)
 
-/** All zero. */
+/** Counts that are all zero. */
 export const zero: Counts = Record.map(Counts.fields, () => 0)
 
-/** Counts that are being added to. */
+/** Mutable counts, to add to. */
 export type Tally = { -readonly [Name in keyof Counts]: number }
 
 export const tally = (): Tally => ({ ...zero })
@@ -40,7 +40,7 @@ export const add = (tally: Tally, more: Partial<Counts>): void => {
   for (const name of names) tally[name] += more[name] ?? 0
 }
 
-/** The sum of two counts. `deletionsHeld` is a state, not a sum: the later one stands, where a slice found any. */
+/** Returns the sum of two counts. `deletionsHeld` is a state and not a sum: the later value is kept, unless it is 0. */
 export const sum = (earlier: Counts, later: Counts): Counts => {
   const total = { ...earlier }
   add(total, later)
@@ -49,10 +49,10 @@ export const sum = (earlier: Counts, later: Counts): Counts => {
 
 const occurrences = ["listed", "forced", "retried"] as const
 
-/** Every occurrence ends in exactly one of these. */
+/** The possible outcomes. Every occurrence ends in exactly one of them. */
 export const outcomes = ["existing", "stored", "updated", "unchanged", "failed", "gone", "deferred"] as const
 
-/** The two sides of the law of the counts: how many occurrences there were, and how many outcomes. */
+/** Returns the number of occurrences and the number of outcomes, which must be equal. */
 export const sides = (counts: Counts): readonly [occurrences: number, outcomes: number] => {
   const sum = (of: ReadonlyArray<keyof Counts>) => of.reduce((total, name) => total + counts[name], 0)
   return [sum(occurrences), sum(outcomes)]

@@ -1,4 +1,4 @@
-/** Tasks as a store keeps them. */
+/** The model of tasks in the stores. */
 import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import type * as Option from "effect/Option"
@@ -9,20 +9,20 @@ import type { ConnectionId } from "./Connection.ts"
 export const TaskId = Schema.String.pipe(Schema.brand("TaskId"))
 export type TaskId = typeof TaskId.Type
 
-/** Why a task or a run failed. `reason` is an `IntegrationError`'s, or one of the engine's own. */
+/** Why a task or a run failed. `reason` is the tag of an `IntegrationError`'s reason, or one of the engine's own. */
 export interface Failure {
   readonly reason: string
   readonly message: string
 }
 
 /**
- * A task. A task that a command opened (`requested` is false) is run by that command, and has a row only if it keeps a
- * checkpoint of its own. A requested task waits in its connection's queue for a serving process.
+ * A task. If a command opened the task (`requested` is false), that command runs it, and the task has a row only if it
+ * keeps its own checkpoint. A requested task waits in its connection's queue for a serving process.
  */
 export interface TaskRow {
   readonly id: TaskId
   readonly connectionId: ConnectionId
-  /** `retry`: rows of the ledger, and no listing; `task` is a poll's then. */
+  /** `retry` runs rows of the ledger without a listing; its `task` is that of a poll. */
   readonly kind: "sync" | "retry"
   readonly task: SyncTask
   /** The request as text. An open task with the same text is resumed. */
@@ -33,27 +33,27 @@ export interface TaskRow {
   readonly checkpoint: Option.Option<Schema.Json>
   readonly scope: string | null
   readonly createdAt: DateTime.Utc
-  /** When its next slice may begin. */
+  /** The time at which the next slice may begin. */
   readonly dueAt: DateTime.Utc
-  /** Slices in a row that failed. */
+  /** The number of failed slices in a row. */
   readonly failures: number
-  /** True once a run of it has begun. */
+  /** True once a run of the task has begun. */
   readonly begun: boolean
   readonly finishedAt: DateTime.Utc | null
-  /** Why it failed. */
+  /** Why the task failed; null if it did not. */
   readonly error: Failure | null
 }
 
 /** The request of `requestTask`. */
 export interface TaskRequest extends Pick<TaskRow, "kind" | "task" | "spec" | "externalIds"> {
-  /** The same key with the same digest (hex) is the same request. */
+  /** The idempotency key and the digest (hex) of the request. The same key with the same digest is the same request. */
   readonly key: { readonly key: string; readonly digest: string } | undefined
-  /** An unfinished or failed task with the same text is continued if it moved within this time. */
+  /** An unfinished or failed task with the same text is resumed if it made progress within this time. */
   readonly resumeWithin: Duration.Duration
 }
 
 /**
- * True if a request resumes an earlier task with the same text: an open one that has begun, or the last one if it
- * failed. A live sync or a retry does not: one that has begun may miss what came after its beginning.
+ * Returns true if a request resumes an earlier task with the same text: an open task that has begun, or the last one if
+ * it failed. A live sync and a retry are not resumed: after they have begun, they may miss what came later.
  */
 export const resumes = ({ kind, task }: Pick<TaskRequest, "kind" | "task">): boolean => kind === "sync" && !isLive(task)

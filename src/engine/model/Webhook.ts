@@ -1,4 +1,4 @@
-/** Webhooks and their messages, as a store keeps them. */
+/** The model of webhooks and their messages in the stores. */
 import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
@@ -11,7 +11,7 @@ export type WebhookId = typeof WebhookId.Type
 export const MessageId = Schema.String.pipe(Schema.brand("MessageId"))
 export type MessageId = typeof MessageId.Type
 
-/** `paused` by a person; `disabled` after its endpoint answered 410, or failed for days. */
+/** `paused`: by a person. `disabled`: after the endpoint answered 410, or failed for days. */
 export const WebhookState = Schema.Literals(["active", "paused", "disabled"])
 export type WebhookState = typeof WebhookState.Type
 
@@ -24,18 +24,18 @@ export interface Webhook {
   readonly id: WebhookId
   readonly name: string
   readonly url: string
-  /** Only changes of this connection; null: of all. It never changes, since the cursor belongs to it. */
+  /** Sends only changes of this connection; null: of all. It never changes, because the cursor depends on it. */
   readonly connectionId: ConnectionId | null
   /** Sends only changes of these kinds; null: all. */
   readonly changes: ReadonlyArray<ChangeKind> | null
-  /** Sealed. */
+  /** The sealed signing secret. */
   readonly secret: Uint8Array
   readonly state: WebhookState
-  /** Why it is disabled. */
+  /** Why the webhook is disabled. */
   readonly reason: string | null
-  /** Its position in the feed; null: the beginning. */
+  /** The webhook's position in the feed; null: the beginning. */
   readonly cursor: string | null
-  /** Since when every attempt has failed; null if the last one succeeded. */
+  /** The time since which every attempt has failed; null if the last one succeeded. */
   readonly failingSince: DateTime.Utc | null
   readonly createdAt: DateTime.Utc
 }
@@ -47,15 +47,18 @@ export interface Message {
   readonly state: MessageState
   /** The number of changes in the message. */
   readonly changes: number
-  /** Finished attempts. Redelivery by a person resets them. */
+  /** The number of finished attempts. Redelivery by a person resets it. */
   readonly attempts: number
-  /** For `pending` only. While the message is being sent: when it is due again without a result. */
+  /**
+   * When the message is due, for `pending` only. While it is being sent, the time at which it is due again if no result
+   * is recorded.
+   */
   readonly nextAttemptAt: DateTime.Utc | null
-  /** The status of the last answer, if there was one. */
+  /** The status of the last response, if there was one. */
   readonly status: number | null
   /** Why the last attempt failed. */
   readonly error: string | null
-  /** The beginning of the answer to the last failed attempt. */
+  /** The beginning of the response to the last failed attempt. */
   readonly answer: string | null
   readonly createdAt: DateTime.Utc
   readonly attemptedAt: DateTime.Utc | null
@@ -66,16 +69,18 @@ export interface Claimed {
   readonly webhook: Webhook
   readonly message: Message
   readonly claim: number
-  /** The body: the same at every attempt, but for what was purged or disconnected meanwhile. */
+  /** The body. It is the same at every attempt, except for parts that were purged or disconnected meanwhile. */
   readonly body: string
 }
 
 /** The next message of an active webhook. */
 export interface DeliveryState {
   readonly webhook: Webhook
-  /** The pending message that is due first, and in how long. Messages from the feed precede redelivered ones. */
+  /**
+   * The pending message that is due first, and the time until then. Messages from the feed precede redelivered ones.
+   */
   readonly next: { readonly messageId: MessageId; readonly in: Duration.Duration } | null
-  /** True if a message from the feed is pending: the next one is made after it. */
+  /** True if a message from the feed is pending: no other message is made before it is delivered or dead. */
   readonly isWaiting: boolean
 }
 
@@ -106,6 +111,6 @@ export interface WebhookChange {
   readonly state?: "active" | "paused" | undefined
 }
 
-/** True for an activation and for another URL: the failures so far no longer count. */
+/** Returns true for an activation and for a new URL, which reset the count of failures. */
 export const resetsFailures = (webhook: Webhook, change: WebhookChange): boolean =>
   change.state === "active" || (change.url !== undefined && change.url !== webhook.url)
