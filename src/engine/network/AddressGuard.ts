@@ -1,12 +1,12 @@
 /**
  * The rule for addresses that Idem may connect to on behalf of a client: public addresses, and those that a setting
- * lists (hosts, addresses and networks in CIDR notation, separated by commas). Without it, a client that names a
- * webhook or a source over HTTP could reach what only Idem can reach (SSRF). `SourceNetwork.ts` applies the rule to
- * sources, `Destination.ts` to webhooks.
+ * lists (hosts, addresses and networks in CIDR notation, separated by commas). Without this rule, a client that names a
+ * webhook or a source over HTTP could reach addresses that only Idem can reach (SSRF). `SourceNetwork.ts` applies the
+ * rule to sources, `Destination.ts` to webhooks.
  *
- * A name is looked up once for each connection, all its addresses are checked, and the socket connects to one of those:
- * it makes no difference what the name means a moment later (DNS rebinding). An address that is written instead of a
- * name is checked too: Node looks nothing up for it, so a guard in the look-up alone would let it pass.
+ * A host name is looked up once for each connection, all its addresses are checked, and the socket connects to one of
+ * them, so that a later change of the DNS record has no effect (DNS rebinding). A literal address is checked too: Node
+ * makes no look-up for it, so that a check in the look-up alone would not see it.
  */
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
@@ -16,7 +16,7 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as Schema from "effect/Schema"
 import Ip from "ipaddr.js"
 
-/** Nothing may connect there: the message says why, and which setting would allow it. */
+/** The address is not allowed. The message says why, and which setting would allow it. */
 export class Refused extends Schema.TaggedError<Refused>()("Refused", { message: Schema.String }) {}
 
 /** The host's name can't be looked up. */
@@ -43,14 +43,14 @@ const isIn = (address: Address, [network, bits]: readonly [Address, number]): bo
     : network instanceof Ip.IPv6 && address.match(network, bits)
 
 /**
- * True for public addresses: not private, local, shared, multicast or reserved. Of IPv6 only global unicast (2000::/3)
- * that does not carry an IPv4 address (6to4, Teredo; NAT64 is outside of 2000::/3).
+ * Returns true for public addresses: not private, local, shared, multicast or reserved. Of IPv6 only global unicast
+ * (2000::/3) without an embedded IPv4 address (6to4, Teredo; NAT64 is outside of 2000::/3).
  */
 const isPublic = (address: Address): boolean =>
   address.range() === "unicast" &&
   (address instanceof Ip.IPv4 ? address.toString() !== azurePlatform : ((address.parts[0] ?? 0) & 0xe000) === 0x2000)
 
-/** An entry of the setting: a host's name as URLs have it, or a network. */
+/** Parses an entry of the setting: a host name in the form of URLs, or a network. */
 const entry = (text: string): string | readonly [Address, number] | undefined => {
   // In the short forms of IPv4, 192.168/16 would be 192.0.0.168/16.
   if (Ip.IPv6.isValidCIDR(text) || Ip.IPv4.isValidCIDRFourPartDecimal(text)) return Ip.parseCIDR(text)
@@ -82,8 +82,9 @@ const allowed = Effect.fnUntraced(function* (setting: string) {
 
 export interface AddressGuard {
   /**
-   * The addresses that a connection to this host may use: all that the host has now, at least one. `host` is a name or
-   * an address, as URLs write it. A connection without TLS (`isSecure` false) may only go to what the setting lists.
+   * Returns the addresses that a connection to this host may use: all its present addresses, at least one. `host` is a
+   * name or an address, in the form of URLs. A connection without TLS (`isSecure` false) may only use addresses that
+   * the setting lists.
    */
   readonly addressesOf: (
     host: string,
@@ -93,7 +94,7 @@ export interface AddressGuard {
 
 const refuse = (message: string) => Effect.fail(new Refused({ message }))
 
-/** The guard of which this setting lists the exceptions. */
+/** Makes a guard. `setting` is the name of the setting that lists the exceptions. */
 export const make = Effect.fnUntraced(function* (
   setting: string
 ): Effect.fn.Return<AddressGuard, Refused | Config.ConfigError, Dns.Dns> {
@@ -103,7 +104,7 @@ export const make = Effect.fnUntraced(function* (
   const fromDns = (name: string, type: "A" | "AAAA") =>
     dns.resolve(name, type).pipe(
       Effect.map((records) => records.map(({ address }) => address)),
-      // A host may well have addresses of one family only.
+      // Many hosts have addresses of only one family.
       Effect.catchIf(
         ({ reason }) => reason === "NotFound",
         () => Effect.succeed([])
@@ -111,8 +112,8 @@ export const make = Effect.fnUntraced(function* (
     )
 
   /**
-   * Public names are resolved by queries to the DNS, which wait on sockets. The system's own look-up knows more names,
-   * but blocks one of the few threads that all look-ups share: only hosts that the setting lists are resolved by it.
+   * Public names are resolved by DNS queries over sockets. The system's own look-up knows more names, but blocks one of
+   * the few threads that all look-ups share, so it only resolves hosts that the setting lists.
    */
   const addressesOf = (name: string): Effect.Effect<ReadonlyArray<NetAddress.IpAddress>, Dns.DnsError> =>
     hosts.has(name)

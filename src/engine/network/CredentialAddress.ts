@@ -4,7 +4,8 @@ import type * as Schema from "effect/Schema"
 import type { Integration } from "../../contract/Integration.ts"
 
 /**
- * The address of a stored config. One that no longer fits has none that is known: only the provider's own is safe then.
+ * Returns the address of a stored config. If the config no longer fits the schema, returns the provider's own address
+ * (empty), which is always safe.
  */
 export const of = (integration: Integration, config: Schema.Json): Effect.Effect<Schema.JsonObject> =>
   Effect.orElseSucceed(
@@ -12,11 +13,11 @@ export const of = (integration: Integration, config: Schema.Json): Effect.Effect
     () => ({})
   )
 
-/** The fields that differ; an absent one equals only an absent one. */
+/** Returns the names of the fields that differ. An absent field equals only an absent field. */
 export const changed = (one: Schema.JsonObject, other: Schema.JsonObject): ReadonlyArray<string> =>
   [...new Set([...Object.keys(one), ...Object.keys(other)])].filter(
     (name) => JSON.stringify(one[name]) !== JSON.stringify(other[name])
   )
 
-/** True for the provider's own address: the config names no other. */
+/** Returns true if the config sets none of these fields, so that credentials go to the provider's own address. */
 export const isOwn = (address: Schema.JsonObject): boolean => Object.keys(address).length === 0

@@ -1,7 +1,7 @@
 /**
- * The networks that sources are reached by. A connection that was made over HTTP is *guarded*: its mark is kept in its
- * row, and each of its runs, wherever it is made, gets a network that checks every address that it connects to. A
- * connection that was made on the machine itself is not restricted.
+ * The networks through which sources are reached. A connection that was created over HTTP is *guarded*: its row records
+ * that, and every run of it gets a network that checks each address before it connects. A connection that was created
+ * on the machine itself is not restricted.
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -16,7 +16,7 @@ import * as Network from "../../contract/Network.ts"
 import * as CredentialAddress from "./CredentialAddress.ts"
 import * as AddressGuard from "./AddressGuard.ts"
 
-/** True while a request over HTTP is answered. */
+/** True while an HTTP request is handled. */
 export const IsRemote = Context.Reference<boolean>("idem/engine/network/SourceNetwork/IsRemote", {
   defaultValue: () => false
 })
@@ -27,12 +27,12 @@ interface SourceNetwork {
   /** The network of a guarded connection. */
   readonly guarded: Effect.Effect<Network.Network, Refusal | Config.ConfigError>
   /**
-   * Fails where a field of this address names a server that a guarded connection may not reach; the message names both.
+   * Fails if a field of this address names a server that a guarded connection may not reach. The message names both.
    */
   readonly check: (address: Schema.JsonObject) => Effect.Effect<void, Refusal | Config.ConfigError>
 }
 
-/** Without its layer nothing guards, so that guarded connections are refused. */
+/** Without its layer, guarded connections are refused. */
 export const SourceNetwork = Context.Reference<SourceNetwork>("idem/engine/network/SourceNetwork", {
   defaultValue: () => {
     const refused = Effect.fail(new AddressGuard.Refused({ message: "this process has no guard for its address" }))
@@ -50,8 +50,8 @@ export const of = Effect.fnUntraced(function* (
 })
 
 /**
- * Whether a connection is guarded from now on. `before` is what it was, with its address. One without an address of its
- * own goes to its provider's, which nobody has chosen.
+ * Returns whether a connection is guarded after a change. `before` is its state until now. A connection to the
+ * provider's own address is not guarded, because nobody chose that address.
  */
 export const becomesGuarded = Effect.fnUntraced(function* (
   address: Schema.JsonObject,
@@ -62,7 +62,7 @@ export const becomesGuarded = Effect.fnUntraced(function* (
   return before.guarded
 })
 
-/** Answers every look-up with these addresses. */
+/** Returns a look-up function that always answers with these addresses. */
 export const pinned =
   (addresses: ReadonlyArray<string>): LookupFunction =>
   (_, options, done) => {
@@ -74,7 +74,7 @@ export const pinned =
 
 const connectTimeout = Duration.toMillis("10 seconds")
 
-/** A `fetch` whose connections are checked, those of redirects too. */
+/** Makes a `fetch` that checks the address of every connection, also after redirects. */
 const fetchThrough = Effect.fnUntraced(function* (guard: AddressGuard.AddressGuard) {
   // Loaded on demand, because only guarded connections need it.
   const { default: undici } = yield* Effect.promise(() => import("@effect/platform-node/Undici"))
@@ -95,7 +95,7 @@ const fetchThrough = Effect.fnUntraced(function* (guard: AddressGuard.AddressGua
     }
   })
   const fetch: Network.Network["fetch"] = async (input, init) => {
-    // The agent is of another library than Node's `fetch`: what they share is plain values.
+    // The agent and Node's `fetch` come from different copies of undici, so only plain values are passed between them.
     const request = new Request(input, init)
     const { headers, method, redirect, signal, url } = request
     const body = request.body === null ? null : await request.arrayBuffer()
@@ -106,7 +106,10 @@ const fetchThrough = Effect.fnUntraced(function* (guard: AddressGuard.AddressGua
 
 const hostName = /^(?=.*[.:]|localhost$)[a-z0-9._:[\]-]+$/i
 
-/** The servers that a field of an address names: a URL, a host's name, an address. */
+/**
+ * Returns the server that a field of an address names as a URL, a host name or an IP address; undefined if it names
+ * none.
+ */
 const serverIn = (value: Schema.Json): { readonly host: string; readonly isSecure: boolean } | undefined => {
   if (typeof value !== "string") return undefined
   const url = value.includes("://") ? URL.parse(value) : null
@@ -115,7 +118,8 @@ const serverIn = (value: Schema.Json): { readonly host: string; readonly isSecur
 }
 
 /**
- * `IDEM_SOURCE_ALLOW` lists what guarded connections may reach besides public addresses. It is read when one is met.
+ * Provides the guarded network. `IDEM_SOURCE_ALLOW` lists the addresses that are allowed besides public ones. The
+ * setting is read when the first guarded connection is used.
  */
 export const layer: Layer.Layer<never, never, Dns.Dns> = Layer.effect(
   SourceNetwork,

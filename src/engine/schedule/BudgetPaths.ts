@@ -1,6 +1,6 @@
 /**
- * The budget and the account of each connection, by which slots are given in turns (`ConcurrencyLimiter.ts`). They are
- * read from the connection's row before its slice waits for a slot, and remembered.
+ * Finds the budget and the account of each connection, by which `ConcurrencyLimiter.ts` gives slots in turns. They are
+ * read from the connection's row before its slice waits for a slot, and cached.
  */
 import * as Cache from "effect/Cache"
 import * as Context from "effect/Context"
@@ -14,17 +14,17 @@ import type { Integrations } from "../source/Integrations.ts"
 import * as OpenSource from "../source/OpenSource.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
 
-/** The number of connections that are remembered, and for how long: new credentials may spend another budget. */
+/** How many connections are cached, and for how long: new credentials may spend from another budget. */
 const capacity = 50_000
 const rememberedFor = Duration.hours(1)
 
-/** The most widely shared budget that the connection spends, then its account. */
+/** The most widely shared budget of the connection, then its account. */
 type BudgetPath = readonly [budget: string, account: string]
 
 export class BudgetPaths extends Context.Service<
   BudgetPaths,
   {
-    /** Returns a path of its own for a connection that can't be read or opened. */
+    /** Returns the path of a connection. A connection that can't be read or opened gets a path of its own. */
     readonly of: (connectionId: ConnectionId) => Effect.Effect<BudgetPath>
   }
 >()("idem/engine/schedule/BudgetPaths") {

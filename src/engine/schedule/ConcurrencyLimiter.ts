@@ -1,9 +1,9 @@
 /**
- * Limits how many slices of a process run at the same time. A slot is for a slice that works. A slice that only waits
- * for quota lends its slot to another slice and takes it back without a wait, so a hundred accounts at the pace of
- * their quota delay nobody. A slice that is behind another in the queue for a shared budget keeps its slot.
+ * Limits how many slices of a process run at the same time. A slice needs a slot to work. While a slice only waits for
+ * quota, it lends its slot to another slice, and takes it back without waiting, so that a hundred accounts that wait
+ * for quota delay no others. A slice that is behind another in the queue for a shared budget keeps its slot.
  *
- * Backfills (slices of a connection whose last slice left work) may take a share of the slots. The other slots are for
+ * Backfills (slices of a connection whose last slice left work) may use a share of the slots. The other slots are for
  * polls, which therefore never wait for backfills to end. Within these bounds, free slots go in turns to the budgets
  * whose connections wait for a slot, and within a budget to its accounts. Otherwise thousands of connections that wait
  * for the budget they share would delay all others.
@@ -18,11 +18,14 @@ import * as FairQueue from "./FairQueue.ts"
 export type Kind = "poll" | "backfill"
 
 interface Bounds {
-  /** Slices that work. Multiplied by `Limits.concurrency`, this bounds the downloads in flight. */
+  /**
+   * The most slices that work at the same time. Multiplied by `Limits.concurrency`, this bounds the downloads in
+   * flight.
+   */
   readonly working: number
-  /** Slices that have begun, including those that wait for quota. Each may hold an open batch. */
+  /** The most slices that have begun, including those that wait for quota. Each may hold an open batch. */
   readonly begun: number
-  /** How many of either may be backfills. */
+  /** How many of each may be backfills. */
   readonly workingBackfills: number
   readonly begunBackfills: number
 }
@@ -41,7 +44,7 @@ interface Entry {
 export class ConcurrencyLimiter extends Context.Service<
   ConcurrencyLimiter,
   {
-    /** Runs a slice once there is a slot for it. `path`: its budget and its account, which take turns. */
+    /** Runs a slice once it gets a slot. `path` is its budget and its account, between which slots take turns. */
     readonly take: <A, E, R>(
       options: { readonly kind: Kind; readonly path: readonly [string, string] },
       slice: Effect.Effect<A, E, R>
@@ -62,7 +65,7 @@ const make = (bounds: Bounds): ConcurrencyLimiter["Service"] => {
   const mayBegin = ({ kind }: Entry): boolean =>
     kind === "poll" || (working.backfill < bounds.workingBackfills && begun.backfill < bounds.begunBackfills)
 
-  /** Begins waiting slices until there is no room. */
+  /** Begins waiting slices until no slot is free. */
   const pump = (): void => {
     while (working.poll + working.backfill < bounds.working && begun.poll + begun.backfill < bounds.begun) {
       const entry = FairQueue.poll(queue, mayBegin)
@@ -83,7 +86,10 @@ const make = (bounds: Bounds): ConcurrencyLimiter["Service"] => {
     pump()
   }
 
-  /** Lends the slot while every call of the slice waits to be admitted, and one of them for time to pass. */
+  /**
+   * Returns the slot of an entry. The slot is lent while every call of the slice waits for admission, and at least one
+   * of them for time to pass.
+   */
   const slotOf = (entry: Entry): Slot => {
     const open = { calling: 0, admitting: 0, sleeping: 0 }
     const update = (): void => {
@@ -93,7 +99,7 @@ const make = (bounds: Bounds): ConcurrencyLimiter["Service"] => {
         working[entry.kind] -= 1
         pump()
       } else if (!idle && entry.state === "idle") {
-        // The bound is exceeded for a moment. Otherwise the slice would wait behind slices that have just begun.
+        // This exceeds the bound for a moment. Otherwise the slice would wait behind slices that have just begun.
         entry.state = "working"
         working[entry.kind] += 1
       }

@@ -34,7 +34,7 @@ export const remove = <A>(queue: FairQueue<A>, [name, ...inner]: ReadonlyArray<s
   if (isEmpty(group)) queue.groups.delete(name)
 }
 
-/** Removes and returns the next entry that is accepted; undefined if none is. */
+/** Removes and returns the next entry that `accepts` returns true for; undefined if there is none. */
 export const poll = <A>(queue: FairQueue<A>, accepts: (entry: A) => boolean): A | undefined => {
   for (const entry of queue.entries) {
     if (!accepts(entry)) continue
@@ -44,7 +44,7 @@ export const poll = <A>(queue: FairQueue<A>, accepts: (entry: A) => boolean): A 
   for (const [name, group] of queue.groups) {
     const entry = poll(group, accepts)
     if (entry === undefined) continue
-    // The group's next turn comes after those of the other groups.
+    // Moves the group behind the other groups.
     queue.groups.delete(name)
     if (!isEmpty(group)) queue.groups.set(name, group)
     return entry

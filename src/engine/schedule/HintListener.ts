@@ -1,6 +1,6 @@
 /**
- * Holds the streams of hints of the connections that this process runs. A stream is opened when its connection is
- * polled here, and closed when the connection is paused, changed, removed, or run by another process.
+ * Holds the hint streams of the connections that this process runs. A stream is opened when its connection is polled
+ * here, and closed when the connection is paused, changed, removed, or run by another process.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -26,29 +26,31 @@ import { ConnectionEntity } from "./ConnectionEntity.ts"
 import { HintRouter } from "./HintRouter.ts"
 import { PendingHints } from "./PendingHints.ts"
 
-/** How often a held stream's connection is looked at: whether it is still ours and the same. */
+/**
+ * How often a connection with an open stream is checked: whether this process still owns it, and its row is unchanged.
+ */
 const watchEvery = Duration.seconds(30)
 
-/** A stream that was open for so long is reopened without the back-off of earlier failures. */
+/** After a stream was open for this long, it is reopened without back-off. */
 const steadyAfter = Duration.toMillis("1 minute")
 
 const backoff = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("5 minutes")]).pipe(Schedule.jittered)
 
-/** The stream ended or failed: it is opened again. */
+/** The stream ended or failed, and is opened again. */
 class Interrupted extends Schema.TaggedError<Interrupted>()("Interrupted", { message: Schema.String }) {}
 
-/** True if the source refuses the stream, so that a person has to change something. */
+/** Returns true if the source refuses the stream, so that a person has to change something. */
 const isRefusal = ({ reason }: IntegrationError): boolean =>
   reason._tag !== "Transient" && reason._tag !== "RateLimited"
 
 export class HintListener extends Context.Service<
   HintListener,
   {
-    /** Opens the connection's stream of hints, unless it is open or there is none. Returns at once. */
+    /** Opens the connection's stream of hints, unless it is open or the connection has none. Returns at once. */
     readonly listen: (connection: Connection) => Effect.Effect<void>
   }
 >()("idem/engine/schedule/HintListener") {
-  /** Listens to nothing. */
+  /** Opens no streams. */
   static readonly layerNone: Layer.Layer<HintListener> = Layer.succeed(HintListener, { listen: () => Effect.void })
 
   static readonly layer: Layer.Layer<HintListener, never, LeasedSlice.Services | Sharding.Sharding | PendingHints> =
@@ -58,7 +60,10 @@ export class HintListener extends Context.Service<
     )
 }
 
-/** True while the connection may listen, with the credentials and the config that it began with. */
+/**
+ * Returns true while the connection is not paused and has the same credentials and config as when the stream was
+ * opened.
+ */
 const isSame = (before: Connection, now: Option.Option<Connection>): boolean =>
   Option.exists(
     now,
@@ -78,7 +83,7 @@ const make = Effect.gen(function* () {
   const sharding = yield* Sharding.Sharding
   const context = yield* Effect.context<LeasedSlice.Services>()
   const listeners = yield* FiberMap.make<ConnectionId>()
-  /** Credentials that allow no stream. */
+  /** The credentials of connections that allow no stream. */
   const silent = new Map<ConnectionId, Uint8Array>()
 
   const isOurs = (connectionId: ConnectionId) =>
@@ -86,7 +91,7 @@ const make = Effect.gen(function* () {
       Effect.provideService(Sharding.Sharding, sharding)
     )
 
-  /** Returns once the connection is not ours any more, or not the same. */
+  /** Returns when this process no longer owns the connection, or the connection has changed. */
   const changed = (connection: Connection) => {
     const look = Effect.gen(function* () {
       if (!(yield* isOurs(connection.id))) return true
@@ -98,7 +103,9 @@ const make = Effect.gen(function* () {
     return Effect.asVoid(Effect.repeat(Effect.delay(look, watchEvery), { until: (isChanged) => isChanged }))
   }
 
-  /** Records in the connection's row why its source refuses the stream; with undefined, that it does not. */
+  /**
+   * Stores in the connection's row why its source refuses the stream, or removes the reason if `error` is undefined.
+   */
   const record = ({ domain, id, name, problems }: Connection, error: IntegrationError | undefined) => {
     const message =
       error === undefined
@@ -114,7 +121,10 @@ const make = Effect.gen(function* () {
       return router.offer(target, part)
     })
 
-  /** Holds the stream until it ends or its connection changes. Fails if it ended so soon that a delay has to follow. */
+  /**
+   * Holds the stream until it ends or its connection changes. Fails if the stream ended soon after it was opened, so
+   * that a delay follows.
+   */
   const hold = (connection: Connection, hints: Stream.Stream<Hint, IntegrationError>) =>
     Effect.gen(function* () {
       const openedAt = yield* Clock.currentTimeMillis
@@ -133,7 +143,7 @@ const make = Effect.gen(function* () {
       yield* Effect.logDebug(`hints were interrupted: ${end}`)
     })
 
-  /** Makes one attempt. Returns true if there is nothing to listen to. */
+  /** Makes one attempt to hold the stream. Returns true if the connection has no stream to open. */
   const attempt = Effect.fnUntraced(function* (connectionId: ConnectionId) {
     const connection = Option.getOrUndefined(yield* connections.connection(connectionId))
     if (connection === undefined || connection.paused !== null || connection.credentials === null) return true

@@ -1,5 +1,5 @@
 /**
- * Brings hints to the process that owns their connection: gathered, and at a bounded pace. The polls that hints cause
+ * Sends hints to the process that owns their connection: gathered, and at a bounded rate. The polls that hints cause
  * take at most half of the time, so that a storm of hints costs no more than that.
  */
 import * as Cache from "effect/Cache"
@@ -17,20 +17,20 @@ import type { ConnectionId } from "../model/Connection.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
 import { ConnectionEntity } from "./ConnectionEntity.ts"
 
-/** How long hints are gathered before they are sent, and how far apart a connection's are sent at least. */
+/** How long hints are gathered before they are sent, and the shortest time between two sends for one connection. */
 const gatherFor = Duration.millis(250)
 const spacing = Duration.toMillis("2 seconds")
 
-/** Connections with hints on their way. Beyond it, hints are dropped: the scheduled polls find the changes. */
+/** The most connections with unsent hints. Beyond it, hints are dropped: the scheduled polls find the changes. */
 const maxConnections = 1_000
 
-/** A poll that takes longer than this is waited for no longer. */
+/** How long to wait for the poll that a hint caused. */
 const timeout = Duration.minutes(2)
 
-/** How long the connections of an account are remembered, so that a storm of hints does not reach the database. */
+/** How long the connections of an account are cached, so that a storm of hints does not cause as many queries. */
 const remembered = Duration.seconds(10)
 
-/** The connections that a hint is for. */
+/** The connections to which a hint is sent. */
 export type Target =
   | { readonly connectionId: ConnectionId }
   /** The connections whose account is this one, or begins with it and a `/`. */
@@ -46,7 +46,7 @@ export const HintRouter = Context.Reference<HintRouter>("idem/engine/schedule/Hi
   defaultValue: () => ({ offer: () => Effect.void })
 })
 
-/** The hints that wait to be sent. `everywhere`: anything may have changed, besides the parts. */
+/** The hints of a connection that are not yet sent. `everywhere`: anything may have changed, besides the parts. */
 interface Waiting {
   readonly parts: Set<string>
   everywhere: boolean
@@ -68,7 +68,7 @@ const make: Effect.Effect<HintRouter, never, ConnectionStore | Sharding.Sharding
       }
     })
 
-    /** Sends what waits for this connection, until nothing is left. */
+    /** Sends the hints of this connection until none is left. */
     const send = (connectionId: ConnectionId): Effect.Effect<void> =>
       Effect.gen(function* () {
         yield* Effect.sleep(gatherFor)

@@ -15,7 +15,10 @@ import { WebhookStore } from "../store/WebhookStore.ts"
 
 const every = Duration.days(1)
 
-/** Short enough for a process that is restarted daily; long enough to stay out of the way of its start. */
+/**
+ * The delay of the first maintenance: short enough for a process that is restarted daily, long enough not to slow its
+ * start.
+ */
 const firstAfter = Duration.minutes(10)
 
 /** How long an unreferenced body is kept: far longer than a run takes from writing a body to committing its row. */
@@ -24,7 +27,7 @@ const bodiesUnusedFor = Duration.days(1)
 /** How long delivered messages of webhooks and dead letters are kept. */
 const messagesKept = { delivered: Duration.days(3), dead: Duration.days(30) }
 
-/** How long runs are kept: `IDEM_KEEP_RUNS`, by default 30 days. A connection's last run stays. */
+/** `IDEM_KEEP_RUNS`: how long runs are kept, by default 30 days. A connection's last run is always kept. */
 export const settings: Config.Config<{ readonly keepRuns: Duration.Duration }> = Config.all({
   keepRuns: DurationSetting.make("IDEM_KEEP_RUNS", {
     standard: Duration.days(30),

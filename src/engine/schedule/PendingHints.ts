@@ -1,6 +1,6 @@
 /**
- * The hints for the connections that this process runs, until a poll has taken them. They are kept in memory: a process
- * that takes over a connection has none of its hints, and begins with a poll of everything.
+ * The hints for the connections that this process runs, until a poll has handled them. They are kept in memory: a
+ * process that takes over a connection has none of its hints, and begins with a poll that looks everywhere.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -11,34 +11,36 @@ import { type Hinted, maxHinted } from "../../contract/Hints.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import type { SliceResult } from "../sync/SliceResult.ts"
 
-/** Polls that look everywhere because of a hint are at least so far apart. */
+/** The shortest time between two polls of a connection that look everywhere because of a hint. */
 const everywhereEvery = Duration.toMillis("1 minute")
 
-/** Connections with something pending. Beyond it, hints wait for the scheduled poll. */
+/** The most connections with pending hints. Beyond it, the oldest connection's hints wait for its scheduled poll. */
 const maxConnections = 10_000
 
-/** The hints that a poll was given. */
+/** The hints that were given to a poll. */
 export interface Taken {
   readonly hinted: Hinted
-  /** How many hints and interruptions there had been. */
+  /** The count of hints and interruptions at that time. */
   readonly at: number
 }
 
-/** The polls in this process that look everywhere. One may take several slices. */
+/** The last poll by this process that looks everywhere. Such a poll may take several slices. */
 type FullPoll =
   | { readonly _tag: "None" }
-  /** `since`: the count when it began. */
+  /** `since`: the count when the poll began. */
   | { readonly _tag: "Running"; readonly since: number }
   | { readonly _tag: "Ended" }
 
 interface Entry {
-  /** With the count when each was hinted last. */
+  /** The hinted parts, each with the count of its last hint. */
   readonly parts: Map<string, number>
-  /** The count of the last hint or interruption after which a poll has to look everywhere; undefined once one has. */
+  /**
+   * The count of the last hint or interruption that requires a poll to look everywhere; undefined after such a poll.
+   */
   everywhere: number | undefined
   isListening: boolean
   fullPoll: FullPoll
-  /** When hints last brought a poll forward that looks everywhere. */
+  /** When hints last caused a poll that looks everywhere. */
   broughtForwardAt: number
 }
 
@@ -47,16 +49,16 @@ export class PendingHints extends Context.Service<
   {
     /** Adds hinted parts. `everywhere`: anything else may have changed too. */
     readonly add: (connectionId: ConnectionId, parts: ReadonlyArray<string>, everywhere: boolean) => void
-    /** Records that the connection's own stream listens, or does so no longer. */
+    /** Records whether the connection's own stream listens. */
     readonly setListening: (connectionId: ConnectionId, isListening: boolean) => void
     /**
-     * The poll to run now because of hints: of the hinted parts only, or everywhere; none if the hints wait for the
-     * scheduled poll.
+     * Returns which poll the hints justify now: of the hinted parts only, or everywhere. Returns undefined if the hints
+     * wait for the scheduled poll.
      */
     readonly due: (connectionId: ConnectionId) => Effect.Effect<"parts" | "everywhere" | undefined>
     /** Returns the hints for a poll. */
     readonly take: (connectionId: ConnectionId, only: boolean) => Taken
-    /** Forgets what a poll was given, if it did its work. */
+    /** Removes the hints that were given to a poll, if the poll handled them. */
     readonly done: (connectionId: ConnectionId, taken: Taken, result: SliceResult) => Effect.Effect<void>
   }
 >()("idem/engine/schedule/PendingHints") {
@@ -77,7 +79,7 @@ const make = (): PendingHints["Service"] => {
       fullPoll: { _tag: "None" },
       broughtForwardAt: Number.NEGATIVE_INFINITY
     }
-    // An entry that is forgotten begins again as one of a process that has just started.
+    // Removes the oldest entry: its connection begins again as in a process that has just started.
     const oldest = entries.size >= maxConnections ? entries.keys().next().value : undefined
     if (oldest !== undefined) entries.delete(oldest)
     entries.set(connectionId, entry)
@@ -120,7 +122,7 @@ const make = (): PendingHints["Service"] => {
       Effect.sync(() => {
         const entry = entries.get(connectionId)
         if (entry === undefined || error !== null || next._tag === "Wait") return
-        // Parts that were hinted again meanwhile are polled again.
+        // Parts that were hinted again meanwhile stay, for the next poll.
         for (const part of hinted.parts) if ((entry.parts.get(part) ?? 0) <= at) entry.parts.delete(part)
         if (isEarly || next._tag === "More") return
         const since = entry.fullPoll._tag === "Running" ? entry.fullPoll.since : at

@@ -1,10 +1,10 @@
 /**
  * Finds due connections (for their next poll, a retry, or a requested task) and wakes each through its Effect Cluster
- * entity, so that the cluster decides which process runs a connection, and no process runs one twice at the same time.
+ * entity, so that the cluster decides which process runs a connection, and no process runs it twice at the same time.
  *
- * The store says what is due, the longest due first (`LeaseStore.due`). When a connection is polled next is decided at
- * the end of each run (sync/ConnectionUpdate.ts). A wake-up is volatile: it may be lost or delivered twice. The
- * connection's row is the durable state, and the lease and the fence are the guard.
+ * The store returns due connections, the longest due first (`LeaseStore.due`). The next poll is scheduled at the end of
+ * each run (sync/ConnectionUpdate.ts). A wake-up is volatile: it may be lost or delivered twice. The connection's row
+ * is the durable state, and the lease and the fence are the guard.
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -43,21 +43,30 @@ import { TaskStore } from "../store/TaskStore.ts"
 import * as Maintenance from "./Maintenance.ts"
 import * as Supervisor from "../Supervisor.ts"
 
-/** How often the scheduler looks for due connections. If few are awake, it also looks when a slice ends. */
+/**
+ * How often the scheduler queries due connections. If fewer than `few` connections are awake, it also does so when a
+ * slice ends.
+ */
 const tick = Duration.seconds(1)
 const few = 64
 
-/** Due connections that one look adds. A later look finds the rest. */
+/** The most connections that one query adds, and the most that are awake. Later queries find the rest. */
 const dueAtOnce = 500
 const wokenAtMost = 10_000
 
-/** Entities of this process: those woken, and those that were a moment ago. A wake-up beyond it is sent again later. */
+/**
+ * The most entities in this process, including those that have just become idle. A wake-up beyond it is sent again
+ * later.
+ */
 export const maxResidentEntities = 20_000
 
-/** A wake-up that is not answered by then is given up. If the connection is still due, it is woken again. */
+/** The time limit of a wake-up. If the connection is still due, it is woken again. */
 const wakeTimeout = Duration.minutes(15)
 
-/** Why the result needs attention: its error, or the first place that could not be listed. */
+/**
+ * Returns why the result needs attention: its error, or the first place that could not be listed. Undefined if it does
+ * not.
+ */
 const warningOf = ({ error, problems: [problem, ...others] }: LeasedSlice.RunResult): string | undefined => {
   if (error !== null) return `${error.reason}: ${error.message}`
   if (problem === undefined) return undefined
@@ -65,7 +74,7 @@ const warningOf = ({ error, problems: [problem, ...others] }: LeasedSlice.RunRes
   return `could not list ${problem.place}: ${problem.message}${more}`
 }
 
-/** Logs what a run did: its warning, if there is one, and its counts. */
+/** Logs the result of a run: its warning, if it has one, and its counts. */
 const logResult = (connection: Connection, result: LeasedSlice.RunResult): Effect.Effect<void> => {
   const { deferred, deleted, failed, patched, stored, unchanged, updated } = result.counts
   const counts = Object.entries({ stored, updated, unchanged, patched, deleted, failed, deferred })
@@ -82,9 +91,9 @@ const logResult = (connection: Connection, result: LeasedSlice.RunResult): Effec
 }
 
 /**
- * The task to run now, if it is not the turn of the connection's own poll: a task that has just been asked for goes
- * first, then both take turns, each time the one that has been due longer. A paused connection runs its tasks, since a
- * person asked, and nothing else.
+ * Returns the task to run now; undefined if it is the turn of the connection's own poll. A task that has not begun goes
+ * first. After that, tasks and polls take turns: the one that has been due longer runs. A paused connection runs its
+ * requested tasks, and nothing else.
  */
 const taskFor = Effect.fnUntraced(function* (connectionId: ConnectionId) {
   const connections = yield* ConnectionStore
@@ -113,9 +122,9 @@ export const poll = Effect.fn("poll", { root: true })(function* (
     if (task === undefined && connection.paused !== null) return undefined
     yield* (yield* HintListener).listen(connection)
     const dueAt = task?.dueAt ?? connection.nextPollAt
-    // Both are of the store's clock: this process's may be ahead or behind.
+    // Both times are by the store's clock, which may differ from this process's.
     const lateMillis = DateTime.toEpochMillis(connection.acquiredAt) - DateTime.toEpochMillis(dueAt)
-    // A retry may be due before the next poll is.
+    // Negative if a retry is due before the next poll.
     if (lateMillis >= 0) yield* Metrics.began(connection.domain, lateMillis / 1000)
     if (task !== undefined) return { _tag: "TaskSlice", taskId: task.id } as const
     hints = pending.take(connectionId, early)
@@ -133,8 +142,8 @@ export const poll = Effect.fn("poll", { root: true })(function* (
 })
 
 /**
- * The poll that hints bring forward, if one may be made now; undefined if none was made. A connection that is due, has
- * failed, or was asked to wait takes its hints with its scheduled poll.
+ * Runs the poll that hints justify, if it may run now; otherwise returns undefined. If the connection is due, has
+ * failed, or was asked to wait, its hints stay for the scheduled poll.
  */
 export const pollHinted = Effect.fnUntraced(function* (connectionId: ConnectionId) {
   const connections = yield* ConnectionStore
@@ -149,12 +158,12 @@ export const pollHinted = Effect.fnUntraced(function* (connectionId: ConnectionI
   return isDue || isAskedToWait ? undefined : yield* poll(connectionId, { early: hinted === "parts" })
 })
 
-/** Connections whose last slice in this process left something to do. */
+/** Connections whose last slice in this process left work. */
 class Backfills extends Context.Service<Backfills, Set<ConnectionId>>()("idem/engine/schedule/Scheduler") {
   static readonly layer = Layer.sync(Backfills, () => new Set())
 }
 
-/** Runs connections when they are woken. */
+/** The entities, which run connections when they are woken. */
 const entities = ConnectionEntity.toLayer(
   Effect.gen(function* () {
     const context = yield* Effect.context<LeasedSlice.Services | PendingHints | HintListener>()
@@ -188,11 +197,11 @@ const entities = ConnectionEntity.toLayer(
         )
     })
   }),
-  // Short, so that ten thousand entities of one minute do not stay in memory until the next.
+  // Short, so that ten thousand entities of one minute do not stay in memory until the next minute.
   { maxIdleTime: "5 seconds" }
 )
 
-/** Looks for due connections and wakes them, until interrupted. */
+/** Finds due connections and wakes them, until interrupted. */
 const schedule = Effect.gen(function* () {
   const leases = yield* LeaseStore
   const clientOf = yield* ConnectionEntity.client
@@ -213,14 +222,14 @@ const schedule = Effect.gen(function* () {
         )
       )
 
-  // Connections that wait for a slot are still the longest due, so the look skips them.
+  // Connections that wait for a slot remain the longest due, so the query asks for that many more.
   const look = Effect.gen(function* () {
     const limit = Math.min(woken.size + dueAtOnce, wokenAtMost)
     for (const due of yield* leases.due(limit)) {
       if (woken.size >= wokenAtMost) return
       if (woken.has(due.connectionId)) continue
       woken.add(due.connectionId)
-      // If the scheduler moves to another process, slices that it has woken continue where they are.
+      // Detached: if the scheduler moves to another process, slices that it has woken continue.
       yield* Effect.forkDetach(wake(due))
     }
   }).pipe(Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message)))
@@ -228,7 +237,9 @@ const schedule = Effect.gen(function* () {
   return yield* Effect.forever(Effect.andThen(look, Effect.timeoutOption(Queue.take(ended), tick)))
 })
 
-/** The scheduler: one for the whole cluster, in the process that has its shard. It moves when that process leaves. */
+/**
+ * The scheduler, a cluster singleton: it runs in the process that owns its shard, and moves when that process leaves.
+ */
 const scheduler = Layer.unwrap(
   Effect.gen(function* () {
     const context = yield* Effect.context<BodyStore | LeaseStore | RunStore | WebhookStore | Sharding.Sharding>()
@@ -241,7 +252,7 @@ const scheduler = Layer.unwrap(
   })
 )
 
-/** The cluster of one process: its runner and its messages are in memory. */
+/** A cluster of one process: its runner and its messages are in memory. */
 const layerOneProcess = Sharding.layer.pipe(
   Layer.provideMerge(Runners.layerNoop),
   Layer.provideMerge(MessageStorage.layerNoop),
@@ -272,14 +283,14 @@ const polling = <E, E2, R, R2>(
     )
   )
 
-/** Polls every connection of the store, in this process alone. Other work of a single process uses its cluster, too. */
+/** Polls every connection of the store, in this process alone. Other singletons of the process use its cluster too. */
 export const layer: Layer.Layer<
   Sharding.Sharding | PollingClaim.PollingClaim,
   PollerError,
   LeasedSlice.Services | WebhookStore
 > = polling(PollingClaim.ofOneProcess, layerOneProcess)
 
-/** Polls its share of the connections, as a member of this cluster. */
+/** Polls a share of the connections, as a member of this cluster. */
 export const layerMember = <E, R>(
   cluster: Layer.Layer<Sharding.Sharding, E, R>
 ): Layer.Layer<

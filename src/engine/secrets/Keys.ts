@@ -21,16 +21,16 @@ import { basename, dirname, join } from "node:path"
 import { explainPlatform } from "../SystemErrors.ts"
 
 /**
- * No key of this process opens the sealed bytes (another key sealed them, or they were changed), or there is no usable
+ * The sealed bytes can't be opened (no key of this process fits, or they were changed), or this process has no usable
  * key.
  */
 export class VaultError extends Schema.TaggedError<VaultError>()("VaultError", {
   message: Schema.String,
-  /** The name of the setting that is wrong, if one is. */
+  /** The name of the setting that is wrong, if a setting is the cause. */
   setting: Schema.optionalKey(Schema.String)
 }) {}
 
-/** 32 bytes, redacted so that nothing prints them. */
+/** A key of 32 bytes, redacted so that it is never printed. */
 export type VaultKey = Redacted.Redacted<Uint8Array>
 
 export interface Keyring {
@@ -56,14 +56,14 @@ const parse = (text: string, name: string): Effect.Effect<VaultKey, VaultError> 
     : Effect.succeed(Redacted.make(key, { label: "VaultKey" }))
 }
 
-/** The text of a setting; empty if it is not set. */
+/** Reads the text of a setting; empty if it is not set. */
 const setting = (name: string) =>
   Config.option(Config.Redacted(name)).pipe(
     Effect.map(Option.match({ onNone: () => "", onSome: (text) => Redacted.value(text).trim() })),
     Effect.mapError((error) => new VaultError({ message: `${name} can't be read: ${error.message}` }))
   )
 
-/** None if `IDEM_SECRET_KEY` is not set or empty. */
+/** The key of `IDEM_SECRET_KEY`; undefined if it is not set or empty. */
 const currentOfConfig = Effect.gen(function* () {
   const text = yield* setting("IDEM_SECRET_KEY")
   return text === "" ? undefined : yield* parse(text, "IDEM_SECRET_KEY")
@@ -98,8 +98,8 @@ const ignoring =
     )
 
 /**
- * Writes a new random key to `path` (mode 0600), atomically, unless there is one. If two processes do so at the same
- * time, the key of the first one stays.
+ * Writes a new random key to `path` (mode 0600), atomically, unless the file exists. If two processes do so at the same
+ * time, the first key is kept.
  */
 const makeFile = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
@@ -131,7 +131,7 @@ const readFile = Effect.fnUntraced(function* (path: string) {
   return Option.isNone(text) ? undefined : yield* parse(text.value, path)
 })
 
-/** Without this a crash of the machine could forget that a file was made or renamed. */
+/** Without this sync, a crash of the machine could lose the creation or renaming of a file. */
 const syncFolder = (path: string) =>
   FileSystem.FileSystem.use((fs) =>
     Effect.scoped(Effect.flatMap(fs.open(dirname(path)), (folder) => folder.sync)).pipe(
@@ -139,7 +139,7 @@ const syncFolder = (path: string) =>
     )
   )
 
-/** Removes drafts of keys that a killed process has left. Nothing was sealed with them. */
+/** Removes the draft key files of killed processes. Nothing was sealed with these keys. */
 const clearDrafts = Effect.fnUntraced(
   function* (path: string) {
     const fs = yield* FileSystem.FileSystem
@@ -153,13 +153,13 @@ const clearDrafts = Effect.fnUntraced(
 const oldPath = (path: string) => `${path}.old`
 
 /**
- * The key of `IDEM_SECRET_KEY` if that is set; then the keys of the files are former keys. Otherwise the key of the
- * file, which is created if it does not exist.
+ * Returns the key of `IDEM_SECRET_KEY` if it is set; then the keys of the files are former keys. Otherwise returns the
+ * key of the file, which is created if it does not exist.
  */
 export const ofFiles = Effect.fnUntraced(function* (path: string) {
   const given = yield* currentOfConfig
   if (given === undefined && (yield* readFile(path)) === undefined) yield* makeFile(path)
-  // In this order: `rotate` makes the old one's file before it replaces the other.
+  // Read in this order, because `rotate` writes the old key's file before it replaces the current one.
   const filed = yield* readFile(path)
   const old = yield* readFile(oldPath(path))
   const current = given ?? filed
@@ -169,11 +169,11 @@ export const ofFiles = Effect.fnUntraced(function* (path: string) {
 })
 
 /**
- * Writes a new key to `path`, and keeps the previous one beside it. Continues an unfinished rotation instead of making
+ * Writes a new key to `path`, and keeps the previous key beside it. Continues an unfinished rotation instead of making
  * another key. After a crash at any point, every key that may have sealed something is in a file.
  */
 export const rotateFile = Effect.fnUntraced(function* (path: string) {
-  // A key that is set by `IDEM_SECRET_KEY` is replaced by the person who sets it.
+  // If `IDEM_SECRET_KEY` is set, the person who sets it replaces the key.
   if ((yield* currentOfConfig) !== undefined) return
   const fs = yield* FileSystem.FileSystem
   const next = `${path}.new`
@@ -196,8 +196,8 @@ export const rotateFile = Effect.fnUntraced(function* (path: string) {
 })
 
 /**
- * Renames the files of former keys to `secret.key.<id>`, and returns their paths: backups from before need them.
- * Nothing may be sealed with them any more.
+ * Renames the files of former keys to `secret.key.<id>`, and returns their paths: older backups need them. Call this
+ * only when nothing can be sealed with these keys any more.
  */
 export const endRotation = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem

@@ -1,8 +1,7 @@
 /**
- * Replaces the key that secrets are sealed with, while other processes run. Each sealed value is opened with the key
- * that sealed it, and replaced by the same value sealed with the current key, unless it has changed meanwhile. Finally
- * the former keys are retired: no process can store a value that they sealed. After a crash at any point it can be run
- * again.
+ * Replaces the key that secrets are sealed with, while other processes run. Opens each sealed value with the key that
+ * sealed it, and seals it with the current key, unless it has changed meanwhile. Finally retires the former keys, so
+ * that no process can store a value sealed with them. After a crash at any point it can be run again.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -24,7 +23,7 @@ export interface Rekeyed {
   readonly resealed: number
   /** Values that no key of this process opens. They were left as they are. */
   readonly locked: ReadonlyArray<string>
-  /** Ids of former keys with which nothing is sealed, and nothing can be. */
+  /** Ids of former keys that are retired: nothing is sealed with them, and nothing can be. */
   readonly retired: ReadonlyArray<string>
   /** Files with former keys, which older backups need. */
   readonly kept: ReadonlyArray<string>
@@ -32,7 +31,7 @@ export interface Rekeyed {
 
 const chunk = 100
 
-/** Passes over the values, about a minute. Values that keep changing are caught by a later pass. */
+/** The most passes over the values, about a minute in all. A value that keeps changing is resealed by a later pass. */
 const passes = 600
 const betweenPasses = Duration.millis(100)
 
@@ -79,7 +78,7 @@ const reseal = Effect.gen(function* () {
   const secrets = yield* SecretStore
   const vault = yield* Vault
   const { current, former } = yield* vault.keys
-  // A key that was retired once may become the current one again.
+  // A key that was retired once may be the current key again.
   yield* secrets.admitKey(current)
   let resealed = 0
   for (let made = 0; made < passes; made += 1) {
@@ -88,7 +87,7 @@ const reseal = Effect.gen(function* () {
     const lockedBy = new Set(done.locked.map((row) => keyIdOf(row.sealed)))
     const free = former.filter((id) => !lockedBy.has(id))
     const retired = yield* Effect.filter(free, (id) => secrets.retireKey(id))
-    // Another process has stored, or may have stored, a value that a former key sealed.
+    // Another process has stored, or may have stored, a value sealed with a former key.
     const isUnsettled = retired.length < free.length || (done.moved > 0 && free.length < former.length)
     if (!isUnsettled) return { key: current, resealed, locked: done.locked.map(nameOf), retired }
     yield* Effect.sleep(betweenPasses)
@@ -99,8 +98,8 @@ const reseal = Effect.gen(function* () {
 })
 
 /**
- * With a key file (`Keys.ofFiles`), makes a new key unless `IDEM_SECRET_KEY` sets one, and renames the former key's
- * file once nothing is sealed with it. Without a key file, both keys must be set.
+ * Rekeys. With a key file (`Keys.ofFiles`), makes a new key unless `IDEM_SECRET_KEY` sets one, and renames the former
+ * key's file once nothing is sealed with it. Without a key file, both keys must be set.
  */
 export const rekey = (
   file: string | undefined

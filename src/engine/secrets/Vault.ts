@@ -25,13 +25,12 @@ export class Vault extends Context.Service<
   Vault,
   {
     /**
-     * Seals with the current key. Unsealing needs the same `context`, which names the purpose. Fails if there is no
-     * key.
+     * Seals with the current key. `unseal` needs the same `context`, which names the purpose. Fails if there is no key.
      */
     readonly seal: (secret: Schema.Json, context: string) => Effect.Effect<Uint8Array, VaultError>
     /** Unseals with the current key or a former one. */
     readonly unseal: (sealed: Uint8Array, context: string) => Effect.Effect<Schema.Json, VaultError>
-    /** The ids of the present keys; see `keyIdOf`. Fails if there is no current key. */
+    /** The ids of the keys (see `keyIdOf`). Fails if there is no current key. */
     readonly keys: Effect.Effect<{ readonly current: string; readonly former: ReadonlyArray<string> }, VaultError>
   }
 >()("idem/engine/secrets/Vault") {}
@@ -40,7 +39,7 @@ export class Vault extends Context.Service<
 export const credentialsContext = (of: { readonly domain: string; readonly account: string }): string =>
   `credentials of ${of.domain} ${of.account}`
 
-/** The context of a sealed sign-in that is under way, by the hash of its state. */
+/** The context of a pending sign-in, by the hash of its state. */
 export const signInContext = (stateHash: string): string => `sign-in ${stateHash}`
 
 /** The context of a webhook's sealed secrets. */
@@ -54,7 +53,7 @@ const overhead = headLength + nonceLength + 16
 
 const Secret = Schema.fromJsonString(Schema.Json)
 
-/** The id of the key that sealed these bytes: the first 8 bytes of its SHA-256, in hex. */
+/** Returns the id of the key that sealed these bytes: the first 8 bytes of the key's SHA-256, in hex. */
 export const keyIdOf = (sealed: Uint8Array): string => Hex.encode(sealed.subarray(1, headLength))
 
 const concat = (...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
@@ -72,8 +71,8 @@ const layerCrypto = Layer.merge(Aead.layerWebCrypto, Digest.layerWebCrypto).pipe
 )
 
 /**
- * A vault of the keys that `load` returns. `load` is called for every seal and for every unknown key, because key files
- * may be replaced while this process runs.
+ * Makes a vault of the keys that `load` returns. `load` is called for every seal and for every unknown key, because key
+ * files may be replaced while this process runs.
  */
 const fromKeys = Effect.fnUntraced(function* (load: Effect.Effect<Keys.Keyring, VaultError>) {
   const aead = yield* Aead.Aead
@@ -154,27 +153,30 @@ const fromKeys = Effect.fnUntraced(function* (load: Effect.Effect<Keys.Keyring, 
   })
 }, Effect.provide(layerCrypto))
 
-/** A vault of one key, and of former ones. */
+/** Makes a vault of a current key and of former keys. */
 export const make = (current: VaultKey, former: ReadonlyArray<VaultKey> = []) =>
   fromKeys(Effect.succeed({ current, former }))
 
-/** Fails at once if there is no usable key. */
+/** Makes a vault, and fails at once if there is no usable key. */
 const checked = (load: Effect.Effect<Keys.Keyring, VaultError>) => Effect.tap(fromKeys(load), (vault) => vault.keys)
 
-/** The keys of `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD`. Fails if `IDEM_SECRET_KEY` is not set or not a key. */
+/** Uses the keys of `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD`. Fails if `IDEM_SECRET_KEY` is not set or not a key. */
 export const layer: Layer.Layer<Vault, VaultError> = Layer.effect(
   Vault,
   Effect.flatMap(Effect.result(Keys.ofConfig), (keys) => checked(Effect.fromResult(keys)))
 )
 
-/** The same, but fails only when something is sealed or unsealed. Commands that need no secret work without a key. */
+/**
+ * The same as `layer`, but fails only when something is sealed or unsealed. Commands that need no secret work without a
+ * key.
+ */
 export const layerLazy: Layer.Layer<Vault> = Layer.effect(
   Vault,
   Effect.flatMap(Effect.result(Keys.ofConfig), (keys) => fromKeys(Effect.fromResult(keys)))
 )
 
 /**
- * The key of `IDEM_SECRET_KEY` if that is set; otherwise the key of the file, which is created if it does not exist.
+ * Uses the key of `IDEM_SECRET_KEY` if it is set; otherwise the key of the file, which is created if it does not exist.
  */
 export const layerKeyFile = (path: string): Layer.Layer<Vault, VaultError, FileSystem.FileSystem> =>
   Layer.effect(

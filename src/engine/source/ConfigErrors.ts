@@ -1,9 +1,9 @@
 /**
  * Explains the errors of a config or of credentials in one line that names the fields.
  *
- * The line repeats no values. It names all fields of a config. Of credentials it names the fields that the schema
- * expects, and unknown ones whose name resembles one of those or is in common use: if somebody swapped key and value,
- * the key is the secret.
+ * The line never repeats values. Of a config, it names all fields. Of credentials, it names only fields that the schema
+ * expects, and unknown fields whose name resembles one of those or is in common use: if a person swapped name and
+ * value, the name is the secret.
  */
 import * as SchemaIssue from "effect/SchemaIssue"
 import type * as SchemaAST from "effect/SchemaAST"
@@ -14,11 +14,11 @@ import { oneLine } from "../SafeText.ts"
 interface Problem {
   readonly kind: "missing" | "unexpected" | "wrong"
   readonly text: string
-  /** The field that is missing, or that an unexpected one resembles. */
+  /** The missing field, or the expected field that an unexpected one resembles. */
   readonly field?: string | undefined
 }
 
-/** Names of fields in other tools' credentials. They are no secrets. */
+/** Field names that are common in other tools' credentials, so they are not secrets. */
 const inCommonUse = new Set([
   "apikey",
   "auth",
@@ -45,7 +45,7 @@ const inCommonUse = new Set([
   "web"
 ])
 
-/** The expected field that this name resembles: `client_id`, `cliendId` and `client` resemble `clientId`. */
+/** Returns the expected field that this name resembles: `client_id`, `cliendId` and `client` resemble `clientId`. */
 const resembled = (given: string, names: ReadonlyArray<string>): string | undefined => {
   const name = given.toLowerCase().replaceAll(/[_-]/g, "")
   const holds = (one: string, other: string) => other.length >= 4 && one.includes(other)
@@ -57,11 +57,11 @@ const resembled = (given: string, names: ReadonlyArray<string>): string | undefi
 
 interface Place {
   readonly path: string
-  /** Field names that may be shown; undefined if all may. */
+  /** The field names that the message may show; undefined if it may show all. */
   readonly known: ReadonlyArray<string> | undefined
 }
 
-/** The names of the fields that a person gives. */
+/** Returns the names of the fields that a person enters. */
 const namesOf = (ast: SchemaAST.AST): ReadonlyArray<string> => {
   const about = aboutFields(ast)
   const names = ast._tag === "Objects" ? ast.propertySignatures.map((property) => String(property.name)) : []
@@ -72,7 +72,7 @@ const format = SchemaIssue.makeFormatterDefault()
 
 const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1)
 
-// The form of a field name. Other keys may be misplaced values.
+// Matches the form of a field name. Any other key may be a misplaced value.
 const plain = /^[A-Za-z][A-Za-z0-9_]{0,40}$/
 
 const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): ReadonlyArray<Problem> => {
@@ -131,8 +131,8 @@ const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): Read
 }
 
 /**
- * How far what was given is from this variant: a field that the variant does not have weighs most. Where nothing was
- * given, all variants are as near.
+ * Returns how far the input is from this variant: a field that the variant does not have costs most. If the input is
+ * empty, all variants cost the same.
  */
 const cost = (member: ReadonlyArray<Problem>): number => {
   if (member.every(({ kind }) => kind === "missing")) return 0.5
@@ -147,7 +147,7 @@ const cost = (member: ReadonlyArray<Problem>): number => {
   return costs.reduce<number>((sum, each) => sum + each, 0)
 }
 
-/** True if an error about credentials may name this field. */
+/** Returns true if an error about credentials may name this field. */
 const isNameable = (name: string, known: ReadonlyArray<string>): boolean =>
   known.includes(name) ||
   (/^[A-Za-z_-]+$/.test(name) && resembled(name, known) !== undefined) ||
@@ -158,7 +158,7 @@ const wrong = (place: Place, text: string | undefined, issue: SchemaIssue.Issue)
   return { kind: "wrong", text: place.path === "" ? said : `${place.path}${text === undefined ? ":" : ""} ${said}` }
 }
 
-/** A field that is missing because its name is misspelt is told once. */
+/** Joins the problems. A field that is missing only because its name is misspelt is reported once. */
 const sentence = (found: ReadonlyArray<Problem>): string => {
   const misspelt = new Set(
     found.flatMap(({ field, kind }) => (kind === "unexpected" && field !== undefined ? [field] : []))
@@ -167,6 +167,6 @@ const sentence = (found: ReadonlyArray<Problem>): string => {
   return [...new Set(told.map(({ text }) => text))].join("; ")
 }
 
-/** The problems in one line. `secret` for credentials. */
+/** Explains the problems in one line. `secret` is true for credentials. */
 export const explain = (issue: SchemaIssue.Issue, options: { readonly secret: boolean }): string =>
   sentence(problems(issue, { path: "", known: undefined }, options.secret))

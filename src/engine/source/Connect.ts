@@ -1,4 +1,4 @@
-/** Creates and changes connections. Nothing is stored before the source has confirmed the account. */
+/** Creates and changes connections. Nothing is stored until the source has confirmed the account. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -22,12 +22,12 @@ import type { NameTaken, StoreError } from "../store/StoreError.ts"
 import * as MessageText from "../MessageText.ts"
 
 /**
- * The longest time that a source may take to name the account and its estimate: less than any proxy or browser waits
- * for a response.
+ * The time limit for the source to return the account and its estimate: shorter than any proxy or browser waits for a
+ * response.
  */
 const reachTimeout = Duration.seconds(50)
 
-/** The wrong fields and their errors in one line. It repeats nothing of credentials. */
+/** Turns a schema error into one line that names the wrong fields, without values of credentials. */
 const wrong = (what: "config" | "credentials", domain: string) =>
   Effect.mapError(
     (error: Schema.SchemaError) =>
@@ -36,11 +36,11 @@ const wrong = (what: "config" | "credentials", domain: string) =>
       })
   )
 
-/** How long the first sync takes at this quota. */
+/** Returns how long the first sync takes at this quota; undefined if the number of items is not known. */
 const firstSync = (items: number | undefined, unitsPerItem: number, quota: Quota): Duration.Duration | undefined =>
   items === undefined ? undefined : Duration.minutes((items * unitsPerItem) / quota.unitsPerMinute)
 
-/** The same by the bytes that the budgets allow a day; undefined where none limits them. */
+/** Returns how long the first sync takes by the budgets' bytes a day; undefined if no budget limits them. */
 const firstSyncByBytes = (
   { bytesPerItem, items }: Estimate,
   budgets: ReadonlyArray<Budget>
@@ -63,7 +63,10 @@ const stored = Effect.fnUntraced(function* (connection: Connection) {
     .pipe(Effect.mapError((error) => new UsageError({ message: `${error.message}; or give --credentials again` })))
 })
 
-/** The credentials of a sign-in, with what they keep of those that the connection has at the same address. */
+/**
+ * Adds to the credentials of a sign-in the fields to keep from the connection's credentials, if these are for the same
+ * address.
+ */
 const keeping = Effect.fnUntraced(function* (
   integration: Integration,
   before: Connection,
@@ -77,8 +80,8 @@ const keeping = Effect.fnUntraced(function* (
 })
 
 /**
- * Whether the connection is guarded with this address; `before` is what it is now. Refuses an address that a guarded
- * connection may not have.
+ * Returns whether the connection is guarded with this address. `before` is the stored connection. Fails if a guarded
+ * connection may not use the address.
  */
 export const guardedAt = Effect.fnUntraced(function* (
   integration: Integration,
@@ -97,8 +100,8 @@ export const guardedAt = Effect.fnUntraced(function* (
 })
 
 /**
- * Stored credentials belong to the address that they were given for. After a change of the address they are not sent
- * there, because the person who changes it may control the new address: the credentials must be given again.
+ * Fails if stored credentials would be sent to a changed address: the person who changes the address may control the
+ * new one, so the credentials must be given again.
  */
 const staysAt = Effect.fnUntraced(function* (
   integration: Integration,
@@ -125,7 +128,7 @@ export const connect = Effect.fn("connect")(function* (
   const connections = yield* ConnectionStore
   const vault = yield* Vault
   const quotas = yield* Quotas
-  // Fails before anything is asked of the source, if nothing could be sealed in the end.
+  // Fails before any request to the source, if the credentials could not be sealed in the end.
   yield* Effect.mapError(vault.keys, ({ message }) => new UsageError({ message }))
   const integration = yield* (yield* Integrations).get(input.domain)
   const before = Option.getOrUndefined(yield* connections.connectionByName(input.name))
@@ -162,7 +165,9 @@ export const connect = Effect.fn("connect")(function* (
     credentials = yield* keeping(integration, before, config.address, credentials)
   }
   const guarded = yield* guardedAt(integration, config.address, before)
-  /** True if there is something to store. Stored credentials stay unchanged otherwise, also if others refresh them. */
+  /**
+   * True if there are new credentials to store. Otherwise the stored ones stay, even if another process refreshes them.
+   */
   let isNew = kept === undefined
 
   const meter = yield* RunMeter.make()
@@ -196,7 +201,7 @@ export const connect = Effect.fn("connect")(function* (
     return { account: yield* session.account, budgets, estimate: yield* session.estimate }
   }).pipe(
     Effect.scoped,
-    // Both have been decoded above; where an integration decodes otherwise, it may be a credential.
+    // Both were decoded above. If an integration's second decoding differs, the error may quote a credential.
     Effect.catchTag("SchemaError", (error) => wrong("credentials", input.domain)(Effect.fail(error))),
     Effect.catchTag("IntegrationError", (error) =>
       Effect.fail(
@@ -250,8 +255,8 @@ export const connect = Effect.fn("connect")(function* (
           every: input.every,
           guarded,
           estimate: itemEstimate,
-          // The connection may have been moved meanwhile, with other credentials, which must not be used at this
-          // address.
+          // The connection may have been moved to another address meanwhile, with credentials that must not be used at
+          // this one.
           was: kept === undefined ? undefined : before.config
         }),
         Option.match({
@@ -262,7 +267,8 @@ export const connect = Effect.fn("connect")(function* (
           onSome: Effect.succeed
         })
       )
-  // The source has just accepted the credentials, which ends a pause for a lost grant. A person's own pause stays.
+  // The source has just accepted the credentials, which ends a pause for refused credentials. A pause by a person
+  // stays.
   const resumes = connection.paused !== null && connection.paused !== pausedByPerson
   if (resumes) yield* connections.setPaused(connection.id, null)
   return {

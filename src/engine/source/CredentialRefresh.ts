@@ -39,7 +39,7 @@ export const make = Effect.fnUntraced(function* (
   const secrets = yield* SecretStore
   const vault = yield* Vault
 
-  /** None if the credentials have been removed. */
+  /** The stored row; undefined if the credentials have been removed. */
   const stored = Effect.gen(function* () {
     const row = Option.getOrUndefined(yield* connections.connection(connection.id))
     if (row === undefined || row.credentials === null) return undefined
@@ -51,8 +51,8 @@ export const make = Effect.fnUntraced(function* (
   })
 
   /**
-   * Replaces `before` by `next`, even if `before` has been sealed again meanwhile. Credentials that a person has set
-   * stay.
+   * Replaces `before` by `next`, even if `before` has been sealed again meanwhile. Does not replace credentials that a
+   * person has set.
    */
   const replace = (before: Schema.Json, next: Schema.Json) =>
     Effect.gen(function* () {
@@ -70,7 +70,7 @@ export const make = Effect.fnUntraced(function* (
           reason: new Unauthorized({ message: "the connection's credentials were forgotten" })
         })
       }
-      // The source was opened with the former config, so these credentials may belong to another address.
+      // The source was opened with another config, so these credentials may belong to another address.
       if (JSON.stringify(before.config) !== JSON.stringify(connection.config)) {
         return yield* new IntegrationError({
           reason: new Transient({ message: "the connection was changed meanwhile: its credentials are left alone" })

@@ -1,5 +1,5 @@
 /**
- * The registry of integrations. The composition root provides it; integrations are loaded when a connection needs them.
+ * The registry of integrations. The composition root provides it; an integration is loaded when a connection needs it.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -27,8 +27,8 @@ export class Integrations extends Context.Service<
   }
 >()("idem/engine/source/Integrations") {
   /**
-   * A registry of loaders by domain, and of `added` integrations, which replace loaders of the same domain. A loader
-   * runs once, when its domain is first needed; `added` runs once, when any is needed.
+   * Makes a registry from loaders by domain, and from `added` integrations, which replace loaders of the same domain. A
+   * loader runs once, when its domain is first needed. `added` runs once, when any integration is needed.
    */
   static readonly layer = (
     loaders: Readonly<Record<string, Effect.Effect<Integration>>>,

@@ -1,9 +1,10 @@
 /**
- * Keeps the connections that a connection makes (see src/contract/Members.ts) as its stored accounts say. Nothing else
- * decides: an account is gone once its content is deleted, which the engine does only after a complete listing, and not
- * while a person has to approve it. So a listing that fails or is cut short retires nobody.
+ * Creates, changes and retires the members of a connection (see src/contract/Members.ts), so that they match its stored
+ * accounts. An account is gone only when its content is deleted, which the engine does after a complete listing, and
+ * not while the deletion waits for approval. So a listing that fails or is cut short retires no member.
  *
- * Reconciling compares what is stored with what there is, so it may end anywhere and be repeated.
+ * Reconciling compares the stored accounts with the existing members, so it can be interrupted and repeated at any
+ * point.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -25,16 +26,19 @@ import { Integrations } from "./Integrations.ts"
 
 const pageSize = 500
 
-/** True if the connection stands still because its account is gone or inactive. */
+/** Returns true if the connection is paused because its account is gone or inactive. */
 export const isRetired = ({ paused }: Pick<Connection, "paused">): boolean => paused?.startsWith(retiredPrefix) === true
 
-/** Names to try for a member: its own, then with the name of the connection that made it, then numbered. */
+/** Returns the names to try for a member: its own, then with the name of the connection that made it, then numbered. */
 const namesFor = (name: string, owner: string) =>
   ["", ` (${owner})`, ...Array.from({ length: 98 }, (_, index) => ` (${owner} ${index + 2})`)].map((suffix) =>
     `${name.slice(0, 100 - suffix.length)}${suffix}`.slice(-100)
   )
 
-/** True if the stored credentials say what `wanted` says; they may hold more, like a token that was refreshed. */
+/**
+ * Returns true if the stored credentials contain all fields of `wanted`. They may contain more, such as a refreshed
+ * token.
+ */
 const holds = (stored: Schema.Json, wanted: Schema.Json): boolean =>
   Object.entries(wanted as Schema.JsonObject).every(
     ([name, value]) => JSON.stringify((stored as Schema.JsonObject)[name]) === JSON.stringify(value)
@@ -45,7 +49,7 @@ const locked = (owner: ConnectionId) => Lock.withLock(`members of ${owner}`)
 const membersOf = (connections: ConnectionStore["Service"], owner: ConnectionId) =>
   Effect.map(connections.connections, (all) => all.filter(({ member }) => member?.of === owner))
 
-/** All stored accounts. */
+/** Returns all stored accounts. */
 const accountsOf = Effect.fnUntraced(function* (owner: ConnectionId) {
   const store = yield* ContentStore
   const accounts: Array<Account> = []
@@ -58,7 +62,7 @@ const accountsOf = Effect.fnUntraced(function* (owner: ConnectionId) {
   return accounts
 })
 
-/** Creates, changes, retires and resumes the members of this connection, and logs the numbers. */
+/** Creates, changes, retires and resumes the members of this connection, and logs their numbers. */
 const reconcile = Effect.fnUntraced(function* (
   connection: Connection,
   members: AnyMembers,
@@ -69,7 +73,7 @@ const reconcile = Effect.fnUntraced(function* (
   const integration = yield* (yield* Integrations).get(members.domain)
 
   const work = Effect.gen(function* () {
-    // The connection may have been disconnected or changed since this run began. The next poll decides.
+    // The connection may have been disconnected or changed since this run began. Then the next poll reconciles.
     const owner = Option.getOrUndefined(yield* connections.connection(connection.id))
     if (owner?.fence !== connection.fence || owner.credentials === null) return
     const memberOf = yield* members.of(opened)
@@ -127,14 +131,14 @@ const reconcile = Effect.fnUntraced(function* (
   })
 
   /**
-   * Changes a member that differs from its definition, ends a retirement, and tries a refused member again once its
-   * next poll has come. A source lists an account before it takes credentials for it: Google for up to 24 hours after a
-   * user was made or renamed, or the delegation granted (https://support.google.com/a/answer/2622985).
+   * Changes a member that differs from its definition, ends its retirement, and retries a refused member once its next
+   * poll is due. A source lists an account before it accepts credentials for it: Google needs up to 24 hours after a
+   * user was created or renamed, or the delegation granted (https://support.google.com/a/answer/2622985).
    */
   const keep = Effect.fnUntraced(function* (there: Connection, owner: Connection, wanted: Member<unknown, unknown>) {
     const { config, credentials } = yield* decoded(wanted)
     const { every = defaultEvery } = wanted
-    // Credentials that can't be unsealed any more are replaced.
+    // Credentials that can no longer be unsealed are replaced.
     const stored =
       there.credentials === null
         ? Option.none()
@@ -148,20 +152,20 @@ const reconcile = Effect.fnUntraced(function* (
     if (isChanged) {
       yield* connections.updateConnection(there.id, {
         config,
-        // The account keeps the name under which its credentials were sealed first.
+        // Credentials are sealed under the account's first name, which the account keeps.
         ...(isNewKey ? { credentials: yield* sealFor(there.account, credentials) } : {}),
         every,
         guarded: owner.guarded
       })
     }
     const isTriedAgain = isNewKey || DateTime.isLessThanOrEqualTo(there.nextPollAt, yield* DateTime.now)
-    // A person's own pause stays.
+    // A pause by a person stays.
     const isResumed = there.paused !== null && there.paused !== pausedByPerson && (isRetired(there) || isTriedAgain)
     if (isResumed) yield* connections.setPaused(there.id, null)
     return isResumed ? "resumed" : isChanged ? "changed" : undefined
   })
 
-  /** Stops a member and keeps its stored content. Returns false if it was stopped already. */
+  /** Stops a member and keeps its stored content. Returns false if it was already stopped. */
   const retire = Effect.fnUntraced(function* (there: Connection, why: string) {
     const reason = `${retiredPrefix}${why}; what is stored stays`
     if (there.paused === pausedByPerson || there.credentials === null || there.paused === reason) return false
@@ -183,7 +187,7 @@ const reconcile = Effect.fnUntraced(function* (
   )
 })
 
-/** The members' integration, for one that has members. */
+/** Reconciles the members after a run of their connection. Does nothing for an integration without members. */
 export const after = Effect.fnUntraced(function* (
   connection: Connection,
   opened: {
@@ -201,14 +205,14 @@ export const after = Effect.fnUntraced(function* (
   )
 })
 
-/** How many members a connection has, and how many of them are retired. */
+/** Returns how many members a connection has, and how many of them are retired. */
 export const count = (connections: ConnectionStore["Service"], owner: ConnectionId) =>
   Effect.map(membersOf(connections, owner), (members) => ({
     total: members.length,
     retired: members.filter(isRetired).length
   }))
 
-/** Polls members again that stand still because their credentials were refused: a person has mended that. */
+/** Polls members again that were paused because their credentials were refused, after a person resumed their owner. */
 export const resume = Effect.fnUntraced(function* (connections: ConnectionStore["Service"], owner: ConnectionId) {
   const isStuck = (each: Connection) =>
     each.paused !== null && each.paused !== pausedByPerson && each.credentials !== null && !isRetired(each)
@@ -217,7 +221,7 @@ export const resume = Effect.fnUntraced(function* (connections: ConnectionStore[
 })
 
 /**
- * Disconnects a connection, and the members that it made, which have its credentials. Returns how many contents there
+ * Disconnects a connection, and the members that it made, which use its credentials. Returns how many contents there
  * were.
  */
 export const disconnect = (
@@ -234,8 +238,8 @@ export const disconnect = (
     const members = yield* membersOf(connections, id)
     const all = [id, ...members.map((each) => each.id)]
     const stored = yield* Effect.forEach(all, (each) => Effect.map(overviews.totals(each), (totals) => totals.stored))
-    // Its credentials go first, so that no poll makes the members again; its row goes last, so that all of this can be
-    // repeated after an interruption.
+    // Removes the connection's credentials first, so that no poll creates the members again. Removes its row last, so
+    // that all of this can be repeated after an interruption.
     yield* connections.disconnect(id, false)
     yield* Effect.forEach(members, (each) => connections.disconnect(each.id, deleteContents), { discard: true })
     if (deleteContents) yield* connections.disconnect(id, true)

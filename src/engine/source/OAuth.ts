@@ -1,8 +1,8 @@
 /**
- * Signs in at a provider: the authorization code flow of OAuth 2 with PKCE, by `oauth4webapi`. The state of a sign-in
- * is a secret value (`Pending`), which the caller keeps until the redirect.
+ * Signs in at a provider with the authorization code flow of OAuth 2 and PKCE, through `oauth4webapi`. The state of a
+ * sign-in is a secret value (`Pending`), which the caller keeps until the redirect.
  *
- * Errors repeat only the provider's short error code, because the rest of its answer may hold a code or a token.
+ * Errors repeat only the provider's short error code, because the rest of its response may contain a code or a token.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -14,16 +14,16 @@ import * as oauth from "oauth4webapi"
 import type { Network } from "../../contract/Network.ts"
 import type { AnySignIn, Client, Grant, Provider } from "../../contract/SignIn.ts"
 
-/** The sign-in failed. The message says why and what to do, and holds no secret. */
+/** The sign-in failed. The message says why and what to do, and contains no secret. */
 export class SignInError extends Schema.TaggedError<SignInError>()("SignInError", {
   reason: Schema.Literals(["Expired", "Refused", "Unreachable", "Unusable"]),
   message: Schema.String
 }) {}
 
-/** A pending sign-in. It is secret: together with the code of the redirect it gives the tokens. */
+/** The state of a pending sign-in. It is secret: with the code of the redirect it yields the tokens. */
 export const Pending = Schema.Struct({
   state: Schema.String,
-  /** Null where the sign-in has no PKCE. */
+  /** The PKCE verifier; null for a sign-in without PKCE. */
   verifier: Schema.NullOr(Schema.String),
   redirectUri: Schema.String,
   clientId: Schema.String,
@@ -40,7 +40,7 @@ const serverOf = (provider: Provider): oauth.AuthorizationServer => ({
   token_endpoint: provider.tokenUrl
 })
 
-/** The URL to send the person to, and the pending state. */
+/** Begins a sign-in. Returns the URL to send the person to, and the pending state. */
 export const begin = Effect.fnUntraced(function* (options: {
   readonly signIn: AnySignIn
   readonly provider: Provider
@@ -78,7 +78,7 @@ export const begin = Effect.fnUntraced(function* (options: {
   return { url: url.href, pending }
 })
 
-/** The provider's error code, if it has the form of one. Other text is not repeated. */
+/** Returns the provider's error code if it has the form of a code. Other text is not repeated. */
 const word = (error: unknown): string =>
   Predicate.hasProperty(error, "error") && typeof error.error === "string" && /^[a-z_]{1,60}$/.test(error.error)
     ? ` (${error.error})`
@@ -114,20 +114,20 @@ const refused = (error: unknown): SignInError => {
 
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
 
-/** The answer in the form of RFC 6749. Errors get an error status. */
+/** Converts a response into the form of RFC 6749. Errors get an error status. */
 const standard = async (answer: Response, standardize: AnySignIn["standardize"]): Promise<Response> => {
   const json = decodeJson(await answer.text())
   const body = json._tag === "Some" ? standardize(json.value) : {}
   const isError = Predicate.hasProperty(body, "error")
   const status = isError && answer.status < 400 ? 400 : answer.status
-  // The ID token is dropped: the source itself reports the account.
+  // The ID token is not used: the source itself reports the account.
   const { id_token: _, ...rest } = Predicate.isObject(body) ? (body as Schema.JsonObject) : {}
   return new Response(JSON.stringify(rest), { status, headers: { "content-type": "application/json" } })
 }
 
 /**
- * Exchanges the code of the redirect for tokens. `parameters` are the redirect's. Fails if the state or the issuer does
- * not match, or if the provider refused.
+ * Finishes a sign-in: exchanges the code of the redirect for tokens. `parameters` are those of the redirect. Fails if
+ * the state or the issuer does not match, or if the provider refused.
  */
 export const finish = Effect.fnUntraced(function* (options: {
   readonly signIn: AnySignIn
@@ -151,7 +151,7 @@ export const finish = Effect.fnUntraced(function* (options: {
         pending.verifier ?? oauth.nopkce,
         {
           signal,
-          // A stand-in on this machine may speak plain HTTP: the address is from a config that a person wrote.
+          // A stand-in on this machine may use plain HTTP: a person wrote its address in the config.
           [oauth.allowInsecureRequests]: provider.tokenUrl.startsWith("http:"),
           [oauth.customFetch]: async (url, init) =>
             standard(await options.network.fetch(url, { ...init, redirect: "error" }), signIn.standardize)

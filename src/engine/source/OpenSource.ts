@@ -16,20 +16,20 @@ import { ConnectionStore } from "../store/ConnectionStore.ts"
 import { fenceOf } from "../store/Fence.ts"
 import { credentialsContext, Vault } from "../secrets/Vault.ts"
 
-/** A connection that can't be opened with what is stored for it. */
+/** The stored config or credentials of a connection can't be used to open it. */
 export class NotOpenable extends Schema.TaggedError<NotOpenable>()("NotOpenable", {
   reason: Schema.String,
   message: Schema.String
 }) {}
 
-/** A connection that can be opened. */
+/** A connection's integration with its decoded config and credentials. */
 export interface Openable {
   readonly integration: Integration
   readonly config: DecodedConfig
   readonly credentials: Schema.Json
 }
 
-/** The connection's integration, its decoded config and its credentials in clear. Fails with the reason otherwise. */
+/** Decodes the connection's config, and unseals its credentials. Fails with the reason if it can't be opened. */
 export const openable = Effect.fnUntraced(function* (connection: Connection) {
   const integrations = yield* Integrations
   const vault = yield* Vault
@@ -53,7 +53,7 @@ export const openable = Effect.fnUntraced(function* (connection: Connection) {
   return { integration, config, credentials } satisfies Openable
 })
 
-/** The budgets that the calls of this account spend. */
+/** Returns the budgets that the calls of this account spend. */
 export const budgetsOf = Effect.fnUntraced(function* (
   integration: Integration,
   of: { readonly config: DecodedConfig; readonly credentials: Schema.Json; readonly account: string }
@@ -64,7 +64,7 @@ export const budgetsOf = Effect.fnUntraced(function* (
 })
 
 /**
- * The options with which a source is opened. Refreshed credentials are sealed and saved under the connection's fence.
+ * Returns the options to open a source with. Refreshed credentials are sealed and saved under the connection's fence.
  */
 const openOptions = Effect.fnUntraced(function* (
   options: Openable & { readonly connection: Connection },
@@ -110,7 +110,10 @@ export const session = (options: Openable & { readonly connection: Connection },
     Effect.map((opened) => PageValidation.checked(opened, options.integration.domain))
   )
 
-/** The connection's stream of hints; none where its integration has none, or its credentials do not allow one. */
+/**
+ * Returns the connection's stream of hints. Returns `Option.none` if its integration has none, or its credentials do
+ * not allow one.
+ */
 export const hints = Effect.fnUntraced(function* (connection: Connection) {
   const opened = yield* openable(connection)
   if (opened.integration.hints === undefined) return Option.none()

@@ -1,4 +1,4 @@
-/** Checks each page of a listing as its integration gives it: its shape, its bounds, and that it can be stored. */
+/** Checks each page that an integration emits: its shape, its bounds, and that it can be stored. */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -20,7 +20,10 @@ const partProblem = ({ checkpoint, key }: PartMove<Schema.Json>): string | undef
       : undefined
 }
 
-/** Why this page can't be used: a fault in the integration. An id that can't be stored is a problem of the run. */
+/**
+ * Returns why this page can't be used, which is a fault in the integration; undefined if it can. An id that can't be
+ * stored is not a fault of the page, but a problem of the run.
+ */
 const problem = (page: Page<Schema.Json>): string | undefined => {
   const { complete, covers = [], download, listed, listing, parts = [] } = page
   for (const [name, refs] of Object.entries({ listed, download })) {
@@ -37,7 +40,7 @@ const problem = (page: Page<Schema.Json>): string | undefined => {
   return parts.map(partProblem).find((found) => found !== undefined)
 }
 
-/** The session, whose listing fails at the first page that can't be used. */
+/** Returns the session with a listing that fails at the first page that can't be used. */
 export const checked = (session: AnySession, domain: string): AnySession => ({
   ...session,
   list: (task, checkpoint, parts) =>

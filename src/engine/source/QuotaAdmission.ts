@@ -1,14 +1,14 @@
 /**
  * Admits calls to the budgets of their account: waits until each budget has room, and until a cool-down that the source
- * asked for has ended. A call that would wait longer than its run may is not admitted: it fails with `RateLimited`.
+ * asked for has ended. If the wait would exceed what the run may wait, the call fails with `RateLimited`.
  *
  * A budget of U units a minute is a token bucket that refills one unit each 60/U seconds and holds about one second's
  * worth: a bucket of one minute's worth would let two minutes' units through in the first minute. Budgets of a day are
- * asked first, so that a call that they refuse reserves nothing of the others. They are spent as fast as the others
- * allow, until the day's units are used up.
+ * asked first, so that a call that they refuse reserves nothing of the others. The units of a day are spent as fast as
+ * the other budgets allow.
  *
- * The answer that no cool-down is active is cached for a second. While the database cannot be reached, calls wait: they
- * cost no item an attempt and spend nothing.
+ * The result that no cool-down is active is cached for a second. While the database cannot be reached, calls wait: they
+ * cost no item an attempt, and spend nothing.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -24,13 +24,13 @@ import { Slot } from "./Slot.ts"
 
 const minute = Duration.minutes(1)
 
-/** A longer wait for a budget is logged. */
+/** A wait longer than this is logged. */
 const loggedFrom = Duration.minutes(10)
 
-/** How long the answer that no cool-down is active is cached. */
+/** How long the result that no cool-down is active is cached. */
 const noCooldownTtl = Duration.seconds(1)
 
-/** While the budgets can't be reached: the delay between attempts, and how long before the run yields instead. */
+/** If the budgets can't be reached: the delay between attempts, and the time after which the run yields. */
 const unavailableDelay = Duration.millis(500)
 const unavailableTimeout = Duration.seconds(30)
 
@@ -42,7 +42,7 @@ interface CallLimits {
 }
 
 export const make = (limiter: RateLimiter.RateLimiter) => {
-  // Each bucket has one waiter. The others queue behind it in order, so that light calls do not starve a heavy one.
+  // Each bucket has one waiter. Further calls queue behind it in order, so that light calls do not starve a heavy one.
   const queues = new Map<string, Semaphore.Semaphore>()
   const queue = (key: string): Semaphore.Semaphore => {
     const found = queues.get(key) ?? Semaphore.makeUnsafe(1)
@@ -57,7 +57,7 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
   ) {
     const { exhausted, waitUntil } = yield* RunMeter.read(meter)
     if ((yield* RunMeter.monotonicMillis) + Duration.toMillis(delay) > waitUntil) {
-      // Logged once a run, and only for long waits: short ones end with the next slice.
+      // Logged once a run, and only for long waits: a short wait ends with the next slice.
       if (exhausted === undefined && Duration.isGreaterThan(delay, loggedFrom)) yield* Effect.logInfo(message)
       yield* RunMeter.exhausted(meter, delay, isAsked)
       return yield* new IntegrationError({ reason: new RateLimited({ message, retryAfter: delay }) })
@@ -65,7 +65,8 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
     const slot = yield* Slot
     yield* RunMeter.touch(meter)
     yield* RunMeter.waiting(meter, (yield* Clock.currentTimeMillis) + Duration.toMillis(delay))
-    // The rest of a refill may be shorter than a tick of the clock. Rounded up to whole milliseconds, the wait ends.
+    // The rest of a refill may be shorter than a tick of the clock. Rounding up to whole milliseconds makes the wait
+    // end.
     yield* Effect.ensuring(
       slot.sleeping(Effect.sleep(Duration.millis(Math.ceil(Duration.toMillis(delay))))),
       RunMeter.waiting(meter, undefined)
@@ -73,7 +74,7 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
     yield* RunMeter.touch(meter)
   })
 
-  /** Asks the budgets, and again while they can't be reached; beyond `unavailableTimeout` the run yields. */
+  /** Asks the budgets, and repeats while they can't be reached. After `unavailableTimeout` the run yields. */
   const untilAvailable = <A>(ask: Effect.Effect<A, RateLimiter.RateLimiterError>, meter: RunMeter.RunMeter) =>
     Effect.gen(function* () {
       const since = yield* RunMeter.monotonicMillis
@@ -91,7 +92,7 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
       }
     })
 
-  /** By budget: until when the answer that no cool-down is active is cached, by `monotonicMillis`. */
+  /** The time until which the result that no cool-down is active is cached, by budget (`monotonicMillis`). */
   const noCooldownUntil = new Map<string, number>()
 
   /**
@@ -156,7 +157,7 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
     }
   })
 
-  /** Takes the bytes of the bodies that were read since the last call. */
+  /** Charges the bytes of the bodies that were read since the last call. */
   const takeBytes = Effect.fnUntraced(function* (bytes: CallLimits["bytes"], meter: RunMeter.RunMeter) {
     if (bytes.length === 0) return
     const read = yield* RunMeter.takeUnchargedBytes(meter)
@@ -174,7 +175,7 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
       for (const bucket of buckets) yield* queue(bucket.key).withPermit(take(bucket, meter))
       return yield* cooldown(adaptive, meter)
     }),
-    /** Lets the budget cool down after the source has refused a call that was admitted in this epoch. */
+    /** Starts a cool-down of the budget, after the source has refused a call that was admitted in this epoch. */
     refused: (
       { adaptive: { key } }: CallLimits,
       { epoch, retryAfter }: { readonly epoch: number; readonly retryAfter: Duration.Duration },

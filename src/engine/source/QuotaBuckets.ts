@@ -1,11 +1,11 @@
-/** The limits that a call spends from, as token buckets and windows: those of its budgets and of its method. */
+/** The token buckets and windows that a call spends from: those of its budgets and of its method. */
 import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Budget } from "../../contract/Integration.ts"
 import { unlimited } from "../../contract/Quota.ts"
 
-/** The limits of bytes a day. */
+/** Returns the budgets that limit bytes a day. */
 export const bytesOf = (domain: string, budgets: ReadonlyArray<Budget>) =>
   budgets.flatMap(({ bytesPerDay, key }) =>
     bytesPerDay === undefined
@@ -13,17 +13,17 @@ export const bytesOf = (domain: string, budgets: ReadonlyArray<Budget>) =>
       : [{ key: `${domain}/${key} bytes a day`, name: key, per: "day" as const, limit: bytesPerDay }]
   )
 
-/** A limit that a call spends `tokens` of. */
+/** A limit from which a call takes `tokens`. */
 export interface Bucket {
   readonly key: string
-  /** The budget's name, for people. */
+  /** The budget's name, shown to people. */
   readonly name: string
   readonly per: "minute" | "day"
   readonly limit: number
   readonly tokens: number
 }
 
-/** The limits that a call of this method spends from, those of a day first. */
+/** Returns the limits that a call of this method spends from, those of a day first. */
 export const bucketsOf = (domain: string, budgets: ReadonlyArray<Budget>, method: string, units: number) => {
   const buckets = budgets.flatMap(({ key: name, methods, unitsPerDay, unitsPerMinute }): ReadonlyArray<Bucket> => {
     const key = `${domain}/${name}`
@@ -44,8 +44,8 @@ export const bucketsOf = (domain: string, budgets: ReadonlyArray<Budget>, method
 }
 
 /**
- * The limit that adapts to the provider's refusals: the method's own, if it has one, or else that of all calls of the
- * first budget.
+ * Returns the limit that slows down when the provider refuses a call: the method's own limit if it has one, else that
+ * of all calls of the first budget.
  */
 export const adaptiveOf = (domain: string, first: Budget, method: string) => {
   const calls = first.methods?.[method]
@@ -55,7 +55,7 @@ export const adaptiveOf = (domain: string, first: Budget, method: string) => {
     : { key: `${key}/${method}`, perMinute: calls }
 }
 
-/** A line that says which limit of a day is used up, and until when. */
+/** Says which limit of a day is used up, and until when. */
 export const usedUp = ({ key, limit, name }: Bucket, delay: Duration.Duration) =>
   Effect.map(DateTime.now, (now) => {
     const until = DateTime.formatIso(DateTime.addDuration(now, delay))

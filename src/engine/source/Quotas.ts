@@ -1,14 +1,15 @@
 /**
  * The quotas of sources, and `call`, through which every request to a source goes. All processes of a database share
- * the budgets through `src/stores/postgres/SharedQuotas.ts`, at one round trip for each limit that a call spends from.
+ * the budgets through `src/stores/postgres/SharedQuotas.ts`, with one round trip for each limit that a call spends
+ * from.
  *
  * A call spends from one or more budgets: the account's, and those that the provider counts under other keys (a
- * workspace, an OAuth client), which connections share. A call is admitted once each budget has room
+ * workspace, an OAuth client), which several connections share. A call is admitted once each budget has room
  * (`QuotaAdmission.ts`).
  *
- * The source's answers adapt the first budget, or the limit that it has for the method: after `RateLimited`, calls wait
- * for the requested time. Calls after that are counted as calls, not units, because a rate in units that was learned
- * from one light call would delay the next heavy call for minutes.
+ * The source's refusals slow down the first budget, or its limit for the method: after `RateLimited`, calls wait for
+ * the requested time. Then calls are counted instead of units, because a rate in units that was learned from one light
+ * call would delay the next heavy call for minutes.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -32,7 +33,8 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import { Slot } from "./Slot.ts"
 
 /**
- * Retries within one call, for failures that are likely to pass soon. The ledger and the scheduler retry longer ones.
+ * Retries within one call, for failures that are likely to pass soon. The ledger and the scheduler retry after longer
+ * failures.
  */
 const transientRetries = 3
 const rateLimitedRetries = 5
@@ -40,10 +42,10 @@ const rateLimitedRetries = 5
 export class Quotas extends Context.Service<
   Quotas,
   {
-    /** `call` for one session. */
+    /** Makes the `call` of one session. */
     readonly call: (options: {
       readonly domain: string
-      /** At least one. A refusal of the source slows the first one down. */
+      /** At least one budget. A refusal of the source slows down the first. */
       readonly budgets: readonly [Budget, ...ReadonlyArray<Budget>]
       readonly weights: Quota["weights"]
       readonly timeout: Duration.Input
@@ -51,13 +53,13 @@ export class Quotas extends Context.Service<
     }) => Call
   }
 >()("idem/engine/source/Quotas") {
-  /** Budgets of all that share the store. */
+  /** Shares the budgets with all processes that use the store. */
   static readonly layer: Layer.Layer<Quotas, never, RateLimiter.RateLimiterStore> = Layer.effect(
     Quotas,
     Effect.flatMap(RateLimiter.RateLimiter, (limiter) => Effect.map(Limits, (limits) => make(limiter, limits)))
   ).pipe(Layer.provide(RateLimiter.layer))
 
-  /** Budgets of this process alone. */
+  /** Keeps the budgets in this process alone. */
   static readonly layerMemory: Layer.Layer<Quotas> = Layer.provide(this.layer, RateLimiter.layerStoreMemory)
 }
 
@@ -156,7 +158,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
   }
 }
 
-/** The outcome of a call, for its metric. */
+/** Returns the outcome of a call, for its metric. */
 const outcomeOf = (exit: Exit.Exit<unknown, IntegrationError>): string => {
   if (Exit.isSuccess(exit)) return "ok"
   const error = Cause.findErrorOption(exit.cause)

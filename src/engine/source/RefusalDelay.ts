@@ -1,12 +1,13 @@
 /**
- * How long calls wait after a source has refused one: as long as the source asks, within a bound, or else a back-off.
+ * Computes how long calls wait after a source has refused one: as long as the source asks, up to a bound, or else a
+ * back-off.
  */
 import * as Duration from "effect/Duration"
 import { IntegrationError, RateLimited } from "../../contract/IntegrationError.ts"
 
 /**
- * The same error, with a delay of at least nothing and at most `longest`: a wrong header would park a connection for a
- * century. Says so where it was changed.
+ * Returns the error with its delay limited to between 0 and `longest`: a wrong header could stop a connection for a
+ * century. The message mentions a shortened delay.
  */
 export const bound = (error: IntegrationError, longest: Duration.Duration): IntegrationError => {
   const { reason } = error
@@ -19,20 +20,22 @@ export const bound = (error: IntegrationError, longest: Duration.Duration): Inte
   return new IntegrationError({ reason: new RateLimited({ message, retryAfter }) })
 }
 
-/** The longest wait after a refusal that names no delay. Calls may wait so long after the source's limit has ended. */
+/** The longest back-off after refusals without a delay. Calls may wait this long after the source's limit has ended. */
 const longestBackOff = Duration.hours(1)
 
 /**
- * Counts refusals in a row that name no delay, by budget and method. They count across calls and runs: a limit that
- * lasts for hours then costs some dozen refused calls, each with its units, and not one a second.
+ * Counts refusals in a row without a delay, by budget and method, across calls and runs. So a limit that lasts for
+ * hours costs some dozen refused calls, each with its units, and not one a second.
  */
 export const makeBackOff = () => {
   const refused = new Map<string, { readonly count: number; readonly at: number }>()
   return {
-    /** The wait after a refusal of a call that began at this time: twice as long each time, from a second. */
+    /**
+     * Returns the wait after a refusal of a call that began at this time: from one second, doubled with each refusal.
+     */
     refused: (key: string, begunAt: number, now: number): Duration.Duration => {
       const { at, count } = refused.get(key) ?? { at: Number.NEGATIVE_INFINITY, count: 0 }
-      // Calls that were under way together are refused together.
+      // Calls that were in flight together count as one refusal.
       const next = begunAt >= at ? count + 1 : count
       refused.set(key, { count: next, at: now })
       return Duration.min(Duration.seconds(2 ** Math.min(next - 1, 20)), longestBackOff)

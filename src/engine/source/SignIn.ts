@@ -1,7 +1,7 @@
 /**
- * Connects an account by a sign-in at its provider, through the HTTP server. The redirect may reach any process of it,
- * so pending sign-ins are kept in the store, sealed, under the hash of their state: for 10 minutes, for one use, at
- * most 1,000.
+ * Connects an account by a sign-in at its provider, through the HTTP server. The redirect may reach any process of the
+ * server, so pending sign-ins are sealed and kept in the store under the hash of their state: for 10 minutes, for one
+ * use, at most 1,000.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -37,7 +37,8 @@ export interface BeginInput {
   readonly config: unknown
   readonly every: Duration.Duration | undefined
   /**
-   * Undefined: that of the settings (at the provider's own address), or the one that signed in before (at the same).
+   * The client to sign in with. Undefined: the client of the settings (only at the provider's own address), or that of
+   * the connection's last sign-in (only at the same address).
    */
   readonly client: Client | undefined
   readonly redirectUri: string
@@ -58,7 +59,7 @@ export class SignIn extends Context.Service<
   }
 >()("idem/engine/source/SignIn") {}
 
-/** `IDEM_GMAIL_CLIENT_ID` and so on. */
+/** The names of the settings: `IDEM_GMAIL_CLIENT_ID` and so on. */
 const settingsOf = (domain: string) => {
   const prefix = `IDEM_${domain.toUpperCase().replaceAll("-", "_")}_CLIENT`
   return { id: `${prefix}_ID`, secret: `${prefix}_SECRET` }
@@ -73,8 +74,8 @@ const setting = (name: string) =>
   )
 
 /**
- * The client of the settings, if there is one. It is used at the provider's own address only, so that its secret is
- * never sent to an address that a config names.
+ * Returns the client of the settings, or undefined if it is not set. It is used at the provider's own address only, so
+ * that its secret is never sent to an address from a config.
  */
 export const clientOfSettings = Effect.fnUntraced(function* (integration: Integration, config: unknown) {
   const isOwn = yield* Effect.map(integration.decodeConfig(config), ({ address }) =>
@@ -87,7 +88,7 @@ export const clientOfSettings = Effect.fnUntraced(function* (integration: Integr
   return { clientId, clientSecret: secret === undefined ? undefined : Redacted.make(secret) } satisfies Client
 })
 
-/** How accounts of this integration are signed in, and the addresses for this config. */
+/** Returns the integration's sign-in, the provider's endpoints for this config, and the address of the config. */
 export const providerOf = Effect.fnUntraced(function* (
   integration: Integration,
   config: unknown
@@ -109,7 +110,7 @@ export const providerOf = Effect.fnUntraced(function* (
   return { signIn, provider, address }
 })
 
-/** The client, if the provider accepts it. Its secret will be sent to `address`. */
+/** Returns the client if the provider accepts it, else fails. The client's secret will be sent to `address`. */
 export const usableClient = Effect.fnUntraced(function* (
   integration: Integration,
   client: Client | undefined,
@@ -127,7 +128,7 @@ export const usableClient = Effect.fnUntraced(function* (
   })
 })
 
-/** The client of the connection's last sign-in, if it was at this address. */
+/** Returns the client of the connection's last sign-in, if that was at this address. */
 const clientOfConnection = Effect.fnUntraced(function* (
   integration: Integration,
   connection: Connection,
@@ -226,7 +227,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
             // The state was sealed with a former key, or by another version.
             Effect.mapError(expired)
           )
-          // Somebody else may have begun the sign-in and sent this link, so that their account would be connected.
+          // Another person may have begun the sign-in and sent this link, to connect an account of theirs.
           if (!timingSafeEqual(sha256(browser).digest(), sha256(kept.browser).digest())) {
             return yield* new OAuth.SignInError({
               reason: "Refused",
@@ -251,7 +252,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
           return yield* engine.connect({
             domain: kept.domain,
             name: kept.name,
-            // The grant belongs to the address at which it was made, even if the config has changed meanwhile.
+            // The grant belongs to the address at which it was issued, even if the config has changed meanwhile.
             config,
             credentials,
             signedIn: true,
