@@ -89,6 +89,24 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         })
     )
 
+    it.effect(
+      "an item without a revision takes the stored one away, unless it is unchanged and no page listed it",
+      () =>
+        Effect.gen(function* () {
+          const { commit, id } = yield* running()
+          const revision = Effect.map(row(id, "a"), (found) => found.revision)
+          yield* commit({ items: [item("a", { revision: "r1" })] })
+          const unknown = { revision: undefined }
+          yield* commit({ items: [item("a", unknown)], listed: [] })
+          assert.strictEqual(yield* revision, "r1")
+          yield* commit({ items: [item("a", unknown)], listed: ["a"] })
+          assert.isNull(yield* revision)
+          yield* commit({ items: [item("a", { revision: "r1" })] })
+          yield* commit({ items: [item("a", { ...unknown, text: "other" })], listed: [] })
+          assert.isNull(yield* revision)
+        })
+    )
+
     it.effect("each part of unchanged content that may differ is kept, and the content leaves the ledger", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore

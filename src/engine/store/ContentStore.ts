@@ -52,6 +52,8 @@ export class ContentStore extends Context.Service<
      *
      * - With `inScope`, the ids that are `listed` or seen come into the scope. Other rows that are new, or were
      *   deleted, begin outside it.
+     * - An unchanged item without a revision keeps the stored one, unless a page in scope listed it: a forced download
+     *   does not know the revision, and what is stored is still what that revision named.
      * - An id that was seen again is unstaged.
      * - A page end clears the task's `done` ids that are not its `forceIds`.
      * - Parts move with the checkpoint and belong to the same task or connection.

@@ -91,7 +91,7 @@ export const storeItem = (
   place(connection, entry, isListed)
   connection.contents.set(item.externalId, entry)
   connection.staged.delete(item.externalId)
-  entry.revision = item.revision
+  if (item.revision !== undefined || outcome !== "unchanged" || isListed) entry.revision = item.revision
   entry.volatile = item.volatile
   entry.bodyKey = item.bodyKey
   if (outcome === "unchanged") return outcome

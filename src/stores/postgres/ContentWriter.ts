@@ -26,7 +26,7 @@ import { bools, byteas, float8s, int8s, millis, texts, timestamps } from "./Para
  * Writes a whole batch in one statement. `before` is the stored row, which the connection's lock keeps unchanged.
  * `plan` compares by value: a row without a difference is not written, so that a forced run over unchanged content
  * makes no row versions. `OFFSET 0` keeps the look-up row by row: a plan that was made while the table was small would
- * scan all of it later.
+ * scan all of it later. Unchanged content that no page in scope listed keeps its revision if the item has none.
  *
  * A body is inserted if its hash is new to the row. A body that exists is touched, so that the collector of unused
  * bodies, which waits for the row's lock and then checks again, keeps it. Bodies are locked in one order, so that two
@@ -45,7 +45,7 @@ WITH input AS (
       listed)
 ), plan AS (
   SELECT input.*, before.created_at, before.updated_at, before.changed_xid, before.change,
-    before.state AS was_state, before.pending AS was_pending, before.size AS was_size,
+    before.state AS was_state, before.pending AS was_pending, before.size AS was_size, before.revision AS was_revision,
     CASE WHEN input.listed THEN (SELECT scope_epoch FROM connection WHERE id = $1)
       WHEN before.state IN ('stored', 'failed', 'dead', 'deferred') THEN before.scope_epoch
       ELSE -1 END AS scope_epoch,
@@ -55,8 +55,9 @@ WITH input AS (
         OR before.occurred_at IS DISTINCT FROM input.occurred_at
         OR before.media_type IS DISTINCT FROM input.media_type THEN 'updated'
       ELSE 'unchanged' END AS outcome,
-    before.revision IS DISTINCT FROM input.revision OR before.volatile IS DISTINCT FROM input.volatile
-      OR before.body_key IS DISTINCT FROM input.body_key OR before.pending IS NOT NULL AS touched,
+    before.revision IS DISTINCT FROM coalesce(input.revision, CASE WHEN NOT input.listed THEN before.revision END)
+      OR before.volatile IS DISTINCT FROM input.volatile OR before.body_key IS DISTINCT FROM input.body_key
+      OR before.pending IS NOT NULL AS touched,
     before.body_hash IS DISTINCT FROM input.body_hash OR before.state <> 'stored' AS new_body
   FROM input LEFT JOIN LATERAL (
     SELECT * FROM content WHERE connection_id = $1 AND external_id = input.external_id OFFSET 0
@@ -72,8 +73,9 @@ WITH input AS (
 ), written AS (
   INSERT INTO content (connection_id, external_id, state, revision, kind, title, occurred_at, media_type, metadata,
     volatile, body_hash, size, body_key, scope_epoch, created_at, updated_at, changed_xid, change)
-  SELECT $1, external_id, 'stored', revision, kind, title, occurred_at, media_type, metadata, volatile, body_hash, size,
-    body_key, scope_epoch,
+  SELECT $1, external_id, 'stored',
+    coalesce(revision, CASE WHEN outcome = 'unchanged' AND NOT listed THEN was_revision END),
+    kind, title, occurred_at, media_type, metadata, volatile, body_hash, size, body_key, scope_epoch,
     CASE outcome WHEN 'stored' THEN statement_timestamp() ELSE created_at END,
     CASE outcome WHEN 'unchanged' THEN updated_at ELSE statement_timestamp() END,
     CASE outcome WHEN 'unchanged' THEN changed_xid ELSE pg_current_xact_id() END,

@@ -77,6 +77,22 @@ describe("a sync", () => {
     })
   )
 
+  it.effect("keeps the revision of what a forced download finds unchanged, so that no listing downloads it again", () =>
+    withConnection(function* (source, connection) {
+      source.by = "revision"
+      source.add("a", { revision: "1" })
+      source.add("b", { revision: "1" })
+      yield* sync(connection)
+      // The change of `b` is found by the forced download, which does not know the revision that it belongs to.
+      source.add("b", { revision: "2", body: bytes("edited") })
+      const forced = yield* sync(connection, { forceIds: ["a", "b"] })
+      assert.deepInclude(forced.counts, { forced: 2, unchanged: 1, updated: 1 })
+      source.expiredBefore = source.log.length + 1
+      const { counts } = yield* sync(connection)
+      assert.deepInclude(counts, { listed: 2, existing: 1, unchanged: 1, downloads: 1 })
+    })
+  )
+
   it.effect("takes an id that changes twice in one slice twice, in order, and ends with its last revision", () =>
     withConnection(function* (source, connection) {
       source.by = "revision"
