@@ -127,20 +127,23 @@ const defect = (cause: Cause.Cause<unknown>): CommandFailure.Failure => {
 /** Loaded on demand: only help is wrapped. */
 const help = Effect.promise(() => import("./Help.ts"))
 
-/** Prints requested help on stdout. `run` reports errors. */
-const presenter = Layer.effect(
-  CliOutput.Presenter,
-  Effect.map(Output, (output) => ({
-    present: Effect.fnUntraced(function* (event: CliOutput.Presenter.Event) {
-      if (event._tag === "InvalidInvocation") return
-      const text =
-        event._tag === "Help"
-          ? (yield* help).text(event.helpDoc, output)
-          : (yield* CliOutput.Formatter).formatVersion(event.name, event.version)
-      yield* Effect.ignore(output.print(text))
-    })
-  }))
-)
+/** Prints help and the version on stdout. `run` reports errors. */
+const presenter = (isHelpRequested: boolean) =>
+  Layer.effect(
+    CliOutput.Presenter,
+    Effect.map(Output, (output) => ({
+      present: Effect.fnUntraced(function* (event: CliOutput.Presenter.Event) {
+        if (event._tag === "InvalidInvocation") return
+        // `idem --json` is answered with one document, the error.
+        if (event._tag === "Help" && output.json && !isHelpRequested) return
+        const text =
+          event._tag === "Help"
+            ? (yield* help).text(event.helpDoc, output)
+            : (yield* CliOutput.Formatter).formatVersion(event.name, event.version)
+        yield* Effect.ignore(output.print(text))
+      })
+    }))
+  )
 
 /** Commands that send telemetry, if `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector. */
 const tracedCommands = new Set(["serve", "sync", "retry"])
@@ -156,12 +159,14 @@ const telemetry = (args: ReadonlyArray<string>) =>
     })
   )
 
+const wantsHelp = (normalized: ReadonlyArray<string>): boolean =>
+  normalized.some((arg) => arg === "--help" || arg === "-h")
+
 /** The source that `idem connect DOMAIN --help` asks about. */
 const helpDomain = (given: ReadonlyArray<string>): string | undefined => {
   const args = normalize(given)
-  const isHelp = args.some((arg) => arg === "--help" || arg === "-h")
   const [command, domain] = args.filter((arg, index) => !arg.startsWith("-") && !takesValue(args[index - 1]))
-  return isHelp && command === "connect" ? domain : undefined
+  return wantsHelp(args) && command === "connect" ? domain : undefined
 }
 
 /** Prints what is known of the source, after the help of the command. */
@@ -228,7 +233,7 @@ const run = Effect.fnUntraced(
           return Effect.andThen(told, end(CommandFailure.fromError(error.value)))
         }
       ),
-      Effect.provide(Layer.provideMerge(presenter, Output.layer({ json: isJson })))
+      Effect.provide(Layer.provideMerge(presenter(wantsHelp(args)), Output.layer({ json: isJson })))
     )
   },
   Effect.provide([

@@ -238,6 +238,15 @@ describe("shell completion", () => {
 })
 
 describe("help", () => {
+  it.effect("is not the answer to --json alone, which is one document", () =>
+    Effect.gen(function* () {
+      const { run } = yield* CommandLine.make(new MemorySource())
+      const alone = yield* run(["--json"])
+      assert.strictEqual(alone.code, 2)
+      assert.include(CommandLine.json(alone)["error"].message, "a command is missing")
+    })
+  )
+
   it.effect("is the answer to --help, and to idem alone", () =>
     Effect.gen(function* () {
       const { run, started } = yield* CommandLine.make(new MemorySource())
