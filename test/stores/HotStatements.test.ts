@@ -7,7 +7,6 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Superseded } from "../../src/engine/store/Fence.ts"
 import type { StoreError } from "../../src/engine/store/StoreError.ts"
@@ -15,6 +14,7 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Database from "../support/Postgres.ts"
+import { contentTables, reads } from "./rowReads.ts"
 import { allRead, item, miss, nextRun, page, running, type Running } from "./scenario.ts"
 
 /** Stored rows of the large connection. A third as many were deleted, and a tenth as many failed. */
@@ -30,9 +30,6 @@ const others = 500
 
 /** Connections that are due, and requested tasks, runs and parts of the large connection. */
 const due = 5000
-
-const contentTables = ["content", "staged_deletion", "seen", "body", "totals"]
-const tables = [...contentTables, "connection", "task", "run", "part"]
 
 /** The operation that is about all connections: a reader of the feed that begins. */
 const ofAllConnections = "whose changes there are"
@@ -151,22 +148,6 @@ const operations = Effect.fnUntraced(function* ({ commit, fence, id, runId }: Ru
   } satisfies Readonly<Record<string, Effect.Effect<unknown, unknown>>>
 })
 
-const decode = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ table: Schema.String, scanned: Schema.Int, looked: Schema.Int }))
-)
-
-/** How many rows of each table were read by scans of it, and by its indexes, so far. */
-const reads = SqlClient.SqlClient.use((sql) =>
-  Effect.gen(function* () {
-    yield* sql`SELECT pg_stat_force_next_flush()`
-    yield* sql`SELECT pg_stat_clear_snapshot()`
-    const rows = yield* sql`SELECT relname AS table, seq_tup_read::int AS scanned,
-        coalesce((SELECT sum(idx_tup_read) FROM pg_stat_user_indexes AS i WHERE i.relid = t.relid), 0)::int AS looked
-      FROM pg_stat_user_tables AS t WHERE relname = ANY(${tables}) AND schemaname = 'public' ORDER BY relname`
-    return yield* Effect.orDie(decode(rows))
-  })
-)
-
 // A single session, whose statistics are complete when it asks for them.
 const client = Database.layerWith({ maxConnections: 1, multiplex: false })
 
@@ -241,52 +222,6 @@ it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(clie
         run = yield* nextRun(run)
         yield* seed(run)
         assert.deepStrictEqual(yield* faults("a plan for a small table", yield* ofSync(run, 2)), [])
-      })
-    )
-  }
-)
-
-it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(client)), { excludeTestServices: true })(
-  "removal",
-  (it) => {
-    const looked = Effect.map(reads, (tables) => tables.reduce((sum, table) => sum + table.looked + table.scanned, 0))
-
-    it.effect("of unused bodies looks at those that stay once", () =>
-      Effect.gen(function* () {
-        const sql = yield* SqlClient.SqlClient
-        const store = yield* WholeStore
-        const { id } = yield* running()
-        const bodies = 30_000
-        yield* sql`INSERT INTO body (hash, size, touched_at) SELECT sha256(i::text::bytea), 1, now() - interval '1 day'
-          FROM generate_series(1, ${bodies}::int) AS i`
-        yield* sql`INSERT INTO content (connection_id, external_id, state, body_hash, created_at, updated_at)
-          SELECT ${id}::uuid, 'item ' || i, 'stored', sha256(i::text::bytea), now(), now()
-          FROM generate_series(1, ${bodies}::int) AS i WHERE i % 3 <> 0`
-        yield* sql`VACUUM ANALYZE`.unprepared
-        const before = yield* looked
-        assert.strictEqual(yield* store.collectBodies(Duration.hours(3)), bodies / 3)
-        assert.isBelow((yield* looked) - before, 5 * bodies)
-      })
-    )
-
-    it.effect("of a connection looks at each row a few times, also while removed rows stay in the indexes", () =>
-      Effect.gen(function* () {
-        const sql = yield* SqlClient.SqlClient
-        const store = yield* WholeStore
-        const { id } = yield* running()
-        const rows = 10_000
-        yield* sql`INSERT INTO content (connection_id, external_id, state, body_hash, created_at, updated_at)
-          SELECT ${id}::uuid, 'item ' || i, 'stored', sha256(convert_to('own ' || i, 'UTF8')), now(), now()
-          FROM generate_series(1, ${rows}::int) AS i`
-        yield* sql`INSERT INTO body (hash, size) SELECT body_hash, 1 FROM content WHERE connection_id = ${id}`
-        yield* sql`VACUUM ANALYZE`.unprepared
-        const before = yield* looked
-        // Rows that a transaction removes stay in the indexes for itself, as for each one that began before it.
-        yield* sql.withTransaction(store.disconnect(id, true))
-        assert.isBelow((yield* looked) - before, 15 * rows)
-        const left = yield* sql`SELECT 1 FROM content WHERE connection_id = ${id}
-          UNION ALL SELECT 1 FROM body WHERE NOT EXISTS (SELECT FROM content WHERE body_hash = hash)`
-        assert.deepStrictEqual(left, [])
       })
     )
   }

@@ -19,7 +19,7 @@ import { mirror } from "./migrations/Mirror.ts"
 import * as MirrorReaders from "./migrations/MirrorReaders.ts"
 import * as Search from "./migrations/Search.ts"
 import * as Tasks from "./migrations/Tasks.ts"
-import { totals } from "./migrations/Totals.ts"
+import * as Totals from "./migrations/Totals.ts"
 import * as Webhooks from "./migrations/Webhooks.ts"
 import { toStoreError, lostConnection } from "./SqlErrors.ts"
 
@@ -45,11 +45,12 @@ export const migrations = {
   "0018_progress": Connections.progress,
   "0019_search": Search.search,
   "0020_read_tokens": MirrorReaders.readTokens,
-  "0021_totals": totals,
+  "0021_totals": Totals.totals,
   "0022_became": Content.became,
   "0023_text_queue": Search.textQueue,
   "0024_history": Tasks.history,
-  "0025_search_deleted": Search.searchDeleted
+  "0025_search_deleted": Search.searchDeleted,
+  "0026_purge_steps": Totals.purgeSteps
 }
 
 /** The schema that this version works with. */

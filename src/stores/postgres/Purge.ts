@@ -40,6 +40,18 @@ const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Sc
 const decodeBodies = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ hash: Schema.Uint8Array, size: Schema.Int, large: Schema.Boolean }))
 )
+/** Where a step of a purge ended: a time as PostgreSQL writes it, and an id. */
+interface Place {
+  readonly at: string
+  readonly id: string
+}
+const Purged = Schema.Struct({
+  id: Schema.String,
+  at: Schema.String,
+  hash: Schema.NullOr(Schema.Uint8Array),
+  neverStored: Schema.Boolean
+})
+const decodePurged = Schema.decodeUnknownEffect(Schema.Array(Purged))
 const decodeStrays = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
 
 /**
@@ -208,40 +220,50 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     }
   })
 
-  const forgetGone = (connectionId: ConnectionId, before: DateTime.Utc) =>
-    Effect.map(
-      sql`DELETE FROM content WHERE connection_id = ${connectionId} AND state = 'gone' AND changed_xid IS NULL
-        AND updated_at < ${DateTime.toDateUtc(before)} RETURNING 1`,
-      (rows) => rows.length
+  /**
+   * Empties the rows of the next contents that were deleted before this time, also of those whose id has come back and
+   * could not be stored yet, and removes ids that were gone before they were stored.
+   */
+  const purgeRows = (connectionId: ConnectionId, before: DateTime.Utc, after: Place) =>
+    sql`WITH old AS MATERIALIZED (
+          SELECT external_id AS id, updated_at AS at, body_hash AS hash,
+            state = 'gone' AND changed_xid IS NULL AS never_stored
+          FROM content WHERE connection_id = ${connectionId} AND updated_at < ${DateTime.toDateUtc(before)}
+            AND state <> 'stored' AND (body_hash IS NOT NULL OR state = 'gone')
+            AND (updated_at, external_id) > (${after.at}::timestamptz, ${after.id})
+          ORDER BY updated_at, external_id LIMIT ${atOnce}),
+        forgotten AS (DELETE FROM content WHERE connection_id = ${connectionId}
+          AND external_id = ANY(ARRAY(SELECT id FROM old WHERE never_stored))),
+        emptied AS (UPDATE content SET body_hash = NULL, size = 0, revision = NULL, title = NULL, occurred_at = NULL,
+            media_type = NULL, metadata = '{}', volatile = '{}'
+          WHERE connection_id = ${connectionId} AND external_id = ANY(ARRAY(SELECT id FROM old WHERE NOT never_stored)))
+      SELECT id, at::text AS at, hash, never_stored AS "neverStored" FROM old ORDER BY old.at, id`.pipe(
+      Effect.flatMap((rows) => Effect.orDie(decodePurged(rows)))
     )
-
-  /** Empties the rows of deleted contents, also those whose id has come back and could not be stored yet. */
-  const emptyDeleted = (connectionId: ConnectionId, before: DateTime.Utc) =>
-    sql`UPDATE content SET body_hash = NULL, size = 0, revision = NULL, title = NULL, occurred_at = NULL,
-        media_type = NULL, metadata = '{}', volatile = '{}'
-      FROM (SELECT external_id, body_hash AS hash FROM content
-        WHERE connection_id = ${connectionId} AND body_hash IS NOT NULL AND updated_at < ${DateTime.toDateUtc(before)}
-          AND state <> 'stored'
-        ORDER BY updated_at LIMIT ${atOnce}) AS old
-      WHERE content.connection_id = ${connectionId} AND content.external_id = old.external_id
-      RETURNING old.hash, content.external_id AS id`
 
   const purge = Effect.fnUntraced(function* (connectionId: ConnectionId, before: DateTime.Utc) {
     const purged = { deleted: 0, gone: 0, bodies: 0, bytes: 0 }
-    for (let emptied = atOnce; emptied === atOnce;) {
+    let after: Place | undefined = { at: "-infinity", id: "" }
+    while (after !== undefined) {
+      const from: Place = after
       const step = yield* Effect.gen(function* () {
         // Not `lockConnection`: this lock also waits for messages of webhooks that are being written.
         const found = yield* sql`SELECT 1 FROM connection WHERE id = ${connectionId} FOR UPDATE`
-        if (found.length === 0) return { gone: 0, rows: 0, bodies: [] }
-        const gone = yield* forgetGone(connectionId, before)
-        const rows = yield* emptyDeleted(connectionId, before)
-        yield* emptyInMessages(sql, connectionId, rows)
-        yield* forgetDerived(sql, connectionId, rows)
-        return { gone, rows: rows.length, bodies: yield* dropUnnamed(sql, rows) }
+        if (found.length === 0) return { gone: 0, deleted: 0, bodies: [], last: undefined }
+        const rows = yield* purgeRows(connectionId, before, from)
+        const deleted = rows.filter(({ neverStored }) => !neverStored)
+        yield* emptyInMessages(sql, connectionId, deleted)
+        yield* forgetDerived(sql, connectionId, deleted)
+        return {
+          gone: rows.length - deleted.length,
+          deleted: deleted.length,
+          bodies: yield* dropUnnamed(sql, deleted),
+          last: rows.length === atOnce ? rows.at(-1) : undefined
+        }
       }).pipe(inTransaction)
       yield* dropBlobs(step.bodies)
-      emptied = step.rows
-      purged.deleted += step.rows
+      after = step.last
+      purged.deleted += step.deleted
       purged.gone += step.gone
       purged.bodies += step.bodies.length
       purged.bytes += step.bodies.reduce((sum, { size }) => sum + size, 0)

@@ -7,7 +7,6 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Struct from "effect/Struct"
-import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
 import type { Problem } from "../../contract/Page.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
@@ -17,8 +16,9 @@ import { RunStore } from "../../engine/store/RunStore.ts"
 import * as Storable from "../Storable.ts"
 import { countColumn, runColumns, runs as decodeRuns } from "./RowDecoders.ts"
 import { checkFence } from "./Fence.ts"
+import { type After, atOnce, inSteps, stepOf } from "./RemovalSteps.ts"
 import { toStoreError } from "./SqlErrors.ts"
-import { onOwnSession, transaction } from "./Transactions.ts"
+import { transaction } from "./Transactions.ts"
 import { interval } from "./Parameters.ts"
 
 type Methods = RunStore["Service"]
@@ -50,24 +50,6 @@ export const addToRun = (
 export const interruptRuns = (sql: SqlClient.SqlClient, connectionId: ConnectionId) => sql`
   UPDATE run SET status = 'interrupted', finished_at = clock_timestamp()
   WHERE connection_id = ${connectionId} AND status = 'running'`
-
-/** Rows looked at by one step of pruning, so that none holds its locks, or the feed, for long. */
-const atOnce = 1000
-
-/** Where a step of pruning ended: a time as PostgreSQL writes it, and an id. */
-const After = Schema.Struct({ at: Schema.String, id: Schema.String })
-type After = typeof After.Type
-
-/** Sorts before all ids. */
-const nilId = "00000000-0000-0000-0000-000000000000"
-
-const Step = Schema.Struct({ removed: Schema.Int, after: Schema.NullOr(After) })
-type Step = typeof Step.Type
-const decodeStep = Schema.decodeUnknownEffect(Schema.Tuple([Step]))
-
-/** How many rows a step removed of those it looked at, and where the next one begins, if there is one. */
-const stepOf = (sql: SqlClient.SqlClient) => sql`(SELECT count(*) FROM removed)::int AS removed,
-    (SELECT json_build_object('at', at::text, 'id', id::text) FROM old ORDER BY at, id OFFSET ${atOnce - 1}) AS after`
 
 /** Removes old runs, except the last one of a connection: the step passes it. */
 const pruneRuns = (sql: SqlClient.SqlClient, olderThan: Duration.Duration, after: After) => sql`
@@ -116,21 +98,6 @@ const decodeHours = Schema.decodeUnknownEffect(
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
-  const onSession = onOwnSession(sql)
-  /** Runs the steps, each a statement and so a transaction of its own, and returns how many rows they removed. */
-  const inSteps = Effect.fnUntraced(function* (
-    step: (after: After) => Effect.Effect<ReadonlyArray<unknown>, SqlError>
-  ) {
-    let removed = 0
-    let after: After | null = { at: "-infinity", id: nilId }
-    while (after !== null) {
-      const rows: ReadonlyArray<unknown> = yield* onSession(step(after))
-      const [done]: readonly [Step] = yield* Effect.orDie(decodeStep(rows))
-      removed += done.removed
-      after = done.after
-    }
-    return removed
-  })
   const ofRun = sql.literal(runColumns)
   const summed = sql.literal(byHour.map((name) => `sum(${countColumn(name)})::float8 AS "${name}"`).join(", "))
   const filled = sql.literal(byHour.map((name) => `coalesce("${name}", 0) AS "${name}"`).join(", "))
@@ -169,8 +136,8 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
 
     pruneRuns: (olderThan) =>
       Effect.gen(function* () {
-        const removed = yield* inSteps((after) => pruneRuns(sql, olderThan, after))
-        yield* inSteps((after) => pruneTasks(sql, olderThan, after))
+        const removed = yield* inSteps(sql, (after) => pruneRuns(sql, olderThan, after))
+        yield* inSteps(sql, (after) => pruneTasks(sql, olderThan, after))
         return removed
       }).pipe(toStoreError("removing old runs")),
 

@@ -50,21 +50,3 @@ export const onOwnSession =
     Effect.flatMap(sql.reserve, (connection) =>
       Effect.provideService(effect, sql.transactionService, [connection, 0])
     ).pipe(Effect.scoped)
-
-/**
- * Repeats a statement that removes at most `limit` rows and returns them, each time on a session of its own, until it
- * removes fewer. Returns how many rows were removed.
- */
-export const removeInBatches = <E, R>(
-  sql: SqlClient.SqlClient,
-  limit: number,
-  statement: Effect.Effect<ReadonlyArray<unknown>, E, R>
-) =>
-  Effect.suspend(() => {
-    let removed = 0
-    return onOwnSession(sql)(statement).pipe(
-      Effect.tap((rows) => Effect.sync(() => void (removed += rows.length))),
-      Effect.repeat({ while: (rows) => rows.length === limit }),
-      Effect.map(() => removed)
-    )
-  })

@@ -10,17 +10,30 @@ import { WebhookStore } from "../../engine/store/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
 import { here, isHome } from "./FeedEpoch.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
+import { type After, atOnce, inSteps, stepOf } from "./RemovalSteps.ts"
 import { toStoreError } from "./SqlErrors.ts"
-import { removeInBatches, transaction } from "./Transactions.ts"
+import { transaction } from "./Transactions.ts"
 import * as WebhookRows from "./WebhookRows.ts"
-
-/** Old messages removed by one statement, so that none holds the feed for long. */
-const prunedAtOnce = 1000
 
 const int4 = PgTypes.int4
 const kinds = (changes: ReadonlyArray<string> | null | undefined) =>
   changes === null || changes === undefined ? null : texts(changes)
 const storable = (value: string | null) => (value === null ? null : Storable.text(value))
+
+/** Removes messages in this state that were last sent before that time. */
+const pruneMessages = (
+  sql: SqlClient.SqlClient,
+  state: "dead" | "delivered",
+  olderThan: Duration.Duration,
+  after: After
+) => sql`
+  WITH old AS MATERIALIZED (
+      SELECT id, attempted_at AS at FROM webhook_message
+      WHERE state = ${state} AND attempted_at < clock_timestamp() - ${interval(sql, olderThan)}
+        AND (attempted_at, id) > (${after.at}::timestamptz, ${after.id}::uuid)
+      ORDER BY attempted_at, id LIMIT ${atOnce}),
+    removed AS (DELETE FROM webhook_message WHERE id = ANY(ARRAY(SELECT id FROM old)) AND state = ${state} RETURNING 1)
+  SELECT ${stepOf(sql)}`
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -243,15 +256,9 @@ const make = Effect.gen(function* () {
         : Effect.succeed(0),
 
     prune: ({ dead, delivered }) =>
-      Effect.suspend(() => {
-        const isOld = sql`((state = 'delivered' AND attempted_at < clock_timestamp() - ${interval(sql, delivered)})
-          OR (state = 'dead' AND attempted_at < clock_timestamp() - ${interval(sql, dead)}))`
-        return removeInBatches(
-          sql,
-          prunedAtOnce,
-          sql`DELETE FROM webhook_message WHERE ${isOld}
-            AND id IN (SELECT id FROM webhook_message WHERE ${isOld} LIMIT ${prunedAtOnce}) RETURNING 1`
-        )
+      Effect.gen(function* () {
+        const deadOnes = yield* inSteps(sql, (after) => pruneMessages(sql, "dead", dead, after))
+        return deadOnes + (yield* inSteps(sql, (after) => pruneMessages(sql, "delivered", delivered, after)))
       }).pipe(toStoreError("removing old messages"))
   })
 })

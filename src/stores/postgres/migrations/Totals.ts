@@ -29,3 +29,10 @@ export const totals = statements([
     WHERE state IN ('gone', 'deleted')`,
   "CREATE INDEX staged_deletion_waiting ON staged_deletion (connection_id) WHERE NOT held"
 ])
+
+/** A purge goes on after the last content of the step before, among any number that were deleted at once. */
+export const purgeSteps = statements([
+  "DROP INDEX content_purge",
+  `CREATE INDEX content_purge ON content (connection_id, updated_at, external_id)
+    WHERE state <> 'stored' AND (body_hash IS NOT NULL OR state = 'gone')`
+])
