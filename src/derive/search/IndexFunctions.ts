@@ -1,8 +1,8 @@
 /**
  * The functions of the search index in the database: text search configurations, the vector of a content, and the
- * language of a connection. `QueryParser.ts` has the functions that read a query, `Ranking.ts` those that find and
- * rank. They are in the database so that `mirror.search` gives everyone the same results: the API, the command line,
- * the page, and people with a database client.
+ * language of a connection. `QueryParser.ts` has the functions that read a query, `Candidates.ts` those that find
+ * contents, and `Ranking.ts` those that rank them. They are in the database so that `mirror.search` gives everyone the
+ * same results: the API, the command line, the page, and people with a database client.
  */
 import * as Characters from "./Characters.ts"
 
@@ -73,10 +73,15 @@ export const functions = ({ unaccent }: Extensions, schema: string): ReadonlyArr
     RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT field || left(ltrim(derived.search_fold(given), '\'), 200) $$`,
 
+    // The lexeme of a month, by which the index of words finds the contents of a month.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_month(at timestamptz)
+    RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT 'month:' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM') $$`,
+
     // A vector has at most 1 MB: of longer texts and lists of people, half is indexed, or half of that.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_vector(
     configuration regconfig, title text, sender text, recipients text, place text, files text, labels text[], kind text,
-    has_attachment boolean, body text
+    has_attachment boolean, occurred_at timestamptz, body text
   ) RETURNS tsvector LANGUAGE plpgsql STABLE AS $$
 DECLARE
   most integer := greatest(length(sender), length(recipients), length(body), 0);
@@ -93,7 +98,8 @@ BEGIN
           || derived.search_field('filename:', files)
           || ARRAY(SELECT derived.search_flag('label:', label) FROM unnest(labels) AS label WHERE label IS NOT NULL)
           || CASE WHEN kind IS NULL THEN '{}' ELSE ARRAY[derived.search_flag('kind:', kind)] END
-          || CASE WHEN has_attachment THEN ARRAY['has:attachment'] ELSE '{}' END);
+          || CASE WHEN has_attachment THEN ARRAY['has:attachment'] ELSE '{}' END
+          || CASE WHEN isfinite(occurred_at) THEN ARRAY[derived.search_month(occurred_at)] ELSE '{}' END);
     EXCEPTION WHEN program_limit_exceeded THEN
       IF most = 0 THEN RAISE; END IF;
       most := most / 2;

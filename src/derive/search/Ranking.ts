@@ -1,4 +1,4 @@
-/** The functions in the database that find, rank and show results. `QueryParser.ts` has those that read a query. */
+/** The functions in the database that rank and show results. `Candidates.ts` has those that find them. */
 import * as Characters from "./Characters.ts"
 
 /** Private characters around what a snippet marks. Texts do not have them. */
@@ -9,113 +9,6 @@ export const functions = (schema: string): ReadonlyArray<string> => {
   const { unspaced } = Characters
   const separators = Characters.separators()
   return [
-    // How many contents a query finds, as the planner estimates it. Only a volatile function may ask for that.
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_estimate(wanted tsquery) RETURNS float8 LANGUAGE plpgsql AS $$
-DECLARE
-  plan json;
-BEGIN
-  EXECUTE format('EXPLAIN (FORMAT JSON) SELECT 1 FROM derived.search WHERE vector @@ %L::tsquery', wanted) INTO plan;
-  RETURN (plan -> 0 -> 'Plan' ->> 'Plan Rows')::float8;
-END $$`,
-
-    // The condition on connections and times as SQL, which an index of times answers by itself.
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_scope(
-    of_connections uuid[], since timestamptz, until timestamptz, from_key derived.search_key, inclusive boolean
-  ) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT concat_ws(' AND ', 'true',
-      CASE WHEN cardinality(of_connections) = 1 THEN format('connection_id = %L', of_connections[1])
-        WHEN of_connections IS NOT NULL THEN format('connection_id = ANY (%L)', of_connections) END,
-      CASE WHEN since IS NOT NULL THEN format('occurred_at >= %L', since) END,
-      CASE WHEN until IS NOT NULL THEN format('occurred_at < %L', until) END,
-      CASE WHEN from_key IS NOT NULL THEN format(
-        'occurred_at <= %L AND (occurred_at, connection_id, external_id) %s (%1$L, %3$L, %4$L)',
-        from_key.occurred_at, CASE WHEN inclusive THEN '<=' ELSE '<' END,
-        from_key.connection_id, from_key.external_id) END) $$`,
-
-    // The newest contents that fit, from a place on, in four steps:
-    //
-    // 1. Where the planner expects few contents with the words, the index of words gives up to 2,000 of them: all,
-    //    unless the planner was wrong.
-    // 2. The newest 2,000 of the scope are looked at one by one, by an index of times. A common word is found there.
-    // 3. Their share of fitting contents, or the planner's estimate if that is more, tells how many contents have the
-    //    words. The planner knows little of beginnings of words: it takes one for half a percent of the contents at
-    //    least (`DEFAULT_TS_MATCH_SEL`), so that this much tells nothing.
-    // 4. The index of words gives all its contents in no order. Where many have the words, it is therefore asked
-    //    together with the index of times, for a window of the newest that should have twice as many as needed. The
-    //    window grows until it has enough. Where few have the words, the index of words is asked for all. One content
-    //    of the index of times costs a twelfth of one that is fetched.
-    //
-    // The index of words knows a phrase by its words alone: each content that has them is fetched for their order. So a
-    // phrase is looked for in the newest 2,000 that have its words.
-    String.raw`CREATE OR REPLACE FUNCTION derived.search_newest(
-    wanted tsquery, of_connections uuid[], since timestamptz, until timestamptz, is_deleted boolean,
-    from_key derived.search_key, inclusive boolean, most integer
-  ) RETURNS derived.search_key[] LANGUAGE plpgsql SET work_mem = '32MB' AS $$
-DECLARE
-  sample CONSTANT integer := 2000;
-  scope CONSTANT text := derived.search_scope(of_connections, since, until, from_key, inclusive);
-  newest_first CONSTANT text := ' ORDER BY occurred_at DESC, connection_id DESC, external_id DESC';
-  key CONSTANT text := '(occurred_at, connection_id, external_id)::derived.search_key AS key';
-  contents CONSTANT text := format('FROM derived.search WHERE %s AND deleted = %L', scope, is_deleted);
-  is_phrase CONSTANT boolean := strpos(wanted::text, '!') = 0 AND wanted::text ~ '<(-|\d+)>';
-  words CONSTANT tsquery := CASE WHEN is_phrase
-    THEN regexp_replace(wanted::text, '<(-|\d+)>', '&', 'g')::tsquery ELSE wanted END;
-  in_order CONSTANT text := CASE WHEN is_phrase THEN format('vector @@ %L', wanted) ELSE 'true' END;
-  enough CONSTANT integer := CASE WHEN is_phrase THEN 2000 ELSE 2 * most END;
-  beginnings CONSTANT integer := (length(words::text) - length(replace(words::text, ':*', ''))) / 2;
-  found derived.search_key[];
-  looked_at integer;
-  having_words integer;
-  total CONSTANT float8 := (SELECT greatest(reltuples, sample) FROM pg_class
-    WHERE oid = 'derived.search'::regclass);
-  expected float8;
-  size float8;
-  oldest timestamptz;
-BEGIN
-  -- Without a word that the index knows, as in a query that only excludes words.
-  IF wanted IS NULL OR querytree(wanted) = 'T' THEN
-    EXECUTE format('SELECT array_agg(key) FROM (SELECT %s %s AND (%L::tsquery IS NULL OR vector @@ %3$L) %s LIMIT %s)
-      AS fitting', key, contents, wanted, newest_first, most) INTO found;
-    RETURN coalesce(found, '{}');
-  END IF;
-
-  expected := derived.search_estimate(words);
-  IF expected <= sample AND beginnings = 0 THEN
-    EXECUTE format('SELECT count(*), (array_agg(key ORDER BY (key).occurred_at DESC, (key).connection_id DESC,
-        (key).external_id COLLATE "C" DESC) FILTER (WHERE fits))[:%s]
-      FROM (SELECT %s, %s AS fits %s AND vector @@ %L LIMIT %s) AS fitting',
-      most, key, in_order, contents, words, sample + 1)
-      INTO having_words, found;
-    IF having_words <= sample THEN RETURN coalesce(found, '{}'); END IF;
-  END IF;
-
-  EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s), (array_agg(key) FILTER (WHERE fits))[:%s]
-      FROM (SELECT %s, vector, vector @@ %L AS fits %s %s LIMIT %s) AS newest',
-    CASE WHEN is_phrase THEN format('vector @@ %L', words) ELSE 'fits' END, most, key, wanted, contents, newest_first,
-    sample) INTO looked_at, having_words, found;
-  IF looked_at < sample OR cardinality(found) = most THEN RETURN coalesce(found, '{}'); END IF;
-
-  IF expected < total * 0.006 * beginnings THEN expected := 0; END IF;
-  expected := greatest(total * having_words / sample, expected, 1);
-
-  size := total * enough / expected;
-  LOOP
-    oldest := NULL;
-    IF size < total AND size / 12 + enough < expected THEN
-      EXECUTE format('SELECT occurred_at FROM derived.search WHERE %s %s OFFSET %s LIMIT 1',
-        scope, newest_first, size::bigint) INTO oldest;
-    END IF;
-    -- The sum keeps the planner from reading the index of times in its order.
-    EXECUTE format('SELECT array_agg(key) FROM (SELECT key FROM (
-        SELECT %s, %s AS fits %s AND vector @@ %L AND occurred_at >= %L
-        ORDER BY occurred_at + interval ''0'' DESC, connection_id DESC, external_id DESC LIMIT %s) AS newest
-      WHERE fits LIMIT %s) AS fitting',
-      key, in_order, contents, words, coalesce(oldest, '-infinity'), enough, most) INTO found;
-    IF is_phrase OR cardinality(found) = most OR oldest IS NULL THEN RETURN coalesce(found, '{}'); END IF;
-    size := size * 8;
-  END LOOP;
-END $$`,
-
     // A piece of the text around the first word that is looked for, with such words between two private characters.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_snippet(
     configuration regconfig, of_connection uuid, of_id text, marked tsquery, words text[]

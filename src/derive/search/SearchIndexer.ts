@@ -92,7 +92,7 @@ const upsert = (tables: ReadonlyArray<Table>): string => {
       content.state = 'deleted', document.sender,
       derived.search_vector(coalesce('derived.' || quote_ident('idem_' || language), 'derived.idem_simple')::regconfig,
         content.title, document.senders, document.recipients, document.place, body.files, document.labels,
-        content.kind, body.has_attachment, body.text)
+        content.kind, body.has_attachment, content.occurred_at, body.text)
     FROM given JOIN derived.content AS content USING (connection_id, external_id)
       LEFT JOIN document USING (connection_id, external_id) LEFT JOIN body USING (connection_id, external_id)
       LEFT JOIN derived.search_language USING (connection_id)

@@ -11,15 +11,16 @@ import type { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../../stores/Storable.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
 import { transaction } from "../../stores/postgres/Transactions.ts"
+import * as Candidates from "./Candidates.ts"
 import * as IndexFunctions from "./IndexFunctions.ts"
 import * as QueryParser from "./QueryParser.ts"
 import * as Ranking from "./Ranking.ts"
 
 /** Grows when the functions change. */
-const functionsVersion = 7
+const functionsVersion = 8
 
 /** Grows when vectors are made differently: all contents are indexed again. */
-const vectorsVersion = 3
+const vectorsVersion = 4
 
 const Profile = Schema.Struct({
   functions: Schema.Int,
@@ -117,6 +118,7 @@ export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effe
         IndexFunctions.dropFunctions,
         ...IndexFunctions.functions(has, schema),
         ...QueryParser.functions(has),
+        ...Candidates.functions,
         ...Ranking.functions(schema)
       ],
       run,

@@ -71,6 +71,19 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
     })
   )
 
+  it.effect("knows the month of a content's time, also of another time", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      const months = rows(`SELECT lexeme AS month FROM derived.search, unnest(tsvector_to_array(vector)) AS lexeme
+        WHERE connection_id = '${run.id}' AND lexeme LIKE 'month:%'`)
+      const text = { subject: "Offer", text: "terrace" }
+      yield* store(run, { one: { ...text, at: "2025-12-31" } })
+      assert.deepStrictEqual(yield* months, [{ month: "month:2025-12" }])
+      yield* store(run, { one: { ...text, at: "2026-01-01" } })
+      assert.deepStrictEqual(yield* months, [{ month: "month:2026-01" }])
+    })
+  )
+
   it.effect("knows the forms of words in the language of a connection", () =>
     Effect.gen(function* () {
       const run = yield* running()

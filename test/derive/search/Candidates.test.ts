@@ -6,7 +6,7 @@ import { running } from "../../stores/scenario.ts"
 import { derive, layer, rows } from "./Scenario.ts"
 
 /** More than are looked at one by one. */
-const contents = 9000
+const contents = 18_000
 
 const most = 100
 
@@ -31,13 +31,28 @@ const queries = [
   "'thousandth' | 'from:thousandth':*",
   "'hundredth' <-> 'half'",
   "'old' <-> 'half'",
-  "'thousandth' <-> 'tenth'"
+  "'thousandth' <-> 'tenth'",
+  "'half' <-> 'later'",
+  "'older'",
+  "'older' & 'tenth'",
+  "'older' & !'half'",
+  "'older' & ( 'half' <-> 'later' )"
 ]
 
-/** The vector of a content by its number: each word is in so many contents as it says, `old` in the oldest tenth. */
+/** The time of a content by its number: four at each time, over 187 days. */
+const time = "timestamptz '2026-01-01Z' + i / 4 * interval '1 hour'"
+
+/**
+ * The vector of a content by its number: each word is in so many contents as it says, `old` in the oldest 900, `older`
+ * in all but the newest 600 and in a fiftieth of these, and `later` in those that have `half`, seldom next to it. The
+ * oldest third is still to be indexed again, with its months.
+ */
 const vector = `concat_ws(' ', '''all'':1',
   CASE WHEN i % 2 = 0 THEN '''half'':3' END, CASE WHEN i % 10 = 0 THEN '''tenth'':2' END,
   CASE WHEN i % 100 = 0 THEN '''hundredth'':2' END, CASE WHEN i % 1000 = 0 THEN '''thousandth'':1' END,
+  CASE WHEN i % 2 = 0 THEN '''later'':' || CASE WHEN i % 100 = 0 THEN 4 ELSE 9 END END,
+  CASE WHEN i > ${contents / 3} THEN quote_literal(derived.search_month(${time})) END,
+  CASE WHEN i < 17400 OR i % 50 = 0 THEN '''older'':2' END,
   CASE WHEN i < 900 THEN '''old'':2' END, '''from:p' || i % 300 || '''')::tsvector`
 
 it.layer(layer, { excludeTestServices: true })("the newest that fit", (it) => {
@@ -47,10 +62,9 @@ it.layer(layer, { excludeTestServices: true })("the newest that fit", (it) => {
       const { id } = yield* running()
       const { id: other } = yield* running()
       yield* derive
-      // Two at each time, in several connections.
       yield* sql.unsafe(`INSERT INTO derived.search (connection_id, external_id, occurred_at, deleted, vector)
         SELECT CASE WHEN i % 3 = 0 THEN '${other}'::uuid ELSE '${id}'::uuid END, 'm' || i,
-          timestamptz '2026-01-01Z' + i / 2 * interval '1 hour', i % 50 = 1, ${vector}
+          ${time}, i % 50 = 1, ${vector}
         FROM generate_series(1, ${contents}) AS i`)
       const scopes = [
         { scope: "true", given: "NULL, NULL, NULL" },
@@ -62,9 +76,12 @@ it.layer(layer, { excludeTestServices: true })("the newest that fit", (it) => {
       ]
       const check = Effect.fnUntraced(function* (query: string, { given, scope }: (typeof scopes)[number]) {
         const wanted = `$query$${query}$query$::tsquery`
-        const scanned = yield* rows(`SELECT external_id AS id FROM derived.search
-          WHERE vector @@ ${wanted} AND NOT deleted AND ${scope}
-          ORDER BY occurred_at DESC, connection_id DESC, external_id DESC LIMIT ${most}`)
+        const hasPhrase = query.includes("<->")
+        // A phrase is looked for in the newest 2,000 that have its words.
+        const scanned = yield* rows(`SELECT external_id AS id FROM (SELECT * FROM derived.search
+            WHERE vector @@ $query$${query.replaceAll("<->", "&")}$query$ AND NOT deleted AND ${scope}
+            ORDER BY occurred_at DESC, connection_id DESC, external_id DESC LIMIT ${hasPhrase ? 2000 : most}) AS newest
+          WHERE vector @@ ${wanted} ORDER BY occurred_at DESC, connection_id DESC, external_id DESC LIMIT ${most}`)
         const found = yield* rows(`SELECT (key).external_id AS id
           FROM unnest(derived.search_newest(${wanted}, ${given}, false, NULL, true, ${most})) AS key`)
         assert.deepStrictEqual(found, scanned, `${query} where ${scope}`)
