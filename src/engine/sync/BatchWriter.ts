@@ -12,7 +12,6 @@ import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import type { Problem } from "../../contract/Page.ts"
@@ -93,18 +92,14 @@ export const run = Effect.fnUntraced(function* (context: SliceContext, { events,
     )
     const receiveOne = (event: SliceEvent) =>
       event._tag === "Tick" ? Effect.andThen(receive(writer, event), report) : receive(writer, event)
-    const nextEvent = restore(Queue.take(events)).pipe(
-      Effect.asSome,
-      Pull.catchDone(() => Effect.succeedNone),
-      Effect.exit
-    )
+    const nextEvent = Effect.exit(restore(Queue.take(events)))
     /** Returns how the events ended. Fails only if a commit failed: then nothing more is written. */
     const untilTheEnd: Effect.Effect<Exit.Exit<void, RunError>, BatchCommit.WriteError> = Effect.flatMap(
       nextEvent,
       (exit) =>
-        Exit.isSuccess(exit) && Option.isSome(exit.value)
-          ? Effect.flatMap(receiveOne(exit.value.value), () => untilTheEnd)
-          : Effect.succeed(Exit.asVoid(exit))
+        Exit.isSuccess(exit)
+          ? Effect.flatMap(receiveOne(exit.value), () => untilTheEnd)
+          : Effect.exit(Pull.catchDone(Effect.asVoid(exit), () => Effect.void))
     )
     return Effect.gen(function* () {
       const exit = yield* Effect.gen(function* () {

@@ -123,9 +123,7 @@ export const make = Effect.fnUntraced(function* ({ meter, span, stop }: SliceCon
     const isFetched = isDownloaded(download)
     // Once its item is complete, the download's scope closes and its share of the memory is released.
     const scoped = Effect.scoped(
-      isFetched
-        ? Effect.flatMap(downloads.begin, (share) => Effect.andThen(RunMeter.touch(meter), work(download, share)))
-        : work(download, listedShare)
+      isFetched ? Effect.flatMap(downloads.begin, (share) => work(download, share)) : work(download, listedShare)
     )
     const traced = isFetched
       ? span("download", { "idem.external_id": ref.externalId, "idem.origin": origin }, scoped, attributesOf)

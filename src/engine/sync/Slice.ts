@@ -91,8 +91,8 @@ const open = Effect.fnUntraced(function* (
 
 /**
  * Runs an effect for each element of a stream, in so many fibers, of which a free one pulls the stream. If the stream
- * fails, this fails too, once the effects that have begun have ended. `Stream.mapEffect` would give each element a fiber
- * of its own and pass its result through a queue, which costs a sixth of the engine's work for a small item.
+ * fails, this fails too, once the effects that have begun have ended. `Stream.mapEffect` would give each element a
+ * fiber of its own, and pass its result through a queue.
  */
 const forEach = Effect.fnUntraced(function* <A extends object, E, E2, R>(
   stream: Stream.Stream<A, E>,

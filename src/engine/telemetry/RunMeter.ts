@@ -88,9 +88,11 @@ export const called = (meter: RunMeter, units: number): Effect.Effect<void> =>
 export const queried = (meter: RunMeter): Effect.Effect<void> =>
   Ref.update(meter, (state) => ({ ...state, checkerQueries: state.checkerQueries + 1 }))
 
-/** Counts downloads that begin; -1 takes one back that waited for quota and never began. */
+/** Counts downloads that begin, with which the run moves; -1 takes one back that waited for quota and never began. */
 export const downloading = (meter: RunMeter, count: 1 | -1): Effect.Effect<void> =>
-  Ref.update(meter, (state) => ({ ...state, downloads: state.downloads + count }))
+  Effect.flatMap(monotonicMillis, (movedAt) =>
+    Ref.update(meter, (state) => ({ ...state, downloads: state.downloads + count, movedAt }))
+  )
 
 /** A body of so many bytes was read. */
 export const bodyRead = (meter: RunMeter, bytes: number): Effect.Effect<void> =>
