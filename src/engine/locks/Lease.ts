@@ -9,7 +9,7 @@ import { Limits } from "../Limits.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
 import type { Connection, ConnectionId, LeasedConnection } from "../model/Connection.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
-import { fenceOf, Superseded } from "../store/Fence.ts"
+import { fenceOf, type Superseded } from "../store/Fence.ts"
 import { LeaseStore } from "../store/LeaseStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 
@@ -43,9 +43,7 @@ export const acquire = Effect.fnUntraced(function* (
 
   const acquired = yield* take()
   if (Option.isSome(acquired)) return { _tag: "Acquired", connection: acquired.value }
-  const stored = yield* connections.connection(connectionId)
-  if (Option.isNone(stored)) return yield* new Superseded({ connectionId })
-  const other = stored.value.lease?.holder
+  const other = Option.getOrUndefined(yield* connections.connection(connectionId))?.lease?.holder
   if (other !== undefined && (yield* ProcessIdentity.isDead(other))) {
     const taken = yield* take(other)
     if (Option.isSome(taken)) return { _tag: "Acquired", connection: taken.value }

@@ -51,7 +51,6 @@ const endDeletions = Effect.fnUntraced(function* (options: Options, before: Reco
   const needsRow = !before.begun && deleted > 0
   if (needsRow) yield* runs.beginRun(fence, options.run)
   return {
-    wrote: true,
     begun: before.begun || needsRow,
     counts: { ...before.counts, deleted: before.counts.deleted + deleted, deletionsHeld: held },
     unrecorded: {
@@ -59,7 +58,7 @@ const endDeletions = Effect.fnUntraced(function* (options: Options, before: Reco
       deletionsHeld: held,
       deleted: before.unrecorded.deleted + (needsRow ? deleted : 0)
     }
-  } satisfies Recorded
+  }
 })
 
 /** Checks that every occurrence ended in exactly one outcome. Returns a failure of Idem itself if not. */
@@ -89,10 +88,10 @@ export const run = Effect.fnUntraced(function* (
     ? yield* RunFailure.capture(
         Effect.withSpan(endDeletions(options, recorded), "deletions", { captureStackTrace: false })
       )
-    : Result.succeed<Recorded>(recorded)
-  const { begun, counts, unrecorded } = Result.getOrElse(applied, (): Recorded => recorded)
+    : Result.succeed(recorded)
+  const { begun, counts, unrecorded } = Result.getOrElse(applied, () => recorded)
   const error = failure ?? (Result.isFailure(applied) ? applied.failure : checkCounts(counts))
-  if (error?.reason === "Superseded" || (error === null && !begun)) return { counts, error }
+  if (error === null && !begun) return { counts, error }
   const finish = Effect.gen(function* () {
     if (!begun) yield* runs.beginRun(fence, options.run)
     yield* runs.finishRun(fence, {
