@@ -27,6 +27,9 @@ export interface SourceItem {
   readonly announced?: Announced
   readonly metadata?: Schema.JsonObject
   readonly at?: DateTime.Utc
+  readonly bodyKey?: string
+  /** The body key of the item that this one is listed as a copy of. */
+  readonly copyOf?: string
 }
 
 type Change =
@@ -39,6 +42,10 @@ export class MemorySource {
   account = "me@example.com"
   pageSize = 10
   by: "id" | "revision" = "id"
+  /** Pages choose all that they list, known or not. */
+  choosesAll = false
+  /** Pages bring the contents of what they list. */
+  isInline = false
   /** Every listing page repeats the last id of the page before. */
   repeats = false
   /** Deletions are told even of what is there again. */
@@ -159,23 +166,30 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
     )
 
   const refOf = (id: string): Ref => {
-    const revision = source.items.get(id)?.revision
-    return revision === undefined ? { externalId: id } : { externalId: id, revision }
+    const item = source.items.get(id)
+    return {
+      externalId: id,
+      ...(item?.revision === undefined ? {} : { revision: item.revision }),
+      ...(item?.copyOf === undefined ? {} : { copy: { bodyKey: item.copyOf, metadata: {} } }),
+      ...(item === undefined || !source.isInline ? {} : { content: contentOf(id, item) })
+    }
   }
+
+  const contentOf = (id: string, item: SourceItem): Content => ({
+    kind: "message",
+    title: `title of ${id}`,
+    mediaType: "text/plain",
+    metadata: item.metadata ?? {},
+    body: item.body,
+    ...(item.announced === undefined ? {} : { announced: item.announced }),
+    ...(item.downloaded === undefined ? {} : { revision: item.downloaded }),
+    ...(item.bodyKey === undefined ? {} : { bodyKey: item.bodyKey }),
+    ...(item.at === undefined ? {} : { occurredAt: item.at })
+  })
 
   const content = (id: string): Effect.Effect<Content, IntegrationError> => {
     const item = source.items.get(id)
-    if (item === undefined) return fault(new Gone({ message: `${id} is gone` }))
-    return Effect.succeed({
-      kind: "message",
-      title: `title of ${id}`,
-      mediaType: "text/plain",
-      metadata: item.metadata ?? {},
-      body: item.body,
-      ...(item.announced === undefined ? {} : { announced: item.announced }),
-      ...(item.downloaded === undefined ? {} : { revision: item.downloaded }),
-      ...(item.at === undefined ? {} : { occurredAt: item.at })
-    })
+    return item === undefined ? fault(new Gone({ message: `${id} is gone` })) : Effect.succeed(contentOf(id, item))
   }
 
   return {
@@ -188,7 +202,8 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
       }),
     list: (task, checkpoint, { hinted }) => {
       source.hinted.push(hinted)
-      const select = (refs: ReadonlyArray<Ref>) => ContentExistenceChecker.selectNew(task, refs, { by: source.by })
+      const select = (refs: ReadonlyArray<Ref>) =>
+        source.choosesAll ? Effect.succeed(refs) : ContentExistenceChecker.selectNew(task, refs, { by: source.by })
       const inWindow = (id: string) => {
         const at = source.items.get(id)?.at
         const { since, until } = task.window ?? {}
