@@ -1,4 +1,4 @@
-/** Bodies by their hash. */
+/** The store of bodies, by their hash. */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -7,20 +7,20 @@ import type { ByteRange } from "../model/Content.ts"
 import { StoreError } from "./StoreError.ts"
 
 /**
- * The shortest time for which a body must be untouched before it is collected. A write touches a body only once an
- * hour, so a body in use could look untouched below this.
+ * The lower bound of `untouchedFor` in `collectBodies`. A write touches a body at most once an hour, so a body in use
+ * could look untouched for less time than this.
  */
 export const shortestUntouched = Duration.hours(2)
 
 /**
- * The store proves that it has no such body: a purge has removed it, or the database was restored without its bodies.
- * Any other `StoreError` says nothing of the body, which may be read later.
+ * The store has no such body: a purge removed it, or the database was restored without its bodies. After any other
+ * `StoreError` the body may be readable later.
  */
 export class BodyAbsent extends StoreError {
   readonly isAbsent = true
 }
 
-/** Fails because there is no such body. */
+/** Returns the error for a body that is not stored. */
 export const absent = (hash: string): BodyAbsent => {
   const message = `no body with the hash ${hash} is stored`
   return new BodyAbsent({ message, cause: message })
@@ -30,8 +30,7 @@ export class BodyStore extends Context.Service<
   BodyStore,
   {
     /**
-     * Streams the bytes of a stored body by its hash in hex, or a range of them. `BodyAbsent` if no such body is
-     * stored.
+     * Streams a stored body by its hash in hex, or a range of it. Fails with `BodyAbsent` if no such body is stored.
      */
     readonly body: (hash: string, range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
     /**
@@ -42,9 +41,9 @@ export class BodyStore extends Context.Service<
       bytes: Stream.Stream<Uint8Array, E>
     ) => Effect.Effect<{ readonly hash: Uint8Array; readonly size: number }, StoreError | E>
     /**
-     * Removes bodies that no content names and that were not touched for `untouchedFor` (at least two hours). Returns
-     * their number. It is safe beside runs: storing the same bytes touches the body first. Also removes what is left of
-     * connections whose disconnection was cut short.
+     * Removes bodies that no content refers to and that were not touched for `untouchedFor` (at least two hours).
+     * Returns their number. It is safe beside runs: storing the same bytes touches the body first. Also finishes
+     * disconnections that were cut short.
      */
     readonly collectBodies: (untouchedFor: Duration.Duration) => Effect.Effect<number, StoreError>
   }

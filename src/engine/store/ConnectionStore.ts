@@ -1,4 +1,4 @@
-/** Connections: their configuration, credentials and state. */
+/** The store of connections: their configuration, credentials and state. */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -19,15 +19,16 @@ export class ConnectionStore extends Context.Service<
       readonly config: Schema.Json
       readonly credentials: Uint8Array
       readonly every: Duration.Duration
-      /** Default false. */
+      /** See `Connection.guarded`. Default: false. */
       readonly guarded?: boolean | undefined
-      /** The account that another connection makes this one for. An account has one connection. */
+      /** The account of another connection for which this one is created. An account has at most one connection. */
       readonly member?: Member | undefined
       readonly estimate?: ItemEstimate | undefined
     }) => Effect.Effect<Connection, StoreError | NameTaken>
     /**
      * Changes the given fields, takes a new fence, ends the lease and its run (`interrupted`), and makes the connection
-     * due. Returns none if the connection does not exist, or if `was` is given and differs from the stored config.
+     * due. Returns `Option.none` if the connection does not exist, or if `was` is given and differs from the stored
+     * config.
      */
     readonly updateConnection: (
       connectionId: ConnectionId,
@@ -44,26 +45,26 @@ export class ConnectionStore extends Context.Service<
     readonly saveCredentials: (fence: Fence, credentials: Uint8Array) => Effect.Effect<void, StoreError | Superseded>
     readonly connection: (connectionId: ConnectionId) => Effect.Effect<Option.Option<Connection>, StoreError>
     readonly connectionByName: (name: string) => Effect.Effect<Option.Option<Connection>, StoreError>
-    /** Connections that are not paused, whose account is this text or begins with it and a `/`. */
+    /** Returns connections that are not paused and whose account is this text, or begins with it and a `/`. */
     readonly connectionIdsOf: (
       domain: string,
       account: string
     ) => Effect.Effect<ReadonlyArray<ConnectionId>, StoreError>
-    /** Ordered by name. */
+    /** All connections, ordered by name. */
     readonly connections: Effect.Effect<ReadonlyArray<Connection>, StoreError>
     /**
-     * Pauses the connection with a reason, or resumes it with null: due at once, failures back to 0. The fence stays
-     * the same.
+     * Pauses the connection with a reason. With null, resumes it: due at once, failures back to 0. The fence stays the
+     * same.
      */
     readonly setPaused: (connectionId: ConnectionId, reason: string | null) => Effect.Effect<void, StoreError>
     /** Sets `problems.hints`, or removes it with null. The fence stays the same. */
     readonly setHintsProblem: (connectionId: ConnectionId, message: string | null) => Effect.Effect<void, StoreError>
     /**
      * Deletes the credentials, takes a new fence and stops the connection. Requested tasks end as failed. With
-     * `deleteContents`, removes everything that belongs to the connection: its contents, with the bodies and blobs that
-     * nothing else names, and then its row. After a crash the connection is still there, to be disconnected again.
-     * Without `deleteContents` the connection stays, paused and without credentials, so that its contents can be read.
-     * Members of a removed connection stay, and belong to none.
+     * `deleteContents`, removes everything that belongs to the connection: first its contents, with the bodies and
+     * blobs that nothing else refers to, and then its row. After a crash in between, the connection still exists, and
+     * can be disconnected again. Without `deleteContents` the connection stays, paused and without credentials, so that
+     * its contents can be read. Members of a removed connection stay, without an owner.
      */
     readonly disconnect: (connectionId: ConnectionId, deleteContents: boolean) => Effect.Effect<void, StoreError>
   }

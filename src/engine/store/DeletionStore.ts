@@ -1,4 +1,4 @@
-/** Staged deletions. `sync/Deletions` decides when they are applied and when they are held. */
+/** The store of staged deletions. `sync/Deletions` decides when they are applied and when they are held. */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { ConnectionId } from "../model/Connection.ts"
@@ -11,16 +11,16 @@ export class DeletionStore extends Context.Service<
   DeletionStore,
   {
     /**
-     * Returns how many staged deletions are ready and not held, and how many are held. Of the ready ones, `moved` are
-     * those whose body key another stored content has that is not staged: nothing is lost with them.
+     * Returns how many staged deletions are ready and not held, and how many are held. `moved` counts ready deletions
+     * whose body key another stored content has, which is not staged itself: they lose no content.
      */
     readonly readyDeletions: (
       connectionId: ConnectionId,
       readiness: Readiness
     ) => Effect.Effect<{ readonly waiting: number; readonly moved: number; readonly held: number }, StoreError>
     /**
-     * Returns how many contents were stored when the first pass (or reading of the changes) that found one of the
-     * ready or held deletions began. Contents deleted since then count. Counts no further than `atMost`.
+     * Returns how many contents were stored when the first pass (or reading of the changes) that found one of the ready
+     * or held deletions began. Contents deleted since then are included. Stops counting at `atMost`.
      */
     readonly storedBeforeDeletions: (
       connectionId: ConnectionId,

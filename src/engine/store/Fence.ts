@@ -1,6 +1,6 @@
 /**
- * The fence: the right to write for a connection. `LeaseStore.acquire` takes a new one, which makes all earlier ones
- * invalid. Every transaction that writes for a run checks it first.
+ * The fence: the right to write for a connection. `LeaseStore.acquire` takes a new fence, which invalidates all earlier
+ * ones. Every transaction that writes for a run checks its fence first.
  */
 import * as Schema from "effect/Schema"
 import { type Connection, ConnectionId } from "../model/Connection.ts"

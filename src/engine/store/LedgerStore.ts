@@ -1,4 +1,4 @@
-/** The ledger: items that failed, are dead or were deferred, and their retries. */
+/** The store of the ledger: items that failed, are dead or were deferred, and their retries. */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { ConnectionId } from "../model/Connection.ts"
@@ -14,11 +14,11 @@ export class LedgerStore extends Context.Service<
       connectionId: ConnectionId,
       limit: number
     ) => Effect.Effect<ReadonlyArray<LedgerRow>, StoreError>
-    /** Makes failed rows due now, with the attempts that they have. Returns true if any had a later time. */
+    /** Makes failed rows due now, and keeps their attempts. Returns true if any of them had been due later. */
     readonly makeFailedDue: (fence: Fence) => Effect.Effect<boolean, StoreError | Superseded>
     /**
-     * Returns the ledger ordered by external id: all rows, or those of `externalIds`. `redrivenAfter` leaves of them
-     * the rows after this id that were redriven and not tried since.
+     * Returns the ledger ordered by external id: all rows, or those of `externalIds`. `redrivenAfter` keeps only rows
+     * after this id that were redriven and not tried since.
      */
     readonly ledger: (
       connectionId: ConnectionId,
@@ -29,8 +29,8 @@ export class LedgerStore extends Context.Service<
       }
     ) => Effect.Effect<ReadonlyArray<LedgerRow>, StoreError>
     /**
-     * Resets the attempts of failed, dead and deferred rows (all, or these ids). Makes the rows and the connection due
-     * now. Returns how many rows these are.
+     * Resets the attempts of failed, dead and deferred rows (all, or these ids), and makes the rows and the connection
+     * due now. Returns the number of rows.
      */
     readonly redrive: (
       connectionId: ConnectionId,

@@ -1,4 +1,4 @@
-/** Named locks with an expiry: exclusive claims of a process. */
+/** The store of named locks with an expiry, each held by one process. */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -9,8 +9,8 @@ export class LockStore extends Context.Service<
   LockStore,
   {
     /**
-     * Acquires a named lock, or extends it if this holder has it, to `ttl` from now. Returns none on success, or the
-     * holder of the lock. `deadHolder` is a holder known to be dead, whose lock is free.
+     * Acquires a named lock, or extends it if this holder has it, to `ttl` from now. Returns `Option.none` on success,
+     * or else the holder. `deadHolder` is a holder known to be dead, whose lock is free.
      */
     readonly takeLock: (
       name: string,

@@ -9,7 +9,7 @@ export class OverviewStore extends Context.Service<
   OverviewStore,
   {
     readonly totals: (connectionId: ConnectionId) => Effect.Effect<Totals, StoreError>
-    /** Costs time in proportion to the number of connections, whatever they hold. */
+    /** Returns the totals. The time is proportional to the number of connections, and independent of their contents. */
     readonly overview: Effect.Effect<Overview, StoreError>
   }
 >()("idem/engine/store/OverviewStore") {}

@@ -8,7 +8,7 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   cause: Schema.Defect()
 }) {}
 
-/** The database was migrated by a newer Idem than this one. No retry of this process succeeds. */
+/** A newer version of Idem has migrated the database. Retries in this process never succeed. */
 export class SchemaTooNew extends Schema.TaggedError<SchemaTooNew>()("SchemaTooNew", {
   found: Schema.Int,
   supported: Schema.Int
@@ -27,11 +27,11 @@ export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", { na
 /** The held deletions differ from those that were approved. Nothing was deleted. */
 export class DeletionsChanged extends Schema.TaggedError<DeletionsChanged>()("DeletionsChanged", {
   connectionId: ConnectionId,
-  /** An approved id that is not held. */
+  /** An approved id that is not held; null if the set of held deletions has changed. */
   externalId: Schema.NullOr(Schema.String)
 }) {}
 
-/** The database did not start or cannot be reached, or the environment is wrong. The message says which. */
+/** The database did not start or cannot be reached, or a setting is wrong. The message says which. */
 export interface StartError {
   readonly _tag: string
   readonly message: string

@@ -1,4 +1,4 @@
-/** Tasks: those that commands open, and the queue of those that were requested. */
+/** The store of tasks: those that commands open, and the queue of requested ones. */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -15,8 +15,8 @@ export class TaskStore extends Context.Service<
   TaskStore,
   {
     /**
-     * Returns the open task of this connection with this spec that moved within `resumeWithin` and was not requested,
-     * or a new task.
+     * Returns the connection's open task with this spec that is not requested and made progress within `resumeWithin`.
+     * If there is none, returns a new task.
      */
     readonly openTask: (
       connectionId: ConnectionId,
@@ -27,7 +27,7 @@ export class TaskStore extends Context.Service<
     /** Returns the ids that `Batch.done` recorded for the task and that no page end has cleared since. */
     readonly taskDone: (taskId: TaskId) => Effect.Effect<ReadonlySet<string>, StoreError>
     /**
-     * Ends a task. Without an error its progress is deleted. With an error its progress is kept: a request with the
+     * Ends a task. Without an error, its progress is deleted. With an error, its progress is kept: a request with the
      * same text resumes from it.
      */
     readonly finishTask: (
@@ -36,10 +36,11 @@ export class TaskStore extends Context.Service<
       error?: Run["error"]
     ) => Effect.Effect<void, StoreError | Superseded>
     /**
-     * Adds a task to the connection's queue, due at once. An idempotency key that is stored with the same digest
-     * returns its task; with another digest, `KeyTaken`. An open task with the same text is returned instead of a new
-     * one (a task that a command left open becomes requested), but no live sync and no retry that has begun: it may
-     * miss what came after its beginning. A new sync resumes from the last task with the same text if that one failed.
+     * Adds a task to the connection's queue, due at once. If the idempotency key is stored with the same digest,
+     * returns its task; with another digest, fails with `KeyTaken`. If a task with the same text is open, returns it
+     * instead of a new one (a task that a command left open becomes requested). This excludes live syncs and retries
+     * that have begun, because they may miss what came later. A new sync resumes from the last task with the same text
+     * if that task failed.
      */
     readonly requestTask: (
       connectionId: ConnectionId,
@@ -52,9 +53,9 @@ export class TaskStore extends Context.Service<
       StoreError
     >
     readonly task: (taskId: TaskId) => Effect.Effect<Option.Option<TaskRow>, StoreError>
-    /** Returns the requested task of this connection that has been due the longest, if any is due. */
+    /** Returns the requested task of this connection that has been due the longest; `Option.none` if none is due. */
     readonly nextTask: (connectionId: ConnectionId) => Effect.Effect<Option.Option<TaskRow>, StoreError>
-    /** Makes a requested task due again after `dueIn`. Sets `checkpoint` if it is given. */
+    /** Makes a requested task due again after `dueIn`. Also stores `checkpoint` if it is given. */
     readonly requeueTask: (
       fence: Fence,
       taskId: TaskId,
@@ -64,7 +65,7 @@ export class TaskStore extends Context.Service<
         readonly checkpoint?: Schema.Json | undefined
       }
     ) => Effect.Effect<void, StoreError | Superseded>
-    /** Returns tasks with the totals of their runs, newest first: all, or this one. */
+    /** Returns tasks with the totals of their runs, newest first: all tasks, or the given one. */
     readonly taskSummaries: (
       connectionId: ConnectionId,
       options: { readonly taskId?: TaskId | undefined; readonly limit: number }

@@ -1,9 +1,8 @@
 /**
- * Commits the batches of a run, each in one transaction, one at a time, and keeps the totals that the run has
- * committed.
+ * Commits the batches of a run, each in one transaction, one at a time, and adds up the counts that were committed.
  *
- * If a commit fails, no later batch is written. If the answer of a commit was lost, its effect is unknown: the batch is
- * not retried and not counted. The next run asks the store what is there.
+ * If a commit fails, no later batch is written. If the connection breaks during a commit, its effect is unknown: the
+ * batch is not retried and not counted, and the next run reads from the store what was committed.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -28,7 +27,7 @@ import type { SliceContext } from "./SliceContext.ts"
 import type { Missed, SliceEvent } from "./SliceEvent.ts"
 import * as StopSignal from "./StopSignal.ts"
 
-/** The counts that the commits of a run have written, and whether the run's row has them. */
+/** The counts that the commits of a run have written, and which of them the run's row has. */
 export interface Recorded {
   /** The counts of all commits that are known to have taken effect. */
   readonly counts: RunCounts.Counts
@@ -43,17 +42,17 @@ export interface Recorded {
 /** The commits of a run so far. */
 export interface Committed extends Recorded {
   readonly spent: RunMeter.Spent
-  /** The stored checkpoint, as `OpenBatch.checkpointText` has it: an equal one is not written again. */
+  /** The stored checkpoint, in the form of `OpenBatch.checkpointText`. An equal checkpoint is not written again. */
   readonly checkpoint: string | undefined
-  /** True if a listing would be read or selected otherwise after these commits, whatever the checkpoint. */
+  /** True if a repeated listing would return or select other items after these commits, even at the same checkpoint. */
   readonly foundNew: boolean
 }
 
 export type WriteError = StoreError | Superseded
 
-/** The commits of one run. One fiber uses them. */
+/** The commits of one run. Used by one fiber only. */
 export interface BatchCommits {
-  /** Writes the run's row, if it is not there yet. */
+  /** Inserts the run's row, unless it exists. */
   readonly beginRun: Effect.Effect<void, WriteError>
   /** Begins to commit a batch. Waits for the commit in flight first. */
   readonly begin: (batch: OpenBatch.OpenBatch) => Effect.Effect<void, WriteError>
@@ -63,11 +62,14 @@ export interface BatchCommits {
   /** The batch whose commit is in flight. */
   readonly inFlight: () => OpenBatch.OpenBatch | undefined
   readonly recorded: () => Recorded
-  /** True if the next slice begins in the same state as this one: nothing new, no part moved, the same checkpoint. */
+  /**
+   * True if the next slice would begin in the same state as this one: nothing was stored, no part moved, and the
+   * checkpoint is the same.
+   */
   readonly isUnmoved: () => boolean
 }
 
-/** The stores and the facts that all commits of a run share. */
+/** The stores and the values that all commits of a run share. */
 interface Writer extends SliceContext {
   readonly contents: ContentStore["Service"]
   readonly ledger: LedgerStore["Service"]
@@ -107,13 +109,13 @@ export const make = Effect.fnUntraced(function* (context: SliceContext) {
   const idle = Effect.suspend(() => {
     if (current === undefined) return Effect.void
     const { done, fiber } = current
-    // An interruption is passed on to the commit. It ends the run only once the commit has ended.
+    // An interruption is passed on to the commit, and the run ends only after the commit has ended.
     return Effect.exit(Effect.interruptible(Deferred.await(done))).pipe(
       Effect.andThen((waited) => (Exit.isSuccess(waited) ? Effect.void : Effect.sync(() => fiber.interruptUnsafe()))),
       Effect.andThen(Deferred.await(done)),
       Effect.flatMap((exit) => {
         current = undefined
-        // A failed commit may have recorded its counts: recording them later could count them twice.
+        // A failed commit may have recorded its counts: recording them again could count them twice.
         committed = Exit.isSuccess(exit) ? exit.value : { ...committed, unrecorded: RunCounts.zero }
         return Exit.asVoid(exit)
       })
@@ -147,15 +149,15 @@ export const make = Effect.fnUntraced(function* (context: SliceContext) {
   } satisfies BatchCommits
 })
 
-/** A person asked for this id, and the source does not know it. */
+/** Returns true if a person asked for this id and the source does not know it. */
 export const isUnknown = (event: SliceEvent): event is Missed =>
   event._tag === "Missed" && event.origin === "forced" && event.outcome === "gone"
 
-/** Writes the run's row, if it is not there yet. */
+/** Inserts the run's row, unless it exists. */
 const beginRun = ({ fence, run, runs }: Writer, before: Committed): Effect.Effect<Committed, WriteError> =>
   before.begun ? Effect.succeed(before) : Effect.as(runs.beginRun(fence, run), { ...before, begun: true })
 
-/** Writes a batch, after the commits before it. A batch that changes nothing in the store is only counted. */
+/** Writes a batch, after the previous commits. A batch that changes nothing in the store is only counted. */
 const commit = Effect.fnUntraced(function* (
   writer: Writer,
   before: Committed,
@@ -163,7 +165,7 @@ const commit = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Committed, WriteError> {
   const { checkpointTask, connection, contents, fence, meter, plan, run, span, stop } = writer
   const { domain } = connection
-  // While the source is down, its failures cost no item an attempt.
+  // While the source is down, failures cost the items no attempt.
   const batch = StopSignal.isDown(yield* StopSignal.read(stop)) ? OpenBatch.withoutAttempts(gathered) : gathered
   const spent = yield* RunMeter.spent(meter)
   const counts = RunCounts.sum(batch.counts, {
@@ -188,7 +190,7 @@ const commit = Effect.fnUntraced(function* (
       taskId: checkpointTask,
       items: batch.items,
       listed: batch.listed,
-      // The live task has stored its scope before it lists; nothing else changes it under this lease.
+      // The live task stored its scope before it listed; nothing else changes it under this lease.
       inScope: checkpointTask === undefined || connection.scope === plan.scope,
       misses,
       done,
@@ -224,15 +226,15 @@ const commit = Effect.fnUntraced(function* (
   }
 })
 
-/** The ids that a task must remember as done, where the checker does not: those of a forced task. */
+/** Returns the ids that a forced task must record as done, because the checker does not filter them. */
 const doneOf = ({ plan: { task } }: Writer, { items, misses }: OpenBatch.OpenBatch): ReadonlyArray<string> =>
   task.force || task.forceIds.length > 0
     ? [...items, ...misses.filter(({ outcome }) => outcome !== "deferred")].map(({ externalId }) => externalId)
     : []
 
 /**
- * The misses of a batch as the ledger keeps them: a failed one is one more attempt. An id that a person asked for, that
- * the source does not know and of which nothing is stored, leaves no row.
+ * Turns the misses of a batch into ledger rows: a failure adds an attempt. An id that a person asked for gets no row if
+ * the source does not know it and nothing is stored under it.
  */
 const missesOf = Effect.fnUntraced(function* ({ contents, fence, ledger }: Writer, { misses }: OpenBatch.OpenBatch) {
   const { connectionId } = fence
@@ -252,7 +254,7 @@ const tally = (outcomes: Iterable<WriteOutcome>): Record<WriteOutcome, number> =
   return of
 }
 
-/** How many of each outcome, as attributes of a span. */
+/** The number of items by outcome, as attributes of a span. */
 const attributesOf = (outcomes: Iterable<WriteOutcome>) => {
   const { stored, unchanged, updated } = tally(outcomes)
   return { "idem.stored": stored, "idem.updated": updated, "idem.unchanged": unchanged }

@@ -1,12 +1,12 @@
 /**
- * The one fiber of a run that owns its batches. It gathers the results of the downloads, commits each batch in one
+ * The only fiber of a run that owns its batches. It gathers the results of the downloads, commits each batch in one
  * transaction, and ends pages in their order. A slow item does not delay other items.
  *
  * Commits are grouped: one commit is in flight at a time, and the items that arrive meanwhile form the next batch. So
- * batches grow with the time that a commit takes, up to the limits of a group.
+ * batches grow with the duration of a commit, up to the limits of a group.
  *
- * A failed commit ends this fiber, and the run with it. Any other end of a run (the reader or the lease failed, or it
- * was interrupted) still commits the items that have arrived.
+ * A failed commit ends this fiber, and the run with it. If the run ends for any other reason (the reader or the lease
+ * failed, or it was interrupted), the items that have arrived are still committed.
  */
 import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -32,9 +32,9 @@ import type { SliceContext } from "./SliceContext.ts"
 import type { ListingEnded, SliceEvent } from "./SliceEvent.ts"
 
 interface Options {
-  /** Ends, or fails, after the last event. */
+  /** The events of the slice. The queue ends, or fails, after the last one. */
   readonly events: Queue.Dequeue<SliceEvent, RunError | Cause.Done>
-  /** True if the run has a row even when nothing happens in it. */
+  /** True if the run has a row even if nothing happens in it. */
   readonly recorded: boolean
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }
@@ -46,14 +46,14 @@ export interface Written {
   /** The number of pages that were committed with their ends. */
   readonly pages: number
   readonly marks: ReadonlyArray<PageMark>
-  /** As `BatchCommit.BatchCommits` has it. */
+  /** See `BatchCommits.isUnmoved`. */
   readonly isUnmoved: boolean
-  /** How far the listing came; undefined if it did not say. */
+  /** The last state of the listing; undefined if the listing did not report its end. */
   readonly listing: ListingEnded | undefined
   readonly exit: Exit.Exit<void, RunError>
 }
 
-/** The state of the fiber that commits. Other fibers do not read it. */
+/** The state of the committing fiber. Other fibers do not read it. */
 interface Writer {
   readonly commits: BatchCommit.BatchCommits
   readonly inflight: InFlight
@@ -66,11 +66,11 @@ interface Writer {
   listing: ListingEnded | undefined
 }
 
-/** A step that may wait for the commit in flight, and begin the next one. */
+/** A step that may wait for the commit in flight, and then begin the next one. */
 type Step = Effect.Effect<void, BatchCommit.WriteError>
 
 /**
- * Consumes the events of a slice until they end. Only the wait for events can be interrupted: then the items that have
+ * Consumes the events of a slice until they end. Only the wait for events is interruptible: then the items that have
  * arrived are committed, and `exit` is the interruption.
  */
 export const run = Effect.fnUntraced(function* (context: SliceContext, { events, onProgress, recorded }: Options) {
@@ -138,7 +138,10 @@ const commit = (writer: Writer): Step =>
     })
   )
 
-/** Takes an event in, then begins the next commit if it is due. A full group waits for the commit in flight. */
+/**
+ * Adds an event to the open batch, then begins the next commit if it is due. A full group waits for the commit in
+ * flight.
+ */
 const receive = (writer: Writer, event: SliceEvent): Step =>
   Effect.flatMap(RunMeter.monotonicMillis, (now) =>
     Effect.andThen(takeIn(writer, event, now), commitIfDue(writer, now))
@@ -153,7 +156,7 @@ const commitIfDue = (writer: Writer, now: number): Step =>
     return commits.isBusy() ? Effect.void : commits.idle
   })
 
-/** True once the open batch is committed as soon as no other commit is in flight. */
+/** Returns true if the open batch should be committed as soon as no other commit is in flight. */
 const isDue = ({ batch, limits }: Writer, now: number): boolean =>
   OpenBatch.isFull(batch, { items: limits.batchItems, bytes: limits.batchBytes }) ||
   (batch.since !== undefined && now - batch.since >= Duration.toMillis(limits.batchAge))
@@ -170,11 +173,11 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step => {
         : []
       OpenBatch.addOccurrence(batch, event, found, now)
       PageOrder.addItem(pages, event)
-      // The end of a page goes with the last of its items.
+      // The end of a page is committed with the last of its items.
       return endPages(writer, now)
     }
     case "Dropped":
-      // Its page lacks this item for the rest of the slice, so neither that page nor a later one ends.
+      // Its page lacks this item for the rest of the slice, so neither that page nor a later one can end.
       return Effect.andThen(event.flight.end, () => endPages(writer, now))
     case "PageListed":
       OpenBatch.addPage(batch, event, keep(writer, [...event.unusable, ...event.problems]), now)
@@ -188,14 +191,14 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step => {
   }
 }
 
-/** Keeps problems, as many as a run may have. Returns those that it kept. */
+/** Keeps problems, up to the most that a run may have. Returns those that it kept. */
 const keep = ({ problems }: Writer, found: ReadonlyArray<Problem>): ReadonlyArray<Problem> => {
   const kept = found.slice(0, maxKept - problems.length)
   problems.push(...kept)
   return kept
 }
 
-/** Ends the pages that come next in order and have all their items: mostly none. */
+/** Ends the next pages, in order, that have all their items. Usually there are none. */
 const endPages = (writer: Writer, now: number): Step => {
   const { commits, inflight, pages } = writer
   const isIn = (flight: Flight): boolean =>
@@ -203,7 +206,7 @@ const endPages = (writer: Writer, now: number): Step => {
   const page = PageOrder.takeNext(pages, isIn)
   if (page === undefined) return Effect.void
   return Effect.gen(function* () {
-    // An id that a later page listed again is not deleted: what was downloaded since may be committed already.
+    // An id that a later page listed again is not deleted: its new download may be committed already.
     const end: PageEnd = { ...page, deleted: page.deleted.filter((id) => !inflight.hasReturned(id)) }
     const isApart = writer.batch.end !== undefined && writer.batch.end.listing !== end.listing
     if (isApart) yield* commit(writer)
@@ -213,7 +216,7 @@ const endPages = (writer: Writer, now: number): Step => {
   })
 }
 
-/** The counts so far: committed, in the batches that are not, and spent. */
+/** Returns the counts so far: of commits, of the open batches, and of the meter. */
 const progressOf = ({ batch, commits, remaining }: Writer, meter: RunMeter.State): Progress => {
   const { counts } = commits.recorded()
   const gathered = RunCounts.sum(batch.counts, commits.inFlight()?.counts ?? RunCounts.zero)

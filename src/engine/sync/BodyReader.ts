@@ -1,4 +1,7 @@
-/** Reads a content's body: bounds, checks and hashes it, and streams a large one to the blob store. */
+/**
+ * Reads a content's body: checks its bounds and its announced properties, hashes it, and streams a large one to the
+ * blob store.
+ */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
@@ -28,7 +31,8 @@ const notStored = (externalId: string, problem: string) =>
   new IntegrationError({ reason: new Malformed({ message: `${externalId} was not stored: ${problem}` }) })
 
 /**
- * Bytes as they arrive: each chunk within its time, all of them within the largest body, and as they were announced.
+ * Streams the bytes of a body. Fails if a chunk takes too long, if the body is larger than the limit, or if it differs
+ * from its announcement.
  */
 const bounded = (
   body: Stream.Stream<Uint8Array, IntegrationError>,
@@ -66,11 +70,13 @@ const bounded = (
   )
 }
 
-/** True for a body that is surely not held in memory: of an estimate half may be wrong. */
+/**
+ * Returns true if a body is certainly too large for memory. An estimate may be twice too high, so half of it is used.
+ */
 const isLarge = (announced: Announced | undefined, limits: Limits): boolean =>
   (announced?.size ?? (announced?.estimate ?? 0) / 2) > limits.inlineBytes
 
-/** Holds a body in memory while it is small; one that outgrows that goes on, streamed, to the blob store. */
+/** Holds a small body in memory. A body that outgrows the limit is streamed on to the blob store. */
 const keep = (
   body: Stream.Stream<Uint8Array, IntegrationError>,
   announced: Announced | undefined,
@@ -97,7 +103,7 @@ const keep = (
         return false
       }).pipe(Pull.catchDone(() => Effect.succeed(true)))
       if (ended) return inline(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size))
-      // Handed over one by one, so that each chunk is freed once it is written.
+      // Emitted one by one, so that each chunk is freed once it is written.
       const chunksSoFar = Stream.suspend(() => Stream.fromIterable(chunks.splice(0)))
       const rest = Stream.concat(Stream.fromEffectDrain(share.stream), Stream.fromPull(Effect.succeed(pull)))
       const blob = yield* bodies.writeBlob(Stream.concat(chunksSoFar, rest))
@@ -117,8 +123,8 @@ interface Options {
 }
 
 /**
- * Reads the content of a ref as an item to write. Its revision is the one seen before the download, unless the source
- * gave one with the bytes.
+ * Reads the content of a ref, and returns it as an item to write. Its revision is the one seen before the download,
+ * unless the source sent one with the body.
  */
 export const item = Effect.fnUntraced(function* (
   ref: Ref,
@@ -158,7 +164,7 @@ export const item = Effect.fnUntraced(function* (
   }
 })
 
-/** The item for a ref that is a copy of another content. */
+/** Returns the item for a ref that is a copy of another content. */
 export const copy = ({ copy, externalId, revision }: Ref, source: CopySource): Item => ({
   ...source,
   externalId,
@@ -167,12 +173,15 @@ export const copy = ({ copy, externalId, revision }: Ref, source: CopySource): I
   metadata: { ...source.metadata, ...copy?.metadata }
 })
 
-/** Bytes that a body in the blob store counts for in a batch: the commit asks the blob store for each of them. */
+/**
+ * The bytes for which a body in the blob store counts in a batch, because the commit checks each of them in the blob
+ * store.
+ */
 const blobBytes = 64 * 1024
 
-/** Bytes that the body of an item counts for in a batch: those in memory, if it is inline. */
+/** Returns the bytes for which an item counts in a batch: the size of its body, if that is in memory. */
 export const batchBytes = ({ body }: Item): number =>
   body._tag === "Inline" ? body.bytes.length : body._tag === "Blob" ? blobBytes : 0
 
-/** Bytes of its body, wherever they are. */
+/** Returns the size of an item's body, wherever it is stored. */
 export const size = ({ body }: Item): number => (body._tag === "Inline" ? body.bytes.length : body.size)

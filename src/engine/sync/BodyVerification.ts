@@ -1,16 +1,16 @@
 /**
- * Checks a body against what its source announced of it. Servers answer 200 with a login page, an error as JSON, or a
- * part of a file: Slack sends an HTML page where a token may not read files (slack-go/slack#1284,
+ * Checks a body against the properties that its source announced. Servers answer 200 with a login page, an error as
+ * JSON, or a part of a file: Slack sends an HTML page if a token may not read files (slack-go/slack#1284,
  * slackapi/node-slack-sdk#1750).
  */
 import type { Announced } from "../../contract/Content.ts"
 
-/** The bytes at the start of a body that identify its kind. */
+/** How many bytes at the start of a body are used to detect its type. */
 const headBytes = 512
 
 /**
- * Media types whose files can't begin as an HTML page or as JSON. Others can: a report named `.xls` is often an HTML
- * page, and a file of no known type may be anything.
+ * Matches media types whose files can't begin like an HTML page or JSON. Other types can: a report named `.xls` is
+ * often an HTML page, and a file of unknown type may be anything.
  */
 const binary =
   /^(image\/(?!svg)|audio\/|video\/|font\/|application\/(pdf|zip|gzip|x-(7z|rar|tar|gzip)[a-z-]*|vnd\.openxmlformats-|vnd\.oasis\.opendocument\.)|application\/vnd\.rar)/i
@@ -19,7 +19,7 @@ const binary =
 const html = /^\s*<(!doctype html|html|head|body|script|title|meta)[\s>]/i
 const json = /^\s*(\{\s*("|\})|\[\s*["{[\]])/
 
-/** Why a body that begins with these bytes can't be of the announced type; undefined where it can. */
+/** Returns why a body that begins with these bytes can't be of the announced type; undefined if it can. */
 const typeProblem = (mediaType: string | undefined, head: Uint8Array): string | undefined => {
   if (mediaType === undefined || !binary.test(mediaType.trim())) return undefined
   const text = Buffer.from(head)
@@ -32,11 +32,11 @@ const typeProblem = (mediaType: string | undefined, head: Uint8Array): string | 
 const sizeProblem = (announced: number | undefined, size: number): string | undefined =>
   announced === undefined || announced === size ? undefined : `${size} bytes came instead of the announced ${announced}`
 
-/** The problem of a body that is in memory, if it has one. */
+/** Returns what is wrong with a body in memory; undefined if nothing is. */
 export const problemOf = (announced: Announced | undefined, bytes: Uint8Array): string | undefined =>
   typeProblem(announced?.mediaType, bytes.subarray(0, headBytes)) ?? sizeProblem(announced?.size, bytes.length)
 
-/** Checks a body as it arrives. `take` and `end` return the problem, once there is one. */
+/** Checks a body while it is streamed. `take` and `end` return what is wrong with it; undefined if nothing is. */
 export const check = (announced: Announced | undefined) => {
   const head = Buffer.alloc(headBytes)
   let size = 0

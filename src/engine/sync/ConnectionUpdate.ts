@@ -1,4 +1,4 @@
-/** Decides how a run changes its connection when it ends: the next poll, the pause, and the problems. */
+/** Decides how a run changes its connection when it ends: the time of the next poll, the pause, and the problems. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -7,13 +7,16 @@ import { type Connection, pausedByPerson, type Problems } from "../model/Connect
 import { maxKept } from "../model/Run.ts"
 import * as SliceResult from "./SliceResult.ts"
 
-/** The wait after a failed run; it doubles with each failure in a row, up to the longest or the connection's own. */
+/**
+ * The wait after a failed run. It doubles with each failure in a row, up to the larger of `longestBackoff` and the
+ * connection's own interval.
+ */
 const firstBackoff = Duration.minutes(1)
 const longestBackoff = Duration.hours(1)
 
 /**
- * When the connection is polled next, after this. Jitter keeps a thousand connections from waking at once. A member
- * that is paused stays so at least until then (see Members.ts); another connection, until a person resumes it.
+ * Returns the time until the next poll. Jitter keeps a thousand connections from waking at once. A paused member is not
+ * retried before that (see Members.ts); any other paused connection waits for a person.
  */
 const pollIn = (
   connection: Connection,
@@ -30,15 +33,16 @@ const pollIn = (
   })
 
 /**
- * The pause that a run sets, or lifts. A person's pause stays. The release of the lease writes it, under the fence and
- * only where the pause is still what it was when the run began: new credentials take a new fence, and are not paused.
+ * Returns the pause that a run sets or ends. A pause by a person stays. The pause is written when the lease is
+ * released, under the fence, and only if the connection's pause is still what it was when the run began: a change of
+ * credentials takes a new fence, so that the run can't pause the connection with its new credentials.
  */
 const pauseAfter = (
   { member, paused }: Connection,
   { error }: SliceResult.SliceResult
 ): { readonly from: string | null; readonly to: string | null } | undefined => {
   if (paused === pausedByPerson) return undefined
-  // People read this on the page, in the API and in programs too, so it names no command of one of them.
+  // The text also appears on the dashboard, in the API and in programs, so it names no command.
   const next =
     member === null
       ? "connect it again with new ones"
@@ -49,19 +53,21 @@ const pauseAfter = (
     case "Unauthorized":
       return { from: paused, to: `the source refuses our credentials (${error?.message}): ${next}` }
     case "Vault":
-      // The key has changed, or is lost: no later run could open the credentials. Reading stored content needs no key.
+      // The key has changed or is lost, so no later run could open the credentials. Reading stored content needs no
+      // key.
       return { from: paused, to: error?.message ?? null }
     default:
       return undefined
   }
 }
 
-/** Each place once, with its latest message. */
+/** Joins the problems: each place once, with its latest message. */
 const together = (before: ReadonlyArray<Problem>, after: ReadonlyArray<Problem>): ReadonlyArray<Problem> =>
   [...new Map([...before, ...after].map((problem) => [problem.place, problem])).values()].slice(0, maxKept)
 
 /**
- * The problems of a connection after a slice of its own. The end of a poll replaces those of the poll before.
+ * Returns the problems of a connection after a slice of its own. The end of a poll replaces the problems of the
+ * previous poll.
  */
 const problemsAfter = ({ problems: { current, found } }: Connection, result: SliceResult.SliceResult): Problems => {
   const all = together(found, result.problems)
@@ -71,8 +77,8 @@ const problemsAfter = ({ problems: { current, found } }: Connection, result: Sli
 }
 
 /**
- * Returns the fields that are written with the end of the lease. `isLive`: the run was the connection's own sync, so
- * the schedule moves.
+ * Returns the fields that are written when the lease is released. `isLive`: the run was the connection's own sync, so
+ * the schedule changes.
  *
  * The write is one fenced statement: a superseded run changes nothing.
  */
@@ -88,17 +94,17 @@ export const after = Effect.fnUntraced(function* (
   const wait = result.next._tag === "Wait" ? result.next : undefined
   return {
     paused,
-    // A run that failed may have left its row open, where the store failed too.
+    // The row of a failed run may still be open, if the store failed too.
     interrupted: result.error !== null,
-    // The listing comes before the retries, so a run that failed or has to wait may have tried none of those that are
-    // due. They would make the connection due at once, and again after each such run.
+    // Retries run after the listing, so a run that failed or has to wait may not have tried the rows that are due. They
+    // would make the connection due at once, again after each such run.
     retriesWait: result.error !== null || wait !== undefined,
-    // The wait holds for every run of the account, not only for polls.
+    // The wait applies to every run of the account, not only to polls.
     askedWait: wait === undefined ? (isLive ? null : undefined) : wait.asked,
     ...(isLive
       ? {
-          // An early poll that left nothing leaves the schedule as it is: hints without end would otherwise put off the
-          // next poll for ever.
+          // An early poll that left nothing does not change the schedule: otherwise a steady stream of hints would put
+          // off the next poll for ever.
           pollIn:
             result.isEarly && SliceResult.isDone(result)
               ? undefined

@@ -1,4 +1,4 @@
-/** Checks a content as its integration gives it. A fault in the integration's code costs that item only. */
+/** Checks a content as its integration returns it. A fault in the integration's code fails only that item. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -8,10 +8,10 @@ import * as MessageText from "../MessageText.ts"
 
 const malformed = (message: string) => new IntegrationError({ reason: new Malformed({ message }) })
 
-/** True for a throw of the integration. An interruption passes through. */
+/** Returns true for an exception of the integration. An interruption is passed on. */
 const isThrown = (cause: Cause.Cause<unknown>): boolean => Cause.hasDies(cause) && !Cause.hasInterrupts(cause)
 
-/** Logs what was thrown, with its stack, and fails with an error that names its class and its line. */
+/** Logs the exception with its stack, and fails with an error that names its class and its line. */
 const thrown = ({ externalId }: Ref, cause: Cause.Cause<unknown>) =>
   Effect.logError(`the download of ${JSON.stringify(externalId)} ended with a defect`, cause).pipe(
     Effect.andThen(
@@ -31,7 +31,7 @@ const bodyOf = (ref: Ref, body: Stream.Stream<Uint8Array, IntegrationError>) =>
     Stream.tap((chunk) => (chunk instanceof Uint8Array ? Effect.void : Effect.fail(notBytes)))
   )
 
-/** Returns the content with its body and late fields checked as they are read. */
+/** Returns the content with its body and late fields checked while they are read. */
 export const checked = <R>(
   ref: Ref,
   content: Effect.Effect<Content, IntegrationError, R>

@@ -1,13 +1,12 @@
 /**
- * The memory budget of all downloads of a process, in bytes. One half is for downloads that begin: each takes
- * `beginBytes`, enough for a small body. A larger body asks once, of the other half, for all that it may hold (its
- * announced size, or the most that is held in memory). It gives most of that back when it continues as a stream into
- * the blob store.
+ * The memory budget of all downloads of a process, in bytes. One half is for the start of downloads: each takes
+ * `beginBytes`, enough for a small body. A larger body asks the other half once for all that it may need (its announced
+ * size, or the most that is held in memory). It returns most of that when it is streamed into the blob store.
  *
  * No deadlock is possible: a download asks for its larger share once, holds nothing of that half while it waits, and
- * never asks for more. Waiting downloads are served in order. Of each half, a run that holds nothing may use all of it.
- * A run that holds some must leave a quarter to the others, so that large bodies of a few slow sources stop neither the
- * large bodies nor the small ones of the others. By default the quarter is a small body of 32 runs.
+ * never asks for more. Waiting downloads are served in order. In each half, a run that holds nothing may take all
+ * bytes. A run that already holds some must leave a quarter to other runs, so that large bodies of a few slow sources
+ * do not stop the downloads of the others. By default, the quarter holds a small body of 32 runs.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -19,38 +18,36 @@ import * as Scope from "effect/Scope"
 const kibibyte = 1024
 const mebibyte = 1024 * kibibyte
 
-/** The bytes that each download holds from its beginning. */
+/** The bytes that each download holds from its start. */
 export const beginBytes = 256 * kibibyte
 
-/** The bytes that a streamed body holds: chunks in transit, and the part that the blob store gathers. */
+/** The bytes that a streamed body holds: chunks in transit, and the part that the blob store buffers. */
 export const streamBytes = mebibyte
 
 const defaultBytes = 64 * mebibyte
 
-/** With this, the half for larger bodies has room for one of the largest size that is kept in memory. */
+/** The smallest budget: its half for larger bodies holds one body of the largest size that is kept in memory. */
 const leastMebibytes = 16
 
 /** The share of one download. */
 export interface Share {
-  /** Bytes that it may hold now. */
+  /** The bytes that the download may hold now. */
   readonly size: () => number
-  /**
-   * Waits until the download may hold so many bytes. The first call that exceeds `size` is the only one that counts.
-   */
+  /** Waits until the download may hold this many bytes. Only the first call that exceeds `size` has an effect. */
   readonly grow: (bytes: number) => Effect.Effect<void>
-  /** Gives back what a stream does not need. */
+  /** Returns the bytes that a stream does not need. */
   readonly stream: Effect.Effect<void>
 }
 
 /** The downloads of one run. */
 interface Run {
-  /** Waits for `beginBytes`. All that the download holds is given back when the scope ends. */
+  /** Waits for `beginBytes`. When the scope closes, all bytes of the download are returned. */
   readonly begin: Effect.Effect<Share, never, Scope.Scope>
 }
 
 export interface Budget {
   readonly run: () => Run
-  /** Bytes that are in use now: for tests. */
+  /** The bytes that are in use now, for tests. */
   readonly inUse: () => number
 }
 
@@ -62,12 +59,12 @@ interface Usage {
 interface Waiter {
   readonly usage: Usage
   readonly bytes: number
-  /** Called once the bytes are taken. */
+  /** Called when the bytes have been taken. */
   readonly onTaken: () => void
   readonly resume: () => void
 }
 
-/** Bytes that runs take in order. Each run that holds some leaves a quarter to the others. */
+/** A pool of bytes, which are given to runs in order. A run that already holds some leaves a quarter to the others. */
 const makePool = (total: number) => {
   const reserve = Math.floor(total / 4)
   let free = total
@@ -91,7 +88,7 @@ const makePool = (total: number) => {
   }
 
   return {
-    /** The most that one take may ask for. */
+    /** The most bytes that one `take` may ask for. */
     most: total - reserve,
     inUse: () => total - free,
     take: (usage: Usage, bytes: number, onTaken: () => void) =>
@@ -151,7 +148,7 @@ export const make = (total: number): Budget => {
   }
 }
 
-/** The budget of the whole process. A layer can replace it. */
+/** The budget of the process. A layer can replace it. */
 export const DownloadBudget = Context.Reference<Budget>("idem/engine/sync/DownloadBudget", {
   defaultValue: () => make(defaultBytes)
 })
@@ -161,7 +158,7 @@ const setting = Config.schema(
   "IDEM_DOWNLOAD_MEMORY_MB"
 ).pipe(Config.withDefault(defaultBytes / mebibyte))
 
-/** A budget of `IDEM_DOWNLOAD_MEMORY_MB` mebibytes, 64 by default. */
+/** Provides a budget of `IDEM_DOWNLOAD_MEMORY_MB` mebibytes; default 64. */
 export const layer: Layer.Layer<never, Config.ConfigError> = Layer.effect(
   DownloadBudget,
   Effect.map(setting, (megabytes) => make(megabytes * mebibyte))

@@ -1,4 +1,4 @@
-/** Downloads a chosen ref. A failure becomes the outcome of that item, or stops the slice if the source is down. */
+/** Downloads a chosen ref. A failure becomes the outcome of the item, or stops the slice if the source is down. */
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
 import * as Result from "effect/Result"
@@ -20,7 +20,7 @@ import type { Download, DownloadEvent, Dropped, Missed } from "./SliceEvent.ts"
 /** True if the content must be requested: neither the listing nor another content has it. */
 const isDownloaded = ({ copyOf, ref }: Download): boolean => ref.content === undefined && copyOf === undefined
 
-/** No budget is needed for content that came with the listing: it is in memory already. */
+/** Content that came with the listing needs no budget: it is already in memory. */
 const listedShare: DownloadBudget.Share = {
   size: () => Number.POSITIVE_INFINITY,
   grow: () => Effect.void,
@@ -31,18 +31,18 @@ const listedShare: DownloadBudget.Share = {
 interface Tally {
   readonly done: number
   readonly failed: number
-  /** `Transient` failures in a row. */
+  /** The number of `Transient` failures in a row. */
   readonly transientInARow: number
 }
 
-/** Downloads refs for one slice; refusals and too many failures stop it. */
+/** Makes the downloader of one slice. Refusals and too many failures stop the slice. */
 export const make = Effect.fnUntraced(function* ({ meter, span, stop }: SliceContext, session: AnySession) {
   const bodies = yield* BodyStore
   const limits = yield* Limits
   const downloads = (yield* DownloadBudget.DownloadBudget).run()
   const tally = yield* Ref.make<Tally>({ done: 0, failed: 0, transientInARow: 0 })
 
-  /** A failure of one item; where too many of them fail, it is not the items. */
+  /** Counts a failed item. If too many items fail, the source is at fault, and the slice stops. */
   const failed = Effect.gen(function* () {
     const { done, failed } = yield* Ref.updateAndGet(tally, (before) => ({
       ...before,
@@ -150,9 +150,7 @@ const missed = (
   message: error.message
 })
 
-/**
- * The outcome of a download as attributes of its span. A failure is the outcome of the item: the span itself succeeds.
- */
+/** The outcome of a download as attributes of its span. A failure belongs to the item: the span itself succeeds. */
 const attributesOf = (done: DownloadEvent): Attributes =>
   done._tag === "Fetched"
     ? { "idem.outcome": "fetched", "idem.bytes": BodyReader.size(done.item) }

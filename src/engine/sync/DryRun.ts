@@ -1,4 +1,4 @@
-/** Plans a sync by reading only: it takes no lease and writes nothing. */
+/** Plans a sync without a lease and without writing. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -23,12 +23,12 @@ import * as PartReader from "./PartReader.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
 import * as SyncPlan from "./SyncPlan.ts"
 
-/** Counts with the plan: outcomes but `existing` are 0, since nothing was done. */
+/** The counts of a dry run and its plan. All outcomes except `existing` are 0, because nothing was done. */
 interface DryRun extends Pick<SyncResult, "counts" | "notes" | "problems"> {
   readonly planned: Planned
 }
 
-/** Opens the source and lists all that a sync with this task would list. */
+/** Opens the source and lists everything that a sync with this task would list. */
 export const run = Effect.fn("DryRun.run")(function* (
   connection: Connection,
   task: SyncTask.SyncTask,
@@ -54,7 +54,7 @@ export const run = Effect.fn("DryRun.run")(function* (
   } satisfies DryRun
 }, Effect.scoped)
 
-/** How many deletions a person would have to decide on, of those that were found and those that are staged already. */
+/** Returns how many deletions would be held, of those that were found and those that are already staged. */
 const heldOf = Effect.fnUntraced(function* (connection: Connection, found: number, { deletionLimits }: Integration) {
   const staged = yield* DeletionStore
   const overviews = yield* OverviewStore
@@ -69,7 +69,7 @@ const list = Effect.fnUntraced(function* (options: {
   readonly connection: Connection
   readonly session: AnySession
   readonly plan: SyncPlan.Plan
-  /** True if the listing deletes nothing: the scope has changed. */
+  /** True if the listing deletes nothing, because the scope has changed. */
   readonly isAfresh: boolean
   readonly meter: RunMeter.RunMeter
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
@@ -87,7 +87,7 @@ const list = Effect.fnUntraced(function* (options: {
   let toDelete = 0
   let patch = 0
   let knownListed = 0
-  /** Pages in a row with nothing to plan, and the checkpoint of the page before them. */
+  /** The number of pages in a row with nothing to plan, and the checkpoint before them. */
   let idle = 0
   let last: string | undefined
   const problems: Array<Problem> = []
@@ -103,7 +103,7 @@ const list = Effect.fnUntraced(function* (options: {
     for (const id of plan.task.forceIds) inflight.begin(id, undefined)
   }
   if (SyncTask.isLive(plan.task)) {
-    // A sync by a person tries failed items before their time, too.
+    // A sync that a person starts also tries failed items before they are due.
     const rows = yield* ledger.ledger(connectionId, { limit: 100_000 })
     const retries = rows.filter(({ state }) => state !== "dead")
     download += retries.length

@@ -1,7 +1,7 @@
 /**
- * The ids that this run has chosen and not yet committed. The checker that an integration gets counts them as known, so
- * that an id that a listing repeats is downloaded once. Also the ids that pages of this run deleted: the pages may not
- * be committed yet. And the ids that the store did not know when the checker was asked.
+ * The ids that this run has chosen and not yet committed. The integration's checker reports them as known, so that an
+ * id that a listing repeats is downloaded once. Also tracks ids that pages of this run deleted (which may not be
+ * committed yet), and ids that the store did not know when the integration asked.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -15,29 +15,29 @@ import * as RunMeter from "../telemetry/RunMeter.ts"
 /** A chosen occurrence of an id. */
 export interface Flight {
   readonly revision: string | undefined
-  /** The occurrence of the same id before it, under another revision: that one goes first. */
+  /** The previous occurrence of the same id, under another revision. It has to end first. */
   readonly after: Flight | undefined
-  /** Ends the occurrence: it was committed or dropped, and its id is free. */
+  /** Ends the occurrence after it was committed or dropped, and frees its id. */
   readonly end: Effect.Effect<void>
   readonly isEnded: () => boolean
-  /** Waits for the end. */
+  /** Completes when the occurrence ends. */
   readonly ended: Effect.Effect<void>
 }
 
 export interface InFlight {
-  /** The last occurrence of this id, if one is in flight. */
+  /** Returns the last occurrence of this id in flight; undefined if there is none. */
   readonly find: (externalId: string) => Flight | undefined
   /** Begins an occurrence of this id. */
   readonly begin: (externalId: string, revision: string | undefined) => Flight
-  /** A page deletes these ids. */
+  /** Records that a page deletes these ids. */
   readonly remove: (externalIds: ReadonlyArray<string>) => void
-  /** True for an id that a page deleted, and that was not chosen since. */
+  /** Returns true for an id that a page deleted and that was not chosen since. */
   readonly isRemoved: (externalId: string) => boolean
-  /** True for an id that a page deleted, and that was chosen since. */
+  /** Returns true for an id that a page deleted and that was chosen since. */
   readonly hasReturned: (externalId: string) => boolean
-  /** The store did not know these ids when the integration asked. */
+  /** Records that the store did not know these ids when the integration asked. */
   readonly wereUnknown: (externalIds: ReadonlyArray<string>) => void
-  /** True for an id that the store did not know, and that was not chosen since: the ledger has no row of it. */
+  /** Returns true for an id that the store did not know and that was not chosen since: the ledger has no row for it. */
   readonly isUnknown: (externalId: string) => boolean
 }
 
@@ -84,7 +84,9 @@ const failed = Effect.mapError(
   (cause: StoreError) => new ContentExistenceCheckerError({ message: cause.message, cause })
 )
 
-/** The connection's checker for one run: the store's answer and what is in flight, each query counted. */
+/**
+ * Makes the connection's checker for one run: it adds the ids in flight to the store's result, and counts each query.
+ */
 export const checker = (options: {
   readonly contents: ContentStore["Service"]
   readonly connectionId: ConnectionId
@@ -92,7 +94,8 @@ export const checker = (options: {
   readonly meter: RunMeter.RunMeter
 }): ContentExistenceChecker["Service"] => {
   const { connectionId, contents, inflight, meter } = options
-  // In flight is looked up before the store is asked: what is committed in between is then in the store's answer.
+  // The ids in flight are read before the store is queried: an id that is committed in between is in the store's
+  // result.
   const flying = (ids: ReadonlyArray<string>) => ids.filter((id) => inflight.find(id) !== undefined)
   return {
     existing: Effect.fnUntraced(function* (ids) {

@@ -1,6 +1,6 @@
 /**
  * Runs one slice under the lease of its connection: acquires the lease, runs `Slice.ts`, updates the task and the
- * connection, releases the lease.
+ * connection, and releases the lease.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -29,19 +29,19 @@ import * as Slice from "./Slice.ts"
 import * as SliceResult from "./SliceResult.ts"
 import * as SyncPlan from "./SyncPlan.ts"
 
-/** The purpose of a slice, as its caller names it. The task of a `TaskSlice` is read under the lease. */
+/** The slice that a caller asks for. The task of a `TaskSlice` is read under the lease. */
 export type SliceRequest =
   | Exclude<SyncPlan.SlicePurpose, { readonly _tag: "Task" }>
-  /** The next slice of this task, whatever it is for. */
+  /** The next slice of this task, whatever the task is. */
   | { readonly _tag: "TaskSlice"; readonly taskId: TaskId }
 
-/** A slice of the connection's own sync, as the scheduler polls it. A quiet one leaves no row. */
+/** A slice of the connection's own sync, as the scheduler requests it. A quiet slice leaves no row. */
 export const poll = { _tag: "Live", recorded: false, retryFailed: false } as const satisfies SliceRequest
 
 /** The result of a run. */
 export type RunResult = SliceResult.SliceResult & {
   readonly runId: RunId
-  /** True if the task had ended already, so that nothing was run. */
+  /** True if the task had already ended, so that nothing was run. */
   readonly isTaskOver: boolean
 }
 
@@ -51,7 +51,7 @@ interface Options {
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }
 
-/** Plans and runs a slice. Never fails: a defect is a failed run too, so that the connection backs off. */
+/** Plans and runs a slice. Never fails: a defect becomes a failed run, so that the connection backs off. */
 const runSlice = Effect.fnUntraced(
   function* ({ connection, onProgress, runId }: Options, purpose: SyncPlan.SlicePurpose, taskId?: TaskId) {
     const opened = yield* OpenSource.openable(connection)
@@ -75,15 +75,15 @@ const runSlice = Effect.fnUntraced(
   Effect.map(Result.getOrElse(SliceResult.failed))
 )
 
-/** Runs the next slice of a task, and updates the task. Undefined if the task has ended meanwhile. */
+/** Runs the next slice of a task, and updates the task. Returns undefined if the task has ended meanwhile. */
 const runTask = Effect.fnUntraced(function* (options: Options, taskId: TaskId) {
   const fence = fenceOf(options.connection)
   const next = yield* TaskQueue.next(fence, taskId)
   if (next === undefined) return undefined
   const { purpose, row } = next
   const worked = yield* runSlice(options, purpose, row.id)
-  // A task whose row can't be written is as it was. If it was requested it is due, and goes on. A command's is not
-  // done: the same command continues it.
+  // If the task's row can't be written, it stays as it was. A requested task is then still due, and continues. A
+  // command's task is not done, and the same command continues it.
   const result = yield* TaskQueue.afterSlice(fence, next, worked).pipe(
     Effect.as(worked),
     Effect.catch((error) => {
@@ -94,7 +94,7 @@ const runTask = Effect.fnUntraced(function* (options: Options, taskId: TaskId) {
   return { result, isLive: purpose._tag === "Live" }
 })
 
-/** Runs what was requested. `isLive`: it was the connection's own sync. */
+/** Runs the requested slice. `isLive`: it was the connection's own sync. */
 const runRequest = Effect.fnUntraced(
   function* (options: Options, request: SliceRequest) {
     if (request._tag !== "TaskSlice") {
@@ -110,8 +110,8 @@ const runRequest = Effect.fnUntraced(
 )
 
 /**
- * Runs one slice of a connection whose lease was just acquired, then releases the lease, also after an interruption. A
- * revoked grant pauses the connection; a live slice that succeeds lifts such a pause.
+ * Runs one slice of a connection whose lease was just acquired, then releases the lease, also after an interruption.
+ * Refused credentials pause the connection; a live slice that succeeds ends such a pause.
  */
 export const run = Effect.fn("run")(function* (
   connection: LeasedConnection,
@@ -138,8 +138,8 @@ export const run = Effect.fn("run")(function* (
       })
     )
 
-  // `turn` acquires the lease uninterruptibly. Only the work is interruptible, so an interruption always reaches the
-  // release. If the database is away, the release fails, and the lease expires by itself.
+  // `turn` acquires the lease uninterruptibly. Only the work is interruptible, so the lease is always released. If the
+  // database can't be reached, the release fails, and the lease expires by itself.
   const { isTaskOver, result } = yield* Effect.interruptible(
     runRequest({ connection, runId, onProgress }, request)
   ).pipe(
@@ -163,10 +163,10 @@ export const run = Effect.fn("run")(function* (
 })
 
 /**
- * Acquires the lease of a connection, runs the slice that `choose` asks for, and releases the lease: one
- * uninterruptible region, because an interruption in between would leave the lease held. Each slice, of a command and
- * of the scheduler, runs through this function. Returns `Taken` if another process has the lease, and `Skipped` if
- * `choose` returned nothing.
+ * Acquires the lease of a connection, runs the slice that `choose` returns, and releases the lease. This is one
+ * uninterruptible region, because an interruption in between would leave the lease held. All slices, of commands and of
+ * the scheduler, run through this function. Returns `Taken` if another process has the lease, and `Skipped` if `choose`
+ * returned undefined.
  */
 export const turn = Effect.fnUntraced(function* <E, R, R2>(
   acquire: Effect.Effect<Lease.Acquired | Lease.Taken, E, R>,
@@ -185,5 +185,5 @@ export const turn = Effect.fnUntraced(function* <E, R, R2>(
   return { _tag: "Ran", connection, result: yield* run(connection, request, onProgress) } as const
 }, Effect.uninterruptible)
 
-/** Services that running a connection needs. */
+/** The services that running a connection needs. */
 export type Services = Store | Integrations | Vault | Quotas

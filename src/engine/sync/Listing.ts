@@ -1,6 +1,6 @@
 /**
- * The pages of a slice, as the integration lists them: the changes, then a listing, which the backfill continues. Pages
- * are pulled, and end with the slice. If the source has forgotten the checkpoint, it is listed in full.
+ * The pages of a slice, as the integration lists them: first the changes, then a listing, which continues the backfill.
+ * Pages are pulled, and end with the slice. If the source no longer accepts the checkpoint, it is listed in full.
  */
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
@@ -25,10 +25,10 @@ import type { SliceContext } from "./SliceContext.ts"
 import type { ListingEnded } from "./SliceEvent.ts"
 
 export interface Listed {
-  /** Pages are numbered from 1. */
+  /** The number of the page, from 1. */
   readonly number: number
   readonly page: Page<Schema.Json>
-  /** True for the first page of a listing without a checkpoint: the parts that other listings left are forgotten. */
+  /** True for the first page of a listing without a checkpoint: the stored parts of other listings are removed. */
   readonly forgetsParts: boolean
 }
 
@@ -38,13 +38,13 @@ export interface Listing {
   readonly pages: Stream.Stream<Listed, ListingError>
   /** Stops the listing for this slice: the next slice continues at the last checkpoint. */
   readonly leave: Effect.Effect<void>
-  /** The end of the listing. */
+  /** Returns the state in which the listing ended. */
   readonly ended: Effect.Effect<ListingEnded>
 }
 
 /**
- * The failure of a listing that would go on for ever: each slice would list the same pages again, at full speed. A
- * listing without anything new is right as long as its checkpoint or one of its parts moves.
+ * The failure of a listing that would never end: each slice would list the same pages again, at full speed. A listing
+ * without new items is valid as long as its checkpoint or one of its parts moves.
  */
 export const repeated = (pages: number) =>
   new IntegrationError({
@@ -53,7 +53,7 @@ export const repeated = (pages: number) =>
     })
   })
 
-/** The failure of a sync whose slices list the same pages again and again; see `Repetition`. */
+/** The failure of a sync whose slices list the same pages again and again (see `Repetition`). */
 export const endless = (slices: number) =>
   new IntegrationError({
     reason: new Malformed({
@@ -64,7 +64,7 @@ export const endless = (slices: number) =>
 interface State extends Omit<ListingEnded, "_tag"> {
   readonly isRestarted: boolean
   readonly forgetsParts: boolean
-  /** True once the source has no more pages, or none can be listed. */
+  /** True if the source has no more pages, or can't be listed. */
   readonly isEnded: boolean
   readonly isLeft: boolean
 }
@@ -96,7 +96,8 @@ export const make = Effect.fnUntraced(function* (
       Stream.rechunk(1),
       Stream.provideService(ContentExistenceChecker, checker),
       Stream.toChannel,
-      // Unlike `Stream.toPull`, this pulls in the context of the fiber that pulls: within the span of the page.
+      // Unlike `Stream.toPull`, this pulls in the context of the pulling fiber, so that requests are within the span of
+      // the page.
       (channel) => Channel.toPullScoped(channel, scope)
     )
   const pull = yield* Ref.make(yield* open(plan.checkpoint))
@@ -112,10 +113,10 @@ export const make = Effect.fnUntraced(function* (
   })
   const change = (changed: Partial<State>) => Ref.update(state, (before) => ({ ...before, ...changed }))
 
-  /** The source has no more pages. */
+  /** Records that the source has no more pages. */
   const end = Ref.update(state, (before) => ({ ...before, isEnded: true, reading: Deletions.ended(before.reading) }))
 
-  /** The next page of the source; none at the listing's end. */
+  /** Pulls the next page of the source. Returns `Option.none` at the end of the listing. */
   const asked = Effect.gen(function* () {
     const number = (yield* Ref.get(state)).reading.pages + 1
     const next = Effect.flatten(Ref.get(pull)).pipe(
@@ -148,7 +149,10 @@ export const make = Effect.fnUntraced(function* (
     Effect.catchTag("IntegrationError", () => Effect.succeed(true))
   )
 
-  /** The next page; none at the listing's end, where the source refused, or once the slice is over. */
+  /**
+   * Returns the next page. Returns `Option.none` at the end of the listing, if the source refused, or once the slice is
+   * over.
+   */
   const next: Effect.Effect<Option.Option<Page<Schema.Json>>, ListingError> = Effect.gen(function* () {
     const { isEnded, isLeft, isRestarted, reading } = yield* Ref.get(state)
     if (isEnded || isLeft) return Option.none()
@@ -166,8 +170,9 @@ export const make = Effect.fnUntraced(function* (
       "IntegrationError",
       Effect.fnUntraced(function* (error) {
         if (error.reason._tag === "CheckpointExpired" && reading.pages > 0) {
-          // The next slice lists in full. What this slice stored from the changes would never be absent from a listing
-          // that began under the same lease, and the source has forgotten whether it was deleted meanwhile.
+          // The next slice lists in full, because a listing in this slice could miss deletions: content that this slice
+          // stored from the changes would never be absent from a listing that began under the same lease, and the
+          // source can no longer report whether it was deleted meanwhile.
           yield* change({ isEnded: true, more: true, reading: { ...reading, isAbandoned: true } })
           return Option.none<Page<Schema.Json>>()
         }

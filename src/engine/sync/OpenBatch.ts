@@ -1,4 +1,4 @@
-/** The open batch. Only the committing fiber changes it, and only until its commit begins. */
+/** The open batch. Only the committing fiber changes it, until its commit begins. */
 import type { Problem } from "../../contract/Page.ts"
 import { maxParts } from "../../contract/Parts.ts"
 import type { Item, PageEnd } from "../model/Batch.ts"
@@ -7,20 +7,22 @@ import * as BodyReader from "./BodyReader.ts"
 import type { Flight } from "./InFlight.ts"
 import type { Fetched, Missed, PageListed } from "./SliceEvent.ts"
 
-/** A batch grows in place: it holds up to 1,000 items, and a copy for each of them would cost more than the rest. */
+/**
+ * A batch is changed in place: it holds up to 1,000 items, and copying it for each item would cost more than the rest.
+ */
 export interface OpenBatch {
   readonly items: Array<Item>
   /** The ids of the items and misses that a page listed. */
   readonly listed: Array<string>
   readonly misses: Array<Missed>
-  /** The occurrences in it. */
+  /** The occurrences in the batch. */
   readonly flights: Set<Flight>
   readonly counts: RunCounts.Tally
   readonly problems: Array<Problem>
   end: PageEnd | undefined
-  /** Bytes of bodies that it holds in memory. */
+  /** Bytes of bodies that the batch holds in memory. */
   bytes: number
-  /** When the first event came in, by `RunMeter.monotonicMillis`. */
+  /** When the first event was added, by `RunMeter.monotonicMillis`. */
   since: number | undefined
 }
 
@@ -36,7 +38,7 @@ export const make = (): OpenBatch => ({
   since: undefined
 })
 
-/** Adds an item or a miss, and its problem if it has one. */
+/** Adds an item or a miss, with its problem if it has one. */
 export const addOccurrence = (
   batch: OpenBatch,
   event: Fetched | Missed,
@@ -57,7 +59,7 @@ export const addOccurrence = (
   batch.since ??= now
 }
 
-/** Adds what a page says before its items are in; `problems` are those of its problems that the run keeps. */
+/** Adds the counts of a page that need no download. `problems` are the problems of the page that the run keeps. */
 export const addPage = (batch: OpenBatch, page: PageListed, problems: ReadonlyArray<Problem>, now: number): void => {
   batch.counts.listed += page.existing + page.unusable.length
   batch.counts.existing += page.existing
@@ -66,13 +68,13 @@ export const addPage = (batch: OpenBatch, page: PageListed, problems: ReadonlyAr
   batch.since ??= now
 }
 
-/** Adds the end of a page, which joins that of the page before it. */
+/** Adds the end of a page, and joins it with the ends of earlier pages. */
 export const addEnd = (batch: OpenBatch, end: PageEnd, now: number): void => {
   batch.end = batch.end === undefined ? end : together(batch.end, end)
   batch.since ??= now
 }
 
-/** The end of several pages: the last one's, with what all of them saw and moved. */
+/** Joins the ends of two pages: the later checkpoint, with the seen ids and moved parts of both. */
 const together = (before: PageEnd, end: PageEnd): PageEnd => {
   const seen = [...before.seen, ...end.seen]
   if (end.forgetsParts) return { ...end, seen }
@@ -95,10 +97,13 @@ export const missed = ({ misses }: OpenBatch): Record<Missed["outcome"], number>
   return of
 }
 
-/** Seen ids that one transaction marks. */
+/** The most seen ids that one transaction marks. */
 const seenAtOnce = 1000
 
-/** True if the page's end is committed before the next page's: deletions, patches and coverage are in order. */
+/**
+ * Returns true if the page's end must be committed before the next page's, because deletions, patches and coverage
+ * depend on the order.
+ */
 export const endsNow = ({ end }: OpenBatch): boolean =>
   end !== undefined &&
   (end.deleted.length > 0 ||
@@ -108,18 +113,18 @@ export const endsNow = ({ end }: OpenBatch): boolean =>
     end.seen.length >= seenAtOnce ||
     end.parts.length >= maxParts)
 
-/** True if it has reached this number of items, or bytes of bodies. */
+/** Returns true if the batch has reached this number of items, or bytes of bodies. */
 export const isFull = (batch: OpenBatch, atMost: { readonly items: number; readonly bytes: number }): boolean =>
   batch.items.length + batch.misses.length >= atMost.items || batch.bytes >= atMost.bytes
 
-/** True if the batch makes the run worth a row of its own. */
+/** Returns true if the batch justifies a row for the run. */
 export const isWorthARow = ({ end, items, misses, problems }: OpenBatch): boolean =>
   items.length > 0 ||
   misses.length > 0 ||
   problems.length > 0 ||
   (end !== undefined && (end.deleted.length > 0 || end.patches.length > 0))
 
-/** True if it changes nothing in the store, where this checkpoint is stored already. */
+/** Returns true if the batch changes nothing in the store, given that this checkpoint is already stored. */
 export const isQuiet = (batch: OpenBatch, checkpoint: string | undefined): boolean =>
   !isWorthARow(batch) &&
   (batch.end === undefined ||
@@ -130,6 +135,6 @@ export const isQuiet = (batch: OpenBatch, checkpoint: string | undefined): boole
       !batch.end.complete &&
       batch.end.seen.length === 0))
 
-/** A checkpoint with its scope, as text to compare. */
+/** Returns a checkpoint with its scope, as a text to compare. */
 export const checkpointText = ({ checkpoint, scope }: Pick<PageEnd, "checkpoint" | "scope">): string =>
   `${scope} ${JSON.stringify(checkpoint)}`

@@ -1,5 +1,5 @@
 /**
- * The order in which pages end: as they were listed, each once all its items have an outcome. Once a page has lost an
+ * The order in which pages end: as they were listed, each after all its items have an outcome. If a page has lost an
  * item, neither it nor any later page ends in this slice: a checkpoint never skips an item.
  */
 import type { PageEnd } from "../model/Batch.ts"
@@ -8,15 +8,15 @@ import type { Fetched, Missed, PageListed } from "./SliceEvent.ts"
 
 /** A page that has not ended. */
 interface OpenPage {
-  /** Undefined until its own event has come: events of its items may come first. */
+  /** The page's event; undefined until it arrives. Events of its items may arrive first. */
   listed: PageListed | undefined
-  /** How many of its items have ended. */
+  /** The number of the page's items that have ended. */
   ended: number
-  /** Its ids that were gone when they were downloaded. */
+  /** The page's ids that were gone when they were downloaded. */
   readonly gone: Set<string>
 }
 
-/** The pages of a slice, numbered from 1. Only the committing fiber changes it. */
+/** The pages of a slice, numbered from 1. Only the committing fiber changes them. */
 export interface PageOrder {
   /** The number of the page that ends next. */
   next: number
@@ -37,11 +37,11 @@ export const addPage = (order: PageOrder, page: PageListed): void => {
   openPage(order, page.page).listed = page
 }
 
-/** True for an item that the source refused. An item that is not ready is not lost. */
+/** Returns true for an item that the source refused. An item that is not ready is not lost. */
 const isLost = (event: Fetched | Missed): boolean =>
   event._tag === "Missed" && event.outcome === "deferred" && event.reason !== "Unsettled"
 
-/** Adds the end of an item of a page. An item that the slice did not reach never ends. */
+/** Adds the end of a page's item. An item that the slice did not reach never ends. */
 export const addItem = (order: PageOrder, event: Fetched | Missed): void => {
   if (event.page === undefined) return
   const page = openPage(order, event.page)
@@ -51,9 +51,9 @@ export const addItem = (order: PageOrder, event: Fetched | Missed): void => {
 }
 
 /**
- * Takes the end of the next page, if that page can end. `isIn` returns true for an occurrence that is committed, or in
- * the open batch. Ids that were gone when they were downloaded are removed from `seen`, because seeing an id takes its
- * deletion back.
+ * Returns the end of the next page and advances, or returns undefined if that page can't end yet. `isIn` returns true
+ * for an occurrence that is committed or in the open batch. Ids that were gone when they were downloaded are removed
+ * from `seen`, because a seen id is unstaged.
  */
 export const takeNext = (order: PageOrder, isIn: (flight: Flight) => boolean): PageEnd | undefined => {
   const page = order.open.get(order.next)

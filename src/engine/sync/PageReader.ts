@@ -1,8 +1,8 @@
 /**
  * Reads the pages of a slice, and emits its work in order: forced ids, changes at the source, retries of the ledger,
- * then the backfill. The stream is pulled: no page is listed before its work has room.
+ * then the backfill. The stream is pulled: no page is listed before there is room for its work.
  *
- * The integration has chosen what is new on a page (`ContentExistenceChecker.selectNew`, over the checker of
+ * The integration has chosen the new refs of a page (`ContentExistenceChecker.selectNew`, with the checker of
  * `InFlight.ts`).
  */
 import * as Clock from "effect/Clock"
@@ -40,13 +40,13 @@ interface Reader extends SliceContext {
 
 const isUsable = (id: string): boolean => externalIdProblem(id) === undefined
 
-/** The refs of a page, each once. A chosen ref that the page does not list is added. */
+/** Returns the refs of a page, each once. A chosen ref that the page does not list is added. */
 const refsOf = ({ download, listed }: Page<Schema.Json>): ReadonlyArray<ContentRef> => {
   const ids = new Set(listed.map((ref) => ref.externalId))
   return [...listed, ...download.filter((ref) => !ids.has(ref.externalId))]
 }
 
-/** A download of an id that no page listed. */
+/** Makes the download of an id that no page listed. */
 const downloadOf = (inflight: InFlight, origin: Origin, ref: ContentRef): Download => ({
   _tag: "Download",
   origin,
@@ -55,22 +55,22 @@ const downloadOf = (inflight: InFlight, origin: Origin, ref: ContentRef): Downlo
   page: undefined
 })
 
-/** True for a failed item whose next attempt is yet to come. */
+/** Returns true for a failed item that is not yet due. */
 const isLater = ({ nextAttemptAt, state }: LedgerRow, now: number): boolean =>
   state === "failed" && nextAttemptAt !== null && DateTime.toEpochMillis(nextAttemptAt) > now
 
 /** The ids of a page for which the ledger decides whether they are downloaded. */
 interface InLedger {
   /**
-   * Chosen ids that wait: failed ones before their next attempt, and dead ones, under the revision that failed. An
-   * integration that downloads what it knows already would ask for them at every poll.
+   * Chosen ids that have to wait under the revision that failed: dead ones, and failed ones that are not yet due. An
+   * integration that does not use the checker would choose them at every poll.
    */
   readonly waiting: ReadonlySet<string>
-  /** Ids that are due, and that were not chosen since they are known. */
+  /** Ids that are due, and that the integration did not choose because they are known. */
   readonly due: ReadonlySet<string>
 }
 
-/** Reads the rows of the ledger that decide about ids of this page: one query, or none if no id can have such a row. */
+/** Reads the ledger rows of this page's ids: one query, or none if no id can have a row. */
 const inLedger = Effect.fnUntraced(function* (reader: Reader, page: Page<Schema.Json>) {
   const { connection, inflight, ledger, plan } = reader
   const chosen = new Map(page.download.map((ref) => [ref.externalId, ref]))
@@ -91,7 +91,7 @@ const inLedger = Effect.fnUntraced(function* (reader: Reader, page: Page<Schema.
   } satisfies InLedger
 })
 
-/** The contents that chosen refs of a page say they are copies of, by body key. */
+/** Returns the contents of which refs of a page are copies, by body key. */
 const copySources = ({ connection, contents }: Reader, { download }: Page<Schema.Json>) => {
   const keys = new Set(download.flatMap(({ copy }) => (copy === undefined ? [] : [copy.bodyKey])))
   return keys.size === 0
@@ -99,16 +99,14 @@ const copySources = ({ connection, contents }: Reader, { download }: Page<Schema
     : contents.copySources(connection.id, [...keys])
 }
 
-/**
- * Turns a page into its event and its downloads. Each occurrence of an id is counted.
- */
+/** Turns a page into its event and its downloads. Each occurrence of an id is counted. */
 const readPage = (
   { inflight, parts, plan }: Reader,
   { forgetsParts, number, page }: Listed,
   { due, waiting }: InLedger,
   copies: ReadonlyMap<string, CopySource>
 ) => {
-  // A connection has one open listing, the live one: another task's would take its marks away.
+  // A connection has one open listing, that of its live task: a listing of another task would delete its marks.
   const isLive = SyncTask.isLive(plan.task)
   const forced = new Set(plan.task.forceIds)
   const chosen = new Map(page.download.map((ref) => [ref.externalId, ref]))
@@ -124,7 +122,8 @@ const readPage = (
       continue
     }
     seen.push(externalId)
-    // The page that deleted it may not have been committed when the checker was asked: it is new, whatever was known.
+    // If a page of this run deleted the id, its deletion may not have been committed when the checker was asked: the id
+    // is new, even if the checker knew it.
     const isBack = inflight.isRemoved(externalId)
     const ref = chosen.get(externalId) ?? (isBack || due.has(externalId) ? listed : undefined)
     const before = inflight.find(externalId)
@@ -167,7 +166,7 @@ const readPage = (
   return [event, ...downloads]
 }
 
-/** The rows of the ledger that this slice retries. */
+/** Returns the ledger rows that this slice retries. */
 const rowsToRetry = ({
   connection,
   ledger,
@@ -178,7 +177,7 @@ const rowsToRetry = ({
   return Effect.succeed(typeof plan.ledger === "object" ? plan.ledger.rows : [])
 }
 
-/** The work of a slice, in order. */
+/** Returns the work of a slice, in order. */
 export const make = Effect.fnUntraced(function* (
   context: SliceContext,
   options: { readonly listing: Listing; readonly parts: PartReader }
@@ -207,9 +206,9 @@ export const make = Effect.fnUntraced(function* (
   const retries = Effect.gen(function* () {
     if ((yield* StopSignal.read(stop)) !== undefined) return Stream.empty
     const rows = yield* rowsToRetry(reader)
-    // More may be due: then the listing ends with the page that it has, and goes on in the next slice.
+    // More rows may be due: then the listing stops after the present page, and continues in the next slice.
     if (plan.ledger === "due" && rows.length >= limits.retries) yield* listing.leave
-    // The changes before may have chosen the same id, or deleted it in a page that is not committed yet.
+    // The changes may have chosen the same id, or deleted it in a page that is not committed yet.
     const free = rows.filter(
       ({ externalId }) => inflight.find(externalId) === undefined && !inflight.isRemoved(externalId)
     )
@@ -219,7 +218,7 @@ export const make = Effect.fnUntraced(function* (
   if (typeof plan.ledger === "object") return retries
   if (SyncTask.idsOnly(task)) return forced
   let isRetried = false
-  /** The retries, which come once: before the first page of a listing, or after the changes if none is listed. */
+  /** The retries, which run once: before the first page of a listing, or after the changes if there is no listing. */
   const retriesOnce = Stream.suspend(() => {
     if (isRetried) return Stream.empty
     isRetried = true

@@ -1,4 +1,4 @@
-/** The parts of one listing: what is stored of them, and over it what this listing's pages have moved so far. */
+/** The parts of one listing: the stored ones, overlaid with the moves of this listing's pages so far. */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import { ContentExistenceCheckerError } from "../../contract/ContentExistenceChecker.ts"
@@ -10,11 +10,11 @@ import type { ContentStore } from "../store/ContentStore.ts"
 
 export interface PartReader {
   readonly parts: Parts<Schema.Json>
-  /** Records what a page moves. Memory is bounded by the pages of a slice. */
+  /** Records the parts that a page moves. The pages of a slice bound the memory. */
   readonly move: (moves: ReadonlyArray<PartMove<Schema.Json>>) => void
-  /** Forgets all parts: the listing begins anew, without a checkpoint. */
+  /** Removes all parts, when the listing begins again without a checkpoint. */
   readonly reset: () => void
-  /** True while nothing that is stored counts, since the listing began without a checkpoint. */
+  /** True while stored parts are ignored, because the listing began without a checkpoint. */
   readonly isFresh: () => boolean
 }
 
@@ -39,7 +39,7 @@ export const make = (options: {
       moved.clear()
     },
     parts: {
-      // A listing without a checkpoint lists everything.
+      // A listing without a checkpoint lists everything, so it gets no hints.
       get hinted() {
         return fresh ? noHints : options.hinted
       },

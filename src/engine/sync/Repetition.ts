@@ -1,6 +1,6 @@
 /**
- * Spaces out the slices of a listing that goes round in circles: its checkpoint returns to where it was, or moves with
- * the clock alone, and each slice says that there is more. At full speed such slices would spend an account's quota on
+ * Delays the slices of a listing that repeats itself: its checkpoint returns to an earlier value, or changes only with
+ * the clock, and each slice reports that there is more. At full speed such slices would spend an account's quota for
  * nothing. A backfill of known content is not slowed down, because each of its slices lists other pages.
  */
 import * as Context from "effect/Context"
@@ -11,12 +11,14 @@ import type { PageEnd } from "../model/Batch.ts"
 import { Limits } from "../Limits.ts"
 import type { PageMark, SliceResult } from "./SliceResult.ts"
 
-/** How often a listing may list its pages again: Slack's polls read the newest messages before and after the rest. */
+/**
+ * How often a listing may list the same pages again: Slack's polls read the newest messages before and after the rest.
+ */
 const allowedTimes = 3
 
 const longestDelay = Duration.minutes(1)
 
-/** Bounds of the memory, for the listings of a process and the pages of one. Beyond them the oldest is forgotten. */
+/** Bounds of the memory: the listings of a process, and the pages of one listing. Beyond them the oldest is removed. */
 const maxListings = 1000
 const maxPages = 20_000
 
@@ -25,22 +27,22 @@ export const markOf = ({ checkpoint, parts, seen }: Pick<PageEnd, "checkpoint" |
   return { isEmpty, mark: Hash.string(JSON.stringify(isEmpty ? checkpoint : [seen, parts.map(({ key }) => key)])) }
 }
 
-/** The slices in a row of one listing that brought nothing new. */
+/** Consecutive slices of one listing that stored nothing new. */
 interface Streak {
   /** The marks of the pages that they listed. */
   readonly pages: Set<number>
-  /** How often each page was listed again since a slice last listed a page that was new to the streak. */
+  /** How often each page was listed again, since a slice last listed a page that was new to the streak. */
   readonly again: Map<number, number>
-  /** How many of the last slices listed only pages that were listed again too often. */
+  /** How many of the last slices listed only pages that were listed too often. */
   readonly repeats: number
 }
 
-/** By connection or task. A process that restarts begins without. */
+/** The streaks, by connection or task. They are lost when the process restarts. */
 const Streaks = Context.Reference<Map<string, Streak>>("idem/engine/sync/Repetition/Streaks", {
   defaultValue: () => new Map()
 })
 
-/** True for a slice that stored and changed nothing, and left more to list. */
+/** Returns true for a slice that stored and changed nothing, and left more to list. */
 const isQuiet = ({ counts, error, isEarly, next }: SliceResult): boolean =>
   error === null &&
   next._tag === "More" &&
@@ -60,7 +62,7 @@ export const space = (listing: string, result: SliceResult): Effect.Effect<Slice
     if (!isQuiet(result)) return result
     const isNew = before === undefined || before.pages.size > maxPages
     const { again, pages } = isNew ? { again: new Map<number, number>(), pages: new Set<number>() } : before
-    // Empty pages between others say nothing: their checkpoints may hold the time.
+    // Empty pages between others are ignored: their checkpoints may hold the time.
     const full = result.pages.filter(({ isEmpty }) => !isEmpty)
     const marks = (full.length > 0 ? full : result.pages).map(({ mark }) => mark)
     if (marks.some((mark) => !pages.has(mark))) again.clear()

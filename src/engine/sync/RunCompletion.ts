@@ -26,9 +26,7 @@ interface Options {
   readonly notes: ReadonlyArray<string>
 }
 
-/**
- * Applies the deletions that are ready, or holds them. A run that had no row until now gets one if this deletes any.
- */
+/** Applies the deletions that are ready, or holds them. If it deletes any, a run without a row gets one. */
 const endDeletions = Effect.fnUntraced(function* (options: Options, before: Recorded) {
   const { connection, readiness, run } = options
   const fence = fenceOf(connection)
@@ -72,8 +70,8 @@ const checkCounts = (counts: RunCounts.Counts): Failure | null => {
 }
 
 /**
- * Ends a run, with the failure that it had. Safe after a failed commit: `unrecorded` has no counts of a commit whose
- * result is unknown.
+ * Ends a run, with the failure that it had. It is safe after a failed commit, because `unrecorded` has no counts of a
+ * commit whose result is unknown.
  */
 export const run = Effect.fnUntraced(function* (
   options: Options,

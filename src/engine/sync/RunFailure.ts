@@ -1,4 +1,4 @@
-/** The failures of a run, named for people and scripts. */
+/** Turns the failures of a run into reasons and messages for people and scripts. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -15,10 +15,10 @@ import type { Superseded } from "../store/Fence.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import type { TaskRemoved } from "./TaskQueue.ts"
 
-/** Where the stack of a defect is, for a person. */
+/** Tells a person where to find the stack of a defect. */
 const log = "its text and stack are in the log (standard error; of createIdem, the option `log`)"
 
-/** Returns the name and the message of a failure. The text of a defect may hold anything, so it is not shown. */
+/** Returns the name and the message of a failure. The text of a defect may contain a secret, so it is not shown. */
 const ofCause = (cause: Cause.Cause<RunError>): Failure => {
   const found = Cause.findErrorOption(cause)
   if (Option.isSome(found)) return of(found.value)
@@ -26,7 +26,7 @@ const ofCause = (cause: Cause.Cause<RunError>): Failure => {
   return { reason: "Defect", message: `a fault in Idem or in the integration ended the run: ${what}; ${log}` }
 }
 
-/** Runs a step, and returns its value or how it failed. An interruption passes through. */
+/** Runs a step, and returns its value or its failure. An interruption is passed on. */
 export const capture = <A, R>(
   step: Effect.Effect<A, RunError, R>
 ): Effect.Effect<Result.Result<A, Failure>, never, R> =>
@@ -36,7 +36,7 @@ export const capture = <A, R>(
     return Effect.as(logged, Result.fail(ofCause(cause)))
   })
 
-/** An error of a run as people and scripts see it. */
+/** Returns an error of a run as people and scripts see it. */
 export const of = (error: RunError): Failure => {
   switch (error._tag) {
     case "IntegrationError":
@@ -54,7 +54,7 @@ export const of = (error: RunError): Failure => {
   }
 }
 
-/** All that a run can fail with. */
+/** All errors with which a run can fail. */
 export type RunError =
   | IntegrationError
   | ContentExistenceCheckerError

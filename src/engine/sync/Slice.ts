@@ -39,15 +39,15 @@ import type { Next, SliceResult } from "./SliceResult.ts"
 import type { Plan } from "./SyncPlan.ts"
 
 export interface Options {
-  /** As `Lease.acquire` gave it, with its fence. */
+  /** The connection from `Lease.acquire`, with its fence. */
   readonly connection: LeasedConnection
   readonly opened: OpenSource.Openable
   readonly run: SliceContext["run"]
   readonly checkpointTask: SliceContext["checkpointTask"]
   readonly plan: Plan
-  /** Notes for a person on how the run begins. */
+  /** Notes for a person about the start of the run. */
   readonly notes: ReadonlyArray<string>
-  /** True if the run is recorded even when it turns out quiet: a person asked for it. */
+  /** True if the run is recorded even if it is quiet, because a person asked for it. */
   readonly recorded: boolean
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }
@@ -55,7 +55,7 @@ export interface Options {
 /** How often the age of the open batch is checked, and progress is reported. */
 const tickEvery = Duration.millis(250)
 
-/** The back-off after a refusal that does not say how long to wait. */
+/** The back-off after a refusal without a delay. */
 const defaultRetryAfter = Duration.minutes(1)
 
 type Events = Queue.Queue<SliceEvent, RunFailure.RunError | Cause.Done>
@@ -69,7 +69,7 @@ const unread: ListingEnded = {
   notes: []
 }
 
-/** Opens the source. A refusal stops the slice, like the refusal of an item. */
+/** Opens the source. A refusal stops the slice, as a refusal of an item does. */
 const open = Effect.fnUntraced(function* (
   { connection, opened }: Options,
   { meter, stop }: SliceContext,
@@ -162,8 +162,8 @@ const produce = Effect.fnUntraced(function* (options: Options, context: SliceCon
 }, Effect.scoped)
 
 /**
- * Runs an effect with its services in one map. The scope of each download adds a service. A context that was added to
- * eight times is copied as a whole for that, and a flat one is not.
+ * Runs an effect with its services in one flat map. The scope of each download adds a service, and a context to which
+ * eight services were added one by one is copied as a whole for each addition.
  */
 const withFlatContext = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.updateContext(effect, (context: Context.Context<R>) => Context.makeUnsafe<R>(context.mapUnsafe))
@@ -179,7 +179,7 @@ const write = Effect.fnUntraced(function* (options: Options, context: SliceConte
   return yield* BatchWriter.run(context, { events, recorded: options.recorded, onProgress: options.onProgress })
 }, Effect.scoped)
 
-/** Returns the failure of the run. A refusal for quota is none: the run continues later. */
+/** Returns the failure of the run, or null. A refusal because of quota is not a failure: the run continues later. */
 const failureOf = (
   stopReason: StopSignal.Reason | undefined,
   listingFailure: ListingEnded["failure"]
@@ -190,8 +190,8 @@ const failureOf = (
 }
 
 /**
- * True for a slice that ended on its number of pages, all of them committed, and left the state that it began with: the
- * next one would list the same pages. A slice with hints is not repeated, since they are given once.
+ * Returns true if the slice ended at its page limit, committed all pages, and left the state with which it began: the
+ * next slice would list the same pages. A slice with hints does not repeat, because hints are given once.
  */
 const repeats = ({ hinted }: Plan, { isUnmoved, listing, pages }: BatchWriter.Written, { slicePages }: Limits) =>
   listing?.more === true &&
@@ -200,7 +200,7 @@ const repeats = ({ hinted }: Plan, { isUnmoved, listing, pages }: BatchWriter.Wr
   isUnmoved &&
   hinted.parts.length === 0
 
-/** Decides whether the run ends after this slice, goes on, or waits. */
+/** Decides what follows this slice: nothing, another slice, or a wait. */
 const nextOf = (
   stopReason: StopSignal.Reason | undefined,
   isMoreListed: boolean,
@@ -208,7 +208,7 @@ const nextOf = (
   limits: Limits
 ): Next => {
   if (stopReason?._tag === "Refused") {
-    // `call` bounds the waits of its own refusals. The stream of a body fails outside of any call.
+    // `call` bounds the delays of its own refusals. A body's stream fails outside of any call.
     const { reason } = RefusalDelay.bound(stopReason.error, limits.longestRetryAfter)
     if (reason._tag === "RateLimited") {
       const delay = reason.retryAfter ?? defaultRetryAfter

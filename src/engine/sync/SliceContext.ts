@@ -9,11 +9,11 @@ import type { StopSignal } from "./StopSignal.ts"
 import type { Plan } from "./SyncPlan.ts"
 
 export interface SliceContext {
-  /** With the fence and the state of its lease. */
+  /** The connection, with the fence and the state of its lease. */
   readonly connection: LeasedConnection
-  /** `taskId` is undefined for a run of no task. */
+  /** The run. `taskId` is undefined if it belongs to no task. */
   readonly run: { readonly runId: RunId; readonly taskId: TaskId | undefined; readonly kind: RunKind }
-  /** The task whose own checkpoint moves; undefined if it is the connection's. */
+  /** The task whose own checkpoint moves; undefined if the connection's checkpoint moves. */
   readonly checkpointTask: TaskId | undefined
   readonly plan: Plan
   readonly stop: StopSignal

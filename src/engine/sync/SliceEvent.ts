@@ -6,14 +6,14 @@ import type { CopySource, Item, PageEnd } from "../model/Batch.ts"
 import type { Reading } from "./Deletions.ts"
 import type { Flight } from "./InFlight.ts"
 
-/** Where an occurrence of an id came from, and so which count it adds to. */
+/** The origin of an occurrence of an id, which decides the count that it adds to. */
 export type Origin = "listed" | "forced" | "retried"
 
 /** An occurrence of an external id that was chosen for download. */
 interface Occurrence {
   readonly origin: Origin
   readonly flight: Flight
-  /** The number of the page that listed it. */
+  /** The number of the page that listed it; undefined if no page did. */
   readonly page: number | undefined
 }
 
@@ -21,7 +21,7 @@ interface Occurrence {
 export interface Download extends Occurrence {
   readonly _tag: "Download"
   readonly ref: Ref
-  /** The content that this one is a copy of: then nothing is downloaded. */
+  /** The content of which this one is a copy: then nothing is downloaded. */
   readonly copyOf?: CopySource | undefined
 }
 
@@ -30,13 +30,13 @@ export type SliceEvent = DownloadEvent | PageListed | ListingEnded | Tick
 /** The end of a download. */
 export type DownloadEvent = Fetched | Missed | Dropped
 
-/** Downloaded or copied, and ready to be committed. */
+/** An item that was downloaded or copied, and is ready to be committed. */
 export interface Fetched extends Occurrence {
   readonly _tag: "Fetched"
   readonly item: Item
 }
 
-/** Not downloaded, for a reason that concerns the item or the source. */
+/** An item that was not downloaded, for a reason that concerns the item or the source. */
 export interface Missed extends Occurrence {
   readonly _tag: "Missed"
   readonly externalId: string
@@ -46,46 +46,47 @@ export interface Missed extends Occurrence {
   readonly message: string
 }
 
-/** Not reached in this slice: the checkpoint of its page, and of every later page, waits. */
+/** An item that this slice did not reach: the checkpoint of its page, and of every later page, waits. */
 export interface Dropped extends Occurrence {
   readonly _tag: "Dropped"
 }
 
-/** A page was listed. It ends once its occurrences are in, and after the pages before it. */
+/** A page was listed. It ends after its occurrences have ended, and after the pages before it. */
 export interface PageListed {
   readonly _tag: "PageListed"
-  /** Pages are numbered from 1. */
+  /** The number of the page, from 1. */
   readonly page: number
-  /** Refs that need no download. */
+  /** The number of refs that need no download. */
   readonly existing: number
-  /** Refs whose id can't be stored: they count as failed, and each is a problem. */
+  /** Refs whose id can't be stored. They count as failed, and each is a problem. */
   readonly unusable: ReadonlyArray<Problem>
   readonly problems: ReadonlyArray<Problem>
-  /** About how many refs are still to be listed, where the source tells. */
+  /** The approximate number of refs still to be listed; undefined if the source does not report it. */
   readonly remaining: number | undefined
-  /** How many occurrences of this page are downloaded. */
+  /** The number of the page's occurrences that are downloaded. */
   readonly downloads: number
   /**
-   * Other occurrences, in flight when the page was listed, of ids that the page deletes or patches. They come first:
-   * the source read them before it said this, so what they store must not undo it.
+   * Occurrences from other pages that were in flight when the page was listed, with ids that the page deletes or
+   * patches. They have to end first: the source read them before it reported the deletion or patch, so storing them
+   * later would undo it.
    */
   readonly waitsFor: ReadonlyArray<Flight>
   readonly end: PageEnd
 }
 
-/** Nothing more is read in this slice. */
+/** The slice reads nothing more. */
 export interface ListingEnded {
   readonly _tag: "ListingEnded"
-  /** True if something is left to read. */
+  /** True if the source has more to list. */
   readonly more: boolean
-  /** Why the listing ended early, where the source can still be asked for single items. */
+  /** Why the listing ended early, if the source still serves single items. */
   readonly failure: IntegrationError | undefined
   readonly reading: Reading
-  /** Notes for a person on the listing. */
+  /** Notes for a person about the listing. */
   readonly notes: ReadonlyArray<string>
 }
 
-/** Time has passed: the open batch may have become old, and progress is reported. */
+/** Time has passed: the open batch may be old enough to commit, and progress is reported. */
 interface Tick {
   readonly _tag: "Tick"
 }

@@ -1,10 +1,10 @@
-/** The result of a slice, and what comes after it. */
+/** The result of a slice, and what follows it. */
 import type * as Duration from "effect/Duration"
 import type { Problem } from "../../contract/Page.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { Failure } from "../model/Task.ts"
 
-/** The step after a slice: none, another slice, or a wait. */
+/** What follows a slice: nothing, another slice, or a wait. */
 export type Next =
   /** Nothing is left. */
   | { readonly _tag: "Done" }
@@ -14,13 +14,16 @@ export type Next =
   | {
       readonly _tag: "Wait"
       readonly delay: Duration.Duration
-      /** The part of it that the source asked for, in this run or in an earlier one of the account. */
+      /** The part of the delay that the source asked for, in this run or in an earlier one of the account. */
       readonly asked: Duration.Duration | undefined
-      /** True if the source refused in this slice; false if the account's quota is used up until then. */
+      /** True if the source refused in this slice. False if the account's quota is used up for that time. */
       readonly isRefusal: boolean
     }
 
-/** A listed page as a number that equal pages share. `isEmpty`: it has neither ids nor parts, but a checkpoint. */
+/**
+ * The mark of a listed page. Equal pages have the same mark. `isEmpty`: the page has only a checkpoint, and no ids or
+ * parts.
+ */
 export interface PageMark {
   readonly isEmpty: boolean
   readonly mark: number
@@ -32,17 +35,17 @@ export interface SliceResult {
   readonly notes: ReadonlyArray<string>
   readonly error: Failure | null
   readonly next: Next
-  /** True if the reading of the changes came to its end. */
+  /** True if the changes were read to their end. */
   readonly changesRead: boolean
-  /** True if it listed hinted parts only, before the connection's poll was due. */
+  /** True if the slice listed only hinted parts, before the connection's poll was due. */
   readonly isEarly: boolean
   /** The pages that were listed. */
   readonly pages: ReadonlyArray<PageMark>
-  /** How many slices in a row, up to this one, listed only what slices before them had listed; see `Repetition`. */
+  /** How many consecutive slices, up to this one, listed only what earlier slices had listed (see `Repetition`). */
   readonly repeats: number
 }
 
-/** The result where nothing was run. */
+/** The result if nothing was run. */
 export const nothing: SliceResult = {
   counts: RunCounts.zero,
   problems: [],
@@ -55,9 +58,9 @@ export const nothing: SliceResult = {
   repeats: 0
 }
 
-/** The result of a slice that failed before it began, or with a defect. */
+/** Returns the result of a slice that failed before it began, or with a defect. */
 export const failed = (error: Failure): SliceResult => ({ ...nothing, error, next: { _tag: "More" } })
 
-/** True if the slice succeeded and left nothing. */
+/** Returns true if the slice succeeded and left nothing to do. */
 export const isDone = ({ error, next }: Pick<SliceResult, "error" | "next">): boolean =>
   error === null && next._tag === "Done"

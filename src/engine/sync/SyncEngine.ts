@@ -27,22 +27,22 @@ import { TaskStore } from "../store/TaskStore.ts"
 import { Vault } from "../secrets/Vault.ts"
 
 /**
- * A sync that is told to wait longer than this for quota ends. When the time has come, the poller continues the
- * connection's own sync, and the same command a task.
+ * The longest wait for quota. A sync that would have to wait longer ends. Later, the scheduler continues the
+ * connection's own sync, and the same command continues a task.
  */
 const longestWait = Duration.minutes(15)
 
 /** A sync ends after this many refusals for quota in a row without progress. */
 const refusalsInARow = 10
 
-/** A sync ends after this many slices in a row that listed only what slices before them had listed. */
+/** A sync ends after this many slices in a row that listed only what earlier slices had listed. */
 const repeatsInARow = 8
 
 type SyncOptions = Parameters<Engine["Service"]["sync"]>[2]
 
 /** The sums over the slices of one sync so far. */
 interface Total extends Pick<SyncResult, "counts" | "run" | "notes" | "problems"> {
-  /** Refusals for quota in a row, without progress. */
+  /** The number of refusals for quota in a row without progress. */
   readonly refusals: number
 }
 
@@ -97,7 +97,7 @@ export const make = Effect.gen(function* () {
     } satisfies SyncResult
   })
 
-  /** The failure of a process without a key. It begins no run: another process may have the key. */
+  /** The failure of a process without a key. The process begins no run, because another process may have the key. */
   const withoutKey = Effect.match(vault.keys, {
     onFailure: ({ message }): Failure => ({ reason: "VaultError", message }),
     onSuccess: () => undefined
@@ -141,7 +141,7 @@ export const make = Effect.gen(function* () {
       }
       const total = withSlice(before, turn.result)
       if (error !== null) return end({ total, error })
-      // A sync by a person retries failed items once: not again in its next slices.
+      // A sync that a person starts retries failed items once, and not again in its next slices.
       const nextRequest = request._tag === "Live" ? { ...request, retryFailed: false } : request
       const goOn = untilDone(connection, total, nextRequest, options)
       if (next._tag === "Done") return end({ total, error: null })

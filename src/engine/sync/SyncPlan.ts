@@ -17,16 +17,16 @@ import { TaskStore } from "../store/TaskStore.ts"
 
 export interface Plan {
   readonly task: SyncTask.SyncTask
-  /** Where the listing goes on; none lists in full. */
+  /** The checkpoint from which the listing continues; `Option.none` lists in full. */
   readonly checkpoint: Option.Option<Schema.Json>
-  /** The digest of the scope fields now. */
+  /** The digest of the present scope fields. */
   readonly scope: string
-  /** Ids that an earlier slice of this task did. */
+  /** Ids that an earlier slice of this task has done. */
   readonly done: ReadonlySet<string>
   /**
-   * Which rows of the ledger are retried. `due`: those whose time has come. `listed`: those of them that the listing
-   * of a task of its own shows; it leaves the others to the live task. `none`: nothing is due. Or just these rows, and
-   * no listing.
+   * The ledger rows to retry. `due`: all rows that are due. `listed`: due rows that the listing shows, for a task with
+   * its own checkpoint; the other rows are left to the live task. `none`: no rows are due. `rows`: exactly these rows,
+   * without a listing.
    */
   readonly ledger: "due" | "listed" | "none" | { readonly rows: ReadonlyArray<LedgerRow> }
   readonly hinted: Hinted
@@ -34,21 +34,21 @@ export interface Plan {
 
 /** The purpose of a slice. */
 export type SlicePurpose =
-  /** The connection's own sync. `recorded`: a person asked, so it has a run row. */
+  /** The connection's own sync. `recorded`: it gets a run row, because a person asked. */
   | {
       readonly _tag: "Live"
       readonly recorded: boolean
-      /** True if failed items are tried now, also before their time: a person asked. */
+      /** True if failed items are tried now, even before they are due, because a person asked. */
       readonly retryFailed: boolean
       /** The hints since the last poll. */
       readonly hinted?: Hinted | undefined
     }
   /** A task that keeps a checkpoint of its own. */
   | { readonly _tag: "Task"; readonly row: TaskRow }
-  /** These rows of the ledger, which were reset and not yet tried, and no listing. */
+  /** These ledger rows, which were reset and not yet tried, without a listing. */
   | { readonly _tag: "Ledger"; readonly externalIds: ReadonlyArray<string> }
 
-/** The kind of a run for this purpose. */
+/** Returns the kind of run for this purpose. */
 export const kindOf = (purpose: SlicePurpose): RunKind => {
   switch (purpose._tag) {
     case "Live":
@@ -65,8 +65,8 @@ export const kindOf = (purpose: SlicePurpose): RunKind => {
 const digest = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex")
 
 /**
- * Where a task of this connection goes on from. `isAfresh`: it has no checkpoint of this scope (that is the first run
- * too), so it lists in full, and absence deletes nothing of what is stored until a listing has shown it.
+ * Decides where a task of this connection continues. `isAfresh` is true if it has no checkpoint of the present scope,
+ * as in its first run: then it lists in full, and stored content is not deleted as absent until a listing has shown it.
  */
 export const make = Effect.fnUntraced(function* (
   { config, integration }: OpenSource.Openable,
@@ -94,7 +94,7 @@ export const make = Effect.fnUntraced(function* (
   return { isAfresh: false, plan, notes: [] }
 })
 
-/** The plan of a slice, with what a person should know of it. */
+/** Returns the plan of a slice, with notes for a person. */
 export const forPurpose = Effect.fnUntraced(function* (
   connection: LeasedConnection,
   purpose: SlicePurpose,
@@ -115,7 +115,7 @@ export const forPurpose = Effect.fnUntraced(function* (
         ledger: hasMoved || connection.waiting.retries ? "due" : "none",
         hinted: purpose.hinted
       })
-      // Stored before anything is listed: no slice, listing or crash that comes between ends it.
+      // Stored before anything is listed, so that the change of scope survives a crash.
       if (planned.isAfresh) {
         yield* contents.changeScope(fence, planned.plan.scope)
       }

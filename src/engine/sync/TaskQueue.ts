@@ -1,11 +1,11 @@
 /**
- * The queue of a connection's requested tasks: the next slice of a task, and the task's state after the slice. The
- * task's row is the only state, so another process continues the task if this one dies.
+ * The queue of a connection's requested tasks: finds the next slice of a task, and updates the task after the slice.
+ * The task's row is the only state, so another process continues the task if this one dies.
  *
- * A task fails at the first error that a retry would not mend (a refused grant, a config that no longer fits, a
- * forbidden listing). Errors that may pass by themselves (the source or the database is away, no progress) are retried
- * with exponential back-off, at most `tries` times in a row. Waiting for quota is not a failure. What was committed
- * stays, and the same request continues from there.
+ * A task fails at the first error that a retry would not fix (refused credentials, a config that no longer fits, a
+ * forbidden listing). Errors that may pass by themselves (the source or the database can't be reached, no progress) are
+ * retried with exponential back-off, at most `tries` times in a row. Waiting for quota is not a failure. Committed
+ * content stays, and the same request continues from there.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -23,10 +23,10 @@ import { LedgerStore } from "../store/LedgerStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import { TaskStore } from "../store/TaskStore.ts"
 
-/** Slices of a task that fail in a row before it ends as failed. */
+/** The number of failed slices in a row after which a task ends as failed. */
 const tries = 5
 
-/** The delay after the first of them. It doubles from 10 to 80 seconds: two and a half minutes in all. */
+/** The delay after the first failure. It doubles from 10 to 80 seconds: two and a half minutes in all. */
 const firstWait = Duration.seconds(10)
 
 /** Failures that may pass by themselves. */
@@ -38,24 +38,24 @@ const passing: ReadonlySet<string> = new Set([
   "Stalled"
 ])
 
-/** Ledger rows that one slice of a retry takes. */
+/** The most ledger rows that one slice of a retry takes. */
 const rowsAtOnce = 500
 
-/** The row of the task is gone. */
+/** The row of the task was removed. */
 export class TaskRemoved extends Schema.TaggedError<TaskRemoved>()("TaskRemoved", { message: Schema.String }) {}
 
 /** The next slice of a task. */
 export interface Next {
-  /** The task as it was read, once a slice, under the lease. */
+  /** The task, read once a slice, under the lease. */
   readonly row: TaskRow
   readonly purpose: SlicePurpose
-  /** The last row of this slice of a retry, if more follow. */
+  /** The last row of this slice of a retry, if more rows follow. */
   readonly lastRow: string | undefined
 }
 
 const decodeLastRow = Schema.decodeUnknownOption(Schema.String)
 
-/** The next slice of a task, under the lease; undefined if the task has ended meanwhile. */
+/** Returns the next slice of a task, under the lease; undefined if the task has ended meanwhile. */
 export const next = Effect.fnUntraced(function* (
   fence: Fence,
   taskId: TaskId
@@ -63,7 +63,7 @@ export const next = Effect.fnUntraced(function* (
   const tasks = yield* TaskStore
   const ledger = yield* LedgerStore
   const row = Option.getOrUndefined(yield* tasks.task(taskId))
-  // Without its row the task keeps no checkpoint, and each slice would begin it again.
+  // Without its row the task can't keep a checkpoint, so each slice would begin it again.
   if (row === undefined) {
     return yield* new TaskRemoved({
       message: "the task was removed while it ran, since IDEM_KEEP_RUNS is shorter than its pauses: run it again"
@@ -93,7 +93,7 @@ export interface Redriven {
   readonly last: string | undefined
 }
 
-/** The next rows of a retry. Items that failed since it began have an attempt: they are not part of it. */
+/** Returns the next rows of a retry. Items that failed after the retry began have an attempt, so they are left out. */
 export const redriven = Effect.fnUntraced(function* (
   { ledger }: Pick<LedgerStore["Service"], "ledger">,
   connectionId: ConnectionId,
@@ -105,8 +105,8 @@ export const redriven = Effect.fnUntraced(function* (
 })
 
 /**
- * Ends the task after a slice, or sets when it continues. A superseded run changes nothing: the task is due as before.
- * A task that a command runs ends only once it is done, because the same command continues it.
+ * Ends the task after a slice, or sets when it continues. A superseded run changes nothing: the task stays due. A task
+ * that a command runs ends only when it is done, because the same command continues it.
  */
 export const afterSlice = Effect.fnUntraced(function* (
   fence: Fence,
@@ -133,7 +133,7 @@ export const afterSlice = Effect.fnUntraced(function* (
   return yield* tasks.finishTask(fence, row.id)
 })
 
-/** Fails with those ids of a retry that are not in the connection's ledger. One bulk query. */
+/** Fails if any of these ids is not in the connection's ledger, and names them. Makes one bulk query. */
 export const requireInLedger = Effect.fnUntraced(function* (
   { ledger }: Pick<LedgerStore["Service"], "ledger">,
   connection: Connection,

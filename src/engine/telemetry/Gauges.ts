@@ -15,7 +15,7 @@ import type { Overview } from "../model/Overview.ts"
 import { FeedStore } from "../store/FeedStore.ts"
 import { OverviewStore } from "../store/OverviewStore.ts"
 
-/** How old the store's answer may be, so that several scrapers cost one query. */
+/** How long the store's values are cached, so that several scrapers cost one query. */
 const freshFor = Duration.seconds(5)
 
 /** How often the gauges are updated when they are sent to a collector. */
@@ -24,7 +24,7 @@ const sentEvery = Duration.seconds(15)
 /** True if metrics are sent to a collector, not only scraped. */
 export const Sent = Context.Reference<boolean>("idem/engine/telemetry/Gauges/Sent", { defaultValue: () => false })
 
-/** How long the store may take to answer. */
+/** The time limit of the store's query. */
 const timeout = Duration.seconds(3)
 
 interface Sample {
@@ -74,7 +74,10 @@ const samplesOf = (overview: Overview, holder: FeedHolder | null): ReadonlyArray
   }
 ]
 
-/** Gauges of other parts of Idem, which are read with those of the store. They are left out if they cannot be read. */
+/**
+ * Gauges of other parts of Idem, which are read together with those of the store. They are left out if they can't be
+ * read.
+ */
 export const Added = Context.Reference<Effect.Effect<ReadonlyArray<Sample>, unknown>>(
   "idem/engine/telemetry/Gauges/Added",
   { defaultValue: () => Effect.succeed([]) }
@@ -104,7 +107,7 @@ const ofProcess = [
 export class Gauges extends Context.Service<
   Gauges,
   {
-    /** Updates the gauges, unless they are fresh. Removes the store's gauges if it does not answer. */
+    /** Updates the gauges, unless they are cached. Removes the store's gauges if the store does not answer. */
     readonly refresh: Effect.Effect<void>
   }
 >()("idem/engine/telemetry/Gauges") {

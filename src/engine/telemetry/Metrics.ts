@@ -10,7 +10,7 @@ import * as Metric from "effect/Metric"
 import type { RunStatus } from "../model/Run.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 
-/** A metric with labels. Each set of label values makes one series, which is kept. */
+/** Makes a metric with labels. Each set of label values makes one series, which is kept. */
 const family = <const Label extends string, Series>(
   labels: ReadonlyArray<Label>,
   make: (values: Record<Label, string>) => Series
@@ -96,14 +96,14 @@ export const counted = (domain: string, counts: Partial<RunCounts.Counts>): Effe
     return Effect.void
   })
 
-/** A batch was committed. */
+/** Records that a batch was committed. */
 export const committed = (domain: string, bytes: number, seconds: number): Effect.Effect<void> =>
   Effect.andThen(
     Metric.update(commitDuration(domain), seconds),
     bytes > 0 ? Metric.update(downloadedBytes(domain), bytes) : Effect.void
   )
 
-/** A run ended. */
+/** Records that a run ended. */
 export const ended = (
   domain: string,
   run: {
@@ -120,13 +120,13 @@ export const ended = (
     if (run.isLeaseLost) yield* Metric.update(leasesLost(domain), 1)
   })
 
-/** A poll begins, this long after it was due. */
+/** Records that a poll began, this long after it was due. */
 export const began = (domain: string, lateSeconds: number): Effect.Effect<void> =>
   Metric.update(lag(domain), lateSeconds)
 
 /**
- * Methods of one domain that get a series in a registry. The bound protects against integrations that put ids into
- * method names.
+ * The most methods of one domain that get a series. The bound protects against integrations that put ids into method
+ * names.
  */
 const methodsAtMost = 50
 const methods = new WeakMap<object, Map<string, Set<string>>>()
@@ -141,7 +141,10 @@ const bounded = (registry: object, domain: string, method: string): string => {
   return method
 }
 
-/** A call to a source ended. `outcome` is `ok`, the reason of an `IntegrationError`, `interrupted` or `defect`. */
+/**
+ * Records that a call to a source ended. `outcome` is `ok`, the reason of an `IntegrationError`, `interrupted` or
+ * `defect`.
+ */
 export const called = (
   domain: string,
   call: {

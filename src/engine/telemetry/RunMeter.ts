@@ -16,25 +16,25 @@ export interface Spent {
 }
 
 export interface State extends Spent {
-  /** Bytes of bodies that were read, and that no budget was charged for yet. */
+  /** Bytes of bodies that were read and not yet charged to a budget. */
   readonly unchargedBytes: number
-  /** When something last moved (a call, bytes of a body, a commit), by `monotonicMillis`. */
+  /** When the run last made progress (a call, bytes of a body, a commit), by `monotonicMillis`. */
   readonly movedAt: number
-  /** Until when the run may wait for quota, by `monotonicMillis`; later it yields instead. */
+  /** The time until which the run may wait for quota, by `monotonicMillis`. A longer wait makes it yield. */
   readonly waitUntil: number
-  /** How long the run would have had to wait beyond that: the slice is over. */
+  /** The wait that exceeded this limit: the slice is over. Undefined if there was none. */
   readonly exhausted: Duration.Duration | undefined
-  /** How long of that is a wait that the source asked for, of this run or of an earlier one. */
+  /** The part of that wait that the source asked for, in this run or in an earlier one. */
   readonly askedFor: Duration.Duration | undefined
-  /** Milliseconds since the epoch until which a call waits for quota now. */
+  /** The time until which a call waits for quota now, in milliseconds since the epoch; undefined if none waits. */
   readonly waitingUntil: number | undefined
 }
 
 export type RunMeter = Ref.Ref<State>
 
 /**
- * Milliseconds of a clock that corrections of the system's time do not move, to measure how long a run takes. By the
- * system's time, a correction forwards would end a healthy run, and one backwards would keep a stalled one going.
+ * Milliseconds of a monotonic clock, to measure how long a run takes. With the system's time, a correction forwards
+ * would end a healthy run, and a correction backwards would keep a stalled run going.
  */
 export const monotonicMillis: Effect.Effect<number> = Effect.map(
   Clock.monotonicTimeNanos,
@@ -43,7 +43,7 @@ export const monotonicMillis: Effect.Effect<number> = Effect.map(
 
 export const nothing: Spent = { apiCalls: 0, quotaUnits: 0, checkerQueries: 0, downloads: 0 }
 
-/** A run that begins now, and may wait for quota for this long. */
+/** Makes the meter of a run that begins now, and may wait for quota for this long. */
 export const make = (waitAtMost: Duration.Duration = Duration.infinity): Effect.Effect<RunMeter> =>
   Effect.flatMap(monotonicMillis, (now) =>
     Ref.make<State>({
@@ -76,7 +76,7 @@ export const since = (now: Spent, before: Spent): Spent => ({
   quotaUnits: now.quotaUnits - before.quotaUnits
 })
 
-/** A call to the source was made. */
+/** Records a call to the source. */
 export const called = (meter: RunMeter, units: number): Effect.Effect<void> =>
   Ref.update(meter, (state) => ({
     ...state,
@@ -84,7 +84,7 @@ export const called = (meter: RunMeter, units: number): Effect.Effect<void> =>
     quotaUnits: state.quotaUnits + units
   }))
 
-/** The checker was asked. */
+/** Records a query of the checker. */
 export const queried = (meter: RunMeter): Effect.Effect<void> =>
   Ref.update(meter, (state) => ({ ...state, checkerQueries: state.checkerQueries + 1 }))
 
@@ -94,27 +94,29 @@ export const downloading = (meter: RunMeter, count: 1 | -1): Effect.Effect<void>
     Ref.update(meter, (state) => ({ ...state, downloads: state.downloads + count, movedAt }))
   )
 
-/** A body of so many bytes was read. */
+/** Records that this many bytes of a body were read. */
 export const bodyRead = (meter: RunMeter, bytes: number): Effect.Effect<void> =>
   Ref.update(meter, (state) => ({ ...state, unchargedBytes: state.unchargedBytes + bytes }))
 
-/** Returns the bytes that no budget was charged for yet, and takes them as charged. */
+/** Returns the bytes that are not yet charged to a budget, and marks them as charged. */
 export const takeUnchargedBytes = (meter: RunMeter): Effect.Effect<number> =>
   Ref.modify(meter, (state) => [state.unchargedBytes, { ...state, unchargedBytes: 0 }])
 
-/** The run moves. */
+/** Records progress of the run. */
 export const touch = (meter: RunMeter): Effect.Effect<void> =>
   Effect.flatMap(monotonicMillis, (movedAt) => Ref.update(meter, (state) => ({ ...state, movedAt })))
 
-/** From now on the run may wait for quota until this time, by `monotonicMillis`. */
+/** Sets the time until which the run may wait for quota, by `monotonicMillis`. */
 export const waitUntil = (meter: RunMeter, millis: number): Effect.Effect<void> =>
   Ref.update(meter, (state) => ({ ...state, waitUntil: millis }))
 
-/** A call waits for quota until this time, in milliseconds since the epoch; undefined when it goes on. */
+/**
+ * Records that a call waits for quota until this time, in milliseconds since the epoch; undefined when it continues.
+ */
 export const waiting = (meter: RunMeter, until: number | undefined): Effect.Effect<void> =>
   Ref.update(meter, (state) => ({ ...state, waitingUntil: until }))
 
-/** The run would have to wait for this long, which is longer than it may. `isAsked`: since the source asked for it. */
+/** Records that the run would have to wait longer than it may. `isAsked`: the source asked for the wait. */
 export const exhausted = (meter: RunMeter, delay: Duration.Duration, isAsked: boolean): Effect.Effect<void> =>
   Ref.update(meter, (state) => ({
     ...state,

@@ -1,16 +1,17 @@
 /**
- * The spans of a run: `run` holds `open`, a `page` for each page that is listed, a `download` for each item, a `commit`
- * for each batch and `deletions`; beneath them `call …` for each request to the source. Attributes are ids, numbers and
+ * The spans of a run: `run` contains `open`, a `page` for each listed page, a `download` for each item, a `commit` for
+ * each batch, and `deletions`; within these, `call …` for each request to the source. Attributes are ids, numbers and
  * outcomes, never a title, a body or a secret.
  *
- * Where nobody collects spans (`References.TracerEnabled` is false) a step is run as it is: an item costs nothing.
+ * If spans are not collected (`References.TracerEnabled` is false), a step runs without a span, so that an item costs
+ * nothing.
  */
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 
 export type Attributes = Readonly<Record<string, string | number | boolean>>
 
-/** Runs a step in a span of its own. `said` adds attributes from its result. */
+/** Runs a step in a span. `said` derives attributes from its result. */
 export type Spanning = <A, E>(
   name: string,
   attributes: Attributes,

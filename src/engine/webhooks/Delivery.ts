@@ -21,7 +21,7 @@ const attempts = Metrics.counter("idem_webhook_attempts_total", "Attempts to del
   "outcome"
 ])
 
-/** True if the endpoint accepted the message: any 2xx (Standard Webhooks). A redirect is not accepted. */
+/** Returns true if the endpoint accepted the message: any 2xx (Standard Webhooks). A redirect is not accepted. */
 export const isTaken = ({ status }: Answer): boolean => status >= 200 && status < 300
 
 const failed = Effect.fnUntraced(function* (
@@ -68,8 +68,8 @@ const say = (claimed: Claimed, result: AttemptResult, isDisabled: boolean): Effe
 }
 
 /**
- * Claims the message and sends it. False if another sender has claimed it. If it is interrupted while it waits for the
- * answer, it releases the claim: the message is sent again, under the same id.
+ * Claims the message and sends it. Returns false if another sender has claimed it. If it is interrupted while it waits
+ * for the response, it releases the claim: the message is sent again, under the same id.
  */
 export const deliver = Effect.fn("Webhooks.deliver")(function* (
   messageId: MessageId

@@ -1,4 +1,4 @@
-/** When a message that was not accepted is sent again. */
+/** Decides when a message that was not accepted is sent again. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -19,12 +19,12 @@ const waits = [
 /** A webhook is disabled after every attempt has failed for this long. */
 export const disableAfter = Duration.days(5)
 
-/** The longest `Retry-After` of an endpoint that is followed. */
+/** The longest `Retry-After` of an endpoint that is respected. */
 const longest = Duration.hours(24)
 
 /**
- * The delay after this number of failed attempts; undefined after the last. A jitter of 20 % keeps messages that failed
- * together from being sent again together. The delay is never shorter than the endpoint's `Retry-After`.
+ * Returns the delay after this number of failed attempts; undefined after the last. A jitter of 20 % keeps messages
+ * that failed together from being sent again together. The delay is never shorter than the endpoint's `Retry-After`.
  */
 export const after = Effect.fnUntraced(function* (
   attempts: number,

@@ -1,4 +1,4 @@
-/** Where a webhook may be aimed at: a public address, by https, or what `IDEM_WEBHOOK_ALLOW` lists. */
+/** Checks the URL of a webhook: it must be a public address with https, or be listed in `IDEM_WEBHOOK_ALLOW`. */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -10,7 +10,7 @@ const longestUrl = 2048
 
 const refuse = (why: string) => Effect.fail(new AddressGuard.Refused({ message: `url: ${why}` }))
 
-/** The URL of a webhook, if it can be one. Nothing of it is repeated: it may hold a token. */
+/** Parses the URL of a webhook. The error never repeats the URL, which may contain a token. */
 const parseUrl = (text: string): Effect.Effect<URL, AddressGuard.Refused> => {
   const url = text.length > longestUrl ? null : URL.parse(text)
   if (url === null) return refuse(`it must be a URL of at most ${longestUrl} characters, as https://example.com/hook`)
@@ -23,7 +23,9 @@ const parseUrl = (text: string): Effect.Effect<URL, AddressGuard.Refused> => {
 export class Destination extends Context.Service<
   Destination,
   {
-    /** The addresses that a request to this URL may connect to: all that its host has now, at least one. */
+    /**
+     * Returns the addresses that a request to this URL may connect to: all present addresses of its host, at least one.
+     */
     readonly check: (
       url: string
     ) => Effect.Effect<

@@ -1,8 +1,9 @@
 /**
- * Delivers the messages of all webhooks. One process of a cluster does so; if it leaves, another continues. Each
- * webhook has a fiber of its own, which sends one message at a time, so a slow endpoint delays no other webhook.
+ * Delivers the messages of all webhooks. One process of a cluster runs the dispatcher; if that process leaves, another
+ * takes over. Each webhook has its own fiber, which sends one message at a time, so a slow endpoint does not delay
+ * other webhooks.
  *
- * Messages arrive in order: the next message is made from the feed once the one before is delivered, or is a dead
+ * Messages arrive in order: the next message is made from the feed once the previous one is delivered or is a dead
  * letter. Until then later changes wait in the feed, where content that changes twice is reported once.
  */
 import * as Cause from "effect/Cause"
@@ -25,10 +26,13 @@ import * as Delivery from "./Delivery.ts"
 import * as Payload from "./Payload.ts"
 import type { Sender } from "./Sender.ts"
 
-/** How often it looks for webhooks that were created, resumed or redelivered. Changes in the feed wake it sooner. */
+/**
+ * How often the dispatcher looks for webhooks that were created, resumed or redelivered. Changes in the feed wake it
+ * sooner.
+ */
 const tick = Duration.seconds(2)
 
-/** Changes in one message. */
+/** The most changes in one message. */
 const batch = 100
 
 /** The delay before a failed database operation is repeated. */
@@ -82,7 +86,7 @@ const step = Effect.fnUntraced(function* (webhookId: WebhookId, nudges: Queue.De
   if (Option.isNone(work)) return false
   const { isWaiting, next, webhook } = work.value
   if (next !== null && Duration.isZero(next.in)) {
-    // Another process may be just about to send it.
+    // Another process may be about to send it.
     if (!(yield* Delivery.deliver(next.messageId))) yield* Effect.sleep(tick)
     return true
   }
@@ -114,7 +118,7 @@ export const run: Effect.Effect<never, never, Services> = Effect.gen(function* (
     const isDue = new Map(work.map(({ next, webhook }) => [webhook.id, next !== null && Duration.isZero(next.in)]))
     for (const [webhookId, queue] of nudges) {
       if (!(yield* FiberMap.has(fibers, webhookId))) nudges.delete(webhookId)
-      // The fiber itself finds out whether there is something to send, or whether the webhook has ended.
+      // The fiber itself finds out whether a message is due, and whether the webhook has ended.
       else if (isDue.get(webhookId) ?? true) yield* Queue.offer(queue, undefined)
     }
     for (const webhookId of isDue.keys()) {
@@ -137,7 +141,7 @@ export const run: Effect.Effect<never, never, Services> = Effect.gen(function* (
 
 export type Services = WebhookStore | Feed.Feed | Vault | Sender
 
-/** A singleton of the cluster: it runs in the process that owns its shard. */
+/** Runs the dispatcher as a cluster singleton, in the process that owns its shard. */
 export const layer: Layer.Layer<never, never, Sharding.Sharding | Services> = Layer.unwrap(
   Effect.map(Effect.context<Services>(), (context) => {
     const work = Supervisor.forever(run, { what: "the delivery of webhooks", pause })

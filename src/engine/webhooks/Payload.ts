@@ -1,4 +1,4 @@
-/** The bodies that webhooks are sent, as JSON. */
+/** The JSON bodies that are sent to webhooks. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Change } from "../feed/ChangeDocument.ts"

@@ -4,15 +4,15 @@ import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-/** Limits for the arrival of the status (Standard Webhooks: 15 to 30 s), and of the body of the answer. */
+/** Time limits for the response's status (Standard Webhooks: 15 to 30 s), and for its body. */
 export const timeout = Duration.seconds(15)
 export const bodyTimeout = Duration.seconds(5)
 
 export interface Answer {
   readonly status: number
-  /** The `Retry-After` of the answer. */
+  /** The `Retry-After` of the response; undefined if it has none. */
   readonly retryAfter: Duration.Duration | undefined
-  /** The beginning of the answer, without control characters; null if it is empty. */
+  /** The beginning of the response's body, without control characters; null if it is empty. */
   readonly text: string | null
 }
 
@@ -22,7 +22,7 @@ export class SendError extends Schema.TaggedError<SendError>()("SendError", { me
 export class Sender extends Context.Service<
   Sender,
   {
-    /** Returns any answer, whatever its status. Does not follow redirects. */
+    /** Sends the request. Returns any response, whatever its status. Does not follow redirects. */
     readonly post: (request: {
       readonly url: string
       readonly headers: Readonly<Record<string, string>>

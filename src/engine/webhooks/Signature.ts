@@ -21,7 +21,7 @@ const shortest = 24
 const longest = 64
 const generated = 32
 
-/** The current secret, and the previous one, which also signs until `until`, so that a receiver has time to change. */
+/** The current secret, and the previous one, which also signs until `until`, so that receivers have time to switch. */
 const Secrets = Schema.Struct({
   current: Schema.RedactedFromValue(Schema.String),
   previous: Schema.NullOr(
@@ -43,7 +43,7 @@ export const unseal = Effect.fnUntraced(function* (
   sealed: Uint8Array
 ): Effect.fn.Return<Secrets, VaultError, Vault> {
   const vault = yield* Vault
-  // Only `seal` writes these values, so a value that does not decode is a defect.
+  // Only `seal` writes these values, so a failed decoding is a defect.
   return yield* Effect.orDie(decode(yield* vault.unseal(sealed, webhookContext(webhookId))))
 })
 
@@ -61,7 +61,7 @@ const keyBytes = (secret: Redacted.Redacted): Result.Result<Uint8Array, undefine
   )
 }
 
-/** Fails for a secret of another form. The message repeats nothing of it. */
+/** Fails if the secret does not have this form. The message does not repeat the secret. */
 export const check = (secret: Redacted.Redacted): Effect.Effect<Redacted.Redacted, UsageError> =>
   Result.isSuccess(keyBytes(secret))
     ? Effect.succeed(secret)
@@ -78,7 +78,7 @@ const sign = Effect.fnUntraced(function* (secret: Redacted.Redacted, content: Ui
   return `v1,${Base64.encode(yield* Effect.orDie(mac.sign(key, content)))}`
 }, Effect.provide(NodeCrypto.layerMac))
 
-/** The three signature headers of a message that is sent now. */
+/** Returns the three signature headers of a message that is sent now. */
 export const headers = Effect.fnUntraced(function* (secrets: Secrets, messageId: string, body: string) {
   const now = yield* DateTime.now
   const timestamp = String(Math.floor(now.epochMilliseconds / 1000))
