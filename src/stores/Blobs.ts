@@ -1,8 +1,8 @@
 /**
- * Large bodies, stored under the SHA-256 of their bytes. A blob is written before the row that names it, and an
- * existing blob is touched. The collector of unused blobs removes only blobs that were not touched for long, so that it
- * hardly ever meets a run that has just found the same bytes. If it does, the run's commit finds the blob gone and
- * fails (see `postgres/Purge.ts`). Memory is constant for any size.
+ * Large bodies, stored under the SHA-256 of their bytes. A blob is written before the row that refers to it, and an
+ * existing blob is touched. The collector removes only blobs that were not touched for long, so a run that has just
+ * found the same bytes is rarely affected. If it is, the run's commit finds the blob missing and fails (see
+ * `postgres/Purge.ts`). Memory is constant for any size.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -20,13 +20,13 @@ import type { ByteRange } from "../engine/model/Content.ts"
 import { absent } from "../engine/store/BodyStore.ts"
 import type { StoreError } from "../engine/store/StoreError.ts"
 
-/** A body as it was written. `hash` is SHA-256. */
+/** A body that was written. `hash` is its SHA-256. */
 export interface Written {
   readonly hash: Uint8Array
   readonly size: number
 }
 
-/** A blob as it is listed. `hash` is in hex; `touchedAt` is when it was last written or found. */
+/** A listed blob. `hash` is in hex; `touchedAt` is when it was last written or found. */
 export interface Blob {
   readonly hash: string
   readonly size: number
@@ -38,27 +38,27 @@ export class BlobStore extends Context.Service<
   {
     readonly write: <E>(bytes: Stream.Stream<Uint8Array, E>) => Effect.Effect<Written, StoreError | E>
     /**
-     * Streams the bytes of a hash (hex), or a range of them without reading the rest. `BodyAbsent` if no such blob is
-     * stored.
+     * Streams a blob by its hash (hex), or a range of it without reading the rest. Fails with `BodyAbsent` if there is
+     * no such blob.
      */
     readonly read: (hash: string, range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
     readonly has: (hash: string) => Effect.Effect<boolean, StoreError>
     /** Removes a blob, unless it was touched within `untouchedFor`. Returns true if it was removed. */
     readonly remove: (hash: string, untouchedFor: Duration.Duration) => Effect.Effect<boolean, StoreError>
     readonly list: Stream.Stream<Blob, StoreError>
-    /** Removes what unfinished writes left more than a day ago. */
+    /** Removes the remains of writes that were unfinished for more than a day. */
     readonly sweep: Effect.Effect<void, StoreError>
   }
 >()("idem/stores/BlobStore") {}
 
-/** Unfinished writes older than this are swept: no body takes as long. */
+/** Unfinished writes older than this are removed. No body takes that long. */
 export const abandonedAfter = Duration.days(1)
 
 /** Returns the part of these bytes that lies in the range. The bytes begin at `at` within the body. */
 export const within = (bytes: Uint8Array, range: ByteRange | undefined, at = 0): Uint8Array =>
   range === undefined ? bytes : bytes.subarray(Math.max(0, range.start - at), Math.max(0, range.end - at))
 
-/** Hashes and counts bytes as they pass. */
+/** Returns a meter that hashes and counts bytes as they pass. */
 export const meter = () => {
   const hash = Crypto.createHash("sha256")
   let size = 0
@@ -114,9 +114,9 @@ export const layerMemory: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {
   })
 })
 
-/** A small file in a place, beside the blobs. */
+/** A small file in a place, besides the blobs. */
 export interface PlaceFile {
-  /** None if the file does not exist. */
+  /** Returns the text of the file, or `Option.none` if it does not exist. */
   readonly read: Effect.Effect<Option.Option<string>, StoreError>
   /** Writes the file, unless it exists. */
   readonly create: (text: string) => Effect.Effect<void, StoreError>
@@ -124,11 +124,11 @@ export interface PlaceFile {
   readonly remove: Effect.Effect<void, StoreError>
 }
 
-/** A place outside the database for its blobs: a folder or a bucket. */
+/** A folder or a bucket, outside the database, for its blobs. */
 export interface Place {
   /** The setting and its value, for messages. */
   readonly name: string
-  /** Why a place that no database has marked may be the wrong one. */
+  /** Explains why an unmarked place may be the wrong one. */
   readonly hint: string
   readonly file: (name: string) => PlaceFile
   readonly blobs: Effect.Effect<BlobStore["Service"], StoreError, FileSystem.FileSystem | Path.Path | Scope.Scope>

@@ -1,10 +1,10 @@
 /**
- * Copies connections, with all of their rows and bodies, from one database of Idem's into another of the same schema.
+ * Copies connections, with all of their rows and bodies, from one Idem database into another of the same schema.
  *
- * The source is read in one snapshot and not changed; runs that continue there are not in the copy. Bodies are copied
- * first, in short transactions, since others may be storing the same ones; copying a body twice does no harm. Then all
- * rows of a connection are written in one transaction, which ends by comparing them with the source: a connection is
- * copied completely or not at all, and a copy that was cut short is simply started again.
+ * The source is read in one snapshot and not changed; later changes by runs in the source are not in the copy. Bodies
+ * are copied first, in short transactions, because other processes may be storing the same bodies; copying a body twice
+ * does no harm. Then all rows of a connection are written in one transaction, which ends by comparing them with the
+ * source: a connection is copied completely or not at all. An interrupted copy can be started again.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -44,14 +44,14 @@ export class UnknownConnection extends Schema.TaggedError<UnknownConnection>()("
 }
 
 export interface Options extends Sides {
-  /** The name of the one connection to copy; undefined for all. */
+  /** The name of the connection to copy; undefined for all. */
   readonly connection: string | undefined
-  /** Credentials as the target's key seals them. */
+  /** Seals credentials with the target's key. */
   readonly reseal: (
     connection: { readonly name: string; readonly domain: string; readonly account: string },
     sealed: Uint8Array
   ) => Effect.Effect<Uint8Array>
-  /** The secret of a webhook, as the target's key seals it. */
+  /** Seals the secret of a webhook with the target's key. */
   readonly resealWebhook: (webhook: CopiedWebhook, sealed: Uint8Array) => Effect.Effect<Uint8Array>
   /** Called with the name of each connection before it is copied. */
   readonly onConnection: (name: string) => Effect.Effect<void>
@@ -87,7 +87,10 @@ const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Sc
 const decodeLanguages = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ language: Schema.String })))
 const decodeTokens = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ name: Schema.String })))
 
-/** Copies the language of a connection's words. Where the target has search already, that configures the language. */
+/**
+ * Copies the language setting of a connection's search. If the target already has search, configures the language
+ * there.
+ */
 const copyLanguage = Effect.fnUntraced(function* ({ source, target }: Options, { id, name }: Row) {
   const rows = yield* source.sql`SELECT language FROM derived.search_language WHERE connection_id = ${id}`
   const [found] = yield* Effect.orDie(decodeLanguages(rows))
@@ -98,7 +101,7 @@ const copyLanguage = Effect.fnUntraced(function* ({ source, target }: Options, {
     : target.sql`INSERT INTO derived.search_language VALUES (${id}, ${found.language})`
 })
 
-/** Copies the read tokens that the target lacks, and says which. Only hashes of them are stored. */
+/** Copies the read tokens that the target lacks, and returns their names. Only hashes of tokens are stored. */
 const copyTokens = Effect.fnUntraced(function* (options: Options) {
   const { source, target } = options
   const names = (sql: SqlClient.SqlClient) =>
@@ -121,7 +124,7 @@ const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) 
   yield* copyBodies(options, row)
   const expected = yield* measure(options.source, id)
   return yield* Effect.gen(function* () {
-    // Between two statements the source reads its rows, which may take longer than a session may idle by default.
+    // The source reads its rows between two statements, which may take longer than the default idle limit of a session.
     yield* sql`SET LOCAL idle_in_transaction_session_timeout = '10min'`.unprepared
     yield* copyTable(options, id, "connection").pipe(
       Effect.catchIf(
@@ -129,7 +132,7 @@ const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) 
         () => Effect.fail(new NameTaken({ name }))
       )
     )
-    // No process runs the connection in the target: a run that continues in the source counts as cut off.
+    // No process runs the connection in the target. A run that continues in the source counts as interrupted.
     yield* sql`UPDATE connection SET credentials = ${credentials}, fence = fence + 1, lease_holder = NULL,
       lease_until = NULL WHERE id = ${id}`
     yield* Effect.forEach(belongings, (table) => copyTable(options, id, table), { discard: true })
@@ -141,9 +144,9 @@ const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) 
 })
 
 /**
- * Copies webhooks that the target lacks, with their secrets, and says which: all of them, or those of the connection to
- * copy. Messages stay behind: a cursor is its own database's, so each webhook begins again with all that is stored,
- * which tells all that the messages did.
+ * Copies webhooks that the target lacks, with their secrets, and returns their names: all of them, or those of the
+ * connection to copy. Messages are not copied: a cursor is valid only in its own database, so each webhook begins again
+ * with all stored content, which includes the changes in the messages.
  */
 const copyWebhooks = Effect.fnUntraced(function* (options: Options, wanted: ReadonlyArray<Row>) {
   const { source, target } = options
@@ -173,8 +176,8 @@ const namesIn = (sql: SqlClient.SqlClient, rows: ReadonlyArray<Row>) =>
   sql`SELECT ${sql.literal(columns)} FROM connection WHERE name = ANY(${texts(rows.map(({ name }) => name))})`
 
 /**
- * The connection of this name, and those that it made. A connection that another one made is not copied alone: the one
- * that stays behind would find the account without a connection, and make it again.
+ * Returns the connection of this name, and the connections that it made. A connection that another one made can't be
+ * copied alone: its owner in the source would find the account without a connection, and create it again.
  */
 const familyOf = Effect.fnUntraced(function* (rows: ReadonlyArray<Row>, name: string) {
   const chosen = rows.find((row) => row.name === name)
@@ -187,9 +190,9 @@ const familyOf = Effect.fnUntraced(function* (rows: ReadonlyArray<Row>, name: st
 })
 
 /**
- * Copies connections, webhooks and read tokens, and says which: all, or with `connection` this one, those that it made
- * and their webhooks, but no tokens. What was copied before is left as it is (`skipped`); a name that another
- * connection has in the target fails the copy before anything is written.
+ * Copies connections, webhooks and read tokens, and returns their names: all of them, or with `connection` only this
+ * one, the connections that it made, and their webhooks, but no tokens. Anything that was copied before stays unchanged
+ * (`skipped`). If a name belongs to another connection in the target, the copy fails before it writes anything.
  */
 export const run = (
   options: Options
@@ -207,9 +210,10 @@ export const run = (
     const { sql } = options.source
     yield* sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY`.unprepared
     yield* sql`SET LOCAL TimeZone = 'UTC'`.unprepared
-    // Between two statements the target writes, for as long as its disk or the place of large bodies takes.
+    // The target writes between two statements, for as long as its disk or its blob store takes.
     yield* sql`SET LOCAL idle_in_transaction_session_timeout = 0`.unprepared
-    // A connection comes after those that it made. A process that polls it in the target would make the others again.
+    // A connection is copied after the connections that it made. Otherwise a process that polls it in the target would
+    // create them again.
     const all = yield* Effect.orDie(
       decodeConnections(yield* sql`SELECT ${sql.literal(columns)} FROM connection ORDER BY member_of IS NULL, name`)
     )

@@ -1,4 +1,4 @@
-/** Copies what Idem keeps in a folder of its own, or in another PostgreSQL, into the database in context. */
+/** Copies an embedded database, or another PostgreSQL database of Idem, into the database in context. */
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
@@ -22,30 +22,30 @@ import * as DataLocation from "./embedded/DataLocation.ts"
 import * as Migrations from "./postgres/Migrations.ts"
 import { toStoreError } from "./postgres/SqlErrors.ts"
 
-/** The source can't be copied from. */
+/** The source can't be copied. */
 class CopyError extends Schema.TaggedError<CopyError>()("CopyError", { message: Schema.String }) {}
 
 export interface Options {
-  /** An `IDEM_DATA_DIR`, whether Idem runs there or not, or the URL of a PostgreSQL. */
+  /** An `IDEM_DATA_DIR`, whether Idem is running there or not, or the URL of a PostgreSQL database. */
   readonly from: Redacted.Redacted
-  /** The name of the one connection to copy, with those that it made; see `Copy.run`. */
+  /** The name of the connection to copy, with the connections that it made (see `Copy.run`). */
   readonly connection: string | undefined
-  /** The `IDEM_BLOB_DIR` or `IDEM_BLOB_URL` that it was used with. */
+  /** The `IDEM_BLOB_DIR` or `IDEM_BLOB_URL` with which the source was used. */
   readonly blobFolder: string | undefined
-  /** The context that the seal binds credentials of a connection to. */
+  /** Returns the context in which the credentials of a connection are sealed. */
   readonly context: (connection: { readonly domain: string; readonly account: string }) => string
   readonly onConnection: (name: string) => Effect.Effect<void>
-  /** The context that the seal binds the secret of a webhook to. */
+  /** Returns the context in which the secret of a webhook is sealed. */
   readonly webhookContext: (webhookId: WebhookId) => string
-  /** Called for each connection whose credentials no key here opens: they are copied as they are. */
+  /** Called for each connection whose credentials can't be unsealed with the keys here: they are copied unchanged. */
   readonly onLocked: (name: string) => Effect.Effect<void>
-  /** Called for each webhook whose secret no key here opens. */
+  /** Called for each webhook whose secret can't be unsealed with the keys here. */
   readonly onLockedWebhook: (name: string) => Effect.Effect<void>
 }
 
 const env = (given: Record<string, string>) => ConfigProvider.layer(ConfigProvider.fromEnv({ env: given }))
 
-/** The keys beside the data of a folder. The second is there while `idem rekey` replaces it by the first. */
+/** Reads the key files of a folder. The second file exists only while `idem rekey` replaces it by the first. */
 const keysBeside = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const found = yield* Effect.forEach(["secret.key", "secret.key.old"], (name) =>
@@ -54,7 +54,10 @@ const keysBeside = Effect.fnUntraced(function* (folder: string) {
   return found.flatMap((text) => (text._tag === "Some" ? [text.value] : []))
 })
 
-/** The vaults that may open the secrets of the source: of these keys, `IDEM_SECRET_KEY` and `IDEM_SECRET_KEY_OLD`. */
+/**
+ * Returns the vaults that may unseal the secrets of the source: with these keys, `IDEM_SECRET_KEY` and
+ * `IDEM_SECRET_KEY_OLD`.
+ */
 const vaultsOf = Effect.fnUntraced(function* (keys: ReadonlyArray<string>) {
   const given = Layer.build(Layer.fresh(Vaults.layer))
   const files = keys.map((text) => Effect.provide(given, env({ IDEM_SECRET_KEY: text })))
@@ -62,7 +65,7 @@ const vaultsOf = Effect.fnUntraced(function* (keys: ReadonlyArray<string>) {
   return built.flatMap((one) => (one._tag === "Some" ? [Context.get(one.value, Vault)] : []))
 })
 
-/** Settings that the buckets of source and target have in common: of the source's place none but its name is given. */
+/** Settings that apply to the buckets of both source and target: only the name of the source's bucket is given. */
 const bucketSettings = Effect.map(
   Effect.forEach(
     [
@@ -86,7 +89,7 @@ const bucketSettings = Effect.map(
 const decodeMeta = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ hasFolder: Schema.Boolean })]))
 
 /**
- * The source's large bodies. If the source has no folder or bucket, none is opened: opening would mark it as the
+ * Opens the source's blob store. If the source uses no folder or bucket, opens none: opening would mark it as the
  * source's own, which changes the source.
  */
 const blobsOf = Effect.fnUntraced(function* ({ name, sql }: Source, { blobFolder }: Options) {
@@ -100,7 +103,7 @@ const blobsOf = Effect.fnUntraced(function* ({ name, sql }: Source, { blobFolder
   const layer = hasFolder
     ? Layer.provide(BlobLocation.layer, env({ ...(yield* bucketSettings), IDEM_BLOB_DIR: blobFolder ?? "" }))
     : InDatabase.layer
-  // Built fresh: otherwise the source would share the layer that was built for the target.
+  // Built separately: otherwise the source would share the layer that was built for the target.
   const context = yield* Layer.build(Layer.fresh(layer)).pipe(
     Effect.provideService(SqlClient.SqlClient, sql),
     Effect.mapError((error) => new CopyError({ message: error.message.replace("IDEM_BLOB_DIR", "--from-blobs") }))
@@ -138,8 +141,8 @@ const openUrl = Effect.fnUntraced(function* (url: Redacted.Redacted) {
 type Source = Effect.Success<ReturnType<typeof openFolder>>
 
 /**
- * Copies, and says from where: `source` is the name of the source, without a password. Fails where the source holds no
- * data, or data of another schema: it is never written to, so never migrated.
+ * Copies, and returns the name of the source, without a password. Fails if the source holds no data, or data of another
+ * schema: the source is never written to, and so never migrated.
  */
 export const run = Effect.fn("CopySource.run")(function* (options: Options) {
   const to = yield* Database

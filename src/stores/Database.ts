@@ -1,4 +1,4 @@
-/** Connects to PostgreSQL: to the database of `DATABASE_URL`, or else to the one that Idem starts itself. */
+/** Connects to PostgreSQL: to the database of `DATABASE_URL`, or else to the embedded one. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -19,11 +19,11 @@ import * as Client from "./postgres/Client.ts"
 /** The database can't be used. The message is one line that names host and database, and holds no password. */
 export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
   message: Schema.String,
-  /** The name of the setting that is wrong, if one is. */
+  /** The name of the setting that is wrong, if a setting is the cause. */
   setting: Schema.optionalKey(Schema.String)
 }) {}
 
-/** `embedded` is the server that Idem starts; its `folder` is where the data is. `external` is `DATABASE_URL`'s. */
+/** `embedded`: the server that Idem starts, with its data in `folder`. `external`: the server of `DATABASE_URL`. */
 export type Origin =
   | { readonly _tag: "embedded"; readonly folder: string; readonly socket: string; readonly database: string }
   | { readonly _tag: "external"; readonly host: string; readonly database: string }
@@ -32,19 +32,19 @@ export class Database extends Context.Service<
   Database,
   {
     readonly origin: Origin
-    /** For messages: where the database is, in words, without a password. */
+    /** Names the database in messages, without a password. */
     readonly name: string
   }
 >()("idem/stores/Database") {}
 
-/** `xid8` came with 13, which is no longer maintained. */
+/** The oldest supported version of PostgreSQL. `xid8` needs 13, which is no longer maintained. */
 const oldest = 14
 
 /**
- * Bounds how long a process that is frozen inside a transaction holds its row locks.
+ * Limits how long a process that is frozen inside a transaction holds its row locks.
  *
- * PgBouncer refuses startup parameters, and keeps prepared statements only if configured to: `IDEM_PGBOUNCER=1` uses
- * neither. PgBouncer's own `idle_transaction_timeout` replaces the timeout, and each statement is planned anew.
+ * PgBouncer refuses startup parameters, and supports prepared statements only if configured to, so `IDEM_PGBOUNCER=1`
+ * uses neither. Then PgBouncer's own `idle_transaction_timeout` replaces the limit, and each statement is planned anew.
  */
 const behindPgBouncer = Config.Boolean("IDEM_PGBOUNCER").pipe(Config.withDefault(false))
 const session = Effect.map(behindPgBouncer, (behind) =>
@@ -53,16 +53,17 @@ const session = Effect.map(behindPgBouncer, (behind) =>
     : { startupOptions: `${Client.sessionSettings} -c idle_in_transaction_session_timeout=10s` }
 )
 
-/** True if the text is to be the URL of a PostgreSQL, right or wrong. */
+/** Returns true if the text is meant as the URL of a PostgreSQL database, valid or not. */
 export const isUrl = (text: string): boolean => /^postgres(ql)?:/i.test(text)
 
-/** Returns host and database of a URL, for messages. */
+/** Parses a URL into host and database, for messages. */
 const parseUrl = (url: Redacted.Redacted, setting: string) =>
   Effect.try({
     try: () => {
       const parsed = new URL(Redacted.value(url))
       if (parsed.protocol !== "postgres:" && parsed.protocol !== "postgresql:") throw new Error(parsed.protocol)
-      // A password with an unescaped # or / would be taken for a host or a database, and be shown.
+      // If a # or / in the password is not escaped, a part of the password would be read as host or database, and
+      // shown.
       if (parsed.hash !== "" || parsed.pathname.includes("@")) throw new Error("not encoded")
       const given = parsed.searchParams.get("host") ?? decodeURIComponent(parsed.hostname)
       const host = given === "" ? "localhost" : given
@@ -71,17 +72,18 @@ const parseUrl = (url: Redacted.Redacted, setting: string) =>
       const port = parsed.searchParams.get("port") ?? parsed.port
       return {
         host: `${host}${port === "" ? "" : `:${port}`}`,
-        // A host that is a folder holds the server's socket. An address of IPv6 is in brackets in a URL only.
+        // A host that begins with a slash is the folder of the server's socket. IPv6 addresses have brackets only in
+        // URLs.
         address: {
           host: host.replace(/^\[(.*)\]$/, "$1"),
           port: port === "" ? 5432 : Number(port),
           ...(host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port === "" ? 5432 : port}` } : {})
         },
-        // As PostgreSQL has it, a database that is not named is the user's.
+        // As in PostgreSQL, the database defaults to the name of the user.
         database: parsed.searchParams.get("dbname") ?? (path === "" ? user : path)
       }
     },
-    // The URL holds a password: nothing of it is in the message.
+    // The URL holds a password, so the message repeats nothing of it.
     catch: () =>
       new DatabaseError({
         setting,
@@ -106,7 +108,7 @@ const unreachable: Readonly<Record<string, string>> = {
 const Cause = Schema.Struct({ message: Schema.String, code: Schema.optionalKey(Schema.String) })
 const Causes = Schema.Struct({ errors: Schema.Array(Cause) })
 
-/** The message of the system or the server, in one line. */
+/** Returns the message of the system or the server, on one line. */
 const explain = (error: SqlError): string => {
   const { cause } = error.reason
   // A name with several addresses fails with an error for each.
@@ -159,7 +161,7 @@ const connect = (database: Database["Service"], config: PgClient.PgPoolConfig) =
     Layer.merge(Layer.succeed(Database, database))
   )
 
-/** The database at the URL of this setting. */
+/** Connects to the database at the URL of this setting. */
 const layerUrl = (
   url: Redacted.Redacted,
   setting: string,
@@ -174,23 +176,23 @@ const layerUrl = (
     )
   )
 
-/** The same, with the settings of the sessions of `DATABASE_URL`. */
+/** Connects like `layerUrl`, with the session settings of `DATABASE_URL`. */
 export const layerAt = (url: Redacted.Redacted, setting: string) =>
   Layer.unwrap(Effect.map(session, (config) => layerUrl(url, setting, config)))
 
-/** The database of the server that Idem starts. */
+/** Connects to the embedded server. */
 export const layerEmbedded: Layer.Layer<Database | Clients, DatabaseError | Config.ConfigError, Embedded> =
   Layer.unwrap(
     Effect.map(Embedded, ({ database, folder, password, socket, username }) =>
       connect(
         { origin: { _tag: "embedded", folder, socket, database }, name: `Idem's own database in ${folder}` },
-        // The server runs on this machine: it answers late where this machine is busy, and is not out of reach.
+        // The server runs on this machine. If the machine is busy, the server answers late, but is not unreachable.
         { path: socket, database, username, password, connectTimeout: "1 minute" }
       )
     )
   )
 
-/** A setting that is not set, or empty, is none. */
+/** Reads an optional setting. An empty value counts as not set. */
 const optionalUrl = (name: string) =>
   Effect.map(
     Config.option(Config.Redacted(name)),
@@ -199,7 +201,7 @@ const optionalUrl = (name: string) =>
 
 type LayerError = DatabaseError | EmbeddedError | Config.ConfigError
 
-/** The database of `DATABASE_URL` if it is set and not empty, else Idem's own in `IDEM_DATA_DIR`. */
+/** Uses the database of `DATABASE_URL` if that is set and not empty, else the embedded one in `IDEM_DATA_DIR`. */
 export const layer: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
   Effect.map(
     optionalUrl("DATABASE_URL"),
@@ -211,9 +213,9 @@ export const layer: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
 )
 
 /**
- * A direct connection, for session-level locks, by which the processes of a cluster share their work. A pooler like
- * PgBouncer in transaction mode lends a session for one transaction only; `DATABASE_DIRECT_URL` bypasses it. Nothing
- * else of Idem's needs a session.
+ * A direct connection, for session-level locks, with which the processes of a cluster share their work. A pooler such
+ * as PgBouncer in transaction mode assigns a session for one transaction only; `DATABASE_DIRECT_URL` bypasses it. All
+ * other statements work through a pooler.
  */
 export const layerSessions: Layer.Layer<Database | Clients, LayerError> = Layer.unwrap(
   Effect.gen(function* () {
@@ -230,7 +232,9 @@ export const layerSessions: Layer.Layer<Database | Clients, LayerError> = Layer.
   })
 )
 
-/** A URL by which this role reaches the database: of Idem's own, by its socket. */
+/**
+ * Returns a URL with which this role can connect to the database. The URL of the embedded database names its socket.
+ */
 export const urlOf = (role: string, password: Redacted.Redacted): Effect.Effect<Redacted.Redacted, never, Database> =>
   Effect.map(Database, ({ origin }) => {
     const login = `${encodeURIComponent(role)}:${encodeURIComponent(Redacted.value(password))}`
@@ -242,14 +246,15 @@ export const urlOf = (role: string, password: Redacted.Redacted): Effect.Effect<
     return Redacted.make(`postgresql://${login}@/${origin.database}?host=${host}&port=${port}`)
   })
 
-/** Where the key of Idem's own database is, unless `IDEM_SECRET_KEY` is set; another database has none. */
+/** The key file of the embedded database, unless `IDEM_SECRET_KEY` is set; undefined for an external database. */
 export const keyFile: Effect.Effect<string | undefined, never, Database> = Effect.map(Database, ({ origin }) =>
   origin._tag === "embedded" ? Path.join(origin.folder, "secret.key") : undefined
 )
 
 /**
- * The vault for this database. Idem's own database has its key beside the data unless `IDEM_SECRET_KEY` is set. For
- * another database `IDEM_SECRET_KEY` must be set before anything is sealed or opened; reading needs no key.
+ * Provides the vault of this database. The embedded database has its key beside the data unless `IDEM_SECRET_KEY` is
+ * set. For an external database `IDEM_SECRET_KEY` must be set before anything is sealed or unsealed; reading stored
+ * content needs no key.
  */
 export const layerVault: Layer.Layer<Vault.Vault, Vault.VaultError, Database | FileSystem.FileSystem> = Layer.unwrap(
   Effect.map(keyFile, (file) => (file === undefined ? Vault.layerLazy : Vault.layerKeyFile(file)))

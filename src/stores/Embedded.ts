@@ -1,5 +1,5 @@
 /**
- * The PostgreSQL that Idem starts itself, in `IDEM_DATA_DIR`. All Idem commands of a folder share one server: the first
+ * The embedded PostgreSQL server, in `IDEM_DATA_DIR`. All Idem commands of a folder share one server: the first command
  * starts it, the others attach, and the last one to leave stops it.
  *
  * Two file locks count the users. The operating system releases them when their holder dies, so `kill -9` leaves
@@ -9,10 +9,10 @@
  * - `postgres.users` is held shared by each user. A user that leaves releases its share and then tries, under the first
  *   lock, to take it exclusively. If that succeeds, no user is left, and the server is stopped.
  *
- * A server whose users were all killed runs on. The next command finds it by its `postmaster.pid`.
+ * If all users of a server were killed, it keeps running. The next command finds it by its `postmaster.pid`.
  *
- * A server that ends while it has users (killed for its memory, or after a panic) is started again by one of them, at
- * the same socket, so that their clients connect again.
+ * If a server ends while it has users (killed by the system for its memory, or after a panic), one of them starts it
+ * again, at the same socket, so that their clients reconnect.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -34,24 +34,26 @@ import * as Server from "./embedded/Server.ts"
 export class Embedded extends Context.Service<
   Embedded,
   {
-    /** Where the data really is: not always the folder asked for (see `Place`). The vault's key belongs there too. */
+    /**
+     * The folder that holds the data. It may differ from the requested one (see `Place`). The vault's key is there too.
+     */
     readonly folder: string
-    /** The whole path of the server's socket; it listens on nothing else. */
+    /** The full path of the server's socket. The server listens on nothing else. */
     readonly socket: string
     readonly database: string
     readonly username: string
     readonly password: Redacted.Redacted
-    /** The server's process at the beginning: it is another one if it had to be started again. */
+    /** The server's first process id. It changes if the server is started again. */
     readonly pid: number
-    /** Whether this user started the server; else it attached to one that ran. */
+    /** True if this user started the server, false if it attached to a running one. */
     readonly started: boolean
   }
 >()("idem/stores/Embedded") {}
 
 export interface Options {
-  /** The folder asked for; made if it is not there. */
+  /** The requested folder. It is created if it does not exist. */
   readonly folder: string
-  /** Settings of PostgreSQL's besides Idem's own, for a server that this user starts. */
+  /** Additional settings of PostgreSQL, for a server that this user starts. */
   readonly settings?: Readonly<Record<string, string>> | undefined
 }
 
@@ -61,7 +63,7 @@ const withMutex = (place: DataLocation.Place) =>
     message: `another Idem command has been starting or stopping the database in ${place.folder} for 5 minutes`
   })
 
-/** Stops the server if nobody uses it. Call it under the mutex. */
+/** Stops the server if it has no users. Call this while holding the mutex. */
 const stopIfUnused = (place: DataLocation.Place) =>
   Effect.acquireUseRelease(
     FileLock.take(place.users, "exclusive"),
@@ -89,7 +91,7 @@ const leave = (place: DataLocation.Place, share: FileLock.Held) =>
 
 const lookEvery = Duration.millis(500)
 
-/** Starts the server again each time that it has ended. */
+/** Starts the server again whenever it ends. */
 const keepRunning = Effect.fnUntraced(function* (
   place: DataLocation.Place,
   pid: number,
@@ -111,14 +113,14 @@ const keepRunning = Effect.fnUntraced(function* (
   }
 })
 
-/** Uses the server until the scope closes; starts it where none runs. */
+/** Uses the server until the scope closes. Starts the server if it does not run. */
 export const make = Effect.fn("Embedded.make")(function* (options: Options) {
   const place = yield* DataLocation.prepare(options.folder)
   const binaries = yield* Binaries.find(place)
   const ensure = Server.ensure(place, binaries, options.settings ?? {})
   const running = yield* withMutex(place)(
     Effect.gen(function* () {
-      // Before the server is started: if that is interrupted, leaving stops it.
+      // Enters before the server is started: if the start is interrupted, leaving stops the server.
       yield* Effect.acquireRelease(enter(place), (share) => leave(place, share))
       return yield* ensure
     })
@@ -136,7 +138,7 @@ export const make = Effect.fn("Embedded.make")(function* (options: Options) {
   })
 })
 
-/** The server in the folder of `IDEM_DATA_DIR`, `./data` by default. */
+/** Provides the server in `IDEM_DATA_DIR`; default `./data`. */
 export const layer: Layer.Layer<Embedded, EmbeddedError | Config.ConfigError> = Layer.effect(
   Embedded,
   Effect.flatMap(Config.String("IDEM_DATA_DIR").pipe(Config.withDefault("./data")), (folder) => make({ folder }))

@@ -1,6 +1,6 @@
 /**
- * The store in memory, for tests: faithful to the port, the fence included. Its time is Effect's clock. Each method
- * makes all its changes in one synchronous step, so that it is atomic.
+ * The store in memory, for tests. It follows the ports exactly, including the fence. Its time is Effect's clock. Each
+ * method makes all its changes in one synchronous step, so that it is atomic.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -24,7 +24,7 @@ import * as TaskStore from "./memory/TaskStore.ts"
 import * as State from "./memory/State.ts"
 import * as WebhookStore from "./memory/WebhookStore.ts"
 
-/** All ports over one state. */
+/** Provides all ports over one state. */
 export const layer: Layer.Layer<Store | Webhooks> = Layer.unwrap(
   Effect.map(BlobStore, (blobs) => {
     const state = State.empty({ databaseId: randomUUID(), number: 1, id: randomUUID() })

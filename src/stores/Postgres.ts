@@ -1,4 +1,4 @@
-/** The store over PostgreSQL. Its schema must be there: see `migrate`. */
+/** The store over PostgreSQL. The schema must exist: see `migrate`. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
@@ -24,7 +24,7 @@ import * as TaskStore from "./postgres/TaskStore.ts"
 
 /**
  * Migrates the database, and returns its schema before and after. Begins a new epoch if the database was restored or
- * moved, or if `newEpoch` is set: readers of the changes then begin again.
+ * moved, or if `newEpoch` is set. In a new epoch, readers of the feed begin again.
  */
 export const migrateWith = (options: {
   readonly newEpoch: boolean
@@ -42,7 +42,7 @@ export const migrateWith = (options: {
 
 export const migrate = migrateWith({ newEpoch: false })
 
-/** Fails if the schema of the database is not the one that this version works with. */
+/** Provides the store. Fails if the database does not have the schema of this version. */
 export const layer: Layer.Layer<Store, StoreError | SchemaTooNew, SqlClient.SqlClient | BlobStore> = Layer.unwrap(
   Effect.as(
     Migrations.check,

@@ -1,6 +1,6 @@
 /**
- * Makes values of a source storable: PostgreSQL's text has no NUL and no lone surrogates. Both stores use this, so that
- * both keep the same. Bodies are bytes and never pass through here.
+ * Makes values of a source storable: PostgreSQL's text can't contain NUL or lone surrogates. Both stores use this
+ * module, so that they store the same values. Bodies are bytes and are not changed.
  */
 import * as DateTime from "effect/DateTime"
 import type * as Schema from "effect/Schema"
@@ -9,7 +9,7 @@ import type { Problem } from "../contract/Page.ts"
 import type { Problems } from "../engine/model/Connection.ts"
 import type { Item } from "../engine/model/Batch.ts"
 
-/** Text with NUL and lone surrogates replaced by U+FFFD. */
+/** Replaces NUL and lone surrogates by U+FFFD. */
 export const text = (value: string): string =>
   value.includes("\0") ? value.toWellFormed().replaceAll("\0", "\uFFFD") : value.toWellFormed()
 
@@ -20,28 +20,28 @@ export const problems = ({ current, found }: Problems): Problems => ({
   found: found.map(problem)
 })
 
-/** True for an id that can be in a store at all: others match nothing, and are left out of queries. */
+/** Returns true if an id can be stored. Other ids match no row, and are left out of queries. */
 export const isId = (id: string): boolean => !id.includes("\0") && id.isWellFormed()
 
 const lastCodePoint = 0x10ffff
 
 /**
- * The first text, in the order of code points, after all that begin with the prefix: with it, an index is read from the
- * prefix to the end of its range. Undefined if no text comes after them.
+ * Returns the first text, in the order of code points, after all texts that begin with the prefix. With it, an index
+ * range is read from the prefix to its end. Returns undefined if no text comes after them.
  */
 export const afterPrefix = (prefix: string): string | undefined => {
   const points = [...prefix]
   for (let last = points.pop(); last !== undefined; last = points.pop()) {
     const point = last.codePointAt(0) ?? 0
     if (point === lastCodePoint) continue
-    // Surrogates are no code points of their own.
+    // Surrogates are not code points.
     return points.join("") + String.fromCodePoint(point === 0xd7ff ? 0xe000 : point + 1)
   }
   return undefined
 }
 
 /**
- * Deeper values are stored as their JSON text: PostgreSQL refuses values that its stack cannot parse, and the batch
+ * Deeper values are stored as their JSON text: PostgreSQL refuses values that are too deep for its stack, and the batch
  * with them.
  */
 const maxDepth = 200
@@ -56,11 +56,11 @@ const json = (value: Schema.Json, depth: number): Schema.Json => {
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [text(name), json(inner, depth + 1)]))
 }
 
-/** Metadata as it is kept. */
+/** Returns metadata in the form in which it is stored. */
 export const metadata = (value: Metadata): Metadata =>
   Object.fromEntries(Object.entries(value).map(([name, inner]) => [text(name), json(inner, 1)]))
 
-/** Equal for values that are equal as JSON, whatever the order of their names. */
+/** Returns a text that is equal for equal JSON values, whatever the order of their names. */
 export const canonical = (value: Schema.Json): string => {
   if (typeof value !== "object" || value === null) return JSON.stringify(value)
   if (Array.isArray(value)) return `[${value.map(canonical).join()}]`
@@ -68,7 +68,8 @@ export const canonical = (value: Schema.Json): string => {
   return `{${entries.map(([name, inner]) => `${JSON.stringify(name)}:${canonical(inner)}`).join()}}`
 }
 
-// Mail has dates of any year; beyond four digits they are typing errors, and beyond 294276 PostgreSQL refuses them.
+// Emails have dates of any year. Years beyond four digits are errors of the sender, and PostgreSQL refuses years above
+// 294276.
 const firstDate = -62_135_596_800_000
 const lastDate = 253_402_300_799_999
 
@@ -78,7 +79,7 @@ const date = (value: DateTime.Utc | undefined): DateTime.Utc | undefined => {
   return at >= firstDate && at <= lastDate ? value : undefined
 }
 
-/** An item as it is kept. */
+/** Returns an item in the form in which it is stored. */
 export const item = (given: Item): Item => ({
   ...given,
   revision: given.revision === undefined ? undefined : text(given.revision),
@@ -91,6 +92,6 @@ export const item = (given: Item): Item => ({
   bodyKey: given.bodyKey === undefined ? undefined : text(given.bodyKey)
 })
 
-/** The number of bytes of an item's body. */
+/** Returns the size of an item's body in bytes. */
 export const sizeOf = (given: Item): number =>
   given.body._tag === "Inline" ? given.body.bytes.byteLength : given.body.size

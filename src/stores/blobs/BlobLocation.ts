@@ -1,15 +1,15 @@
 /**
- * Where large bodies are kept: in the database, in the folder that `IDEM_BLOB_DIR` names, or in the bucket that
- * `IDEM_BLOB_URL` names.
+ * Decides where large bodies are stored: in the database, in the folder of `IDEM_BLOB_DIR`, or in the bucket of
+ * `IDEM_BLOB_URL`.
  *
- * A folder or bucket belongs to one database: at first use the database's id is written into it, and the database notes
- * that its bodies are outside. From then on another database's place is refused, an empty one (a disk that is not
- * mounted) too, and so is a process without the setting: each of them would find bodies missing. Several machines need
- * a place that they share.
+ * A folder or bucket (a *place*) belongs to one database: at first use, the database's id is written into it, and the
+ * database records that its bodies are outside. From then on, a place of another database is refused, and so is an
+ * empty place (a disk that is not mounted) and a process without the setting, because bodies would be missing in each
+ * of these cases. Several machines need a place that all of them can reach.
  *
- * Bodies that were in the database before stay there, and are read from there: so a place may be chosen later. Bodies
- * that are in another place are read from there while `IDEM_BLOB_OLD` names it, and `idem copy --blobs` moves all that
- * are not where they are to be.
+ * Bodies that are already in the database stay there and are still read, so a place may be chosen later. While
+ * `IDEM_BLOB_OLD` names a former place, bodies are read from it too, and `idem copy --blobs` moves all bodies to the
+ * present place.
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -50,7 +50,10 @@ const noteOutside = (isOutside: boolean) =>
     Effect.asVoid(sql`UPDATE meta SET blob_folder = ${isOutside}`.pipe(toStoreError("noting where large bodies are")))
   )
 
-/** Takes the place for this database, or fails where it may not. `isNew`: its bodies may be in an older place. */
+/**
+ * Claims the place for this database. Fails if the place belongs to another database, or may be the wrong one. `isNew`:
+ * the database's bodies may be in an older place.
+ */
 const claim = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
   const { id, isOutside } = yield* meta
   const mark = BlobSettings.ownerFile(place)
@@ -59,10 +62,10 @@ const claim = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
     if (isOutside && !isNew) {
       return yield* refuse(`${place.name} is not where this database's large bodies are: ${place.hint}`)
     }
-    // If two processes are first, one writes the id, and the other reads it.
+    // If two processes are the first at the same time, one writes the id, and the other reads it.
     yield* mark.create(id)
   }
-  // A process that was killed between creating a file and writing to it left it empty.
+  // A process that was killed after it created the file, before it wrote the id, leaves an empty file.
   if (Option.contains(yield* mark.read, "")) yield* mark.replace(id)
   if (!Option.contains(yield* mark.read, id)) {
     return yield* refuse(`${place.name} holds the large bodies of another database: give each its own`)
@@ -70,7 +73,7 @@ const claim = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
   if (!isOutside) yield* noteOutside(true)
 })
 
-/** Where bodies are stored, and the stores that hold older ones: none of them is the target. */
+/** Returns the store for new bodies, and the stores that hold older ones, which differ from it. */
 const locate = Effect.gen(function* () {
   const { current, former } = yield* BlobSettings.places
   const { id, isOutside } = yield* meta
@@ -98,7 +101,7 @@ const locate = Effect.gen(function* () {
   return { target: yield* current.blobs, others: [...others, database], current, older }
 })
 
-/** The database must have Idem's schema. */
+/** Provides the store of large bodies. The database must have Idem's schema. */
 export const layer: Layer.Layer<
   BlobStore,
   StoreError | Config.ConfigError,
@@ -108,10 +111,10 @@ export const layer: Layer.Layer<
   Effect.map(locate, ({ others, target }) => others.reduce(FallbackBlobs.make, target))
 )
 
-/** Where large bodies are, in words, after a look into it. */
+/** Returns where large bodies are stored, in words, after opening that place. */
 export const check = Effect.scoped(Effect.map(locate, ({ current }) => current?.name ?? "in the database"))
 
-/** Moves all bodies from a store to a store that is known to be another one, and says how many it wrote. */
+/** Moves all bodies from one store to another, and returns how many were written. The stores must differ. */
 const moveAll = Effect.fnUntraced(function* (from: Blobs, to: Blobs) {
   const moved = { bodies: 0, bytes: 0 }
   const moveOne = Effect.fnUntraced(function* (hash: string) {
@@ -125,12 +128,12 @@ const moveAll = Effect.fnUntraced(function* (from: Blobs, to: Blobs) {
     }
     yield* from.remove(hash, Duration.zero)
   })
-  // The next pass finds the bodies that a process without the new setting has stored meanwhile.
+  // Repeats until nothing is left: a process without the new setting may have stored bodies meanwhile.
   for (let before = -1; before !== moved.bodies;) {
     before = moved.bodies
     yield* Stream.runForEach(from.list, ({ hash }) =>
       Effect.catch(moveOne(hash), (error) =>
-        // The collector was faster.
+        // The collector has removed the body first.
         Effect.flatMap(from.has(hash), (isThere) => (isThere ? Effect.fail(error) : Effect.void))
       )
     )
@@ -139,9 +142,9 @@ const moveAll = Effect.fnUntraced(function* (from: Blobs, to: Blobs) {
 })
 
 /**
- * Moves the bodies that are in the database, or in the place of `IDEM_BLOB_OLD`, to where bodies are to be. Others may
- * read and store meanwhile. In the end the old place belongs to no database any more: a process that is started with it
- * as its only one is refused.
+ * Moves the bodies that are in the database, or in the place of `IDEM_BLOB_OLD`, to the present place. Other processes
+ * may read and store meanwhile. Finally the old place no longer belongs to a database: a process that is started with
+ * only the old place is refused.
  */
 export const move = Effect.scoped(
   Effect.gen(function* () {

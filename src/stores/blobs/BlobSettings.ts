@@ -1,4 +1,4 @@
-/** The settings of large bodies: the folder or bucket where they are to be kept, and where they were before. */
+/** The settings of large bodies: the present folder or bucket, and the former one. */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -11,7 +11,7 @@ const refuse = (message: string) => Effect.fail(new StoreError({ message, cause:
 
 const setting = (name: string) => Effect.map(Config.option(Config.NonEmptyString(name)), Option.getOrUndefined)
 
-/** The folder or bucket that a setting names. The client of buckets is loaded where there is one. */
+/** Opens the folder or bucket that a setting names. The S3 client is loaded only for a bucket. */
 const placeOf = (name: string, value: string) =>
   value.includes("://")
     ? Effect.flatMap(
@@ -20,7 +20,7 @@ const placeOf = (name: string, value: string) =>
       )
     : FolderBlobs.place(name, value)
 
-/** The place of `IDEM_BLOB_DIR` or `IDEM_BLOB_URL` (undefined for the database), and that of `IDEM_BLOB_OLD`. */
+/** The place of `IDEM_BLOB_DIR` or `IDEM_BLOB_URL` (undefined: the database), and the place of `IDEM_BLOB_OLD`. */
 export const places = Effect.gen(function* () {
   const folder = yield* setting("IDEM_BLOB_DIR")
   const url = yield* setting("IDEM_BLOB_URL")
@@ -41,8 +41,9 @@ export const places = Effect.gen(function* () {
 export const ownerFile = (place: Place): PlaceFile => place.file("idem-database")
 
 /**
- * True if both names lead to one place: by other spellings, links, mounts or endpoints. A file that is made in the one
- * is looked for in the other. A process that is killed leaves the file among the unfinished bodies, which are swept.
+ * Returns true if both names lead to the same place through different spellings, links, mounts or endpoints. Creates a
+ * file in one place and looks for it in the other. If the process is killed, the file stays among the unfinished
+ * bodies, which are swept.
  */
 export const isSamePlace = Effect.fnUntraced(function* (one: Place, other: Place) {
   const name = `unfinished/${yield* (yield* SecureRandom.SecureRandom).uuidV4()}`

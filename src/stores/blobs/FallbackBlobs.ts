@@ -1,4 +1,4 @@
-/** A store of large bodies that reads from an earlier one what it does not have. */
+/** A store of large bodies that reads missing bodies from an earlier store. */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { BlobStore } from "../Blobs.ts"
@@ -6,9 +6,9 @@ import type { BlobStore } from "../Blobs.ts"
 type Blobs = BlobStore["Service"]
 
 /**
- * A store that writes to `first`, and reads also from `second`, which an earlier setting wrote to. A blob that is in
- * both is one blob: it is read from `first`, listed once, and removed only if no copy of it is left. Blobs may move
- * from the second to the first meanwhile: what is gone from the second is looked for in the first once more.
+ * Makes a store that writes to `first`, and also reads from `second`, which an earlier setting wrote to. A blob in both
+ * is one blob: it is read from `first`, listed once, and removed only if no copy of it is left. Blobs may move from
+ * `second` to `first` meanwhile: a blob that has disappeared from `second` is looked up in `first` once more.
  */
 export const make = (first: Blobs, second: Blobs): Blobs => {
   const has = (hash: string) =>

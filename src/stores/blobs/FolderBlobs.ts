@@ -1,4 +1,4 @@
-/** Blobs in a folder: `aa/bb/<hash>`, each written under another name first, synced, and then given its own. */
+/** Blobs in a folder, as `aa/bb/<hash>`. Each is written under a temporary name, synced, and then renamed. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -35,13 +35,13 @@ const make = Effect.fnUntraced(function* (folder: string) {
     (doing: string) =>
     (error: PlatformError): StoreError =>
       new StoreError({ message: `${doing}: ${folder} can't be used: ${explainPlatform(error)}`, cause: error })
-  // In the same folder, so that giving a file its name is one step of one file system.
+  // In the same folder, so that renaming a file is atomic within one file system.
   const unfinished = path.join(folder, "unfinished")
   yield* createFolder(unfinished, "making a folder")
 
   const place = (hash: string) => path.join(folder, hash.slice(0, 2), hash.slice(2, 4), hash)
 
-  /** Without this a crash of the machine could forget the name of a file whose bytes are safe. */
+  /** Without this sync, a crash of the machine could lose the name of a file whose bytes are on disk. */
   const syncFolder = (name: string) => Effect.scoped(Effect.flatMap(fs.open(name), (file) => file.sync))
 
   const touch = Effect.fnUntraced(function* (file: string) {
@@ -54,7 +54,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
 
   const sweep = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
-    // Another place may be below this one: only our own names are swept.
+    // Another place may be below this folder, so only names of our own form are removed.
     for (const name of (yield* fs.readDirectory(unfinished)).filter((name) => /[0-9a-f]{4}-[0-9a-f]{12}$/.test(name))) {
       const file = path.join(unfinished, name)
       const info = yield* Effect.option(fs.stat(file))
@@ -76,7 +76,10 @@ const make = Effect.fnUntraced(function* (folder: string) {
     yield* syncFolder(folder)
   })
 
-  /** Why a file can't be read. Without the folder, as where its disk is not mounted, nothing is known of the file. */
+  /**
+   * Returns the error for a file that can't be read. If the folder is missing (its disk is not mounted, say), the error
+   * does not say that the body is absent.
+   */
   const unreadable = Effect.fnUntraced(function* (hash: string, error: PlatformError) {
     const reading = failed("reading a large body")
     if (!isMissing(error)) return yield* reading(error)
@@ -128,8 +131,8 @@ const make = Effect.fnUntraced(function* (folder: string) {
         const hash = given.toLowerCase()
         if (!isHash(hash)) return false
         const file = place(hash)
-        // The file is moved away first, then checked: a run that writes the same bytes from now on finds no file, and
-        // makes one.
+        // The file is renamed first and checked afterwards: a run that writes the same bytes meanwhile finds no file,
+        // and writes a new one.
         const aside = path.join(unfinished, `${hash}-${yield* random.uuidV4()}`)
         const taken = yield* fs.rename(file, aside).pipe(
           Effect.as(true),
@@ -172,11 +175,11 @@ const make = Effect.fnUntraced(function* (folder: string) {
   })
 })
 
-/** Blobs below this folder, which is made if it is not there. */
+/** Provides blobs below this folder, which is created if it does not exist. */
 export const layer = (folder: string): Layer.Layer<BlobStore, StoreError, FileSystem.FileSystem | Path.Path> =>
   Layer.effect(BlobStore, make(folder)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 
-/** A folder as the place of a database's blobs. `setting` is what names it. */
+/** Returns a folder as the place of a database's blobs. `setting` is the name of the setting. */
 export const place = Effect.fnUntraced(function* (setting: string, folder: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -214,7 +217,7 @@ export const place = Effect.fnUntraced(function* (setting: string, folder: strin
               usable
             )
           ),
-        // A file beside it is renamed: a kill leaves the old text or the new one.
+        // A new file is renamed over the old one: after a kill, the file has either the old text or the new one.
         replace: (text) =>
           Effect.andThen(write(`${file}-${text}`, "w", text), fs.rename(`${file}-${text}`, file)).pipe(usable),
         remove: fs.remove(file, { force: true }).pipe(usable)

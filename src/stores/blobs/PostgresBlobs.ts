@@ -1,4 +1,7 @@
-/** Blobs in PostgreSQL: chunks under an upload's id, and last of all the row that gives them their hash. */
+/**
+ * Blobs in PostgreSQL: the chunks of an upload are stored under its id, and finally the row that gives the upload its
+ * hash.
+ */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,10 +18,10 @@ import { absent } from "../../engine/store/BodyStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import { interval } from "../postgres/Parameters.ts"
 
-/** Bytes of one chunk's row. The driver can't read a value above 16 MiB. */
+/** The bytes in one row of a chunk. The driver can't read a value above 16 MiB. */
 const chunkSize = 1_048_576
 
-/** Chunks of all writers that are sent at the same time: enough to hide a round trip. */
+/** How many chunks of all writers are sent at the same time: enough to hide a round trip. */
 const insertsAtOnce = 1
 
 const decodeUpload = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ upload: Schema.String })]))
@@ -36,15 +39,15 @@ const listedAtOnce = 1000
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
-  // An upload that was named has no row in `blob_upload` any more, also where the answer to its commit was lost: then
-  // its chunks stay.
+  // A finished upload no longer has a row in `blob_upload`, even if the response to its commit was lost. Then its
+  // chunks stay.
   const drop = (upload: string) =>
     sql`WITH unfinished AS (DELETE FROM blob_upload WHERE upload = ${upload} RETURNING upload)
       DELETE FROM blob_chunk WHERE upload IN (SELECT upload FROM unfinished)`
 
   const sweep = Effect.gen(function* () {
-    // The upload's row goes first: a writer that is alive after all finds it missing, and fails instead of naming
-    // holes.
+    // The upload's row is removed first: if its writer is still alive, it finds the row missing, and fails instead of
+    // naming an incomplete blob.
     const rows =
       yield* sql`DELETE FROM blob_upload WHERE started_at < clock_timestamp() - ${interval(sql, abandonedAfter)}
       RETURNING upload`
@@ -54,7 +57,7 @@ const make = Effect.gen(function* () {
     }
   }).pipe(transaction(sql), toStoreError("sweeping unfinished bodies"))
 
-  // The driver copies a value several times on its way to the socket: with many writers those copies would be most of
+  // The driver copies a value several times on its way to the socket. With many writers, those copies would use most of
   // the process's memory.
   const inserting = Semaphore.makeUnsafe(insertsAtOnce)
   const insert = (upload: string, position: number, bytes: Uint8Array) =>
@@ -63,7 +66,7 @@ const make = Effect.gen(function* () {
       toStoreError("storing a large body")
     )
 
-  /** Names the upload by its hash, or drops it if the same bytes are stored already. */
+  /** Gives the upload its hash, or removes it if the same bytes are already stored. */
   const finish = (upload: string, hash: Uint8Array, size: number) =>
     Effect.gen(function* () {
       const alive = yield* sql`DELETE FROM blob_upload WHERE upload = ${upload} RETURNING 1`
@@ -167,7 +170,7 @@ const make = Effect.gen(function* () {
   })
 })
 
-/** Returns the hash, or an empty text that matches no row if it is not hexadecimal. */
+/** Returns the hash, or an empty text, which matches no row, if it is not hexadecimal. */
 const hex = (hash: string): string => (/^([0-9a-f]{2})*$/i.test(hash) ? hash : "")
 
 export const layer: Layer.Layer<BlobStore, never, SqlClient.SqlClient> = Layer.effect(BlobStore, make)

@@ -1,7 +1,7 @@
 /**
- * Blobs in a bucket of an object store that speaks S3: `PREFIX<hash>`. A body whose size is not known yet is gathered
- * up to one part. One that is larger is uploaded in parts under another name, and copied to its own within the store
- * once its hash is known. So memory is bounded, and nothing is written to a disk.
+ * Blobs in a bucket of an S3-compatible object store, as `PREFIX<hash>`. A body is buffered up to one part. A larger
+ * body is uploaded in parts under a temporary key, and copied within the store to its own key once its hash is known.
+ * So memory is bounded, and nothing is written to a disk.
  */
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -17,7 +17,7 @@ import * as S3Client from "./S3Client.ts"
 import * as S3Upload from "./S3Upload.ts"
 import { backOff, element, elements, isTransient, networkFailure, S3Failure } from "./S3Client.ts"
 
-/** Bytes of a part. S3 takes at least 5 MiB and at most 10,000 parts, and R2 wants all of one size. */
+/** The size of a part. S3 requires at least 5 MiB and allows 10,000 parts, and R2 requires parts of equal size. */
 const defaultPartSize = 8 * 1024 * 1024
 
 const isHash = (hash: string): boolean => /^[0-9a-f]{64}$/.test(hash)
@@ -37,7 +37,7 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
 
   const storing = client.toStoreError("storing a large body")
 
-  /** The pages of a listing: of the objects, or of the uploads. */
+  /** Returns the pages of a listing of objects or of uploads. */
   const pages = (
     query: Readonly<Record<string, string>>,
     next: ReadonlyArray<readonly [parameter: string, element: string]>
@@ -88,7 +88,7 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
   const isAbandoned = ({ at, now }: { readonly at: number; readonly now: number }) =>
     now - at > Duration.toMillis(abandonedAfter)
 
-  /** The bytes from `at` on, taken up again where the connection breaks. */
+  /** Streams the bytes from `start`. Continues after a broken connection. */
   const bytesFrom = (hash: string, start: number, end: number): Stream.Stream<Uint8Array, S3Failure> => {
     let at = start
     const attempt = (failures: number): Stream.Stream<Uint8Array, S3Failure> => {
@@ -97,7 +97,7 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
         before === 0 && end === Infinity ? {} : { range: `bytes=${before}-${end === Infinity ? "" : end - 1}` }
       return Stream.unwrap(
         Effect.map(client.open({ method: "GET", key: keyOf(hash), headers: range }), ({ body, status }) => {
-          // A server that knows no ranges gives the whole.
+          // A server without range support sends the whole object.
           let position = status === 206 ? before : 0
           return Stream.fromAsyncIterable(body as AsyncIterable<Uint8Array>, networkFailure).pipe(
             Stream.map((chunk) => {
@@ -153,7 +153,7 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
         const written = passed.written()
         const hash = Buffer.from(written.hash).toString("hex")
         if (upload === undefined) {
-          // The same bytes are written over: that touches them.
+          // Overwrites an existing object with the same bytes, which touches it.
           const put = client.text({ method: "PUT", key: keyOf(hash), body: buffer.subarray(0, filled) })
           yield* Effect.mapError(put, storing)
         } else {
@@ -184,8 +184,8 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
       )
     },
 
-    // A body that is written again between the two requests is removed with the first: the commit that names it looks
-    // for it and fails, and the next run stores it (see `postgres/Purge.ts`).
+    // A body that is written again between the two requests is removed with the old one. Then the commit that refers to
+    // it does not find it and fails, and the next run stores it (see `postgres/Purge.ts`).
     remove: Effect.fnUntraced(
       function* (given, untouchedFor) {
         const hash = given.toLowerCase()
@@ -214,13 +214,13 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
     ),
 
     sweep: Effect.gen(function* () {
-      // Another place may be below this one: only our own names are swept.
+      // Another place may be below this prefix, so only names of our own form are removed.
       const own = Stream.filter(objects(unfinished), ({ key }) => /[0-9a-f]{4}-[0-9a-f]{12}$/.test(key))
       yield* Stream.runForEach(Stream.filter(own, isAbandoned), ({ key }) => drop(client, key))
       yield* Stream.runForEach(Stream.filter(uploads, isAbandoned), ({ key, uploadId }) =>
         client.text({ method: "DELETE", key, query: { uploadId } })
       ).pipe(
-        // A server without listings of uploads.
+        // Some servers can't list uploads.
         Effect.catchIf(
           ({ code, status }) => code === "NotImplemented" || status === 405,
           () => Effect.void
@@ -230,11 +230,11 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
   })
 })
 
-/** Blobs in the bucket of this client. */
+/** Provides blobs in the bucket of this client. */
 export const layer = (client: S3Client.S3Client, partSize = defaultPartSize): Layer.Layer<BlobStore> =>
   Layer.effect(BlobStore, make(client, partSize)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 
-/** A bucket as the place of a database's blobs. `setting` is what names it. */
+/** Returns a bucket as the place of a database's blobs. `setting` is the name of the setting. */
 export const place = Effect.fnUntraced(function* (setting: string, url: string) {
   const client = yield* S3Client.make(setting, url)
   const usable = Effect.mapError(client.toStoreError(setting))

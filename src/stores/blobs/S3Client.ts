@@ -1,6 +1,6 @@
 /**
- * The few requests of the S3 protocol that a bucket of blobs needs. `aws4fetch` signs them, undici sends them. What
- * passes when it is repeated (503 SlowDown, 5xx, a broken connection) is repeated with a back-off.
+ * The few requests of the S3 protocol that the blobs need. `aws4fetch` signs the requests, undici sends them. Failures
+ * that may pass (503 SlowDown, 5xx, a broken connection) are retried with a back-off.
  */
 import { type Dispatcher, EnvHttpProxyAgent, request as send } from "@effect/platform-node/Undici"
 import { AwsV4Signer } from "aws4fetch"
@@ -14,7 +14,7 @@ import * as Schema from "effect/Schema"
 import * as Crypto from "node:crypto"
 import { StoreError } from "../../engine/store/StoreError.ts"
 
-/** A request that did not succeed. `code` is S3's, or the system's where no answer came. */
+/** A failed request. `code` is the error code of S3, or that of the system if there was no response. */
 export class S3Failure extends Schema.TaggedError<S3Failure>()("S3Failure", {
   code: Schema.String,
   status: Schema.optionalKey(Schema.Int)
@@ -22,7 +22,7 @@ export class S3Failure extends Schema.TaggedError<S3Failure>()("S3Failure", {
 
 interface Request {
   readonly method: "GET" | "PUT" | "POST" | "DELETE" | "HEAD"
-  /** Within the bucket; empty for the bucket itself. */
+  /** The key within the bucket; empty for the bucket itself. */
   readonly key: string
   readonly query?: Readonly<Record<string, string>>
   readonly headers?: Readonly<Record<string, string>>
@@ -32,7 +32,7 @@ interface Request {
 export interface Answer {
   readonly status: number
   readonly header: (name: string) => string | undefined
-  /** The server's time, in milliseconds of the epoch; our own where the server does not say it. */
+  /** The server's time in milliseconds since 1970; this machine's time if the response has no `Date`. */
   readonly now: number
   readonly body: Dispatcher.ResponseData["body"]
 }
@@ -41,32 +41,35 @@ export interface S3Client {
   /** `s3://bucket/prefix`, for messages. */
   readonly name: string
   readonly bucket: string
-  /** The prefix of keys: empty, or with a slash at its end. */
+  /** The prefix of keys: empty, or ending with a slash. */
   readonly prefix: string
-  /** An answer whose body is still to be read. */
+  /** Sends a request, and returns the response before its body is read. */
   readonly open: (request: Request) => Effect.Effect<Answer, S3Failure>
-  /** An answer and its text. A success that carries an error (RFC 9110 knows none; S3 does) fails. */
+  /**
+   * Sends a request, and returns the response with its text. Fails for an error in a response with a success status,
+   * which S3 may send.
+   */
   readonly text: (request: Request) => Effect.Effect<Answer & { readonly text: string }, S3Failure>
   readonly toStoreError: (doing: string) => (failure: S3Failure) => StoreError
 }
 
-/** As long as S3 itself waits for a slow client. */
+/** S3 itself waits this long for a slow client. */
 const answerTimeout = 60_000
 
-/** 100 ms, 200 ms, … : about 13 seconds in all. */
+/** Delays of 100 ms, 200 ms, … : about 13 seconds in all. */
 export const backOff = { schedule: Schedule.jittered(Schedule.exponential("100 millis")), times: 7 } as const
 
-/** True if the same request may well succeed in a moment. */
+/** Returns true if the same request may succeed in a moment. */
 export const isTransient = ({ code, status }: S3Failure): boolean =>
   status === undefined || status === 429 || status >= 500 ? code !== "NotImplemented" : code === "RequestTimeout"
 
-/** The texts of the elements of this name. */
+/** Returns the texts of the elements of this name. */
 export const elements = (xml: string, name: string): ReadonlyArray<string> =>
   Array.from(xml.matchAll(new RegExp(`<${name}>([^]*?)</${name}>`, "g")), ([, text = ""]) => text)
 
 const entities: Readonly<Record<string, string>> = { "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'" }
 
-/** The text of the first element of this name. */
+/** Returns the text of the first element of this name; undefined if there is none. */
 export const element = (xml: string, name: string): string | undefined =>
   elements(xml, name)[0]
     ?.replaceAll(/&(?:lt|gt|quot|apos);/g, (entity) => entities[entity] ?? entity)
@@ -94,7 +97,7 @@ const refuse = (message: string) => Effect.fail(new StoreError({ message, cause:
 
 const optional = (name: string) => Config.option(Config.NonEmptyString(name))
 
-/** The first of these settings that is set. */
+/** Returns the value of the first of these settings that is set. */
 const firstOf = Effect.fnUntraced(function* (...names: ReadonlyArray<string>) {
   for (const name of names) {
     const value = yield* optional(name)
@@ -111,7 +114,7 @@ const secret = Effect.fnUntraced(function* (setting: string, name: string) {
   return value
 })
 
-/** The client of the bucket that this setting names. */
+/** Makes the client of the bucket that this setting names. */
 export const make = Effect.fnUntraced(function* (setting: string, url: string) {
   const [, bucket, path = ""] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/([A-Za-z0-9._/-]*))?$/.exec(url) ?? []
   if (bucket === undefined) {
@@ -170,7 +173,7 @@ export const make = Effect.fnUntraced(function* (setting: string, url: string) {
     })
   })
 
-  /** The answer, if it is a success; the code of the failure otherwise. */
+  /** Returns the response if its status is a success; otherwise fails with its error code. */
   const succeeded = Effect.fnUntraced(function* (answer: Answer) {
     if (answer.status >= 200 && answer.status < 300) return answer
     const text = yield* Effect.tryPromise({ try: () => answer.body.text(), catch: networkFailure })
@@ -206,7 +209,7 @@ export const make = Effect.fnUntraced(function* (setting: string, url: string) {
   return client
 })
 
-/** Only the code: an error's message may hold the request. */
+/** Keeps only the code: an error's message may contain the request. */
 export const networkFailure = (error: unknown): S3Failure => {
   const { code } = (error ?? {}) as { readonly code?: unknown }
   return new S3Failure({ code: typeof code === "string" ? code : "the connection broke" })

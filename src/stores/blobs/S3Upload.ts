@@ -1,4 +1,4 @@
-/** The upload of an object in parts, under a key that nobody reads, until its own key is known. */
+/** The upload of an object in parts, under a temporary key that is never read, until its own key is known. */
 import * as Effect from "effect/Effect"
 import type * as S3Client from "./S3Client.ts"
 import { element, S3Failure } from "./S3Client.ts"
@@ -28,7 +28,7 @@ export const begin = Effect.fnUntraced(function* (client: S3Client.S3Client, key
           body: Buffer.from(`<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`)
         })
         .pipe(
-          // Repeated after an answer that was lost.
+          // The request was repeated after its response was lost.
           Effect.catchIf(
             ({ code }) => code === "NoSuchUpload",
             (failure) => Effect.mapError(client.text({ method: "HEAD", key }), () => failure)

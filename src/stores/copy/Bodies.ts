@@ -9,7 +9,7 @@ import { hex, type Sides, through, wrong } from "./Rows.ts"
 /** Bytes of bodies written at once, to bound the memory. */
 const bytesAtOnce = 8 * 1024 * 1024
 
-/** Blobs of the target that are looked for at the same time. */
+/** How many blobs are looked up in the target at the same time. */
 const checksAtOnce = 16
 
 const decodeBodies = Schema.decodeUnknownEffect(
@@ -81,7 +81,8 @@ export const copyBodies = Effect.fnUntraced(function* (
       if (batch.length > 0) yield* small(batch)
       const largeOnes = bodies.filter((one) => one.large)
       yield* Effect.forEach(largeOnes, large, { discard: true })
-      // From here on a blob goes only with its row, which the comparison looks for. Before, a purge could remove it.
+      // From here on, a blob is removed only together with its row, which the comparison looks for. Before this, a
+      // purge could remove it.
       yield* Effect.forEach(
         largeOnes,
         Effect.fnUntraced(function* ({ hash }) {

@@ -1,4 +1,4 @@
-/** Copies rows between two databases, some at a time. Rows travel as the JSON that PostgreSQL makes of them. */
+/** Copies rows between two databases in batches. Rows are transferred as JSON, which PostgreSQL produces. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
@@ -18,10 +18,10 @@ export interface Sides {
   readonly target: Side
 }
 
-/** Rows read at once, to bound the memory. */
+/** How many rows are read at once, to bound the memory. */
 const rowsAtOnce = 200
 
-/** The tables with rows of a connection, besides its own. */
+/** The tables with rows of a connection, except `connection` itself. */
 export const belongings = [
   "content",
   "totals",
@@ -35,7 +35,7 @@ export const belongings = [
   "run"
 ]
 
-/** The condition for the rows of a connection. */
+/** Returns the condition that selects the rows of a connection. */
 export const ofConnection = (table: string, id: ConnectionId): string =>
   table === "task_done"
     ? `task_id IN (SELECT id FROM task WHERE connection_id = '${id}')`
@@ -44,13 +44,13 @@ export const ofConnection = (table: string, id: ConnectionId): string =>
 const decodeJson = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ json: Schema.String })))
 const decodeColumns = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ name: Schema.String })))
 
-/** A hash as text. */
+/** Encodes a hash in hex. */
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
-/** The copy found something that it cannot copy. */
+/** Returns the error for a row or body that can't be copied. */
 export const wrong = (what: string) => new StoreError({ message: `copying: ${what}`, cause: what })
 
-/** Reads a query's rows through a cursor, some at a time. Needs a transaction. */
+/** Reads the rows of a query in batches through a cursor. Needs a transaction. */
 export const through = <A, E, R>(
   sql: SqlClient.SqlClient,
   cursor: string,
@@ -66,7 +66,9 @@ export const through = <A, E, R>(
     yield* sql.unsafe(`CLOSE ${cursor}`).unprepared
   })
 
-/** Copies these rows of a table. Changes are announced anew, since transaction ids belong to one database. */
+/**
+ * Copies these rows of a table. Changes are announced again, because transaction ids are valid only in one database.
+ */
 export const copyRows = Effect.fnUntraced(function* ({ source, target }: Sides, table: string, where: string) {
   const columns = yield* Effect.orDie(
     decodeColumns(

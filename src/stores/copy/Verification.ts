@@ -28,7 +28,10 @@ const tally = (sql: SqlClient.SqlClient, id: ConnectionId) =>
     Effect.flatMap((rows) => Effect.map(Effect.orDie(decodeTally(rows)), ([row]) => row))
   )
 
-/** Counts what the source has of a connection: before the target's transaction, which then waits for nothing. */
+/**
+ * Counts the rows of a connection in the source. Runs before the target's transaction, so that the transaction need not
+ * wait for it.
+ */
 export const measure = Effect.fnUntraced(function* (source: Side, id: ConnectionId) {
   const rows = yield* Effect.forEach(belongings, (table) => countOf(source.sql, table, id))
   return { tally: yield* tally(source.sql, id), rows: new Map(belongings.map((table, at) => [table, rows[at] ?? 0])) }

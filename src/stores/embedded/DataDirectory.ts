@@ -1,4 +1,4 @@
-/** PostgreSQL's data directory: made once, whole or not at all. */
+/** Creates PostgreSQL's data directory, completely or not at all. */
 import * as Effect from "effect/Effect"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs/promises"
@@ -8,11 +8,11 @@ import { io } from "./EmbeddedError.ts"
 import type { Place } from "./DataLocation.ts"
 import { run } from "./PostgresProgram.ts"
 
-/** The one role and the one database that Idem makes in it. */
+/** The only role and the only database that Idem creates in it. */
 export const username = "idem"
 export const database = "idem"
 
-/** Writes a small file whole or not at all, and durably. */
+/** Writes a small file completely or not at all, and durably. */
 const writeWhole = async (file: string, text: string): Promise<void> => {
   const draft = `${file}.${Crypto.randomBytes(6).toString("hex")}`
   const handle = await Fs.open(draft, "wx", 0o600)
@@ -25,14 +25,14 @@ const writeWhole = async (file: string, text: string): Promise<void> => {
   await Fs.rename(draft, file)
 }
 
-/** Makes what root has made the server's own. */
+/** Makes the server's user the owner of files that root has created. */
 export const giveTo = async (place: Place, path: string): Promise<void> => {
   if (place.user !== undefined) await Fs.chown(path, place.user.uid, place.user.gid)
 }
 
 /**
- * Makes a new cluster beside its place and moves it there when it is whole: one that was killed half way is never
- * found, and its remains are cleared away by the next.
+ * Creates a cluster in a temporary folder beside its place, and moves it there when it is complete. A cluster whose
+ * creation was killed is never used; the next creation removes its remains.
  */
 export const initialise = Effect.fn("Server.initialise")(function* (place: Place, binaries: Binaries) {
   const draftPrefix = "postgres.new."
@@ -43,7 +43,7 @@ export const initialise = Effect.fn("Server.initialise")(function* (place: Place
   yield* Effect.logInfo(`making a PostgreSQL database in ${place.cluster}`)
   yield* io(`${place.folder} can't be written to`, async () => {
     for (const name of await Fs.readdir(place.folder)) {
-      // A program of the killed run may still write there: what can't be removed now is removed next time.
+      // A program of the killed process may still be writing there: the next creation removes the rest.
       if (name.startsWith(draftPrefix)) {
         await Fs.rm(Path.join(place.folder, name), { recursive: true, force: true }).catch(() => undefined)
       }
@@ -89,7 +89,7 @@ export const initialise = Effect.fn("Server.initialise")(function* (place: Place
   )
 })
 
-/** The major version of the data; undefined if there is no data yet. */
+/** Returns the major version of the data; undefined if there is no data. */
 export const versionOf = (place: Place) =>
   io(place.cluster, () =>
     Fs.readFile(Path.join(place.cluster, "PG_VERSION"), "utf8").then(

@@ -1,4 +1,4 @@
-/** The folder of the data, and the user that PostgreSQL runs as. */
+/** Decides the folder of the data, and the user that PostgreSQL runs as. */
 import * as Effect from "effect/Effect"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs/promises"
@@ -12,21 +12,24 @@ export interface ServerUser {
 }
 
 export interface Place {
-  /** Idem's own folder: password, log, locks, and the vault's key. */
+  /** Idem's own folder: the password, the log, the locks, and the vault's key. */
   readonly folder: string
   /** PostgreSQL's data directory. */
   readonly cluster: string
   readonly password: string
   readonly log: string
-  /** Held exclusively while the server is started or stopped. */
+  /** A lock that is held exclusively while the server is started or stopped. */
   readonly mutex: string
-  /** Held shared by each user of the server, as long as it uses it. */
+  /** A lock that each user of the server holds shared while it uses the server. */
   readonly users: string
   /** The user that the server runs as; undefined if it is the user of this process. */
   readonly user: ServerUser | undefined
 }
 
-/** For root only: files that the server's user must reach although root's own folders are closed to it. */
+/**
+ * If Idem runs as root: files that the server's user must be able to reach, because root's own folders are closed to
+ * it.
+ */
 export const rootFolder = "/var/lib/idem"
 
 const at = (folder: string, user: ServerUser | undefined): Place => ({
@@ -41,7 +44,7 @@ const at = (folder: string, user: ServerUser | undefined): Place => ({
 
 const statOrNone = (path: string) => Fs.stat(path).catch(() => undefined)
 
-/** Whether a user can pass through a folder and all those above it, by their modes. */
+/** Returns true if the modes of a folder and of all folders above it allow a user to pass through. */
 export const canReach = async (user: ServerUser, folder: string): Promise<boolean> => {
   const stat = await Fs.stat(folder)
   const bit = stat.uid === user.uid ? 0o100 : stat.gid === user.gid ? 0o010 : 0o001
@@ -50,7 +53,7 @@ export const canReach = async (user: ServerUser, folder: string): Promise<boolea
   return parent === folder || canReach(user, parent)
 }
 
-/** Users as /etc/passwd has them: PostgreSQL refuses to run as one without a name. */
+/** The users of /etc/passwd: PostgreSQL refuses to run as a user without a name. */
 const users = io("/etc/passwd can't be read", async () =>
   (await Fs.readFile("/etc/passwd", "utf8")).split("\n").map((line) => {
     const [name, , uid, gid] = line.split(":")
@@ -59,8 +62,9 @@ const users = io("/etc/passwd can't be read", async () =>
 )
 
 /**
- * PostgreSQL refuses to run as root. There it runs as the owner of the data it has; for new data as the owner of the
- * folder, so that this user can go on with it, or as `nobody` where that is root.
+ * Returns the user that the server runs as if Idem runs as root, because PostgreSQL refuses to run as root: the owner
+ * of existing data; for new data the owner of the folder, so that this user can continue with it, or `nobody` if that
+ * is root.
  */
 const serverUser = Effect.fnUntraced(function* (folder: string) {
   const cluster = yield* io(folder, () => statOrNone(Path.join(folder, "postgres")))
@@ -81,18 +85,18 @@ const serverUser = Effect.fnUntraced(function* (folder: string) {
 const hasCluster = (folder: string) =>
   io(folder, async () => (await statOrNone(Path.join(folder, "postgres", "PG_VERSION"))) !== undefined)
 
-/** The folder that replaces this one if the server's user cannot reach it. */
+/** Returns the folder that replaces this one if the server's user cannot reach it. */
 const substituteFor = (folder: string) => {
   const digest = Crypto.createHash("sha256").update(folder).digest("hex").slice(0, 12)
   return Path.join(rootFolder, `${Path.basename(folder)}-${digest}`)
 }
 
-/** Names the setting of the folder in its errors. */
+/** Adds the name of the setting to the errors about its folder. */
 const withSetting = Effect.mapError(
   ({ message }: EmbeddedError) => new EmbeddedError({ message: `${message}; IDEM_DATA_DIR names another folder` })
 )
 
-/** Makes a folder that the server's user may pass through but not read. */
+/** Creates a folder that the server's user can pass through but not read. */
 const makePassable = (folder: string) =>
   io(`${folder} can't be made`, async () => {
     await Folders.create(folder)
@@ -112,7 +116,7 @@ const asRoot = Effect.fnUntraced(function* (requested: string) {
   }
   const elsewhere = yield* makePassable(substituteFor(folder))
   yield* io(rootFolder, () => Fs.chmod(rootFolder, 0o755))
-  // Only folders that this call made are removed again.
+  // Only folders that this call has created are removed again.
   if (!existed) yield* Effect.ignore(io(folder, () => Fs.rmdir(folder)))
   yield* Effect.logWarning(
     `PostgreSQL can't run as root, and its user can't reach ${folder}: Idem's data is in ${elsewhere}`
@@ -129,14 +133,14 @@ const asOneself = Effect.fnUntraced(function* (requested: string) {
   return at(folder, undefined)
 })
 
-/** Makes the folder, or the one that replaces it, and returns the user that the server runs as. */
+/** Creates the folder, or its replacement, and returns it with the user that the server runs as. */
 export const prepare = Effect.fn("Place.prepare")(function* (requested: string) {
   if (process.platform === "win32") {
     return yield* new EmbeddedError({
       message: "on Windows Idem can't start a PostgreSQL of its own: set DATABASE_URL to one that runs"
     })
   }
-  // PostgreSQL writes the folder's path as one line of its `postmaster.pid`, by which its server is found.
+  // PostgreSQL writes the folder's path as one line of `postmaster.pid`, by which the server is found.
   if (/[\r\n]/.test(requested)) {
     return yield* new EmbeddedError({ message: "IDEM_DATA_DIR holds a line break: name a folder without one" })
   }
@@ -144,7 +148,7 @@ export const prepare = Effect.fn("Place.prepare")(function* (requested: string) 
   return yield* process.getuid?.() === 0 ? asRoot(absolute) : asOneself(absolute)
 })
 
-/** True if data exists for this folder, in it or in its replacement. Makes nothing. */
+/** Returns true if data exists for this folder, in it or in its replacement. Creates nothing. */
 export const hasData = Effect.fn("Place.hasData")(function* (requested: string) {
   const absolute = Path.resolve(requested)
   const folder = yield* io(absolute, async () => {

@@ -3,10 +3,10 @@ import * as Schema from "effect/Schema"
 import * as Fs from "node:fs/promises"
 import * as SystemErrors from "../../engine/SystemErrors.ts"
 
-/** The database that Idem starts itself can't be had. The message is one line for a person and holds no secret. */
+/** The embedded database can't be used. The message is one line for a person, and contains no secret. */
 export class EmbeddedError extends Schema.TaggedError<EmbeddedError>()("EmbeddedError", { message: Schema.String }) {}
 
-/** Work on files; its failure becomes `<what>: <why>`. */
+/** Runs work on files. Its failure becomes `<what>: <why>`. */
 export const io = <A>(what: string, run: () => Promise<A>): Effect.Effect<A, EmbeddedError> =>
   Effect.tryPromise({
     try: run,
@@ -16,10 +16,10 @@ export const io = <A>(what: string, run: () => Promise<A>): Effect.Effect<A, Emb
 export const ioSync = <A>(what: string, run: () => A): Effect.Effect<A, EmbeddedError> =>
   Effect.try({ try: run, catch: (cause) => new EmbeddedError({ message: `${what}: ${SystemErrors.explain(cause)}` }) })
 
-/** Less than PostgreSQL needs to begin with. */
+/** Less free space than PostgreSQL needs to start. */
 const tooLittle = 1024 * 1024
 
-/** Fails as given, unless the disk is full: then the server's log is cut short. */
+/** Fails with the given error or, if the disk is full, with that cause: then the server's log is incomplete. */
 export const blameFullDisk =
   (folder: string) =>
   (error: EmbeddedError): Effect.Effect<never, EmbeddedError> =>

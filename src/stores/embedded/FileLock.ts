@@ -1,12 +1,12 @@
 /**
- * Locks between processes that the kernel gives back when their holder dies, however it dies.
+ * Locks between processes, which the kernel releases when their holder dies for any reason.
  *
- * Node has no flock of its own. SQLite has: a transaction on a file holds its advisory locks, shared (`BEGIN` and a
- * read) or exclusive (`BEGIN EXCLUSIVE`). Nothing is ever written, so the files stay empty, and a full disk does no
- * harm.
+ * Node has no `flock`, but SQLite uses file locks: a transaction on a file holds advisory locks on it, shared (`BEGIN`
+ * and a read) or exclusive (`BEGIN EXCLUSIVE`). Nothing is ever written, so the files stay empty, and a full disk does
+ * no harm.
  *
- * POSIX drops a process's locks on a file as soon as the process closes any descriptor of it. So a lock file is opened
- * by SQLite alone, which knows of that; creating one must not open one that is there.
+ * POSIX releases a process's locks on a file as soon as the process closes any descriptor of that file. So only SQLite
+ * may open a lock file, because it handles that; code that creates a lock file must not open an existing one.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,11 +19,11 @@ import { codeOf } from "../../engine/SystemErrors.ts"
 import { EmbeddedError, ioSync } from "./EmbeddedError.ts"
 
 export interface Held {
-  /** Gives the lock back; again does nothing. */
+  /** Releases the lock. A second call does nothing. */
   readonly release: Effect.Effect<void>
 }
 
-/** SQLite's code for a lock that another holds. */
+/** SQLite's error code for a lock that is held. */
 const busy = 5
 
 const isBusy = (cause: unknown): boolean =>
@@ -37,7 +37,7 @@ const create = (file: string): void => {
   }
 }
 
-/** Takes the lock if it is free now. None while another holds it against us. */
+/** Takes the lock if it is free. Returns `Option.none` if it is held. */
 export const take = (file: string, mode: "shared" | "exclusive"): Effect.Effect<Option.Option<Held>, EmbeddedError> =>
   ioSync(`the lock ${file} can't be taken`, () => {
     create(file)
@@ -58,7 +58,10 @@ export const take = (file: string, mode: "shared" | "exclusive"): Effect.Effect<
     })
   })
 
-/** Runs an effect while holding the lock alone; waits for it up to `wait`. The effect's own scope is its caller's. */
+/**
+ * Runs an effect while holding the lock exclusively; waits for the lock up to `wait`. The effect's scope is that of its
+ * caller.
+ */
 export const withExclusive =
   (file: string, options: { readonly wait: Duration.Duration; readonly message: string }) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | EmbeddedError, R> =>

@@ -1,11 +1,14 @@
-/** Runs one of PostgreSQL's programs to its end. */
+/** Runs one of PostgreSQL's programs until it ends. */
 import * as Effect from "effect/Effect"
 import * as ChildProcess from "node:child_process"
 import { codeOf } from "../../engine/SystemErrors.ts"
 import { EmbeddedError } from "./EmbeddedError.ts"
 import type { ServerUser } from "./DataLocation.ts"
 
-/** Runs in `/`, because the server's user may not enter the present folder, and with one language and time zone. */
+/**
+ * Runs programs in `/`, because the server's user may not be able to enter the present folder, and with a fixed
+ * language and time zone.
+ */
 export const spawnOptions = (user: ServerUser | undefined) => ({
   cwd: "/",
   env: { PATH: "/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C", TZ: "UTC" },
@@ -20,7 +23,9 @@ export const spawnFailure = (program: string, cause: Error): EmbeddedError =>
         : `${program} can't be run: ${cause.message}`
   })
 
-/** Returns the first line of a PostgreSQL program's output that names an error: later lines are its consequences. */
+/**
+ * Returns the first line of a PostgreSQL program's output that names an error. Later lines are only its consequences.
+ */
 export const reasonIn = (output: string): string => {
   if (/No space left on device|Check free disk space/.test(output)) return "the disk is full"
   const lines = output.split("\n").filter((line) => line.trim() !== "")
@@ -28,7 +33,7 @@ export const reasonIn = (output: string): string => {
   return line.replace(/^.*?\b(?:FATAL|PANIC|ERROR|error):\s*/, "")
 }
 
-/** Fails with the program's own reason where it doesn't end well. */
+/** Runs a program. Fails with its own error message if it fails. */
 export const run = (
   program: string,
   args: ReadonlyArray<string>,
@@ -42,7 +47,7 @@ export const run = (
     }
     child.stdout.on("data", keep)
     child.stderr.on("data", keep)
-    // The exit code reports a program that ends before it has read all of its input.
+    // If a program ends before it has read all of its input, its exit code reports that.
     child.stdin.on("error", () => undefined)
     child.stdin.end(options.input)
     child.on("error", (cause) => resume(Effect.fail(spawnFailure(program, cause))))

@@ -1,4 +1,4 @@
-/** A running server as it is found by its `postmaster.pid`. */
+/** Finds a running server by its `postmaster.pid`. */
 import * as Effect from "effect/Effect"
 import * as ChildProcess from "node:child_process"
 import { once } from "node:events"
@@ -11,7 +11,7 @@ import { type EmbeddedError, io } from "./EmbeddedError.ts"
 
 export interface Postmaster {
   readonly pid: number
-  /** The whole path of its socket; undefined until it has one. */
+  /** The full path of its socket; undefined until the server has one. */
   readonly socket: string | undefined
   readonly status: "starting" | "ready" | "stopping"
 }
@@ -29,21 +29,22 @@ const exists = (pid: number): boolean => {
   }
 }
 
-/** True if a process has ended. A process that its parent has not waited for yet has ended too. */
+/** Returns true if a process has ended, including a zombie that its parent has not waited for. */
 export const hasExited = (pid: number): Effect.Effect<boolean> =>
   Effect.promise(async () => {
     if (!exists(pid)) return true
     if (process.platform !== "linux") return false
     const stat = await Fs.readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")
-    // The name in brackets may hold anything; the state is the first thing after it.
+    // The command in parentheses may contain anything. The state follows it.
     return stat === "" || /^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2))
   })
 
 const execFile = promisify(ChildProcess.execFile)
 
 /**
- * Whether this process is the server of this cluster, and not another that got its number after a restart of the
- * machine: a server's working directory is its data directory. Where there is no /proc, its command line names it.
+ * Returns true if this process is the server of this cluster. Another process may have its id after a restart of the
+ * machine. The working directory of a server is its data directory. Without /proc, its command line names the
+ * directory.
  */
 const serves = async (pid: number, cluster: string): Promise<boolean> => {
   if (!exists(pid)) return false
@@ -59,7 +60,7 @@ const serves = async (pid: number, cluster: string): Promise<boolean> => {
   )
 }
 
-/** Reads the file. None if there is no file, or if its server has only begun to write it. */
+/** Reads the file. Returns undefined if it does not exist, or if its server has only begun to write it. */
 const read = async (cluster: string) => {
   try {
     const lines = (await Fs.readFile(pidFile(cluster), "utf8")).split("\n")
@@ -71,7 +72,7 @@ const read = async (cluster: string) => {
   }
 }
 
-/** The server of this cluster, if one runs. */
+/** Returns the running server of this cluster; undefined if none runs. */
 export const find = (cluster: string): Effect.Effect<Postmaster | undefined, EmbeddedError> =>
   io(pidFile(cluster), async () => {
     const file = await read(cluster)
@@ -87,9 +88,9 @@ export const find = (cluster: string): Effect.Effect<Postmaster | undefined, Emb
   })
 
 /**
- * Whether somebody takes connections at the socket that stands in `postmaster.pid`. Where `find` found no server, that
- * is one whose processes we can't see: it runs in another container on the same folder. PostgreSQL itself would not
- * see it either, and a second server would ruin the data.
+ * Returns true if a server accepts connections at the socket named in `postmaster.pid`. If `find` found no server, that
+ * server runs in another container on the same folder, so its process is not visible here. PostgreSQL itself would not
+ * notice it, and a second server would destroy the data.
  */
 export const isElsewhere = (cluster: string): Effect.Effect<boolean, EmbeddedError> =>
   io(pidFile(cluster), async () => {
@@ -105,9 +106,9 @@ export const isElsewhere = (cluster: string): Effect.Effect<boolean, EmbeddedErr
   })
 
 /**
- * Writes our own process id into `postmaster.pid`, so that PostgreSQL starts although another process has the id that a
+ * Writes our own process id into `postmaster.pid`, so that PostgreSQL starts even if another process has the id that a
  * dead server left there. PostgreSQL treats its parent's id as stale, and still checks whether a part of the dead
- * server is alive. Call it only if `find` found no server.
+ * server is alive. Call this only if `find` found no server.
  */
 export const disown = (cluster: string) =>
   io(pidFile(cluster), async () => {

@@ -15,23 +15,23 @@ import { canReach, type Place } from "./DataLocation.ts"
 import * as Postmaster from "./Postmaster.ts"
 import { reasonIn, spawnFailure, spawnOptions } from "./PostgresProgram.ts"
 
-/** Longer than a recovery of `max_wal_size` takes on a slow disk. */
+/** Longer than the recovery of `max_wal_size` takes on a slow disk. */
 export const startWithin = Duration.minutes(5)
 const stopWithin = Duration.seconds(60)
 
-/** Bytes of a socket's path that every system takes: 103 on macOS, 107 on Linux. */
+/** The longest path of a socket that every system accepts: 103 bytes on macOS, 107 on Linux. */
 const maxSocketPath = 103
 
 const maxLog = 1_000_000
 
-/** Small at rest, and durable: `fsync` and `synchronous_commit` stay as they are, on. */
+/** Settings for little memory when idle. Durability stays at its defaults: `fsync` and `synchronous_commit` are on. */
 const settings: Readonly<Record<string, string>> = {
   listen_addresses: "",
   unix_socket_permissions: "0700",
   port: "5432",
   max_connections: "100",
   shared_buffers: "128MB",
-  // Nothing replicates from this server, so it logs less to its disk.
+  // Nothing replicates from this server, so it can write less to its log.
   wal_level: "minimal",
   max_wal_senders: "0",
   min_wal_size: "32MB",
@@ -53,7 +53,7 @@ const settings: Readonly<Record<string, string>> = {
   log_timezone: "UTC"
 }
 
-/** The folder of the socket: the cluster's own, or a short private one where that makes too long a path. */
+/** Returns the folder of the socket: the cluster's own, or a short private folder if the path would be too long. */
 const socketFolder = Effect.fnUntraced(function* (place: Place) {
   const fits = (folder: string) => Buffer.byteLength(Path.join(folder, Postmaster.socketName)) <= maxSocketPath
   if (fits(place.cluster)) return place.cluster
@@ -72,7 +72,7 @@ const socketFolder = Effect.fnUntraced(function* (place: Place) {
         }
       )
       if (made) await DataDirectory.giveTo(place, folder)
-      // Others can write to this parent too, so the folder must be ours and closed to them.
+      // Other users can write to the parent folder, so this folder must be ours and closed to them.
       const stat = await Fs.lstat(folder)
       if (!stat.isDirectory() || stat.uid !== (user?.uid ?? process.getuid?.()) || (stat.mode & 0o077) !== 0) {
         throw new Error("it is another's, or open to others")
@@ -89,7 +89,7 @@ const openLog = (place: Place) =>
     if (size > maxLog) await Fs.rename(place.log, `${place.log}.old`)
     const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = Fs.constants
     const handle = await Fs.open(place.log, O_APPEND | O_CREAT | O_NOFOLLOW | O_RDWR, 0o600)
-    // Root on a visit must not lock the folder's owner out.
+    // A command run by root must not lock out the folder's owner.
     if (place.user !== undefined) {
       const { gid, uid } = await Fs.stat(place.folder)
       await handle.chown(uid, gid)
@@ -108,7 +108,7 @@ const poll = Schedule.spaced("10 millis")
 
 const hasEnded = (child: ChildProcess.ChildProcess) => child.exitCode !== null || child.signalCode !== null
 
-/** Ends a server that did not come to serve; it may be too young to be found by its `postmaster.pid`. */
+/** Ends a server that did not become ready. Its `postmaster.pid` may not exist yet. */
 const abandon = (child: ChildProcess.ChildProcess) => {
   const signal = (name: "SIGINT" | "SIGQUIT") => Effect.sync(() => child.kill(name))
   const ended = Effect.repeat(
@@ -122,8 +122,8 @@ const abandon = (child: ChildProcess.ChildProcess) => {
 }
 
 /**
- * Starts the server and waits until it takes connections. The server has a session of its own, so that it outlives this
- * process, and a Ctrl-C in the terminal does not stop it.
+ * Starts the server and waits until it accepts connections. The server runs in its own session, so that it outlives
+ * this process, and Ctrl-C in the terminal does not stop it.
  */
 const spawn = Effect.fn("Server.spawn")(function* (
   place: Place,
@@ -163,7 +163,7 @@ const spawn = Effect.fn("Server.spawn")(function* (
     if (running?.status === "ready" && running.socket !== undefined) return { pid: running.pid, socket: running.socket }
     if (failed !== undefined) return yield* spawnFailure(binaries.postgres, failed)
     const log = yield* readLog(handle, from)
-    // A copy of the folder belongs to the user who made it.
+    // A copied folder belongs to the user who copied it.
     const owner = place.user ?? { uid: process.getuid?.(), gid: process.getgid?.() }
     const next = /permission denied|wrong ownership/i.test(log)
       ? `; its files must belong to the user that PostgreSQL runs as: chown -R ${owner.uid}:${owner.gid} ${place.cluster}`
@@ -182,7 +182,7 @@ export const stop = Effect.fn("Server.stop")(function* (place: Place) {
   const running = yield* Postmaster.find(place.cluster)
   if (running === undefined) return
   const { pid } = running
-  // Its `postmaster.pid` goes a moment before the process does.
+  // `postmaster.pid` is removed a moment before the process ends.
   const gone = Effect.repeat(Postmaster.hasExited(pid), { until: (exited) => exited, schedule: poll })
   const signal = (name: "SIGINT" | "SIGQUIT") =>
     ioSync(`the server (process ${pid}) can't be stopped`, () => process.kill(pid, name))
@@ -190,7 +190,7 @@ export const stop = Effect.fn("Server.stop")(function* (place: Place) {
   yield* gone.pipe(
     Effect.timeoutOrElse({
       duration: stopWithin,
-      // The server recovers at the next start. If the process id no longer belongs to the server, nothing is left to
+      // The server recovers at the next start. If the process id no longer belongs to the server, there is nothing to
       // wait for.
       orElse: () =>
         Effect.flatMap(Postmaster.find(place.cluster), (found) =>
@@ -208,7 +208,7 @@ const attachOrSpawn = Effect.fnUntraced(function* (
   binaries: Binaries,
   overrides: Readonly<Record<string, string>>
 ) {
-  // Waits for a server that was left while it started or stopped.
+  // Waits for a server that was starting or stopping when its user was killed.
   const found = yield* Postmaster.find(place.cluster).pipe(
     Effect.repeat({ until: (found) => found === undefined || found.status === "ready", schedule: poll }),
     Effect.timeoutOrElse({
@@ -230,8 +230,8 @@ const attachOrSpawn = Effect.fnUntraced(function* (
 })
 
 /**
- * PostgreSQL's own words for what soon passes: a server was killed, and its remaining processes take a moment to end;
- * or its starter was, when the server had not written its `postmaster.pid` yet, so that it is found a moment later.
+ * PostgreSQL's messages for conditions that soon pass: the processes of a killed server take a moment to end, or the
+ * process that started it was killed before the server wrote its `postmaster.pid`, which it does a moment later.
  */
 const passing = /shared memory block|lock file/
 

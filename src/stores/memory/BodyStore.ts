@@ -13,7 +13,7 @@ const named = (state: State) => {
   for (const { contents } of state.connections.values()) for (const { hash } of contents.values()) hashes.add(hash)
   return hashes
 }
-/** Removes those of the bodies that no content names. */
+/** Removes the given bodies that no content refers to. */
 export const dropUnnamed = Effect.fnUntraced(function* (
   state: State,
   blobs: BlobStore["Service"],

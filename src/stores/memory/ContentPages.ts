@@ -22,7 +22,7 @@ export const contentOf = (entry: ContentEntry): ContentRow => ({
   updatedAt: utc(entry.updatedAt)
 })
 
-/** Unknown times are before all others. */
+/** Unknown times sort before all others. */
 const timeOf = (place: { readonly occurredAt?: DateTime.Utc | null | undefined }): number =>
   place.occurredAt ? DateTime.toEpochMillis(place.occurredAt) : Number.NEGATIVE_INFINITY
 
@@ -63,7 +63,7 @@ export const list =
         .filter(isSelected(selection))
         .filter((entry) => after === undefined || order(entry, after) > 0)
         .toSorted(order)
-      // Content whose update failed is both stored and failed: it is listed under either state.
+      // Content whose update failed is both stored and failed, so it is listed under either state.
       const contents = rows.slice(0, selection.limit).map((entry) => ({ ...contentOf(entry), state: selection.state }))
       const last = rows.length > selection.limit ? contents.at(-1) : undefined
       const next = last === undefined ? null : { externalId: last.externalId, occurredAt: last.occurredAt }

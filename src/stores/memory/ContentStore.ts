@@ -121,7 +121,7 @@ const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"
           moved.scope = batch.page.scope
         }
         if (task === undefined && batch.page.listing === undefined) connection.readingSince ??= connection.acquired
-        // The checkpoint now stands for the pages' ids; the task's own ids have no other record.
+        // The checkpoint now covers the ids of the pages. The task's own `forceIds` are recorded nowhere else.
         for (const id of task?.done ?? []) if (!task?.task.forceIds.includes(id)) task?.done.delete(id)
       }
       const count = (outcome: WriteOutcome) => Array.from(outcomes.values()).filter((one) => one === outcome).length

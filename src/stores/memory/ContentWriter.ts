@@ -1,4 +1,4 @@
-/** How the memory store writes content: the same rules as PostgreSQL's, in one synchronous step a batch. */
+/** Writes content in the memory store, by the same rules as PostgreSQL's, in one synchronous step a batch. */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import type { Patch } from "../../contract/Page.ts"
@@ -41,13 +41,13 @@ const fresh = (state: State, externalId: string, now: Millis): ContentEntry => (
   died: null
 })
 
-/** Makes it the latest change of the entry, in the present step. */
+/** Makes this change the latest one of the entry, in the present step. */
 export const setChange = (state: State, entry: ContentEntry, kind: ChangeKind): void => {
   entry.changed = { step: state.step, kind }
   if (kind === "stored" || kind === "undeleted") entry.became = { ...entry.became, [kind]: state.step }
 }
 
-/** Takes an entry out of the ledger. */
+/** Removes an entry from the ledger. */
 export const leaveLedger = (entry: ContentEntry): void => {
   entry.pending = null
   entry.reason = null
@@ -59,7 +59,10 @@ export const leaveLedger = (entry: ContentEntry): void => {
 
 const millisOf = (at: DateTime.Utc | undefined) => (at === undefined ? undefined : DateTime.toEpochMillis(at))
 
-/** `isListed`: a page in scope listed it. Until then, a row that is new or was deleted is outside the scope. */
+/**
+ * Puts an entry into the scope if a page in scope listed it (`isListed`). Until then, a row that is new or was deleted
+ * is outside the scope.
+ */
 const place = (connection: ConnectionEntry, entry: ContentEntry, isListed: boolean): void => {
   if (isListed) entry.scopeEpoch = connection.scopeEpoch
   else if (entry.state === "gone" || entry.state === "deleted") entry.scopeEpoch = outsideScope
@@ -96,7 +99,7 @@ export const storeItem = (
   entry.bodyKey = item.bodyKey
   if (outcome === "unchanged") return outcome
   if (outcome === "stored") {
-    // Absence in a listing concerns only content that was there before the listing began.
+    // Only content that existed before a listing began can be absent from it.
     entry.createdAt = now
     entry.born = next(state)
   }
@@ -122,7 +125,7 @@ export const storeItem = (
 
 /**
  * Records that the source reports an id as gone: stored content is staged for deletion, and a row that is only in the
- * ledger leaves it.
+ * ledger is removed from it.
  */
 export const markGone = (
   connection: ConnectionEntry,
@@ -184,7 +187,7 @@ export const storeMiss = (
   if (pending === "failed") connection.dueAt = Math.min(connection.dueAt, entry.nextAttemptAt ?? now)
 }
 
-/** Merges patches into stored rows, in their order; returns how many rows that changes. */
+/** Merges patches into stored rows, in order. Returns the number of changed rows. */
 export const applyPatches = (
   state: State,
   connection: ConnectionEntry,

@@ -17,13 +17,13 @@ const make = (state: State): Methods => {
   const isReady = (one: StagedEntry, { changes, listing }: Readiness) =>
     one.ready || (one.cause === "event" && (listing || (changes && !one.ofPass)))
 
-  /** The chosen staged deletions of a connection, by external id. */
+  /** Returns the matching staged deletions of a connection, by external id. */
   const choose = (connection: ConnectionEntry | undefined, isChosen: (one: StagedEntry) => boolean) =>
     [...(connection?.staged ?? [])].filter(([, one]) => isChosen(one)).toSorted(([a], [b]) => byBytes(a, b))
 
   const tokenOf = (ids: ReadonlyArray<string>) => createHash("sha256").update(JSON.stringify(ids)).digest("hex")
 
-  /** Deletes softly; returns how many contents that were. */
+  /** Soft-deletes these contents, and returns their number. */
   const remove = (connection: ConnectionEntry, ids: ReadonlyArray<string>, now: Millis): number => {
     state.step += 1
     let deleted = 0

@@ -29,9 +29,9 @@ const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): vo
 }
 
 /**
- * Gives up what was under way, since a pass from the start takes its place: the open listing, with what it found absent
- * (no pass that shows or covers that may ever complete), and the reading of the changes. The deletions that the changes
- * told so far wait for the pass.
+ * Discards unfinished reading, because a pass from the start replaces it: the open listing with the absences that it
+ * found (no later pass may complete over those ids), and the reading of the changes. Deletions that the changes
+ * reported so far wait for the new pass.
  */
 export const beginAnew = (connection: ConnectionEntry): void => {
   connection.listing = null
@@ -42,7 +42,7 @@ export const beginAnew = (connection: ConnectionEntry): void => {
   }
 }
 
-/** Ends whole pages, except for their patches and checkpoint: their seen ids, coverage and deleted ids. */
+/** Ends pages, except for their patches and checkpoint: records their seen ids, coverage and deleted ids. */
 export const endPage = (connection: ConnectionEntry, page: PageEnd, inScope: boolean, now: Millis): void => {
   for (const id of page.seen) {
     connection.staged.delete(id)

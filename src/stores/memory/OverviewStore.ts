@@ -15,7 +15,7 @@ const stateOf = (entry: ConnectionEntry, now: Millis): Overview["connections"][n
   return entry.paused === null ? "idle" : "paused"
 }
 
-/** How often each pair is there. */
+/** Counts each pair. */
 const count = <State extends string>(pairs: Iterable<readonly [domain: string, state: State]>) => {
   const counts = new Map<string, { readonly domain: string; readonly state: State; count: number }>()
   for (const [domain, state] of pairs) {

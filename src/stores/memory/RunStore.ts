@@ -29,7 +29,7 @@ const runOf = (entry: RunEntry): Run => ({
   finishedAt: entry.finishedAt === null ? null : utc(entry.finishedAt)
 })
 
-/** The run, which its caller must have begun. */
+/** Returns the run. Its caller must have begun it. */
 export const runIn = (state: State, runId: RunEntry["id"]): Effect.Effect<RunEntry> => {
   const run = state.runs.get(runId)
   return run === undefined ? Effect.die(new Error(`run ${runId} was not begun`)) : Effect.succeed(run)
@@ -89,7 +89,7 @@ const make = (state: State): Methods => ({
     return old.length
   }),
 
-  // Maps keep the order in which runs and tasks were begun.
+  // Maps keep their insertion order, in which runs and tasks were begun.
   runs: (connectionId, limit) =>
     Effect.sync(() =>
       Array.from(state.runs.values())

@@ -12,7 +12,7 @@ import { byBytes, type State } from "./State.ts"
 
 type Methods = SecretStore["Service"]
 
-/** Refuses secrets that a retired key sealed. */
+/** Fails for a secret that is sealed with a retired key. */
 export const admitted = (state: State, sealed: Uint8Array): Effect.Effect<void, StoreError> => {
   if (!state.retiredKeys.has(keyIdOf(sealed))) return Effect.void
   const message = 'it is sealed with a key that "idem rekey" has replaced; give this process the new IDEM_SECRET_KEY'

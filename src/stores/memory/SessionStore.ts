@@ -1,4 +1,4 @@
-/** Sessions of browsers that were signed out before their end, in memory. */
+/** Browser sessions that were signed out before they expired, in memory. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** The state of the memory store. It changes only within single synchronous steps, which are its transactions. */
+/** The state of the memory store. It changes only in single synchronous steps, which serve as transactions. */
 import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,7 +16,7 @@ import type { Message, Webhook, WebhookId } from "../../engine/model/Webhook.ts"
 import type { TaskId, TaskRow } from "../../engine/model/Task.ts"
 import { type Fence, Superseded } from "../../engine/store/Fence.ts"
 
-/** Times are milliseconds of Effect's clock. */
+/** A time in milliseconds of Effect's clock. */
 export type Millis = number
 
 /** A content, or an id in the ledger. `pending` is its state in the ledger; `state` is the state that readers see. */
@@ -39,26 +39,32 @@ export interface ContentEntry {
   hash: string | null
   size: number
   bodyKey: string | undefined
-  /** Its latest change, and the step in which it was made; null until it is stored. After a purge it is a deletion. */
+  /**
+   * The latest change, and the step in which it was made; null until the content is stored. After a purge it is a
+   * deletion.
+   */
   changed: { readonly step: number; readonly kind: ChangeKind } | null
-  /** The steps in which it last became `stored` and `undeleted`. */
+  /** The steps in which the content last became `stored` and `undeleted`. */
   became: { readonly stored: number | null; readonly undeleted: number | null }
-  /** In scope if it is its connection's. */
+  /** The entry is in scope if this equals its connection's `scopeEpoch`. */
   scopeEpoch: number
   createdAt: Millis
   updatedAt: Millis
-  /** The order in which contents were created and leases acquired, which the clock may be too coarse to tell. */
+  /**
+   * The position in the order in which contents were created and leases acquired. The clock may be too coarse for this
+   * order.
+   */
   born: number
-  /** When it was deleted last, in the same order; null until then. */
+  /** When the content was last deleted, in the same order; null until then. */
   died: number | null
 }
 
 export interface StagedEntry {
   readonly cause: "event" | "absence"
-  /** True if a page of a listing reported it, not one of changes. */
+  /** True if a page of a listing reported the deletion, false if a page of changes did. */
   ofPass: boolean
   readonly stagedAt: Millis
-  /** When the pass or the reading of the changes began that found it, in the order of `born`. */
+  /** When the pass or the reading that found the deletion began, in the order of `born`. */
   readonly since: number
   ready: boolean
   held: boolean
@@ -82,9 +88,9 @@ export interface ConnectionEntry {
   paused: string | null
   checkpoint: Option.Option<Schema.Json>
   scope: string | null
-  /** Grows by one with each change of the scope. Contents that were seen since have the same number. */
+  /** Grows by one with each change of the scope. Contents seen since then have the same number. */
   scopeEpoch: number
-  /** When the present reading of the changes began, in the order of `born`. */
+  /** When the present reading of the changes began, in the order of `born`; null if none is in progress. */
   readingSince: number | null
   lastCheckedAt: Millis | null
   problems: Problems
@@ -123,7 +129,7 @@ export interface TaskEntry {
   error: Run["error"]
   done: Set<string>
   parts: Map<string, Schema.Json>
-  /** Digests in hex by the keys of the requests that it stands for. */
+  /** The digests (hex) of the requests for this task, by their idempotency keys. */
   readonly keys: Map<string, string>
 }
 
@@ -142,7 +148,7 @@ export interface RunEntry {
 }
 
 interface BodyEntry {
-  /** Null where they are in the blob store. */
+  /** Null if the bytes are in the blob store. */
   readonly bytes: Uint8Array | null
   readonly size: number
   readonly touchedAt: Millis
@@ -150,7 +156,7 @@ interface BodyEntry {
 
 export interface WebhookEntry {
   webhook: Webhook
-  /** Oldest first. */
+  /** The messages, oldest first. */
   messages: Array<MessageEntry>
 }
 
@@ -159,7 +165,7 @@ export interface MessageEntry {
   body: string
   claim: number
   redelivered: boolean
-  /** Null unless it is pending. */
+  /** When the message is due; null unless it is pending. */
   dueAt: Millis | null
 }
 
@@ -168,18 +174,18 @@ export interface State {
   readonly tasks: Map<TaskId, TaskEntry>
   readonly runs: Map<RunId, RunEntry>
   readonly webhooks: Map<WebhookId, WebhookEntry>
-  /** By hash in hex. */
+  /** Bodies by their hash in hex. */
   readonly bodies: Map<string, BodyEntry>
-  /** By their state's hash in hex. */
+  /** Pending sign-ins by the hash of their state, in hex. */
   readonly signIns: Map<string, { sealed: Uint8Array; readonly expiresAt: Millis }>
   readonly locks: Map<string, { readonly holder: string; readonly until: Millis }>
-  /** When the record of a session that was ended expires, by the session's hash in hex. */
+  /** The expiry of the record of each ended session, by the session's hash in hex. */
   readonly endedSessions: Map<string, Millis>
-  /** By their ids in hex. */
+  /** The ids of retired keys, in hex. */
   readonly retiredKeys: Set<string>
   /** The last number given to a connection, a task, a content or a lease. */
   last: number
-  /** The number of the step that changes contents: the equivalent of a transaction's id. */
+  /** The number of the step that changes contents. It corresponds to a transaction's id. */
   step: number
   readonly epoch: Epoch
 }
@@ -206,13 +212,13 @@ export const next = (state: State): number => {
   return state.last
 }
 
-/** True for a task that waits for a process that serves. */
+/** Returns true for a task that waits for a serving process. */
 export const isQueued = (task: TaskEntry): boolean => task.requested && task.finishedAt === null
 
-/** An id of the form that PostgreSQL's have. */
+/** Returns a new id in the form of PostgreSQL's UUIDs. */
 export const uuid = (state: State): string => `00000000-0000-4000-8000-${next(state).toString(16).padStart(12, "0")}`
 
-/** The order of bytes in UTF-8, which for well-formed text is that of code points (not of UTF-16's units). */
+/** Compares by the bytes of UTF-8, which for well-formed text is the order of code points (not of UTF-16 units). */
 export const byBytes = (a: string, b: string): number => {
   const length = Math.min(a.length, b.length)
   for (let i = 0; i < length; i += 1) {

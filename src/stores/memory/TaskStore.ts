@@ -67,7 +67,10 @@ const make = (state: State): Methods => {
     return entry
   }
 
-  /** The open task that a request asks for too, which is due now unless it waits for a quota. */
+  /**
+   * Returns the open task that the request asks for, and makes it due now, unless it waits for a quota. Undefined if
+   * there is none.
+   */
   const reuseOpenTask = (connectionId: ConnectionId, request: TaskRequest, now: Millis): TaskEntry | undefined => {
     const spec = Storable.text(request.spec)
     const found = tasksOf(connectionId)
@@ -90,7 +93,7 @@ const make = (state: State): Methods => {
     return found
   }
 
-  /** A new task. It resumes from the last task with the same text if that one failed. */
+  /** Makes a new task. It resumes from the last task with the same text if that task failed. */
   const begin = (connectionId: ConnectionId, request: TaskRequest, now: Millis): TaskEntry => {
     const { externalIds, kind, task } = request
     const spec = Storable.text(request.spec)
@@ -126,7 +129,7 @@ const make = (state: State): Methods => {
       )
     }),
 
-    // Maps keep the order in which tasks were begun.
+    // Maps keep their insertion order, in which tasks were begun.
     openTasks: (connectionId) =>
       Effect.sync(() =>
         tasksOf(connectionId)

@@ -28,7 +28,7 @@ interface Told {
   readonly content: { readonly externalId: string }
 }
 
-/** Replaces the changes of a connection in messages: each by itself, by another, or by none. */
+/** Applies `by` to each change of a connection in messages: keeps it, replaces it, or removes it. */
 const replaceInMessages = (state: State, connectionId: ConnectionId, by: (change: Told) => Told | undefined): void => {
   for (const { messages } of state.webhooks.values()) {
     for (const entry of messages.filter(({ body }) => body.includes(connectionId))) {
@@ -46,7 +46,7 @@ const replaceInMessages = (state: State, connectionId: ConnectionId, by: (change
 export const forgetConnection = (state: State, connectionId: ConnectionId): void =>
   replaceInMessages(state, connectionId, () => undefined)
 
-/** Removes what these contents held from messages. */
+/** Removes the content of these changes from messages. */
 export const emptyContents = (state: State, connectionId: ConnectionId, externalIds: ReadonlySet<string>): void => {
   const nothing = { revision: null, hash: null, size: 0, title: null, occurredAt: null }
   replaceInMessages(state, connectionId, (change) =>
@@ -54,7 +54,7 @@ export const emptyContents = (state: State, connectionId: ConnectionId, external
   )
 }
 
-/** True if a purge or a disconnection has removed what the change holds. */
+/** Returns true if a purge or a disconnection has removed the content of the change. */
 const isRemoved = (state: State, { connection, content }: MessageChange): boolean => {
   const contents = state.connections.get(connection)?.contents
   return contents === undefined || (content.hash !== null && contents.get(content.externalId)?.hash === null)
@@ -70,7 +70,7 @@ const make = (state: State): WebhookStore["Service"] => {
     return undefined
   }
 
-  /** Makes it pending and due at this time, or not due at all. */
+  /** Makes the message pending and due at this time, or not due at all. */
   const set = (entry: MessageEntry, dueAt: Millis | null, change: Partial<Message>): void => {
     entry.dueAt = dueAt
     entry.message = { ...entry.message, ...change, nextAttemptAt: dueAt === null ? null : utc(dueAt) }

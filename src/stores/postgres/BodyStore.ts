@@ -1,4 +1,4 @@
-/** Bodies by their hash: reading them, and collecting those that no content names any more. */
+/** Bodies by their hash: reads them, and collects those that no content refers to. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -12,7 +12,7 @@ import { byteas, fromHex, interval } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { onOwnSession } from "./Transactions.ts"
 
-/** Bodies looked at by one statement, so that none holds its locks for long. */
+/** How many bodies one statement checks, so that it holds its locks only briefly. */
 const atOnce = 1000
 
 const decodeBody = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ bytes: Schema.NullOr(Schema.Uint8Array) })))
@@ -27,11 +27,11 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
   const removal = yield* Purge.make
 
   /**
-   * Looks at the next bodies whose hash is above `after`, and removes those that no content names. `last` is the last
-   * hash that it looked at; null at the end.
+   * Checks the next bodies with a hash above `after`, and removes those that no content refers to. `last` is the last
+   * hash that was checked; null at the end.
    *
-   * A run that has just found the same bytes has touched the row: this statement waits for its lock, reads the row
-   * again, and leaves it. If this statement is first, the run waits, and then writes the body anew.
+   * A run that has just found the same bytes has touched the row. Then this statement waits for the run's lock, reads
+   * the row again, and keeps it. If this statement comes first, the run waits, and then writes the body again.
    */
   const removeBodies = (after: Uint8Array, untouched: Duration.Duration) =>
     sql`WITH looked AS MATERIALIZED (
@@ -48,7 +48,7 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
       Effect.map(([step]) => step)
     )
 
-  /** Blobs without a row that names them: their row went just now, or a crash kept it from being written. */
+  /** Removes blobs without a row: the row was just removed, or a crash prevented it from being written. */
   const removeBlobs = (untouched: Duration.Duration) =>
     blobs.list.pipe(
       Stream.grouped(atOnce),
@@ -90,7 +90,7 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
         const untouched = Duration.max(untouchedFor, shortestUntouched)
         yield* removal.removeStrays
         let removed = 0
-        // Each step goes on where the one before ended, and looks no second time at the bodies that stay.
+        // Each step continues where the previous one ended, so that bodies that stay are checked only once.
         for (let after: Uint8Array | null = new Uint8Array(); after !== null;) {
           const step: Step = yield* removeBodies(after, untouched)
           removed += step.removed

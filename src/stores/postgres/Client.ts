@@ -1,4 +1,4 @@
-/** The client of a PostgreSQL database, whose sessions end when the server is silent for too long or is read-only. */
+/** The client of a PostgreSQL database. It closes sessions if the server is silent for too long, or is read-only. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -9,16 +9,16 @@ import * as DurationSetting from "../../engine/DurationSetting.ts"
 import { isReadOnly } from "./SqlErrors.ts"
 
 /**
- * Settings of each session. A prepared statement keeps its plan: one that was made while a table was small would scan
- * all of the table later, once for each id of a page. Without sequential scans it looks by index from the beginning.
- * Compilation (`jit`) would take longer than any of these statements.
+ * Settings of each session. A prepared statement keeps its plan: a plan that was made while a table was small would
+ * later scan the whole table, once for each id of a page. Without sequential scans, plans use indexes from the
+ * beginning. Compilation (`jit`) would take longer than any of these statements.
  */
 export const sessionSettings = "-c enable_seqscan=off -c jit=off"
 
 /**
- * How Idem uses its connections. Lookups of many fibers share connections (`multiplex`), and transactions take one
- * each. A value is at most a batch's largest: bodies over 4 MiB go to the blob store in pieces; text form doubles
- * `bytea`.
+ * The use of connections. Look-ups of many fibers share connections (`multiplex`); each transaction takes one. The
+ * largest value is that of a batch, because bodies over 4 MiB go to the blob store in pieces; the text form doubles the
+ * size of `bytea`.
  */
 const pool = {
   applicationName: "idem",
@@ -28,12 +28,12 @@ const pool = {
   maxMessageSize: 64 * 1024 * 1024
 } as const
 
-/** How long a connection is idle before the kernel probes it: a host without power is found in 40 seconds. */
+/** How long a connection is idle before the kernel probes it. A host without power is detected within 40 seconds. */
 const keepAliveDelay = Duration.seconds(30)
 
 /**
- * `IDEM_STATEMENT_TIMEOUT`: how long the database may leave a statement without an answer. The default is longer than
- * the longest statement on a large database (an index that a migration builds).
+ * `IDEM_STATEMENT_TIMEOUT`: how long the database may take to answer a statement. The default exceeds the longest
+ * statement on a large database (an index that a migration builds).
  */
 const statementTimeout = DurationSetting.make("IDEM_STATEMENT_TIMEOUT", {
   standard: Duration.minutes(15),
@@ -41,16 +41,17 @@ const statementTimeout = DurationSetting.make("IDEM_STATEMENT_TIMEOUT", {
   most: Duration.days(1)
 })
 
-/** How often within the timeout a socket is checked for new bytes. */
+/** How many times within the timeout a socket is checked for new bytes. */
 const checks = 10
 
-/** A server that stays read-only costs new sessions no more often than this. */
+/** If the server stays read-only, sessions are replaced no more often than this. */
 const replacedEvery = Duration.seconds(10)
 
 /**
- * Opens sockets to this address, and ends each when the server is silent for as long as `timeout`: TCP's keepalive does
- * not find a pooler or a proxy that takes statements and never answers. Statements in flight then fail as on any lost
- * connection, and the pool opens new sessions. The pool itself closes a session that is idle for a minute.
+ * Opens sockets to this address, and closes a socket if the server is silent for as long as `timeout`: TCP's keepalive
+ * does not detect a pooler or a proxy that accepts statements and never answers. Statements in flight then fail as
+ * after any lost connection, and the pool opens new sessions. The pool itself closes a session that is idle for a
+ * minute.
  */
 const makeSockets = (
   address: { readonly path: string } | { readonly host: string; readonly port: number },
@@ -62,7 +63,7 @@ const makeSockets = (
     const socket = Net.connect({ ...address, noDelay: true, keepAlive: true, keepAliveInitialDelay })
     let received = 0
     let silent = 0
-    // Checks are counted, so that the time during which this process was suspended does not count.
+    // Checks are counted, so that time during which this process was suspended does not count.
     const timer = setInterval(
       () => {
         silent = socket.bytesRead === received ? silent + 1 : 0
@@ -86,14 +87,15 @@ const makeSockets = (
 }
 
 /**
- * The client of a database. Each transaction and each reserved session begins in a turn of the event loop of its own.
+ * Makes the client of a database. Each transaction and each reserved session begins in a separate turn of the event
+ * loop.
  *
- * This works around a defect of `@effect/sql-pg` 4.0.5. A look-up that is sent on a shared session and dropped in the
- * same turn leaves a flush behind. If a transaction took over the session in that turn, the flush removed the reader of
- * its first answer: the transaction waited forever, and its process did not end at SIGTERM.
+ * This works around a defect of `@effect/sql-pg` 4.0.5. A look-up that is sent on a shared session and interrupted in
+ * the same turn leaves a flush behind. If a transaction took over the session in that turn, the flush removed the
+ * reader of its first response: the transaction waited forever, and its process did not end at SIGTERM.
  *
- * After a failover, a session on the former primary would refuse every write for as long as it is open. A write that is
- * refused so ends all sessions, and the next ones go where the address now leads: libpq has
+ * After a failover, a session on the former primary would refuse every write for as long as it is open. So a write that
+ * is refused for this reason closes all sessions, and new ones connect to the present primary of the address. libpq has
  * `target_session_attrs=read-write` for this.
  */
 export const make = Effect.fnUntraced(function* (config: PgClient.PgPoolConfig) {

@@ -1,8 +1,8 @@
 /**
- * Membership in a cluster of processes on one PostgreSQL. The database stores which process has which shard, and
+ * Membership in a cluster of processes on one PostgreSQL database. The database stores the owner of each shard, and
  * processes wake each other over sockets. Messages are volatile: the durable work is in the connections' rows. The
- * sockets have no password: they listen on the loopback unless a setting says otherwise, and belong on a network that
- * only the processes of the cluster can reach.
+ * sockets have no password: they listen on the loopback interface unless a setting changes that, and must then be
+ * reachable only by the processes of the cluster.
  */
 import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
 import * as Config from "effect/Config"
@@ -25,15 +25,18 @@ import { StoreError } from "../../engine/store/StoreError.ts"
 const port = (name: string) => Config.option(Config.Port(name))
 const host = (name: string) => Config.option(Config.NonEmptyString(name))
 
-/** From 100 milliseconds, below which no lock holds, to 10 minutes, for which a dead process would keep its shards. */
+/**
+ * A duration from 100 milliseconds (a shorter lock would expire while it is held) to 10 minutes (a dead process would
+ * keep its shards that long).
+ */
 const duration = (name: string, standard: Duration.Duration) =>
   DurationSetting.make(name, { standard, least: Duration.millis(100), most: Duration.minutes(10) })
 
 /**
- * The settings have Effect's names (`ShardingConfig`), except for the address at which others reach this process:
- * `HOST` and `PORT` are the HTTP API's, so these are `RUNNER_HOST` and `RUNNER_PORT`. The default is any free port of
- * the loopback, which is right for a cluster on one machine. With Effect's own defaults a killed process is missed for
- * half a minute; with these for 5 to 11 seconds.
+ * The settings have Effect's names (`ShardingConfig`), except for the address at which other processes reach this one:
+ * `RUNNER_HOST` and `RUNNER_PORT`, because `HOST` and `PORT` belong to the HTTP API. The default is any free port of
+ * the loopback interface, which suits a cluster on one machine. With Effect's own defaults, a killed process is
+ * replaced after half a minute; with these, after 5 to 11 seconds.
  */
 const settings = Config.all({
   host: host("RUNNER_HOST"),
@@ -95,7 +98,7 @@ const sharding = (maxResidentEntities: number) =>
     } satisfies Partial<Context.Service.Shape<typeof ShardingConfig.ShardingConfig>>
   })
 
-/** A member for as long as the scope is open. */
+/** Joins the cluster until the scope closes. */
 export const layer = (options: {
   readonly maxResidentEntities: number
 }): Layer.Layer<

@@ -36,7 +36,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
   const first = (rows: ReadonlyArray<unknown>) =>
     Effect.map(decodeConnections(rows), (decoded) => Option.fromUndefinedOr(decoded[0]))
 
-  /** Ends requested tasks: no run can serve them without credentials. */
+  /** Ends requested tasks: no run can do them without credentials. */
   const endTasks = (connectionId: ConnectionId) => sql`
     UPDATE task SET finished_at = clock_timestamp(), error_reason = ${disconnected.reason},
       error_message = ${disconnected.message}
@@ -49,7 +49,8 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
     })
     yield* sql`UPDATE connection SET member_of = NULL, member_id = NULL WHERE member_of = ${connectionId}`
     yield* sql`DELETE FROM connection WHERE id = ${connectionId}`
-    // Last: this has waited for the messages that were being written, and no other tells of the connection.
+    // Last, because it has waited for messages that were being written. No later message contains changes of the
+    // connection.
     yield* Purge.forgetInMessages(sql, connectionId)
   })
 
@@ -98,7 +99,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
               next_poll_at = clock_timestamp(), due_at = clock_timestamp()
             WHERE id = ${connectionId} RETURNING ${columns}`
         )
-        // The run loses its fence, and can't end its own row any more.
+        // The run loses its fence, so it can no longer end its own row.
         yield* interruptRuns(sql, connectionId)
         return changed
       }).pipe(inTransaction, toStoreError("changing a connection")),
@@ -156,7 +157,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
 
     disconnect: Effect.fnUntraced(function* (connectionId, deleteContents) {
       yield* Effect.gen(function* () {
-        // The row's lock stops a run's writes; the fence then refuses them.
+        // The lock of the row stops a run's writes; afterwards the fence refuses them.
         const rows = yield* sql`UPDATE connection SET credentials = NULL, fence = fence + 1, lease_holder = NULL,
             lease_until = NULL, paused = 'disconnected' WHERE id = ${connectionId} RETURNING 1`
         if (rows.length === 0) return
@@ -164,11 +165,11 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
         yield* endTasks(connectionId)
       }).pipe(inTransaction, toStoreError("disconnecting a connection"))
       if (!deleteContents) return
-      // Nobody can write them any more, so that this needs no long transaction. The connection is removed after its
-      // contents: if this is cut short, it is still there to be disconnected again.
+      // No run can write contents any more, so this needs no long transaction. The connection is removed after its
+      // contents: if this is interrupted, the connection still exists, and can be disconnected again.
       yield* removeContents(connectionId)
       yield* remove(connectionId).pipe(inTransaction, toStoreError("removing a connection"))
-      // Contents that somebody has stored meanwhile, who gave the connection new credentials.
+      // Removes contents that were stored meanwhile, if the connection got new credentials.
       yield* removeContents(connectionId)
     })
   } satisfies Methods

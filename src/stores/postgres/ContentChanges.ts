@@ -1,4 +1,4 @@
-/** Changes of content that needs no download: ids that were seen again, ids that are gone, and patches. */
+/** Changes of content without a download: ids that were seen again, ids that are gone, and patches. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
@@ -11,8 +11,8 @@ import * as Totals from "./Totals.ts"
 import { texts } from "./Parameters.ts"
 
 /**
- * The assignments that keep the transactions in which content became `stored` and `undeleted`, for statements that
- * write another change. A content that has one of these changes now says its transaction in `changed_xid`.
+ * Assignments that keep the transactions in which content became `stored` and `undeleted`, for statements that write
+ * another change. If that is the content's present change, its transaction is in `changed_xid`.
  */
 export const keptTransactions = ["stored", "undeleted"]
   .map(
@@ -28,7 +28,7 @@ export const unstage = (sql: SqlClient.SqlClient, connectionId: ConnectionId, ex
 
 /**
  * Records that the source reports ids as gone: stored content is staged for deletion, and a row that is only in the
- * ledger leaves it. A row that was stored before its deletion is `deleted` again.
+ * ledger is removed from it. A row that was stored before its deletion becomes `deleted` again.
  */
 export const markGone = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
@@ -61,7 +61,7 @@ const decodeMetadata = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ id: Schema.String, metadata: Schema.JsonObject }))
 )
 
-/** Merges patches into stored rows, in their order. Writes and counts only the rows that this changes. */
+/** Merges patches into stored rows, in order. Writes and counts only the rows that change. */
 export const applyPatches = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,

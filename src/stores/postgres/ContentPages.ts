@@ -13,15 +13,15 @@ import { toStoreError } from "./SqlErrors.ts"
 type Methods = Pick<ContentStore["Service"], "contents">
 
 /**
- * The rows that a page examines for filters without an index: a kind, a word in a title, a window of time in the order
- * of ids. Of 1,000,000 rows this took 80 ms by time, and 300 ms by id if ids are in no order on the disk. A page that
- * found too little returns where it stopped.
+ * How many rows a page examines for filters without an index: a kind, a word in a title, or a window of time in the
+ * order of ids. Of 1,000,000 rows this took 80 ms by time, and 300 ms by id if ids are in no order on the disk. A page
+ * that is not full then returns the place where it stopped.
  */
 const lookAtMost = 20_000
 
 const decodeFound = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ ...contentFields, isEnd: Schema.Boolean })))
 
-/** `LIKE`'s own letters stand for themselves. */
+/** Escapes the wildcards of `LIKE`. */
 const pattern = (text: string): string => `%${Storable.text(text).replaceAll(/[\\%_]/g, String.raw`\$&`)}%`
 
 const dateOf = (at: DateTime.Utc | null) => (at === null ? null : DateTime.toDateUtc(at))
@@ -29,12 +29,12 @@ const dateOf = (at: DateTime.Utc | null) => (at === null ? null : DateTime.toDat
 export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const columns = sql.literal(contentColumns)
-  // As in the index `content_time`: unknown times are before all others.
+  // As in the index `content_time`: unknown times sort before all others.
   const time = sql.literal("coalesce(occurred_at, '-infinity')")
 
   const where = (connectionId: string, selection: ContentSelection) => {
     const { after, order, since, state, until } = selection
-    // Content whose update failed is both stored and failed: it is listed under either state.
+    // Content whose update failed is both stored and failed, so it is listed under either state.
     const inLedger = state === "failed" || state === "dead" || state === "deferred"
     return sql.and([
       sql`connection_id = ${connectionId}`,
@@ -66,8 +66,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         ...(text === undefined ? [] : [sql`title ILIKE ${pattern(text)}`]),
         sql`true`
       ])
-      // A single statement is a single snapshot. The end of the examined rows is computed only if they did not fill the
-      // page.
+      // One statement reads one snapshot. The end of the examined rows is computed only if they did not fill the page.
       const looking = sql`WITH found AS MATERIALIZED (
           SELECT * FROM (SELECT *, ${time} AS at FROM content WHERE ${wanted} ORDER BY ${inOrder} LIMIT ${lookAtMost}) AS looked
           WHERE ${matches} ORDER BY ${newest ? sql`at DESC, external_id DESC` : sql`external_id`} LIMIT ${limit + 1}

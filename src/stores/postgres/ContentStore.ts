@@ -1,4 +1,7 @@
-/** Contents: the checker and reading. `ContentWriter.ts` commits batches, `Purge.ts` removes deleted contents. */
+/**
+ * Contents: the checker's queries, and reading. `ContentWriter.ts` commits batches, `Purge.ts` removes deleted
+ * contents.
+ */
 import * as Option from "effect/Option"
 import * as Storable from "../Storable.ts"
 import * as Effect from "effect/Effect"
@@ -54,13 +57,13 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
   const sql = yield* SqlClient.SqlClient
 
   /**
-   * Without a span, since the run has one of its page. Both columns are text by the schema, so the rows of this hot
-   * path are taken as they come.
+   * Runs without a span, because the page's span covers it. Both columns are text by the schema, so the rows of this
+   * hot path are not decoded.
    */
   const check = (query: string, connectionId: ConnectionId, externalIds: ReadonlyArray<string>) => {
     const ids = externalIds.every(Storable.isId) ? externalIds : externalIds.filter(Storable.isId)
     const { values } = sql.unsafe(query, [connectionId, texts(ids)])
-    // Where spans are off already, another context costs more than the look.
+    // If spans are already off, changing the context would cost more than this check.
     return Effect.flatMap(References.TracerEnabled, (isEnabled) =>
       isEnabled ? Effect.withTracerEnabled(values, false) : values
     ).pipe(toStoreError("asking which ids exist"))

@@ -25,15 +25,17 @@ import { bools, byteas, float8s, int8s, millis, texts, timestamps } from "./Para
 /**
  * Writes a whole batch in one statement. `before` is the stored row, which the connection's lock keeps unchanged.
  * `plan` compares by value: a row without a difference is not written, so that a forced run over unchanged content
- * makes no row versions. `OFFSET 0` keeps the look-up row by row: a plan that was made while the table was small would
- * scan all of it later. Unchanged content that no page in scope listed keeps its revision if the item has none.
+ * creates no row versions. `OFFSET 0` keeps the look-up row by row: a plan that was made while the table was small
+ * would later scan the whole table. Unchanged content that no page in scope listed keeps its revision if the item has
+ * none.
  *
- * A body is inserted if its hash is new to the row. A body that exists is touched, so that the collector of unused
- * bodies, which waits for the row's lock and then checks again, keeps it. Bodies are locked in one order, so that two
+ * A body is inserted if the row gets a new hash. An existing body is touched, so that the collector of unused bodies
+ * keeps it: the collector waits for the row's lock and then checks again. Bodies are locked in one order, so that two
  * connections that store the same bodies cannot deadlock.
  *
- * Content that becomes stored (again) is created anew: absence in a listing concerns only older content. Its row comes
- * into the scope if a page in scope listed it. Else a row that is new, or was deleted, begins outside (-1).
+ * Content that becomes stored (again) gets a new creation time: only older content can be absent from a listing. Its
+ * row comes into the scope if a page in scope listed it. Otherwise a row that is new, or was deleted, begins outside
+ * the scope (-1).
  */
 const writeItems = `
 WITH input AS (

@@ -11,14 +11,14 @@ import * as Migrations from "./Migrations.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
 export interface Inspection {
-  /** Where the database is, without a password. */
+  /** The name of the database, without a password. */
   readonly database: string
   readonly schema: { readonly found: number; readonly supported: number }
   /** How far the database's clock is ahead of this process's, in milliseconds. */
   readonly clockSkewMs: number
-  /** The transaction that the feed of changes waits for; null if none writes. */
+  /** The transaction that the feed waits for; null if no transaction writes. */
   readonly feedHolder: FeedHolder | null
-  /** Free bytes where the embedded database is; null for a database that is elsewhere. */
+  /** The free bytes on the disk of the embedded database; null for an external database. */
   readonly freeBytes: number | null
 }
 

@@ -1,4 +1,4 @@
-/** Staged deletions: counting, applying, holding and approving them. The engine decides which (`sync/Deletions`). */
+/** Staged deletions: counts, applies, holds and approves them. The engine decides which (`sync/Deletions`). */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -50,7 +50,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
     sql`(ready OR cause = 'event' AND (${listing} OR ${changes} AND NOT of_pass))`
 
   const headOf = (connectionId: ConnectionId, which: Fragment) =>
-    // Two sums of hashes of 64 bits: they change with any id that comes or leaves, and need no order.
+    // The token has two sums of 64-bit hashes: they change whenever an id is added or removed, whatever the order.
     Effect.flatMap(
       sql`SELECT count(*)::float8 AS total, concat_ws('.', count(*), coalesce(sum(hashtextextended(external_id, 1)), 0),
           coalesce(sum(hashtextextended(external_id, 2)), 0)) AS token
@@ -58,7 +58,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
       (rows) => Effect.map(Effect.orDie(decodeHead(rows)), ([head]) => head)
     )
 
-  /** Deletes softly: the body stays, readers see it no more. */
+  /** Soft-deletes: the body stays, but readers no longer see the content. */
   const remove = (connectionId: ConnectionId, which: Fragment) =>
     Effect.flatMap(
       sql`WITH staged AS (
@@ -138,7 +138,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
     deletions: (connectionId, { limit, which }) => {
       const chosen = which === "held" ? sql`held` : sql`true`
       return Effect.gen(function* () {
-        // The token identifies the listed deletions: both are read in one snapshot.
+        // The token identifies the listed deletions, so both are read in one snapshot.
         yield* sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY`.unprepared
         const rows = yield* sql`SELECT external_id AS "externalId", kind, title, occurred_at AS "occurredAt", cause,
             staged_at AS "stagedAt"

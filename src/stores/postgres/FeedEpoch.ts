@@ -1,17 +1,16 @@
 /**
- * When transaction ids of this database stop to mean what they meant: after a restore, a copy or a move, ids are given
- * again that readers of the changes have seen, or begin far below them. `meta.home` says where the epoch was begun, in
- * as many parts as the role may know; a part that is another now begins a new epoch:
+ * Detects that transaction ids of this database are no longer comparable with earlier ones. After a restore, a copy or
+ * a move, ids that readers of the feed have seen are used again, or new ids begin far below them. `meta.home` describes
+ * where the epoch began, in the parts that the role may read; if a part differs now, a new epoch begins:
  *
- * - `system`, `database` and `table`: another cluster, another database in it, tables that were made anew (a dump that
- *   was restored);
+ * - `system`, `database` and `table`: another cluster, another database in it, or recreated tables (a restored dump);
  * - `timeline`: a recovery to a point in time, or a standby that was promoted and may lack the last transactions. The
  *   cursors of webhooks stay valid (see `keepCursors`);
- * - `file`: when the system last changed the cluster's `PG_VERSION`, which nobody writes to: a folder that was copied
- *   back. Only a role that may look at files can tell, as Idem's own server's.
+ * - `file`: when the cluster's `PG_VERSION` was last changed, which is never written to: a folder that was copied back.
+ *   Only a role that may stat files can read it, as that of the embedded server.
  *
- * A disk that was put back whole as it was shows in none of them, nor do rows that were put back into the same tables:
- * `idem migrate --new-epoch`.
+ * Some cases change none of these parts: a restored image of the whole disk, and rows that were restored into the same
+ * tables. They need `idem migrate --new-epoch`.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -29,7 +28,7 @@ const decodeRights = Schema.decodeUnknownEffect(
   Schema.Tuple([Schema.Struct({ system: Schema.Boolean, timeline: Schema.Boolean, file: Schema.Boolean })])
 )
 
-/** Some services that speak PostgreSQL's protocol keep no log of its kind, and refuse to say where it stands. */
+/** Some services that speak PostgreSQL's protocol have no write-ahead log, and refuse to return its position. */
 const hasTimeline = (sql: SqlClient.SqlClient) =>
   Effect.catchIf(
     Effect.as(sql`SELECT pg_walfile_name(pg_current_wal_lsn())`, true),
@@ -37,7 +36,7 @@ const hasTimeline = (sql: SqlClient.SqlClient) =>
     () => Effect.succeed(false)
   )
 
-/** The SQL of where we are: a `jsonb` of the parts that this role may know. */
+/** Returns the SQL of the present home: a `jsonb` of the parts that this role may read. */
 export const here = (sql: SqlClient.SqlClient) =>
   Effect.gen(function* () {
     const rows = yield* sql`SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS system,
@@ -53,12 +52,12 @@ export const here = (sql: SqlClient.SqlClient) =>
       'table', 'meta'::regclass::oid::text, 'timeline', ${timeline}, 'file', ${file}))`)
   })
 
-/** Whether the epoch was begun here, as a condition on `meta`: no part that is known of both differs. */
+/** Returns a condition on `meta` that the epoch began here: no part that both know differs. */
 export const isHome = (sql: SqlClient.SqlClient, place: Fragment): Fragment =>
   sql`NOT EXISTS (SELECT 1 FROM jsonb_each(meta.home::jsonb) AS was JOIN jsonb_each(${place}) AS now USING (key)
     WHERE was.value <> now.value)`
 
-/** Whether the database is the same one after a failover or a recovery, as a condition on `meta`. */
+/** Returns a condition on `meta` that the database is the same one after a failover or a recovery. */
 const isSameAfterRecovery = (sql: SqlClient.SqlClient, place: Fragment): Fragment =>
   sql`coalesce((SELECT bool_or(key = 'timeline') AND NOT bool_or(key IN ('system', 'database', 'table'))
     FROM jsonb_each(meta.home::jsonb) AS was JOIN jsonb_each(${place}) AS now USING (key)
@@ -78,9 +77,9 @@ const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
 const decodeEpoch = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct(epochFields)]))
 
 /**
- * Gives changes that no reader can see yet the id of this transaction. After a restore, this cluster's transaction ids
- * may be lower than those of stored changes, and readers would not see such a change until the ids catch up. Call it
- * after a write, so that this transaction has its id.
+ * Gives the id of this transaction to changes that no reader can see yet. After a restore, this cluster's transaction
+ * ids may be lower than those of stored changes, and readers would not see such a change until the ids catch up. Call
+ * this after a write, so that this transaction has an id.
  */
 const announceAnew = (sql: SqlClient.SqlClient) =>
   sql`UPDATE content SET changed_xid = pg_current_xact_id(), stored_xid = pg_current_xact_id(), undeleted_xid = NULL
@@ -89,10 +88,10 @@ const announceAnew = (sql: SqlClient.SqlClient) =>
 const decodeCursors = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ cursor: Schema.String })))
 
 /**
- * Moves the cursors of webhooks into the epoch `to`. A recovery puts back a state that the database was in: every
- * transaction below such a cursor had ended before the cursor was written, so it ended in that state too, and every
- * transaction after the recovery has a higher id than the one that wrote the cursor. A cursor that a reader keeps
- * elsewhere may be from after that state.
+ * Moves the cursors of webhooks into the epoch `to`. A recovery restores an earlier state of the database: every
+ * transaction below such a cursor had ended before the cursor was written, so it has also ended in that state, and
+ * every transaction after the recovery has a higher id than the one that wrote the cursor. A cursor that a reader keeps
+ * outside of the database may be later than that state.
  */
 const keepCursors = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
@@ -123,9 +122,9 @@ export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (optio
     const [found] = yield* state(sql``)
     if (found.isKnown && !options.always) return { epoch: Struct.pick(found, epochNames), begun: false }
     return yield* Effect.gen(function* () {
-      // Another process may have been first.
+      // Another process may have begun the epoch first.
       const [before] = yield* state(sql`FOR UPDATE`)
-      // A database that was just created has no home yet, and no reader; one that knew less of its home stays in it.
+      // A new database has no home and no reader yet. If fewer parts were known before, the epoch stays.
       const stays = before.isHome && !options.always
       const rows = yield* sql`UPDATE meta SET
           home = (CASE WHEN ${stays} THEN coalesce(home, '{}')::jsonb ELSE '{}' END || ${place})::text,
@@ -140,7 +139,7 @@ export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (optio
   }).pipe(toStoreError("looking where the database is"))
 })
 
-/** Logs why all readers of the feed begin again. */
+/** Logs why all readers of the feed have to begin again. */
 export const logNewEpoch = ({ begun, epoch }: { readonly begun: boolean; readonly epoch: Epoch }) =>
   begun
     ? Effect.logWarning(

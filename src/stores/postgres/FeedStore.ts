@@ -2,9 +2,9 @@
  * The changes of content, ordered by transaction id, so that a late commit never adds a change before one that was
  * already read. Only ids below `pg_snapshot_xmin` are read: each of those transactions has ended in the snapshot of the
  * same statement, and each later writer gets a higher id. Rows written under a savepoint have the id of the whole
- * transaction. A transaction prepared for a two-phase commit still runs.
+ * transaction. A prepared transaction (two-phase commit) counts as running.
  *
- * Contents of a connection that was disconnected and that are still to be removed (see Purge.ts) are not read.
+ * Contents of a disconnected connection that are still to be removed (see Purge.ts) are not read.
  *
  * So a long transaction that writes, anywhere in the cluster, delays the feed until it ends. A transaction that only
  * reads has no id and delays nothing.
@@ -29,8 +29,8 @@ type Methods = FeedStore["Service"]
 const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(FeedHolder))
 
 /**
- * Returns the holder of the feed's horizon, or null if nothing writes. A role without `pg_read_all_stats` sees its own
- * sessions only. The transaction of this statement is not counted.
+ * Returns the transaction that holds the feed back; null if none writes. A role without `pg_read_all_stats` sees only
+ * its own sessions. The transaction of this statement is not included.
  */
 export const holder = (sql: SqlClient.SqlClient): Effect.Effect<FeedHolder | null, SqlError> =>
   Effect.flatMap(
@@ -65,12 +65,12 @@ const decodeChanged = Schema.decodeUnknownEffect(
   Schema.Tuple([Schema.Struct({ next: Transaction, connections: Schema.Array(ConnectionId) })])
 )
 
-/** The columns of a change without its transaction id, which is read as a number for the order. */
+/** The columns of a change without its transaction id, which is read as a number for ordering. */
 const toldColumns = [...Object.keys(contentFields), "connectionId", "change", "stored", "undeleted"]
   .map((name) => `"${name}"`)
   .join(", ")
 
-/** Before every row: no connection has this id. */
+/** Sorts before every row: no connection has this id. */
 const first = { connectionId: "00000000-0000-0000-0000-000000000000", externalId: "" }
 
 const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen(function* () {
@@ -93,7 +93,7 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
         : isUuid(query.connectionId)
           ? sql`connection_id = ${query.connectionId}`
           : sql`false`
-    // The bounds of one range of the index, which is read in its order until there are enough.
+    // The bounds of one range of the index, which is read in order until the page is full.
     const found = yield* sql`WITH head AS MATERIALIZED (${head})
       SELECT head."databaseId", head.number, head.id, head."isHome", head.horizon::text AS horizon, ${told}
       FROM head LEFT JOIN LATERAL (
@@ -135,8 +135,8 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
   const changedSince = (from: bigint) => sql`SELECT DISTINCT connection_id FROM content
     WHERE changed_xid >= ${String(from)}::text::xid8 AND changed_xid < horizon`
 
-  // From the beginning, the range would be the whole index: the first content of each connection answers instead. The
-  // order makes it one probe of the key, however many contents a connection has.
+  // From the beginning, the range would be the whole index. Instead, the query looks for the first content of each
+  // connection. The order makes it one index probe, however many contents a connection has.
   const everChanged = sql`SELECT id FROM connection, LATERAL (SELECT true FROM content
     WHERE connection_id = id AND changed_xid < horizon ORDER BY external_id LIMIT 1) AS any_change`
 

@@ -18,14 +18,14 @@ export const checkFence = (sql: SqlClient.SqlClient, fence: Fence): Effect.Effec
     failIfSuperseded(fence)
   )
 
-/** Locks the connection's row for a write that belongs to no run. Returns false if the connection does not exist. */
+/** Locks the connection's row for a write outside of a run. Returns false if the connection does not exist. */
 export const lockConnection = (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId
 ): Effect.Effect<boolean, SqlError> =>
   Effect.map(sql`SELECT 1 FROM connection WHERE id = ${connectionId} FOR NO KEY UPDATE`, (rows) => rows.length > 0)
 
-/** For a statement that carries the fence in its own condition: fails with `Superseded` if it found no row. */
+/** Fails with `Superseded` if the statement found no row. For statements with the fence in their condition. */
 export const failIfSuperseded =
   (fence: Fence) =>
   (rows: ReadonlyArray<unknown>): Effect.Effect<void, Superseded> =>

@@ -77,11 +77,12 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
           yield* Effect.catchTag(checkSchema, "SchemaTooNew", (cause) =>
             Effect.fail(new StoreError({ message: cause.message, cause }))
           )
-          // A lease that another took while we waited for its lock is held; only a row that is not there is gone.
+          // If the row exists, another process took the lease while this one waited for the lock. Without the row, the
+          // connection does not exist.
           if (yield* lockConnection(sql, connectionId)) return Option.none()
           return yield* new Superseded({ connectionId })
         }
-        // Only a lease that was not released leaves a run behind: the release ends the run too.
+        // Only a lease that was not released can leave a running run: the release ends the run too.
         const [{ wasHeld }] = yield* Effect.orDie(decodeWasHeld(rows))
         if (wasHeld) yield* interruptRuns(sql, connectionId)
         const [{ acquiredAt, waiting }] = yield* Effect.orDie(decodeWaiting(rows))
@@ -136,8 +137,8 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
       }).pipe(onSession, toStoreError("ending a run's lease")),
 
     due: (limit) =>
-      // A connection may be due for both: it is given once, and its many tasks do not hide those of others. The
-      // statement's own time can be looked for in an index; the clock's, which moves on while it runs, can't.
+      // A connection that is due for both is returned once, so that its many tasks do not hide other connections. An
+      // index can be searched for the statement's time, but not for the clock's, which advances during the statement.
       sql`SELECT id AS "connectionId", min(due_at) AS "dueAt", bool_or(requested) AS requested FROM (
           (SELECT id, due_at, false AS requested FROM connection
             WHERE paused IS NULL AND due_at <= statement_timestamp()

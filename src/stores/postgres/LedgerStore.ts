@@ -24,7 +24,8 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
 
   return {
     retriesDue: (connectionId, limit) => {
-      // An index can look for the statement's time, and not for the clock's, which moves on while the statement runs.
+      // An index can be searched for the statement's time, but not for the clock's, which advances during the
+      // statement.
       const due = (state: "failed" | "deferred") => sql`(SELECT * FROM content
         WHERE connection_id = ${connectionId} AND pending = ${state} AND next_attempt_at <= statement_timestamp()
         ORDER BY next_attempt_at LIMIT ${limit})`

@@ -1,4 +1,4 @@
-/** The open listing of a connection: its marks, what it covers, and the deletions that a page end stages. */
+/** The open listing of a connection: its marks, its coverage, and the deletions that a page end stages. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
@@ -17,7 +17,7 @@ export const closeListing = Effect.fnUntraced(function* (sql: SqlClient.SqlClien
   yield* sql`DELETE FROM listing WHERE connection_id = ${connectionId}`
 })
 
-/** The listing of this name, opened if another one is open. */
+/** Opens the listing of this name, unless it is already open, and closes any other. Returns true if it needs marks. */
 const openListing = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
@@ -27,7 +27,7 @@ const openListing = Effect.fnUntraced(function* (
   const [open] = yield* Effect.orDie(decodeOpen(rows))
   if (open !== undefined) return open.marking
   yield* closeListing(sql, connectionId)
-  // Where nothing was stored before it began, nothing can be absent from it, and nothing needs a mark.
+  // If nothing was stored before the listing began, nothing can be absent from it, so it needs no marks.
   const opened = yield* sql`INSERT INTO listing (connection_id, listing, started_at, marking)
     SELECT id, ${listing}, acquired_at, EXISTS (SELECT 1 FROM content
       WHERE connection_id = id AND state = 'stored' AND created_at < acquired_at)
@@ -36,7 +36,7 @@ const openListing = Effect.fnUntraced(function* (
   return made?.marking ?? false
 })
 
-/** These ids were listed under the present scope. */
+/** Brings these ids into the present scope. */
 const bringIntoScope = (sql: SqlClient.SqlClient, connectionId: ConnectionId, seen: ReadonlyArray<string>) => sql`
   UPDATE content SET scope_epoch = connection.scope_epoch FROM connection
   WHERE connection.id = ${connectionId} AND connection_id = ${connectionId} AND external_id = ANY(${texts(seen)})
@@ -51,8 +51,8 @@ const mark = (sql: SqlClient.SqlClient, connectionId: ConnectionId, seen: Readon
   ON CONFLICT DO NOTHING`
 
 /**
- * Stages content that is older than the listing, is in scope, lies in the coverage and was not seen. `LIMIT 1` keeps
- * the look-up row by row: an anti-join would read the marks of all listings.
+ * Stages content that is older than the listing, in scope and in the coverage, and was not seen. `LIMIT 1` keeps the
+ * look-up row by row: an anti-join would read the marks of all listings.
  */
 const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: Coverage) => {
   const except = texts((coverage.except ?? []).filter(Storable.isId))
@@ -70,9 +70,9 @@ const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: C
 }
 
 /**
- * Gives up what was under way, since a pass from the start takes its place: the open listing, with what it found absent
- * (no pass that shows or covers that may ever complete), and the reading of the changes. The deletions that the changes
- * told so far wait for the pass.
+ * Discards unfinished reading, because a pass from the start replaces it: the open listing with the absences that it
+ * found (no later pass may complete over those ids), and the reading of the changes. Deletions that the changes
+ * reported so far wait for the new pass.
  */
 export const beginAnew = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, connectionId: ConnectionId) {
   yield* closeListing(sql, connectionId)
@@ -81,7 +81,7 @@ export const beginAnew = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, 
     WHERE connection_id = ${connectionId} AND NOT of_pass AND NOT ready`
 })
 
-/** Ends whole pages, except for their patches and checkpoint: their seen ids, coverage and deleted ids. */
+/** Ends pages, except for their patches and checkpoint: records their seen ids, coverage and deleted ids. */
 export const endPage = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,

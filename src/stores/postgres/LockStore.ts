@@ -27,7 +27,7 @@ const make: Effect.Effect<LockStore["Service"], never, SqlClient.SqlClient> = Ef
       Effect.flatMap((rows) => Effect.orDie(decodeHolder(rows))),
       toStoreError("taking a lock")
     )
-    // Without a row, the lock was released between the two statements.
+    // No row: the lock was released between the two statements.
     return held === undefined ? yield* takeLock(name, options) : Option.some(held.holder)
   })
 

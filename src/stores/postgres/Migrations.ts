@@ -1,8 +1,8 @@
 /**
- * The history of the schema. A released migration is never edited: a change is a new number at the end.
+ * The migrations of the schema. A released migration is never edited: a change is a new number at the end.
  *
- * Of content, `state` is what readers see, and `pending` is its state in the ledger. Stored content whose update failed
- * is `stored` with `pending` `failed`; content that was never stored has the same state in both.
+ * In `content`, `state` is the state that readers see, and `pending` the state in the ledger. Stored content whose
+ * update failed is `stored` with `pending` `failed`; content that was never stored has the same state in both columns.
  */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
@@ -53,7 +53,7 @@ export const migrations = {
   "0026_purge_steps": Totals.purgeSteps
 }
 
-/** The schema that this version works with. */
+/** The schema of this version. */
 export const supported = Object.keys(migrations).length
 
 const table = "idem_migration"
@@ -62,7 +62,7 @@ const Version = Schema.Tuple([Schema.Struct({ version: Schema.Int })])
 const decodeVersion = Schema.decodeUnknownEffect(Version)
 const decodeExists = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ found: Schema.Boolean })]))
 
-/** The schema's number in this database: 0 where Idem was never here. */
+/** Reads the schema of this database: 0 if Idem has never migrated it. */
 export const version: Effect.Effect<number, StoreError, SqlClient.SqlClient> = SqlClient.SqlClient.use((sql) =>
   Effect.gen(function* () {
     const [{ found }] = yield* Effect.flatMap(sql`SELECT to_regclass(${table}) IS NOT NULL AS found`, (rows) =>
@@ -82,8 +82,8 @@ export const checkNotNewer: Effect.Effect<void, StoreError | SchemaTooNew, SqlCl
 )
 
 /**
- * Takes the leases from runs of older versions, whose commits would write as the older schema asked. Such a version
- * then acquires no lease any more (`LeaseStore.acquire`). The migrator has the lock of its table at this point.
+ * Ends the leases of runs of older versions, which would commit by the older schema. Such a version can't acquire a
+ * lease any more (`LeaseStore.acquire`). At this point, the migrator holds the lock of its table.
  */
 const supersedeOlder = SqlClient.SqlClient.use(
   (sql) => sql`UPDATE connection SET fence = fence + 1, lease_until = clock_timestamp()
@@ -91,8 +91,8 @@ const supersedeOlder = SqlClient.SqlClient.use(
 )
 
 /**
- * Brings the database up to date, and says from which schema to which. Two processes may do so at once: the second
- * waits for the first and then finds nothing to do. Everything is in one transaction: it is done, or nothing is.
+ * Migrates the database, and returns its schema before and after. If two processes do so at the same time, the second
+ * waits and then finds nothing to do. All migrations run in one transaction.
  */
 export const migrate: Effect.Effect<
   { readonly before: number; readonly after: number },
@@ -114,7 +114,7 @@ export const migrate: Effect.Effect<
   return { before, after: yield* version }
 })
 
-/** Fails unless the database has just the schema that this version works with. */
+/** Fails unless the database has exactly the schema of this version. */
 export const check: Effect.Effect<void, StoreError | SchemaTooNew, SqlClient.SqlClient> = Effect.gen(function* () {
   yield* checkNotNewer
   const found = yield* version

@@ -1,4 +1,4 @@
-/** Totals of one connection, and of the whole database with the sessions of Idem in it. */
+/** Totals of one connection, and of the whole database with Idem's sessions in it. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -37,9 +37,7 @@ const decode = Schema.decodeUnknownEffect(
 
 const decodeTotals = Schema.decodeUnknownEffect(Schema.Tuple([Totals]))
 
-/**
- * The overview in one statement. The sessions are those of all processes that call themselves `idem` in this database.
- */
+/** Reads the overview in one statement. The sessions are those with the application name `idem` in this database. */
 const query = `WITH summed AS (
     SELECT domain, sum(failed)::float8 AS failed, sum(dead)::float8 AS dead, sum(deferred)::float8 AS deferred,
       sum(deletions_held)::float8 AS held

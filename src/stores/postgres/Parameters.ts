@@ -7,7 +7,7 @@ import type { Fragment } from "effect/sql/Statement"
 
 const array = (oid: number) => (values: ReadonlyArray<unknown>) => Result.getOrThrow(PgTypes.array(values, oid))
 
-/** Arrays with a given type: PostgreSQL can't infer the type of an empty array, or of one that holds only nulls. */
+/** Arrays with an explicit type: PostgreSQL can't infer the type of an empty array, or of an array of nulls. */
 export const texts: (values: ReadonlyArray<string | null>) => PgTypes.Parameter = array(PgTypes.OID.text)
 export const byteas: (values: ReadonlyArray<Uint8Array | null>) => PgTypes.Parameter = array(PgTypes.OID.bytea)
 export const int8s: (values: ReadonlyArray<bigint | null>) => PgTypes.Parameter = array(PgTypes.OID.int8)
@@ -25,7 +25,7 @@ export const millis = (duration: Duration.Duration): number => Math.min(Duration
 export const interval = (sql: SqlClient.SqlClient, duration: Duration.Duration): Fragment =>
   sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
 
-/** True if the text can be the id of a row. PostgreSQL would refuse any other text. */
+/** Returns true if the text can be the id of a row. PostgreSQL would refuse any other text. */
 export const isUuid = (id: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)
 
 /** Decodes a hash or key id from hex. */

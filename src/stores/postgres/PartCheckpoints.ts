@@ -10,7 +10,7 @@ import * as Storable from "../Storable.ts"
 import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
-// In an array, so that a JSON value arrives as it is.
+// In an array, so that any JSON value, also null, arrives unchanged.
 const decodeParts = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ key: Schema.String, checkpoint: Schema.Tuple([Schema.Json]) }))
 )
@@ -37,7 +37,7 @@ export const move = Effect.fnUntraced(function* (
   page: PageEnd
 ) {
   const owner = taskId ?? connectionId
-  // The last move of each: one statement can't change a row twice.
+  // The last move of each part: one statement can't change a row twice.
   const moves = [...new Map(page.parts.map((move) => [move.key, move])).values()]
   const forgotten = moves.filter(({ checkpoint }) => checkpoint === null).map(({ key }) => key)
   const set = moves.filter(({ checkpoint }) => checkpoint !== null)

@@ -3,11 +3,12 @@
  * and blobs at once if no other content refers to them. Another connection may be storing the same bytes at the same
  * time; three rules protect its content:
  *
- * - A commit locks the row of each body that it refers to, by the insert that finds or makes the row, until it ends. So
- *   a purge locks the row first, and then checks in another statement whether content refers to it: a commit that was
- *   under way has ended by then, and is seen. A later commit waits for the lock, finds no row, and makes one.
+ * - A commit locks the row of each body that it refers to until it ends, by the insert that finds or creates the row.
+ *   So a purge locks the row first, and then checks in another statement whether content refers to it: an earlier
+ *   commit has ended by then, and its content is visible. A later commit waits for the lock, finds no row, and creates
+ *   one.
  * - A blob is removed only while holding the lock on the key of its body, when that body has no row.
- * - A commit checks that its blobs exist while it holds the locks of its bodies. If a blob is gone, the commit fails
+ * - A commit checks that its blobs exist while it holds the locks of its bodies. If a blob is missing, the commit fails
  *   without having written anything, and the next run downloads the content again.
  */
 import * as Cause from "effect/Cause"
@@ -26,13 +27,13 @@ import { byteas, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 
-/** Contents a transaction. Other connections that store the same bodies wait for it, so it is small. */
+/** Contents in one transaction. Other connections that store the same bodies wait for it, so it is small. */
 const atOnce = 500
 
-/** Blobs that a commit looks for at the same time. */
+/** How many blobs a commit checks at the same time. */
 const checksAtOnce = 16
 
-/** Less than the time after which PostgreSQL ends the transaction of a commit that sends it nothing. */
+/** Shorter than the idle limit of a commit's transaction in PostgreSQL. */
 const checkTimeout = Duration.seconds(8)
 
 const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.NullOr(Schema.Uint8Array) })))
@@ -55,9 +56,9 @@ const decodePurged = Schema.decodeUnknownEffect(Schema.Array(Purged))
 const decodeStrays = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
 
 /**
- * Removes a blob that no body's row stands for, unless it was touched within `untouchedFor`. True if it did. This
- * transaction has no idle limit: PostgreSQL would free the row while the removal is under way, and a commit that then
- * finds the blob would name one that goes.
+ * Removes a blob without a row in `body`, unless it was touched within `untouchedFor`. Returns true if it was removed.
+ * This transaction has no idle limit: PostgreSQL would release the row's lock during the removal, and a commit that
+ * then finds the blob would refer to a blob that disappears.
  */
 export const removeBlob = (
   sql: SqlClient.SqlClient,
@@ -74,8 +75,9 @@ export const removeBlob = (
   }).pipe(transaction(sql))
 
 /**
- * For the commit of a batch, after its bodies' rows were written: fails where a blob was removed meanwhile, and with a
- * `TimeoutError` where the blob store does not answer before PostgreSQL would end the transaction (see `Fence.ts`).
+ * Checks the blobs of a batch, within its commit, after the rows of its bodies were written. Fails if a blob was
+ * removed meanwhile, and with `TimeoutError` if the blob store does not answer before PostgreSQL would end the
+ * transaction (see `Fence.ts`).
  */
 export const checkBlobs = (blobs: BlobStore["Service"], items: ReadonlyArray<Item>) => {
   const large = items.filter((item) => item.body._tag === "Blob")
@@ -88,13 +90,12 @@ export const checkBlobs = (blobs: BlobStore["Service"], items: ReadonlyArray<Ite
       return yield* new StoreError({ message, cause: message })
     }),
     { concurrency: checksAtOnce, discard: true }
-    // A commit can't be interrupted, but this part of it ends with its time.
+    // A commit is uninterruptible, but this check must end at its time limit.
   ).pipe(Effect.interruptible, Effect.timeout(checkTimeout))
 }
 
 /**
- * Repeats the transaction of a commit whose blobs could not be checked in time. The rows that it locked are free
- * meanwhile.
+ * Repeats the transaction of a commit whose blobs could not be checked in time. In between, its row locks are released.
  */
 export const retryChecks = <A, E, R>(effect: Effect.Effect<A, E | Cause.TimeoutError, R>) =>
   effect.pipe(
@@ -105,7 +106,7 @@ export const retryChecks = <A, E, R>(effect: Effect.Effect<A, E | Cause.TimeoutE
     })
   )
 
-/** For the commit of a batch, before it: locks the bodies of other contents that it names, so that none is removed. */
+/** Locks the bodies of other contents that a batch refers to, before its commit, so that none is removed. */
 export const lockKept = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, items: ReadonlyArray<Item>) {
   const kept = items.filter((item) => item.body._tag === "Kept")
   const hashes = new Map(kept.map(({ body }) => [Buffer.from(body.hash).toString("hex"), body.hash]))
@@ -117,7 +118,7 @@ export const lockKept = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, i
   return yield* new StoreError({ message, cause: message })
 })
 
-/** Removes those of the bodies that no content refers to any more, in the transaction that removed the contents. */
+/** Removes the given bodies that no content refers to any more, in the transaction that removed the contents. */
 const dropUnnamed = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, rows: ReadonlyArray<unknown>) {
   const named = (yield* Effect.orDie(decodeHashes(rows))).flatMap(({ hash }) => (hash === null ? [] : [hash]))
   if (named.length === 0) return []
@@ -130,7 +131,7 @@ const dropUnnamed = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, rows:
   return yield* Effect.orDie(decodeBodies(removed))
 })
 
-/** Removes the rows that were derived from these contents, in the transaction that removes the contents. */
+/** Removes the rows that were derived from these contents, in the same transaction. */
 const forgetDerived = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
@@ -140,12 +141,12 @@ const forgetDerived = Effect.fnUntraced(function* (
   if (ids.length > 0) yield* sql`SELECT derived.forget(${connectionId}, ${texts(ids.map(({ id }) => id))})`
 })
 
-/** Messages of webhooks that wait, or were given up, and hold changes of this connection: one row for each change. */
+/** Messages of webhooks that are pending or dead and contain changes of this connection: one row for each change. */
 const changesInMessages = (sql: SqlClient.SqlClient, connectionId: ConnectionId) =>
   sql`webhook_message m, jsonb_array_elements(m.body::jsonb #> '{data,changes}') WITH ORDINALITY AS each(change, n)
     WHERE m.body IS NOT NULL AND strpos(m.body, ${connectionId}) > 0`
 
-/** Removes what these contents held from messages of webhooks, in the transaction that purges the contents. */
+/** Removes the content of these changes from webhook messages, in the transaction that purges the contents. */
 const emptyInMessages = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
@@ -163,7 +164,7 @@ const emptyInMessages = Effect.fnUntraced(function* (
     FROM emptied WHERE m.id = emptied.id AND m.body IS NOT NULL`
 })
 
-/** Removes the changes of a connection that is gone from messages of webhooks. */
+/** Removes the changes of a removed connection from webhook messages. */
 export const forgetInMessages = (sql: SqlClient.SqlClient, connectionId: ConnectionId) =>
   sql`WITH kept AS (
       SELECT m.id, coalesce(jsonb_agg(change ORDER BY n) FILTER (WHERE change ->> 'connection' <> ${connectionId}), '[]') AS list
@@ -172,16 +173,16 @@ export const forgetInMessages = (sql: SqlClient.SqlClient, connectionId: Connect
       body = jsonb_set(m.body::jsonb, '{data,changes}', kept.list)::text
     FROM kept WHERE m.id = kept.id AND m.body IS NOT NULL`
 
-/** A step of removing contents: the last id of a full one, and the bodies that went. */
+/** A step of removing contents: the last id if more may follow, and the removed bodies. */
 interface Step {
   readonly last: string | undefined
   readonly bodies: Effect.Success<ReturnType<typeof dropUnnamed>>
 }
 
 type Methods = Pick<ContentStore["Service"], "purge"> & {
-  /** Removes all contents that are under this id, which no connection has any more. */
+  /** Removes all contents of this connection id, whose connection no longer exists. */
   readonly removeContents: (connectionId: ConnectionId) => Effect.Effect<void, StoreError>
-  /** The same for every id that contents are under and no connection has. */
+  /** Does the same for every such id. */
   readonly removeStrays: Effect.Effect<void, StoreError>
 }
 
@@ -190,7 +191,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
   const blobs = yield* BlobStore
   const inTransaction = transaction(sql)
 
-  // Their rows are gone, so that a crash here leaves blobs that the collector finds.
+  // The rows are removed, so if this is interrupted, the collector finds the blobs.
   const dropBlobs = (bodies: Effect.Success<ReturnType<typeof dropUnnamed>>) =>
     Effect.forEach(
       bodies.filter(({ large }) => large),
@@ -199,8 +200,8 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     )
 
   const removeContents = Effect.fnUntraced(function* (connectionId: ConnectionId) {
-    // Each step begins after the last id of the step before: removed rows stay in the index until a vacuum, and a scan
-    // from the beginning would pass all of them each time.
+    // Each step begins after the last id of the previous step: removed rows stay in the index until a vacuum, and a
+    // scan from the beginning would pass all of them each time.
     let after: string | undefined = ""
     while (after !== undefined) {
       const step: Step = yield* Effect.gen(function* () {
@@ -247,7 +248,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     while (after !== undefined) {
       const from: Place = after
       const step = yield* Effect.gen(function* () {
-        // Not `lockConnection`: this lock also waits for messages of webhooks that are being written.
+        // This lock differs from `lockConnection`: it also waits for webhook messages that are being written.
         const found = yield* sql`SELECT 1 FROM connection WHERE id = ${connectionId} FOR UPDATE`
         if (found.length === 0) return { gone: 0, deleted: 0, bodies: [], last: undefined }
         const rows = yield* purgeRows(connectionId, before, from)

@@ -1,4 +1,4 @@
-/** The rows of PostgreSQL as the port's values: which columns are selected, and how they are decoded. */
+/** The columns of each kind of row, and their decoders. */
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -13,13 +13,13 @@ import { TaskId, type TaskRow } from "../../engine/model/Task.ts"
 const Time = Schema.DateTimeUtcFromDate
 const JsonText = Schema.fromJsonString(Schema.Json)
 
-/** Decodes all rows. A row of another shape is a mistake of ours, or a schema that somebody changed: a defect. */
+/** Decodes all rows. A row of another shape is a defect: a mistake in our code, or a changed schema. */
 const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
   const decode = Schema.decodeUnknownEffect(Schema.Array(schema))
   return (rows: unknown): Effect.Effect<ReadonlyArray<A>> => Effect.orDie(decode(rows))
 }
 
-// The array distinguishes JSON's null from no checkpoint.
+// The array distinguishes JSON's null from a missing checkpoint.
 const checkpointColumn =
   "CASE WHEN checkpoint IS NULL THEN '[]'::json ELSE json_build_array(checkpoint) END AS checkpoint"
 

@@ -23,7 +23,7 @@ import { interval } from "./Parameters.ts"
 
 type Methods = RunStore["Service"]
 
-/** Adds to a run's counts and problems. A run that was never begun is a mistake of the caller: a defect. */
+/** Adds to a run's counts and problems. If the run was never begun, that is a defect of the caller. */
 export const addToRun = (
   sql: SqlClient.SqlClient,
   runId: RunId,
@@ -31,7 +31,7 @@ export const addToRun = (
   problems: ReadonlyArray<Problem>,
   also?: Fragment
 ) => {
-  // All of them, whether they change or not: one statement to prepare instead of one for each choice of counts.
+  // Sets all counts, changed or not, so that there is one statement to prepare instead of one for each combination.
   const sets = RunCounts.names.map((name) => {
     const column = sql.literal(countColumn(name))
     return sql`${column} = ${column} + ${PgTypes.float8(counts[name] ?? 0)}`
@@ -46,7 +46,7 @@ export const addToRun = (
   )
 }
 
-/** Marks runs that are still `running` as `interrupted`: their lease is gone, so they were cut off. */
+/** Marks runs that are still `running` as `interrupted`: their lease has ended, so they were cut off. */
 export const interruptRuns = (sql: SqlClient.SqlClient, connectionId: ConnectionId) => sql`
   UPDATE run SET status = 'interrupted', finished_at = clock_timestamp()
   WHERE connection_id = ${connectionId} AND status = 'running'`
@@ -64,7 +64,7 @@ const pruneRuns = (sql: SqlClient.SqlClient, olderThan: Duration.Duration, after
       RETURNING 1)
   SELECT ${stepOf(sql)}`
 
-/** Removes old tasks that have not moved, with what is theirs, except those that wait for a process to run them. */
+/** Removes old tasks without progress, with their rows in other tables, except tasks that wait for a process. */
 const pruneTasks = (sql: SqlClient.SqlClient, olderThan: Duration.Duration, after: After) => {
   const before = sql`clock_timestamp() - ${interval(sql, olderThan)}`
   return sql`
@@ -82,7 +82,7 @@ const pruneTasks = (sql: SqlClient.SqlClient, olderThan: Duration.Duration, afte
     SELECT ${stepOf(sql)}`
 }
 
-/** The counts that are summed by the hour. */
+/** The counts in the statistics by hour. */
 const byHour = ["stored", "updated", "unchanged", "failed", "deleted", "apiCalls", "quotaUnits"] as const
 
 const decodeHours = Schema.decodeUnknownEffect(

@@ -26,7 +26,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
 
-  /** All that is sealed: each table that holds a sealed column is in here. */
+  /** All sealed values: every table with a sealed column is included here. */
   const all = sql.literal(`(
     SELECT 'connection' AS kind, id::text COLLATE "C" AS id, name, domain, account, credentials AS sealed
       FROM connection WHERE credentials IS NOT NULL

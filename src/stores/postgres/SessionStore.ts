@@ -1,4 +1,4 @@
-/** Sessions of browsers that were signed out before their end. */
+/** Browser sessions that were signed out before they expired. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"

@@ -1,10 +1,10 @@
 /**
- * The quotas that all processes of a database share: `effect/persistence`'s RateLimiterStore over PostgreSQL. Each call
- * is one statement, so one round trip, and uses only the database's clock, so that no process spends twice by its own
- * clock.
+ * The quotas that all processes of a database share: the RateLimiterStore of `effect/persistence` over PostgreSQL. Each
+ * call is one statement, so one round trip, and uses only the database's clock, so that differing clocks of processes
+ * do not matter.
  *
  * The tables are unlogged: after a crash of the server the buckets are full again, with one second's worth, the counts
- * of a day begin again, and cool-downs are forgotten until the source asks for them again.
+ * of a day begin again, and cool-downs are lost until the source asks for them again.
  */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Duration from "effect/Duration"
@@ -14,7 +14,9 @@ import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 
-/** How long an adaptive state outlives its last use, and the longest cool-down that a refusal sets, in milliseconds. */
+/**
+ * How long an adaptive state is kept after its last use, and the longest cool-down after a refusal, in milliseconds.
+ */
 const grace = 60_000
 const longest = 3_600_000
 
@@ -46,11 +48,11 @@ const failed =
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const number = PgTypes.float8
-  /** The database's clock in milliseconds; evaluated once where it stands in a subquery. */
+  /** The database's clock in milliseconds. In a subquery, it is evaluated once. */
   const clock = sql.literal("extract(epoch FROM clock_timestamp())::float8 * 1000")
 
   return RateLimiter.RateLimiterStore.of({
-    // A statement that waited for the row's lock has an older time than the row: time never goes back.
+    // A statement that waited for the row's lock has an older time than the row, so the later time is used.
     tokenBucket: ({ allowOverflow, key, limit, refillRate, tokens }) =>
       sql`INSERT INTO rate_limit_bucket AS bucket (key, tokens, refilled_at, asked_at, remaining)
         SELECT ${key}, CASE WHEN ${allowOverflow} OR ${number(limit)} >= ${number(tokens)}
@@ -99,7 +101,7 @@ const make = Effect.gen(function* () {
         failed("taking a quota")
       ),
 
-    // Without a row, the source has asked for no wait, and nothing is written.
+    // No row means that the source has not asked to wait, and nothing is written.
     adaptiveConsume: ({ fallbackWindow, key, tokens }) =>
       sql`UPDATE rate_limit_adaptive AS state SET
           (phase, epoch, cooldown_until, learning_started_at, observed, expires_at, delay) = (

@@ -4,14 +4,14 @@ import * as Schema from "effect/Schema"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { StoreError } from "../../engine/store/StoreError.ts"
 
-/** An error of the server. It has a severity, unlike an error of Node, which has a code too. */
+/** An error of the server. It has a severity, which distinguishes it from an error of Node with a code. */
 const ServerError = Schema.Struct({ code: Schema.String, severity: Schema.String, message: Schema.String })
 const isServerError = Schema.is(ServerError)
 
-/** SQLSTATE of a server error, or "". */
+/** Returns the SQLSTATE of a server error, or "". */
 const codeOf = (error: SqlError): string => (isServerError(error.reason.cause) ? error.reason.cause.code : "")
 
-/** True for a write that the server refused because it, or this session, is read-only (25006). */
+/** Returns true for a write that the server refused because it, or this session, is read-only (25006). */
 export const isReadOnly = (error: unknown): boolean => isSqlError(error) && codeOf(error) === "25006"
 
 /** Describes the failure and the next step, by SQLSTATE (PostgreSQL's documentation, appendix A). */
@@ -28,7 +28,7 @@ const advice = (error: SqlError): string => {
   if (code.startsWith("53")) return `the database is out of room (${said}); give it disk, memory or connections`
   if (code === "3D000" || code.startsWith("28")) return `the database refuses us (${said}); check DATABASE_URL`
   if (code === "" && error.reason._tag === "ConnectionError") {
-    // A connection that was closed does not say whose: the server that Idem starts may have no room on its disk.
+    // The error does not say which server closed the connection. The disk of the embedded server may be full.
     const own = "of Idem's own, which starts again by itself, see postgres.log beside its data"
     return `the database can't be reached (${said}); check that it runs, and DATABASE_URL; ${own}`
   }
@@ -37,7 +37,7 @@ const advice = (error: SqlError): string => {
 
 /**
  * Turns database failures into `StoreError`, which names the operation. Failures that only a mistake in our SQL can
- * cause (its syntax, a broken constraint, a malformed value, an id twice in a batch) become defects.
+ * cause (its syntax, a violated constraint, a malformed value, an id twice in a batch) become defects.
  */
 export const toStoreError =
   (doing: string) =>

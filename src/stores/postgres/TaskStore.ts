@@ -1,4 +1,4 @@
-/** Tasks: those that commands open, and the queue of those that are requested. */
+/** Tasks: those that commands open, and the queue of requested ones. */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -24,7 +24,7 @@ const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Sc
 const decodeConnected = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ connected: Schema.Boolean })))
 const decodeKnown = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ same: Schema.Boolean, id: TaskId })))
 
-// Held deletions are a state, not a sum: the number of the last run counts.
+// Held deletions are a state and not a sum: the number of the last run is used.
 const sums = RunCounts.names
   .map((name) =>
     name === "deletionsHeld"
@@ -47,7 +47,10 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   const one = (rows: unknown) => Effect.flatMap(first(rows), (row) => Effect.orDie(Effect.fromOption(row)))
   const byId = (id: TaskId) => Effect.flatMap(sql`SELECT ${ofTask} FROM task WHERE id = ${id}`, first)
 
-  /** Returns the open task of an earlier request for the same, if any. It is due now, unless it waits for a quota. */
+  /**
+   * Returns the open task of an earlier request for the same, if any. The task becomes due now, unless it waits for a
+   * quota.
+   */
   const reuseOpenTask = Effect.fnUntraced(function* (connectionId: ConnectionId, request: TaskRequest) {
     const sameIds = request.externalIds === null ? sql`IS NULL` : sql`= ${texts(request.externalIds)}`
     const unbegun = resumes(request) ? sql`` : sql`AND NOT EXISTS (SELECT FROM run WHERE run.task_id = task.id)`
@@ -62,7 +65,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
     return yield* first(rows)
   })
 
-  /** A new task. It resumes from the last task with the same text if that one failed. */
+  /** Makes a new task. It resumes from the last task with the same text if that task failed. */
   const begin = Effect.fnUntraced(function* (connectionId: ConnectionId, request: TaskRequest) {
     const { externalIds, kind, task } = request
     const spec = Storable.text(request.spec)
@@ -210,7 +213,7 @@ export const moveTask = Effect.fnUntraced(function* (
   }
   yield* sql`UPDATE task SET moved_at = clock_timestamp(), checkpoint = ${JSON.stringify(end.checkpoint)}::json,
     scope = ${end.scope} WHERE id = ${taskId}`
-  // The checkpoint now stands for the pages' ids; the task's own ids have no other record.
+  // The checkpoint now covers the ids of the pages. The task's own `forceIds` are recorded nowhere else.
   yield* sql`DELETE FROM task_done WHERE task_id = ${taskId} AND external_id NOT IN (
     SELECT json_array_elements_text(task -> 'forceIds') FROM task WHERE id = ${taskId})`
 })

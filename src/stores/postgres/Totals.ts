@@ -1,21 +1,21 @@
 /**
- * The totals of a connection: how many of its contents are in which state, their bytes, and its held deletions. They
- * stand in one row, which each transaction that changes contents updates by its own difference. Such a transaction
- * holds the connection's lock, so no two of them wait for each other's totals.
+ * The totals of a connection: the number of its contents in each state, their bytes, and its held deletions. They are
+ * in one row, which each transaction that changes contents updates by its difference. Such a transaction holds the
+ * connection's lock, so two of them never wait for each other's totals.
  */
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { texts } from "./Parameters.ts"
 
-/** The relation that a statement adds to the totals. */
+/** The difference that a statement makes to the totals. */
 interface Difference {
   /**
-   * The name of a relation with a row for each content that changed: `state`, `pending` and `size` of it, and what they
-   * were as `was_state`, `was_pending` and `was_size` (null for content that is new).
+   * The name of a relation with a row for each changed content: its `state`, `pending` and `size`, and their previous
+   * values `was_state`, `was_pending` and `was_size` (null for new content).
    */
   readonly moved?: string
-  /** The SQL of how many more deletions are held. */
+  /** The SQL of the number by which the held deletions grow. */
   readonly held?: string
 }
 
@@ -41,8 +41,8 @@ const after = ({ held = "0", moved = none }: Difference) => `, ${columns.join(",
   ON CONFLICT (connection_id) DO UPDATE SET ${columns.map((name) => `${name} = t.${name} + excluded.${name}`).join(", ")}`
 
 /**
- * Adds a difference to the totals of the connection `$1`, as a part of the statement that makes the difference. Writes
- * nothing where the totals stay as they are.
+ * Adds a difference to the totals of the connection `$1`, as a part of the statement that makes it. Writes nothing if
+ * the totals do not change.
  */
 export const addText = (given: Difference): string => `${before}$1::uuid${after(given)}`
 
@@ -53,9 +53,9 @@ export const add = (sql: SqlClient.SqlClient, connectionId: ConnectionId, given:
 const wasColumns = "external_id AS was_id, state AS was_state, pending AS was_pending, size AS was_size"
 
 /**
- * The common table expression `was`: ledger rows as they are before the statement, all of them or those of
- * `externalIds`, for its `UPDATE … FROM was` with `external_id = was_id`. `OFFSET 0` keeps the look-up by id: other
- * plans read the whole ledger.
+ * The common table expression `was`: ledger rows before the statement, all of them or those of `externalIds`, for its
+ * `UPDATE … FROM was` with `external_id = was_id`. `OFFSET 0` keeps the look-up by id: other plans read the whole
+ * ledger.
  */
 export const wasPending = (
   sql: SqlClient.SqlClient,

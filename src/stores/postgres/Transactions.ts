@@ -11,8 +11,9 @@ const isLost = <E>(error: E): boolean =>
   isSqlError(error) && (error.reason._tag === "DeadlockError" || error.reason._tag === "SerializationError")
 
 /**
- * Runs the effect in one transaction. Where the effect failed and the rollback did too, the client makes defects of
- * both: the effect's failure is given back. A commit or a rollback on a broken connection fails with what broke it.
+ * Runs the effect in one transaction. If both the effect and the rollback fail, the client reports both as defects:
+ * then the effect's own failure is restored. A commit or a rollback on a broken connection fails with the error that
+ * broke it.
  */
 export const transactionOnce =
   (sql: SqlClient.SqlClient) =>
@@ -28,8 +29,8 @@ export const transactionOnce =
     })
 
 /**
- * Like `transactionOnce`, and repeats the transaction after a deadlock or a serialization failure. Nothing else is
- * repeated: after a lost connection nobody knows whether the transaction was committed.
+ * Runs the effect like `transactionOnce`, and repeats the transaction after a deadlock or a serialization failure.
+ * Other failures are not repeated: after a lost connection it is unknown whether the transaction was committed.
  */
 export const transaction =
   (sql: SqlClient.SqlClient) =>

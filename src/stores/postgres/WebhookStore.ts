@@ -46,7 +46,7 @@ const make = Effect.gen(function* () {
   const webhook = (webhookId: WebhookId) =>
     Effect.flatMap(sql`SELECT ${columns} FROM webhook w WHERE w.id = ${webhookId}`, firstWebhook)
 
-  /** The next messages of the active webhooks, or of one of them. */
+  /** Selects the next messages of the active webhooks, or of one of them. */
   const deliveryStates = (webhookId: WebhookId | undefined) =>
     sql`SELECT ${columns}, next.id AS "messageId", next.due_in AS "dueIn",
         EXISTS (SELECT 1 FROM webhook_message m WHERE m.webhook_id = w.id AND m.state = 'pending' AND NOT m.redelivered)
@@ -138,8 +138,9 @@ const make = Effect.gen(function* () {
       function* (seen, { message, to }) {
         const place = yield* here(sql)
         const changes = message?.changes ?? []
-        // A page that was read before a disconnection or a purge still holds what that removed. Both lock the row of
-        // the connection against this lock, and then look for messages: they see this message, or are seen here.
+        // The page may have been read before a disconnection or a purge, and still hold the removed content. Both lock
+        // the row of the connection, which excludes this lock, and then look for messages: either they see this
+        // message, or this query sees their removal.
         const connections = new Set(changes.map(({ connection }) => connection))
         const left = yield* sql`SELECT 1 FROM connection WHERE id = ANY(${texts([...connections])}::uuid[])
         ORDER BY id FOR KEY SHARE`
@@ -147,8 +148,8 @@ const make = Effect.gen(function* () {
         const bodies = changes.filter(({ content }) => content.hash !== null)
         const told = sql`unnest(${texts(bodies.map(({ connection }) => connection))}::uuid[],
         ${texts(bodies.map(({ content }) => content.externalId))}::text[]) AS told(connection_id, external_id)`
-        // After a failover, `to` may be a place that the database has lost: the epoch in which it was read must still
-        // be the present one.
+        // After a failover, the database may have lost the place `to`: the epoch in which it was read must still be the
+        // present one.
         const rows = yield* sql`WITH moved AS (
           UPDATE webhook SET cursor = ${to}
           WHERE id = ${seen.id} AND state = 'active' AND cursor IS NOT DISTINCT FROM ${seen.cursor}

@@ -1,8 +1,8 @@
-/** Connections, content, ledger, runs, tasks, bodies, quotas. */
+/** The first schema: connections, content, ledger, runs, tasks, bodies, quotas. */
 import { statements } from "./Statements.ts"
 
-// The key of content carries the state, so that the checker is answered from the index alone. Foreign keys would cost a
-// probe for each content row; the fence's lock on the connection's row does their work.
+// The key of content includes the state, so that the checker is answered from the index alone. Foreign keys would cost
+// a probe for each content row; the fence's lock on the connection's row replaces them.
 export const first = statements([
   `CREATE TABLE meta (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
@@ -157,7 +157,8 @@ export const first = statements([
     staged_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (connection_id, external_id)
   )`,
-  // Times of these three are milliseconds since the epoch. A row is updated in its page: it has room for that.
+  // Times of these three tables are milliseconds since the epoch. Their fill factor leaves room to update a row within
+  // its page.
   `CREATE UNLOGGED TABLE rate_limit_bucket (
     key text COLLATE "C" PRIMARY KEY,
     tokens float8 NOT NULL,

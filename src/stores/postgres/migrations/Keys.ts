@@ -1,9 +1,9 @@
-/** Keys that were replaced, sign-ins that are under way, and locks by name. */
+/** Retired keys, pending sign-ins, and named locks. */
 import { statements } from "./Statements.ts"
 
 /**
- * Refuses secrets that a retired key sealed, also from a process that read its key before the key was replaced. The
- * lock, which `retireKey` takes exclusively, makes `retireKey` see secrets that are being stored.
+ * Refuses secrets that are sealed with a retired key, also from a process that read its key before the key was
+ * replaced. `retireKey` takes this lock exclusively, so it sees secrets that are being stored.
  */
 const refuse = `CREATE FUNCTION idem_refuse_retired_key() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -34,7 +34,10 @@ export const keys = statements([
   guard("webhook", "secret")
 ])
 
-/** The claim on polling becomes a named lock: one table holds all exclusive claims except the leases of connections. */
+/**
+ * Turns the claim on polling into a named lock. All exclusive claims are in one table, except the leases of
+ * connections.
+ */
 export const locks = statements([
   `INSERT INTO named_lock (name, holder, held_until) SELECT 'polling', holder, held_until FROM polling`,
   `DROP TABLE polling`

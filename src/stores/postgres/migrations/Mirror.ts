@@ -1,18 +1,18 @@
-/** Derived data: where the follower of the feed is, which tables it fills, texts, and what was derived anew. */
+/** Derived data: the position of the feed's follower, the tables that it fills, texts, and the rebuild state. */
 import { statements } from "./Statements.ts"
 
 // The views of `mirror` and the tables behind them come from the projections of integrations (src/derive).
 //
-// `cursor` null: everything is derived anew. `generation` grows with each rebuild, so that a follower that read an
+// `cursor` null: everything is derived again. `generation` grows with each rebuild, so that a follower that read an
 // older cursor does not store its own.
 //
-// Of a text, `part` -1 is the content's own; from 0 on they are attachments, which are made with the content's own. A
-// text is extracted where `version` is null or older than the extractor; 0 stands for a text that a projection gave.
-// `derived.pending` lists contents whose rows changed, for those who derive more from them: they delete what they read,
-// if its `position` has not moved.
+// In `text`, `part` -1 is the content's own text; parts from 0 on are attachments, which are created together with it.
+// A text is extracted if `version` is null or older than the extractor; 0 means that a projection gave the text.
+// `derived.pending` lists contents whose rows changed, for consumers such as search: a consumer deletes the rows that
+// it read, if their `position` has not changed.
 //
 // `derived.forget` removes what was derived from contents that are purged or removed. The follower holds the same lock
-// shared from its look at the contents to its commit, so that it writes no row of a content that was purged meanwhile.
+// shared from its check of the contents to its commit, so that it writes no row of a content that was purged meanwhile.
 export const mirror = statements([
   "CREATE SCHEMA mirror",
   "CREATE SCHEMA derived",

@@ -1,11 +1,11 @@
-/** Reading the schema `mirror`: one query of a person, and tokens that may read nothing else. */
+/** Reading the schema `mirror`: the function that runs a person's query, and read tokens. */
 import { statements } from "./Statements.ts"
 
 /**
- * Runs one query. The function belongs to a role that may only read `mirror` (src/derive/ReadOnlyRole.ts): a query in a
- * function with its owner's rights can't change the role, whatever functions it calls. The first row is the names of
- * the columns. A query without rows is run again beside an empty row for them; that part of it is never evaluated.
- * Integers that a JSON number cannot hold in every client become text.
+ * Runs one query. The function is owned by a role that may only read `mirror` (src/derive/ReadOnlyRole.ts): a query in
+ * a function with its owner's rights can't change the role, whatever functions it calls. The first row has the names of
+ * the columns. A query without rows is run again beside an empty row to get their names; that part of it is never
+ * evaluated. Integers that a JSON number cannot represent in every client become text.
  */
 export const reader = statements([
   `CREATE FUNCTION derived.query(query text, most_rows integer, most_bytes bigint) RETURNS SETOF json
@@ -37,7 +37,7 @@ END $$`,
   "REVOKE EXECUTE ON FUNCTION derived.query FROM PUBLIC"
 ])
 
-/** Tokens that may only read the schema `mirror`, of some connections or of all (`connections` null). */
+/** Tokens that may only read the schema `mirror`, of some connections or of all (`connections` is null). */
 export const readTokens = statements([
   `CREATE TABLE read_token (
     name text COLLATE "C" PRIMARY KEY,

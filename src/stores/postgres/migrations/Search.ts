@@ -1,11 +1,11 @@
 /** Full-text search over derived data: its vectors, the words of names, and the parsing of queries. */
 import { statements } from "./Statements.ts"
 
-// A vector holds the words of title (weight A), names (B) and text (D), and beside them lexemes of fields: `from:ann`,
-// `subject:roof`, `label:inbox`, `has:attachment`. So every filter is answered by one GIN index, which knows no
-// weights.
+// A vector has the words of title (weight A), names (B) and text (D), and also lexemes of fields: `from:ann`,
+// `subject:roof`, `label:inbox`, `has:attachment`. So one GIN index, which does not store weights, answers every
+// filter.
 //
-// The vectors stand in a table of their own: in a wide row they would bloat what other queries read.
+// The vectors are in a separate table: in a wide row they would slow down other queries.
 export const search = statements([
   "CREATE INDEX text_due ON derived.text (connection_id, external_id) WHERE version IS NULL",
   `CREATE TABLE derived.search (
@@ -18,7 +18,7 @@ export const search = statements([
     PRIMARY KEY (connection_id, external_id)
   ) WITH (toast_tuple_target = 2048)`,
   "ALTER TABLE derived.search ALTER COLUMN vector SET STATISTICS 1000",
-  // The names that no other content has are forgotten with the last one: also where a purge deletes rows.
+  // A name is removed together with the last content that has it, also if a purge deletes the rows.
   String.raw`CREATE FUNCTION derived.search_unlearn() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   names text[];
@@ -43,11 +43,11 @@ END $$`,
   "CREATE INDEX search_time ON derived.search (occurred_at, connection_id, external_id)",
   "CREATE INDEX search_connection_time ON derived.search (connection_id, occurred_at, external_id)",
   "INSERT INTO derived.relation (name) VALUES ('search')",
-  // A place among contents, newest first.
+  // A position among contents, newest first.
   `CREATE TYPE derived.search_key AS (occurred_at timestamptz, connection_id uuid, external_id text)`,
-  // The words of senders, recipients, channels and files, which a misspelt word is compared with.
+  // The words of senders, recipients, channels and files, with which a misspelt word is compared.
   `CREATE TABLE derived.search_name (name text COLLATE "C" PRIMARY KEY)`,
-  // The text search configuration of a connection; those without a row have the base one.
+  // The text search configuration of a connection. Connections without a row have the base configuration.
   `CREATE TABLE derived.search_language (connection_id uuid PRIMARY KEY, language text NOT NULL)`,
   // The profile of the functions: the extensions of the database, and the version of the vectors.
   `CREATE TABLE derived.search_profile (
@@ -57,8 +57,8 @@ END $$`,
 ])
 
 /**
- * The queue of texts to extract: `next_attempt` is null where nothing is to be done, and later than now where an
- * attempt failed. `attempts` counts those that failed.
+ * The queue of texts to extract: `next_attempt` is null if nothing is to be done, and in the future after a failed
+ * attempt. `attempts` counts failed attempts.
  */
 export const textQueue = statements([
   "ALTER TABLE derived.text ADD COLUMN next_attempt timestamptz, ADD COLUMN attempts integer",
@@ -67,7 +67,7 @@ export const textQueue = statements([
     WHERE next_attempt IS NOT NULL`
 ])
 
-/** The deleted contents by time: a search for a few among many that are stored would look at all of these. */
+/** Indexes the deleted contents by time: a search for a few of them would otherwise scan all stored contents. */
 export const searchDeleted = statements([
   "CREATE INDEX search_deleted ON derived.search (occurred_at, connection_id, external_id) WHERE deleted"
 ])

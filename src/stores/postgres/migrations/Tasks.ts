@@ -1,9 +1,9 @@
 /** Tasks that a person asks for and a serving process runs, and the pruning of their history. */
 import { statements } from "./Statements.ts"
 
-// `kind` 'retry' runs rows of the ledger (`external_ids`, or all where it is null). `requested`: a process that serves
-// runs it, from `due_at` on; any other is run by the command that opened it. Several requests, by their keys, may stand
-// for one task.
+// `kind` 'retry' runs rows of the ledger (`external_ids`; null means all). `requested`: a serving process runs the
+// task, from `due_at` on; any other task is run by the command that opened it. Several requests, with different keys,
+// may share one task.
 export const tasks = statements([
   `ALTER TABLE task ADD COLUMN kind text NOT NULL DEFAULT 'sync' CHECK (kind IN ('sync', 'retry')),
     ADD COLUMN external_ids text[],
@@ -26,8 +26,8 @@ export const tasks = statements([
 ])
 
 /**
- * Indexes by which old runs and tasks are found, so that the history is pruned without reading all of it. A task's
- * `moved_at` changes with each page, and an index of it would be written as often; `created_at` is no later.
+ * Adds indexes for old runs and tasks, so that pruning the history does not read all of it. A task's `moved_at` changes
+ * with each page, and an index on it would be written as often; `created_at` is never later.
  */
 export const history = statements([
   `CREATE INDEX run_finished ON run (finished_at, id) WHERE finished_at IS NOT NULL`,

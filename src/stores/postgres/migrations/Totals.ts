@@ -1,7 +1,7 @@
-/** The totals of each connection, and indexes for what large tables of contents are asked for by time. */
+/** The totals of each connection, and indexes for queries by time on large tables of contents. */
 import { statements } from "./Statements.ts"
 
-// A row of `totals` is updated by each commit: its page has room for the next version.
+// Each commit updates a row of `totals`: its page has room for the next version.
 export const totals = statements([
   `CREATE TABLE totals (
     connection_id uuid PRIMARY KEY,
@@ -21,10 +21,10 @@ export const totals = statements([
   `INSERT INTO totals (connection_id, deletions_held)
     SELECT connection_id, count(*) FROM staged_deletion WHERE held GROUP BY connection_id
     ON CONFLICT (connection_id) DO UPDATE SET deletions_held = excluded.deletions_held`,
-  // A purge looks for content that is no longer stored and still has its body, and ids that were never stored.
+  // A purge looks for content that is no longer stored and still has its body, and for ids that were never stored.
   `CREATE INDEX content_purge ON content (connection_id, updated_at)
     WHERE state <> 'stored' AND (body_hash IS NOT NULL OR state = 'gone')`,
-  // Lists of deleted and gone contents by time, as \`content_time\` is of stored ones.
+  // Lists of deleted and gone contents by time, as \`content_time\` is for stored ones.
   `CREATE INDEX content_past_time ON content (connection_id, state, coalesce(occurred_at, '-infinity'), external_id)
     WHERE state IN ('gone', 'deleted')`,
   "CREATE INDEX staged_deletion_waiting ON staged_deletion (connection_id) WHERE NOT held"

@@ -1,7 +1,7 @@
-/** Webhooks, and the messages that wait to be delivered or were given up. */
+/** Webhooks, and their messages. */
 import { statements } from "./Statements.ts"
 
-// `webhook_message_one` is the guard of the order: one message of the feed at a time.
+// `webhook_message_one` enforces the order: at most one pending message from the feed.
 export const webhooks = statements([
   `CREATE TABLE webhook (
     id uuid PRIMARY KEY,
@@ -41,5 +41,5 @@ export const webhooks = statements([
   `CREATE INDEX webhook_message_old ON webhook_message (state, attempted_at) WHERE state <> 'pending'`
 ])
 
-/** Names the column of redelivered messages as the code does. */
+/** Renames the column of redelivered messages to the name in the code. */
 export const redelivery = statements(["ALTER TABLE webhook_message RENAME COLUMN again TO redelivered"])
