@@ -1,6 +1,6 @@
 /**
  * Reads of the schema `mirror` for agents: single contents and conversations, each of bounded size and time. A read is
- * a read-only transaction with the rights of the role that may read nothing else (`ReadOnlyRole.ts`).
+ * a read-only transaction with the rights of a role that may read nothing else (`ReadOnlyRole.ts`).
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -12,13 +12,13 @@ import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
 import { readerRole } from "./ReadOnlyRole.ts"
 
-/** Names of the connections that are read. */
+/** The names of the connections to read. */
 type Names = ReadonlyArray<string>
 
 const Time = Schema.NullOr(Schema.DateTimeUtcFromDate)
 const Text = Schema.NullOr(Schema.String)
 
-/** A content by its connection's name and its external id. */
+/** The name of a content's connection, and its external id. */
 export interface Ref {
   readonly connection: string
   readonly id: string
@@ -35,7 +35,7 @@ export const Item = Schema.Struct({
 export const Message = Schema.Struct({
   ...Item.fields,
   text: Text,
-  /** Characters of the whole text. */
+  /** The number of characters of the whole text. */
   length: Schema.Int
 })
 export type Message = typeof Message.Type
@@ -45,7 +45,7 @@ export const Attachment = Schema.Struct({
   fileName: Text,
   mediaType: Text,
   size: Schema.NullOr(Schema.Finite),
-  /** Characters of its text; 0 where it has none. */
+  /** The number of characters of its text; 0 if it has none. */
   length: Schema.Int
 })
 export const ContentRow = Schema.Struct({
@@ -62,28 +62,28 @@ const decodeMessages = Schema.decodeUnknownEffect(Schema.Array(Message))
 const decodeContents = Schema.decodeUnknownEffect(Schema.Array(ContentRow))
 const decodeAttachments = Schema.decodeUnknownEffect(Schema.Array(Attachment))
 
-/** The part of a list that is read: `limit` items after the first `offset`. */
+/** The part of a list to read: `limit` items after the first `offset`. */
 export interface Page {
   readonly offset: number
   readonly limit: number
 }
 
-/** `next` is the offset of the next page, or null. */
+/** A page of a list. `next` is the offset of the next page, or null. */
 export interface Paged<A> {
   readonly items: ReadonlyArray<A>
   readonly next: number | null
 }
 
-/** The page of rows of which one more than it holds was read. */
+/** Makes a page from rows that were read with one more than the limit. */
 const paged = <A>(rows: ReadonlyArray<A>, { limit, offset }: Page): Paged<A> => ({
   items: rows.slice(0, limit),
   next: rows.length > limit ? offset + limit : null
 })
 
-/** Characters of one text in a conversation. */
+/** The most characters of one text in a conversation. */
 const longestMessage = 4000
 
-/** Runs the read, without the role where it could not be made. */
+/** Runs a read in a read-only transaction, with the rights of the reader role if that role exists. */
 const reading =
   (isolated: boolean) =>
   <A, E, R>(read: Effect.Effect<A, E, R>) =>
@@ -96,7 +96,7 @@ const reading =
       }).pipe(transaction(sql))
     ).pipe(toStoreError("reading the schema mirror"))
 
-/** The sender of a content, for people. */
+/** The SQL of a content's sender, for people. */
 const senderOf = `coalesce(mail.from_name || ' <' || mail.from_address || '>', mail.from_address, mail.from_name,
   slack_message.user_name)`
 
@@ -139,7 +139,7 @@ export const make = (isolated: boolean) => {
     return Option.some<Content>({ ...found, attachments: yield* Effect.orDie(decodeAttachments(parts)) })
   }, reading(isolated))
 
-  /** The conversation of a content, newest first; empty where it has none. */
+  /** Returns the conversation of a content, newest first; empty if it has none. */
   const thread = Effect.fnUntraced(function* (names: Names, ref: Ref, page: Page) {
     const sql = yield* SqlClient.SqlClient
     const id = Storable.text(ref.id)
@@ -147,7 +147,7 @@ export const make = (isolated: boolean) => {
     const text = sql.literal(
       `left(content.text, ${longestMessage}) AS text, coalesce(length(content.text), 0) AS length`
     )
-    // Its members first: together with the texts, the planner would go through all contents by time.
+    // Reads the ids first: in one query with the texts, the planner would scan all contents by time.
     const members = yield* sql`SELECT other.id FROM mirror.mail AS one JOIN mirror.mail AS other
           ON other.connection = one.connection AND other.thread = one.thread
         WHERE one.connection = ${connection} AND one.id = ${id}

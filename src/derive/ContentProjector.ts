@@ -1,4 +1,4 @@
-/** Applies the projection of its integration to a content, and makes the rows storable. */
+/** Applies an integration's projection to a content, and makes the rows storable. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -21,13 +21,16 @@ import type { StoreError } from "../engine/store/StoreError.ts"
 import * as Storable from "../stores/Storable.ts"
 import { content as contentTable } from "./MirrorTables.ts"
 
-/** Bytes of a body that is read for a projection. A larger one is projected as if it could not be read. */
+/**
+ * The largest body, in bytes, that is read for a projection. A larger body is treated as one that can't be read as
+ * JSON.
+ */
 const longestBody = 25_000_000
 
-/** Characters of a text that a projection gives. */
+/** The most characters of a text from a projection. */
 const longestText = 1_000_000
 
-/** Rows of one content, for each table at most. */
+/** The most rows of one content in each table. */
 const mostRows = 5000
 
 /** The rows and texts that are derived from one change. */
@@ -44,7 +47,7 @@ const storable = (value: Value): Value =>
       ? value.map(Storable.text)
       : value
 
-/** Bytes of a text in an index: PostgreSQL refuses a row that is longer than 2,704 with its other columns. */
+/** The most bytes of an indexed text: PostgreSQL refuses index rows above 2,704 bytes, other columns included. */
 const longestIndexed = 2000
 
 const indexable = (value: Value): Value =>
@@ -55,7 +58,7 @@ const indexable = (value: Value): Value =>
         .replace(/\uFFFD+$/, "")
     : value
 
-/** Makes the values of rows storable, by the tables. */
+/** Returns a function that makes the values of rows storable in these tables. */
 const rowsOf = (tables: ReadonlyArray<Table>) => {
   const indexed = new Map(tables.map(({ indexes = [], key = [], name }) => [name, new Set([...indexes, ...key])]))
   return (table: string, row: Row): Row =>
@@ -69,7 +72,7 @@ const rowsOf = (tables: ReadonlyArray<Table>) => {
 
 const iso = (at: DateTime.Utc | null): string | null => (at === null ? null : DateTime.formatIso(at))
 
-/** A time whose year has four digits, as the columns hold it. */
+/** Returns the time if its year has four digits, which the columns require, else null. */
 const year = (at: DateTime.Utc | null): DateTime.Utc | null =>
   at !== null && /^\d{4}-/.test(DateTime.formatIso(at)) ? at : null
 
@@ -93,7 +96,7 @@ const contentRow = (domain: string, { content }: Change): { readonly table: stri
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
 
 /**
- * The whole body; undefined for one that was purged meanwhile, or whose file is gone. Fails if it can't be read now.
+ * Returns the whole body; undefined if it was purged meanwhile, or its file is missing. Fails if it can't be read now.
  */
 const bytesOf = (hash: string) =>
   BodyStore.use((bodies) => Stream.runCollect(bodies.body(hash))).pipe(
@@ -104,7 +107,7 @@ const bytesOf = (hash: string) =>
     )
   )
 
-/** The body as JSON, if the projection reads it. */
+/** Returns the body as JSON, if the projection reads it. */
 const readJson = Effect.fnUntraced(function* ({ readsJson }: Projection, content: ContentRow) {
   const isRead = readsJson?.({ kind: content.kind ?? "", mediaType: content.mediaType }) ?? false
   if (!isRead || content.hash === null || content.size > longestBody) return undefined
@@ -113,7 +116,8 @@ const readJson = Effect.fnUntraced(function* ({ readsJson }: Projection, content
 })
 
 /**
- * A projector of the integrations' projections. A projection that fails is logged, and its content has no rows of it.
+ * Makes a projector for these projections. If a projection fails, the failure is logged and its content gets no rows
+ * from it.
  */
 export const make = (projections: ReadonlyMap<string, Projection>) => {
   const projectors = new Map(
@@ -137,7 +141,7 @@ export const make = (projections: ReadonlyMap<string, Projection>) => {
     const own = contentRow(domain, change)
     const isDeleted = content.state === "deleted"
     const { check, kept, projection, storableRow } = projectors.get(domain) ?? byDefault
-    // A purged content has no rows: the purge has removed them, and a rebuild makes none.
+    // A purged content has no rows: the purge has removed them, and a rebuild does not create them.
     if (content.hash === null) return { change, rows: [], text: undefined }
     if (isDeleted && kept.size === 0) return { change, rows: [own], text: undefined }
     const input: ProjectedContent = {

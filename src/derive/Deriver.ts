@@ -1,4 +1,4 @@
-/** Derives the schema `mirror` from the change feed: all at once, or as changes come. PostgreSQL only. */
+/** Derives the schema `mirror` from the change feed, once or continuously. PostgreSQL only. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -11,7 +11,9 @@ import type { Content, Message, Page, Paged, Ref } from "./AgentReads.ts"
 import type { ReadToken, Scope } from "./ReadTokens.ts"
 import type { Projections } from "./MirrorTables.ts"
 
-/** The integrations' projections, of `idem.config.ts` too. Loaded when something is derived. */
+/**
+ * The projections of all integrations, including those of `idem.config.ts`. They are loaded when something is derived.
+ */
 export class ProjectionRegistry extends Context.Service<
   ProjectionRegistry,
   { readonly all: Effect.Effect<Projections, UsageError> }
@@ -19,7 +21,7 @@ export class ProjectionRegistry extends Context.Service<
 
 type DeriveError = StoreError | UsageError
 
-/** The result of a catch-up. `followed`: another process follows the feed, and this process left the work to it. */
+/** The result of a catch-up. `followed`: another process follows the feed, so this process derived nothing. */
 interface CaughtUp {
   readonly changes: number
   readonly followed: boolean
@@ -28,17 +30,17 @@ interface CaughtUp {
 export interface Deriver {
   /** Derives all changes that are visible now. */
   readonly catchUp: Effect.Effect<CaughtUp, DeriveError>
-  /** Derives changes as they come, while no other process does. Failures are logged, and it goes on. */
+  /** Derives changes continuously, unless another process does. Failures are logged and retried. */
   readonly follow: Effect.Effect<never>
-  /** Makes all derived rows again, from the next step on. Rows stay readable meanwhile. */
+  /** Derives all rows again, beginning with the next step. Rows stay readable meanwhile. */
   readonly rebuild: Effect.Effect<void, DeriveError>
-  /** Sets the language in which search reads a connection; its contents are to be indexed again. */
+  /** Sets the language in which the texts of a connection are searched. Its contents are indexed again. */
   readonly setLanguage: (connection: string, language: string) => Effect.Effect<void, DeriveError>
-  /** How far derived data is behind, of these connections or of all. */
+  /** Returns how far derived data is behind, for these connections or for all. */
   readonly lag: (of?: Scope) => Effect.Effect<Lag, DeriveError>
-  /** Runs a query that only reads the schema `mirror`. Fails with `UsageError` where the database refuses it. */
+  /** Runs a query that only reads the schema `mirror`. Fails with `UsageError` if the database refuses it. */
   readonly query: (query: Query) => Effect.Effect<Result, DeriveError>
-  /** Bounded reads for agents, of connections by their names. */
+  /** Bounded reads for agents, by the names of connections. */
   readonly reads: {
     readonly get: (
       names: ReadonlyArray<string>,
@@ -47,16 +49,16 @@ export interface Deriver {
     ) => Effect.Effect<Option.Option<Content>, DeriveError>
     readonly thread: (names: ReadonlyArray<string>, ref: Ref, page: Page) => Effect.Effect<Paged<Message>, DeriveError>
   }
-  /** Tokens that may only read; see `ReadTokens.ts`. */
+  /** Read-only tokens (see `ReadTokens.ts`). */
   readonly tokens: {
     readonly create: (name: string, connections: Scope) => Effect.Effect<Redacted.Redacted, DeriveError>
     readonly list: Effect.Effect<ReadonlyArray<ReadToken>, DeriveError>
     readonly revoke: (name: string) => Effect.Effect<boolean, DeriveError>
     readonly scopeOf: (token: Redacted.Redacted) => Effect.Effect<Option.Option<Scope>, StoreError>
   }
-  /** True if queries run with the rights of a role that may read nothing but `mirror`. */
+  /** True if queries run with the rights of a role that may only read `mirror`. */
   readonly isolated: Effect.Effect<boolean, DeriveError>
-  /** Lets a role read `mirror`; see `ReadOnlyRole.grant`. */
+  /** Allows a role to read `mirror` (see `ReadOnlyRole.grant`). */
   readonly grant: (
     role: string,
     options: { readonly login: boolean }
@@ -65,9 +67,7 @@ export interface Deriver {
 
 const unavailable = new UsageError({ message: "the schema mirror needs PostgreSQL: this store is in memory" })
 
-/**
- * The deriver of this database. The default is that of a store in memory, which has no schema and nothing to catch up.
- */
+/** The deriver of this database. The default is for the memory store, which has no schema and derives nothing. */
 export const Deriver = Context.Reference<Deriver>("idem/derive/Deriver", {
   defaultValue: () => ({
     catchUp: Effect.succeed({ changes: 0, followed: false }),
@@ -89,8 +89,8 @@ export const Deriver = Context.Reference<Deriver>("idem/derive/Deriver", {
 })
 
 /**
- * Derives what a sync has stored, unless a server does. A failure is only logged, a defect too: the sync itself is
- * done.
+ * Derives the changes that a sync has stored, unless a server does. Failures and defects are only logged, because the
+ * sync itself has succeeded.
  */
 export const afterSync: Effect.Effect<void> = Effect.flatMap(Deriver, ({ catchUp }) => catchUp).pipe(
   Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}; later: idem derive`)),

@@ -1,13 +1,13 @@
 /**
  * Follows the change feed and fills the tables behind the schema `mirror`. The rows of a page of changes and the cursor
- * are written in one transaction, so that a process that is killed loses nothing and repeats at most one page.
+ * are written in one transaction, so a killed process loses nothing and repeats at most one page.
  *
- * Bodies are read and parsed before that transaction begins, which is therefore short and takes no lock that a sync
- * waits for. The transaction checks that each content is unchanged since it was read: content that has changed comes
- * again in the feed, and content that was purged leaves no row.
+ * Bodies are read and parsed before that transaction begins, so that it is short and takes no lock that a sync waits
+ * for. The transaction checks that each content is unchanged since it was read: content that has changed appears again
+ * in the feed, and content that was purged gets no row.
  *
- * A single follower works at a time (`lockName`). A second one could do no harm: only the follower whose cursor is
- * still stored commits.
+ * A single follower works at a time (`lockName`). A second one would do no harm: a follower commits only if its cursor
+ * is still the stored one.
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -30,10 +30,10 @@ import * as MirrorTables from "./MirrorTables.ts"
 /** The lock of the process that derives. */
 export const lockName = "derive"
 
-/** Changes in one transaction. */
+/** The number of changes in one transaction. */
 const defaultPageSize = 100
 
-/** Bodies that are read at the same time. */
+/** How many bodies are read at the same time. */
 const readsAtOnce = 4
 
 const derivedChanges = Metric.counter("idem_derived_changes_total", {
@@ -54,7 +54,7 @@ const decodeKeys = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ key: 
 
 const keyOf = (connectionId: string, externalId: string) => `${connectionId}/${externalId}`
 
-/** The contents that are unchanged since they were read, under the lock that purges wait for. */
+/** Returns the contents that are unchanged since they were read. Takes the lock that purges wait for. */
 const present = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, changes: ChangePage["changes"]) {
   yield* sql`SELECT pg_advisory_xact_lock_shared(1768187245, 2)`
   const rows = yield* sql`SELECT given.connection_id || '/' || given.external_id AS key
@@ -69,8 +69,8 @@ const present = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, changes: 
 })
 
 /**
- * Replaces the rows and texts of these contents. A text whose bytes are the same is kept as it was extracted, unless
- * they were not stored at that time.
+ * Replaces the rows and texts of these contents. An extracted text is kept if its body has the same bytes, unless the
+ * body was missing at the extraction.
  */
 const write = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
@@ -135,8 +135,8 @@ const write = Effect.fnUntraced(function* (
         OR old.reason = ${PendingTexts.goneReason}
         OR excluded.sha256 IS NULL AND old.text IS DISTINCT FROM excluded.text`
   }
-  // Contents whose texts were not tried yet are added when these are extracted: the queue of the index has only what
-  // can be indexed now.
+  // Contents whose texts are not extracted yet are added to the search queue after their extraction: the queue holds
+  // only contents that can be indexed now.
   yield* sql`DELETE FROM derived.pending USING ${given} WHERE ${isGiven("pending")}`
   yield* sql`INSERT INTO derived.pending (connection_id, external_id)
     SELECT connection_id, external_id FROM ${given} WHERE NOT EXISTS (SELECT 1 FROM derived.text
@@ -144,7 +144,7 @@ const write = Effect.fnUntraced(function* (
     ON CONFLICT (connection_id, external_id) DO UPDATE SET position = DEFAULT`
 })
 
-/** Makes a follower of these projections. */
+/** Makes a follower for these projections. */
 export const make = Effect.fnUntraced(function* (
   projections: MirrorTables.Projections,
   options: { readonly pageSize?: number | undefined } = {}
@@ -161,7 +161,10 @@ export const make = Effect.fnUntraced(function* (
     Effect.map(([row]) => row)
   )
 
-  /** The cursor's place; undefined to begin again, because the database was restored or moved. */
+  /**
+   * Returns the page after the cursor; undefined if the follower has to begin again, because the database was restored
+   * or moved.
+   */
   const pageAfter = Effect.fnUntraced(
     function* (cursor: string | null) {
       const found = cursor === null ? undefined : yield* Cursor.changePlace(undefined, cursor)
@@ -177,7 +180,7 @@ export const make = Effect.fnUntraced(function* (
 
   const restart = sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`
 
-  /** Removes what was derived from contents that the feed does not tell any more. */
+  /** Removes rows that were derived from contents that are no longer in the feed. */
   const sweep = Effect.forEach(
     [...tables.map(({ name }) => name), "text", "pending", "search"],
     (name) =>
@@ -208,7 +211,7 @@ export const make = Effect.fnUntraced(function* (
     yield* Effect.gen(function* () {
       const mine = yield* sql`UPDATE derived.follower SET cursor = ${next}, rebuilding = rebuilding AND NOT ${isEnd}
         WHERE generation = ${String(generation)}::bigint AND cursor IS NOT DISTINCT FROM ${cursor} RETURNING 1`
-      // Another follower was here, or a rebuild was asked for.
+      // Another follower has committed meanwhile, or a rebuild was requested.
       if (mine.length === 0) return
       const kept = yield* present(sql, page.changes)
       const current = derived.filter(({ change }) => kept.has(keyOf(change.connectionId, change.content.externalId)))
@@ -218,7 +221,7 @@ export const make = Effect.fnUntraced(function* (
         ({ change, rows }, cause) =>
           Effect.andThen(
             Effect.logError(`the rows of ${change.content.externalId} can't be stored`, cause),
-            // The content's own row is of values that a store holds already.
+            // The values of the content's own row come from the store, so they can be stored.
             write(sql, tables, [{ change, rows: rows.slice(0, 1), text: undefined }])
           )
       )
@@ -228,7 +231,7 @@ export const make = Effect.fnUntraced(function* (
     return { changes: page.changes.length, more: page.more }
   }).pipe(toStoreError("deriving the schema mirror"))
 
-  /** Derives all that is visible now. Returns the number of changes. */
+  /** Derives all visible changes. Returns their number. */
   const catchUp = Effect.gen(function* () {
     let changes = 0
     while (true) {
@@ -238,7 +241,7 @@ export const make = Effect.fnUntraced(function* (
     }
   }).pipe(Effect.provideContext(bodies))
 
-  /** Waits until there are changes to derive, or for a minute. */
+  /** Waits for changes to derive, at most a minute. */
   const waitForChanges = Effect.gen(function* () {
     const feed = yield* Feed.Feed
     const { cursor } = yield* state

@@ -1,4 +1,4 @@
-/** Writes many items at once, of which no single one can keep the others from being written. */
+/** Writes many items at once, so that an item that can't be written does not prevent the others. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -7,7 +7,10 @@ import { StoreError } from "../engine/store/StoreError.ts"
 
 const isServerError = Schema.is(Schema.Struct({ code: Schema.String, severity: Schema.String }))
 
-/** True for a failure that the written values cause: they are malformed or too large, or JavaScript can't hold them. */
+/**
+ * Returns true for a failure that the values cause: they are malformed or too large, or JavaScript can't represent
+ * them.
+ */
 const isOfData = (cause: Cause.Cause<unknown>): boolean => {
   const error = Cause.squash(cause)
   if (Cause.hasInterrupts(cause) || error instanceof StoreError) return false
@@ -16,8 +19,8 @@ const isOfData = (cause: Cause.Cause<unknown>): boolean => {
 }
 
 /**
- * Writes the items with `write`. Where that fails by their values, each half is written alone, down to a single item,
- * which goes to `giveUp`. A failure of the database itself is returned as it is.
+ * Writes the items with `write`. If that fails because of their values, writes each half separately, down to single
+ * items, which are passed to `giveUp`. A failure of the database itself is returned unchanged.
  */
 export const isolated = <A, E, R>(
   items: ReadonlyArray<A>,

@@ -9,21 +9,24 @@ import { texts } from "../stores/postgres/Parameters.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import type { Scope } from "./ReadTokens.ts"
 
-/** Rows that are counted. */
+/** The most rows that are counted. */
 const most = 10_000
 
 export interface Lag {
-  /** Changes that are not derived yet; at most 10,000 are counted. */
+  /** The number of changes that are not derived yet, at most 10,000. */
   readonly behind: number
-  /** Seconds since the oldest of them was made; 0 where there is none. */
+  /** Seconds since the oldest of these changes; 0 if there is none. */
   readonly seconds: number
-  /** When that was: the mirror has everything that was stored before. Null where nothing is missing. */
+  /** The time of that change: everything stored before it is derived. Null if nothing is missing. */
   readonly since: DateTime.Utc | null
-  /** Contents whose text is not extracted yet; at most 10,000 are counted. */
+  /** The number of contents whose text is not extracted yet, at most 10,000. */
   readonly unread: number
-  /** Contents that search does not find yet as they are now, those with `unread` texts too; at most 10,000. */
+  /**
+   * The number of contents whose present state search does not find yet, including those with `unread` texts; at most
+   * 10,000.
+   */
   readonly unindexed: number
-  /** True while everything is derived again. */
+  /** True while everything is being derived again. */
   readonly rebuilding: boolean
 }
 
@@ -42,14 +45,14 @@ const decodeLag = Schema.decodeUnknownEffect(
   ])
 )
 
-/** The lag now, of these connections or of all: the beginnings of three indexes, of bounded length. */
+/** Reads the lag of these connections or of all. Reads only the beginnings of three indexes, so its time is bounded. */
 export const read = Effect.fnUntraced(function* (of: Scope) {
   const sql = yield* SqlClient.SqlClient
   const counted = of === undefined ? sql`true` : sql`connection_id = ANY(${texts(of)}::uuid[])`
   const [{ cursor, rebuilding }] = yield* Effect.flatMap(sql`SELECT cursor, rebuilding FROM derived.follower`, (rows) =>
     Effect.orDie(decodeState(rows))
   )
-  // A cursor of another epoch begins again, like none.
+  // A cursor of another epoch is treated as no cursor: the follower begins again.
   const found =
     cursor === null ? undefined : Result.getOrUndefined(yield* Effect.result(Cursor.changePlace(undefined, cursor)))
   const { row, transaction } = found?.place ?? { row: null, transaction: 0n }
@@ -63,6 +66,6 @@ export const read = Effect.fnUntraced(function* (of: Scope) {
         ${row?.connectionId ?? "00000000-0000-0000-0000-000000000000"}::uuid, ${row?.externalId ?? ""}) AND ${counted}
       ORDER BY changed_xid, connection_id, external_id LIMIT ${most}) AS waiting`
   const [lag] = yield* Effect.orDie(decodeLag(rows))
-  // A content waits for its text first, and then in the queue of the index.
+  // A content first waits for its text, and then in the queue of the index.
   return { ...lag, unindexed: Math.min(lag.unread + lag.unindexed, most), rebuilding } satisfies Lag
 }, toStoreError("reading how far the schema mirror is"))

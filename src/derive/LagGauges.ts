@@ -1,4 +1,4 @@
-/** Gauges of how far derived data is behind, beside those of the store: see `Gauges`. */
+/** Gauges of how far derived data is behind, added to those of the store (see `Gauges`). */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Added } from "../engine/telemetry/Gauges.ts"

@@ -1,6 +1,6 @@
 /**
- * The tables behind the views of the schema `mirror`, and the views. They are made from the projections: a new table or
- * column is added, and nothing is ever removed or changed, because people's queries depend on it.
+ * The tables behind the views of the schema `mirror`, and the views. They are created from the projections: new tables
+ * and columns are added, and nothing is ever removed or changed, because people's queries depend on it.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -12,10 +12,10 @@ import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
 import { createView, viewsOf } from "./MirrorViews.ts"
 
-/** Grows when rows of `mirror.content`, or how rows are written, change. */
+/** Increase this when rows of `mirror.content`, or the way rows are written, change. */
 const ownVersion = 1
 
-/** Every content: the one table that every integration fills. */
+/** The table of all contents, the only one that every integration fills. */
 export const content: Table = {
   name: "content",
   description:
@@ -41,7 +41,7 @@ export const content: Table = {
 /** Names of tables and views that no projection may declare. */
 const reserved = new Set(["follower", "projection", "relation", "text", "pending", "connection", "attachment"])
 
-/** Columns that views have besides those of their table. */
+/** Columns that views have in addition to those of their table. */
 const added = ["connection", "text", "snippet", "has_attachments", "deleted_at"]
 
 /** The integrations' projections by domain. */
@@ -69,7 +69,7 @@ const tableProblem = (table: Table): string | undefined => {
   return absent === undefined ? undefined : `there is no column "${absent}"`
 }
 
-/** All tables, each once, `content` first. */
+/** Returns all tables, each once, `content` first. */
 const tablesOf = (projections: Projections): Effect.Effect<ReadonlyArray<Table>, UsageError> =>
   Effect.gen(function* () {
     const tables = new Map([[content.name, content]])
@@ -121,11 +121,11 @@ const decodePresent = Schema.decodeUnknownEffect(
 const Versions = Schema.Array(Schema.Struct({ domain: Schema.String, version: Schema.Int, used: Schema.Boolean }))
 const decodeVersions = Schema.decodeUnknownEffect(Versions)
 
-/** The projections' versions. The own one has no domain. */
+/** The versions of the projections, by domain. Our own version has the empty domain. */
 const versionsOf = (projections: Projections): ReadonlyMap<string, number> =>
   new Map([["", ownVersion], ...Array.from(projections, ([domain, { version }]) => [domain, version] as const)])
 
-/** This process must not derive: another version of Idem, or another `idem.config.ts`, made the tables. */
+/** This process must not derive: a newer version of Idem, or another `idem.config.ts`, created the tables. */
 export class MirrorNewer extends Schema.TaggedError<MirrorNewer>()("MirrorNewer", { domain: Schema.String }) {
   override get message(): string {
     return this.domain === ""
@@ -135,8 +135,8 @@ export class MirrorNewer extends Schema.TaggedError<MirrorNewer>()("MirrorNewer"
 }
 
 /**
- * Brings the tables and views up to date. Where a projection has a new version, all content is derived again. Returns
- * the tables.
+ * Brings the tables and views up to date, and returns the tables. If a projection has a new version, all content is
+ * derived again.
  */
 export const ensure = (
   projections: Projections

@@ -9,7 +9,7 @@ interface ViewColumn {
   readonly description: string
 }
 
-/** The columns of a view, in the order in which a new view has them. */
+/** The columns of a view, in the order for a new view. */
 const viewColumns = (table: Table): ReadonlyArray<ViewColumn> => {
   const id = table.id ?? { name: "id", description: "The content: `id` of `mirror.content`, within the connection." }
   return [
@@ -55,7 +55,7 @@ const viewColumns = (table: Table): ReadonlyArray<ViewColumn> => {
   ]
 }
 
-/** A view keeps the order of the columns that it has: new ones come last. */
+/** An existing view keeps the order of its columns, so new columns are added at the end. */
 export const createView = (
   { columns, description, from, name }: View,
   present: ReadonlyArray<string>
@@ -70,7 +70,7 @@ export const createView = (
   ]
 }
 
-/** The source of a table's view. */
+/** Returns the SQL source of a table's view. */
 const sourceOf = (table: Table): string =>
   [
     `FROM derived."${table.name}" AS t JOIN connection ON connection.id = t.connection_id`,
@@ -94,7 +94,7 @@ export interface View {
   readonly from: string
 }
 
-/** Attachments are made with the text of their email. */
+/** The view of attachments, which are extracted together with the text of their email. */
 const attachment: View = {
   name: "attachment",
   description: "Attachments of emails: one row for each.",

@@ -1,28 +1,28 @@
 /**
- * Keeps derivation out of the way of a sync: while a run of this process commits, or the process is busy with other
- * work, derivation waits for a quiet moment, and does no more than a hundredth of the time.
+ * Keeps derivation from slowing down a sync. While a run of this process commits, or the process is busy with other
+ * work, derivation waits for a quiet moment, and uses at most a hundredth of the time.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { LocalCommits } from "../engine/feed/LocalCommits.ts"
 
-/** How long the process is watched before it counts as idle. */
+/** How long the process is observed before it counts as idle. */
 const look = Duration.millis(20)
 
-/** The share of a busy process's time in which derivation works. */
+/** The share of the time that derivation may use in a busy process. */
 const share = 0.01
 
 /** The bounds of the wait for a quiet moment. */
 const shortestPause = Duration.seconds(30)
 const longestPause = Duration.minutes(10)
 
-/** A run commits while the last commit is this young. */
+/** A run counts as committing for this long after a commit. */
 const committing = Duration.seconds(1)
 
-/** The part of the time in which a busy process works. */
+/** A process counts as busy from this event-loop utilization. */
 const busy = 0.5
 
-/** Watches the process for a moment. True if it was busy, or if a run commits. */
+/** Observes the process for a moment. Returns true if it was busy, or if a run commits. */
 export const isBusy = Effect.gen(function* () {
   const commits = yield* LocalCommits
   const before = performance.eventLoopUtilization()
@@ -32,8 +32,8 @@ export const isBusy = Effect.gen(function* () {
 })
 
 /**
- * Runs pieces of work, each after a quiet moment, in which `others` is false; without one, after a pause in proportion
- * to the time of the piece before.
+ * Runs pieces of work, each after a quiet moment, when `others` returns false. If there is none, runs the work after a
+ * pause in proportion to the duration of the previous piece.
  */
 export const make = (others: Effect.Effect<boolean>) => {
   const quiet = Effect.gen(function* () {

@@ -29,17 +29,20 @@ import * as ReadOnlyRole from "./ReadOnlyRole.ts"
 import * as SearchIndexer from "./search/SearchIndexer.ts"
 import * as SearchSchema from "./search/SearchSchema.ts"
 
-/** The delay before a failed step is repeated, and before a held lock is looked at again. */
+/** The delay before a failed step is repeated, and before a held lock is tried again. */
 const pause = Duration.seconds(5)
 
-/** Queries of people, and reads of agents, that run at once: each has a session of the pool, which runs need too. */
+/**
+ * How many queries of people, and reads of agents, run at the same time. Each uses a session of the pool, which runs
+ * need too.
+ */
 const queriesAtOnce = 2
 const readsAtOnce = 4
 
-/** The longest time between two looks for work of other processes, while there is none. */
+/** The longest time between two checks for work of other processes, while there is none. */
 const idlePause = Duration.seconds(10)
 
-/** The deriver of this database. */
+/** Makes the deriver of this database. */
 export const make = Effect.gen(function* () {
   const registry = yield* ProjectionRegistry
   const context = yield* Effect.context<BodyStore | FeedStore | LockStore | SqlClient.SqlClient>()
@@ -52,7 +55,8 @@ export const make = Effect.gen(function* () {
   )
 
   /**
-   * Extracts the texts of what the follower has derived, and indexes it. Threads of the extractor end with the scope.
+   * Extracts and indexes the texts of the contents that the follower has derived. The extractor's workers end with the
+   * scope.
    */
   const makeFinish = Effect.fnUntraced(function* ({ tables }: Effect.Success<typeof follower>) {
     const texts = yield* Effect.provide(PendingTexts.make, yield* Layer.build(TextExtractor.layer))
@@ -82,10 +86,10 @@ export const make = Effect.gen(function* () {
   const followAlone = Effect.gen(function* () {
     const following = yield* follower
     const finish = yield* makeFinish(following)
-    // Texts may be slow to extract, or wait for a store of bodies that is away: rows do not wait for them.
+    // Rows do not wait for texts, because these may be slow to extract, or wait for an unreachable blob store.
     const hasMore = yield* Latch.make(true)
     const again = Effect.andThen(hasMore.open, Effect.sleep(pause))
-    // A command of another process may have asked for something too: a language of search.
+    // A command of another process may have caused work too, by setting a search language.
     const finishing = Effect.timeoutOption(hasMore.await, idlePause).pipe(
       Effect.andThen(hasMore.close),
       Effect.andThen(finish(Pace.make(Pace.isBusy))),
@@ -112,7 +116,7 @@ export const make = Effect.gen(function* () {
   )
 
   const rebuild = Effect.andThen(
-    // The tables must be there, in this version.
+    // The tables must exist, in this version.
     follower,
     Effect.andThen(
       sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`,
@@ -122,12 +126,12 @@ export const make = Effect.gen(function* () {
 
   const setLanguage = (connection: string, language: string) =>
     Effect.andThen(
-      // The functions and tables must be there, in this version.
+      // The functions and tables must exist, in this version.
       Effect.andThen(follower, SearchSchema.ensure),
       SearchSchema.setLanguage(connection, language)
     ).pipe(Effect.asVoid, Effect.provideContext(context))
 
-  /** Makes the views, unless a newer process has, and the role that reads them. */
+  /** Creates the views, unless a newer process has, and the role that reads them. Returns true if the role exists. */
   const isolated = Effect.flatMap(registry.all, MirrorTables.ensure).pipe(
     Effect.catchTag("MirrorNewer", () => Effect.void),
     Effect.andThen(ReadOnlyRole.ensure),

@@ -1,4 +1,4 @@
-/** The role that may only read the schema `mirror`, and roles of people that are given the same. */
+/** The role that may only read the schema `mirror`, and the roles of people with the same rights. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -7,12 +7,12 @@ import { UsageError } from "../engine/Engine.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
 
-/** Owns `derived.query`. It cannot log in. */
+/** The role that owns `derived.query`. It cannot log in. */
 export const readerRole = "idem_reader"
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
-/** The grants of a role: it may read all views of `mirror`, also later ones. */
+/** The grants of a role: it may read all views of `mirror`, including later ones. */
 const grants = (role: string): ReadonlyArray<string> => [
   `GRANT USAGE ON SCHEMA mirror TO ${quoted(role)}`,
   `GRANT SELECT ON ALL TABLES IN SCHEMA mirror TO ${quoted(role)}`,
@@ -34,18 +34,18 @@ const ownerOf = (sql: SqlClient.SqlClient) =>
   )
 
 /**
- * Makes the role and gives it the function. A database role that may not make roles leaves the function as it is: it
- * then runs with that role's own rights. Returns true if the function belongs to the reader.
+ * Creates the role and makes it the owner of the function. If the database role may not create roles, the function
+ * stays as it is, and runs with that role's own rights. Returns true if the reader role owns the function.
  */
 export const ensure = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   if ((yield* ownerOf(sql)) === readerRole) return true
   const run = (statement: string) => sql.unsafe(statement).unprepared
   return yield* Effect.gen(function* () {
-    // Two grants of the same thing at once would fail: one of many first queries does it.
+    // Concurrent grants of the same rights would fail, so only one of several first queries runs them.
     yield* sql`SELECT pg_advisory_xact_lock(1768187245, 3)`
     if ((yield* ownerOf(sql)) === readerRole) return true
-    // Roles belong to the whole server: another database's Idem may be making it now.
+    // Roles are shared by the whole server: Idem in another database may be creating the role at the same time.
     yield* run(`DO $$ BEGIN
       CREATE ROLE ${readerRole} NOLOGIN;
     EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
@@ -79,8 +79,8 @@ const decodeRoles = Schema.decodeUnknownEffect(
 )
 
 /**
- * Lets a role read `mirror`, and nothing else of Idem. With `login` the role is made if there is none, and it gets a
- * new password, which is returned.
+ * Allows a role to read `mirror`, and nothing else of Idem. With `login`, creates the role if it does not exist, and
+ * returns its new password.
  */
 export const grant = Effect.fnUntraced(
   function* (role: string, options: { readonly login: boolean }) {

@@ -1,4 +1,4 @@
-/** Tokens of agents: they may only read what is mirrored, of all connections or of some, until they are revoked. */
+/** Tokens of agents. Until it is revoked, a token may only read mirrored content, of all connections or of some. */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -12,18 +12,18 @@ import { ConnectionId } from "../engine/model/Connection.ts"
 import { texts } from "../stores/postgres/Parameters.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 
-/** The beginning of every token, by which people and secret scanners recognize it. */
+/** The prefix of every token, by which people and secret scanners recognize it. */
 export const prefix = "idem_read_"
 
-/** The connections that may be read; undefined for all. */
+/** The connections that may be read; undefined means all. */
 export type Scope = ReadonlyArray<ConnectionId> | undefined
 
 export interface ReadToken {
   readonly name: string
-  /** Null for all. A connection that was removed since is left out. */
+  /** The names of the connections; null means all. A connection that was removed is left out. */
   readonly connections: ReadonlyArray<string> | null
   readonly createdAt: DateTime.Utc
-  /** Null if it was never used; to the minute. */
+  /** When the token was last used, to the minute; null if never. */
   readonly usedAt: DateTime.Utc | null
 }
 
@@ -42,11 +42,11 @@ const decodeScopes = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ connections: Schema.NullOr(Schema.Array(ConnectionId)), isNoted: Schema.Boolean }))
 )
 
-/** The token has 256 random bits: a plain hash of it tells nothing. */
+/** The token has 256 random bits, so a plain hash of it is safe. */
 const hashOf = (token: Redacted.Redacted): Uint8Array =>
   Crypto.createHash("sha256").update(Redacted.value(token)).digest()
 
-/** Makes a token for these connections, or for all. It is returned only now. */
+/** Creates a token for these connections, or for all. The token is returned only here. */
 export const create = (name: string, connections: Scope) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -61,7 +61,7 @@ export const create = (name: string, connections: Scope) =>
     })
   }).pipe(toStoreError("making a read token"))
 
-/** All tokens, without the tokens themselves. */
+/** Returns all tokens, without their secrets. */
 export const list = SqlClient.SqlClient.use(
   (sql) =>
     sql`SELECT name, created_at AS "createdAt", used_at AS "usedAt",
@@ -73,14 +73,14 @@ export const list = SqlClient.SqlClient.use(
   toStoreError("reading the read tokens")
 )
 
-/** Ends a token at once. False if there is none of this name. */
+/** Revokes a token at once. Returns false if no token has this name. */
 export const revoke = (name: string) =>
   SqlClient.SqlClient.use((sql) => sql`DELETE FROM read_token WHERE name = ${name} RETURNING 1`).pipe(
     Effect.map((rows) => rows.length > 0),
     toStoreError("revoking a read token")
   )
 
-/** The scope that the token may read; none if the token does not exist. */
+/** Returns the scope of the token, or `Option.none` if the token does not exist. */
 export const scopeOf = (token: Redacted.Redacted) =>
   Effect.gen(function* () {
     if (!Redacted.value(token).startsWith(prefix)) return Option.none<Scope>()

@@ -1,5 +1,5 @@
 /**
- * Runs a person's query on the schema `mirror`: read only, bounded in time and size, and with the rights of a role that
+ * Runs a person's query on the schema `mirror`: read-only, bounded in time and size, and with the rights of a role that
  * may read nothing else (`ReadOnlyRole.ts`).
  */
 import * as Duration from "effect/Duration"
@@ -13,7 +13,7 @@ import { onOwnSession } from "../stores/postgres/Transactions.ts"
 
 export interface Query {
   readonly query: string
-  /** Rows that are returned at most. */
+  /** The most rows to return. */
   readonly most: number
   readonly timeout: Duration.Duration
 }
@@ -25,10 +25,10 @@ export interface Result {
   readonly truncated: boolean
 }
 
-/** Characters of all rows together. */
+/** The most characters of all rows together. */
 const mostBytes = 50_000_000
 
-/** Bytes of one row as JSON: a message of PostgreSQL's protocol has 64 MB at most. */
+/** The most bytes of one row as JSON: a message of PostgreSQL's protocol has at most 64 MB. */
 const mostRowBytes = 60_000_000
 
 const rowTooLarge = new UsageError({
@@ -44,7 +44,7 @@ const decodeRow = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Array(
 const ServerError = Schema.Struct({ code: Schema.String, message: Schema.String })
 const isServerError = Schema.is(ServerError)
 
-/** The server's own words for a query that it refuses; undefined where the server itself failed. */
+/** Returns the server's own message for a refused query; undefined if the server itself failed. */
 const refusal = (error: SqlError, timeout: Duration.Duration): string | undefined => {
   const { cause } = error.reason
   if (!isServerError(cause)) return undefined
@@ -53,14 +53,14 @@ const refusal = (error: SqlError, timeout: Duration.Duration): string | undefine
   return /^(08|57|58|XX|53)/.test(cause.code) ? undefined : cause.message
 }
 
-/** Runs the query. Fails with `UsageError` where the server refuses it. */
+/** Runs the query. Fails with `UsageError` if the server refuses it. */
 export const run = ({ most, query, timeout }: Query) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const statement = query.trim().replace(/;\s*$/, "")
     if (statement === "") return yield* new UsageError({ message: "there is no query" })
     if (statement.includes("\0")) return yield* new UsageError({ message: "the query holds a NUL character" })
-    // A query can take locks of its session, which outlive its transaction: the session gives them back.
+    // A query can take session-level locks, which outlive its transaction, so they are released afterwards.
     const lines = yield* Effect.gen(function* () {
       yield* sql`BEGIN READ ONLY`.unprepared
       yield* sql`SELECT set_config('statement_timeout', ${String(Duration.toMillis(timeout))}, true),
@@ -74,7 +74,8 @@ export const run = ({ most, query, timeout }: Query) =>
       Effect.ensuring(
         Effect.ignore(Effect.andThen(sql`ROLLBACK`.unprepared, sql`SELECT pg_advisory_unlock_all()`.unprepared))
       ),
-      // Before the session ends: a write that is refused here does not mean that the database is read-only.
+      // Mapped before the session ends, because a refused write of the query does not mean that the database is
+      // read-only.
       Effect.mapError((error) => {
         const message = isSqlError(error) ? refusal(error, timeout) : undefined
         return message === undefined ? error : new UsageError({ message })

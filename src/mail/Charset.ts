@@ -1,11 +1,11 @@
-/** Bytes of text as a string, in the charset that they are in: header fields, bodies, attachments and files. */
+/** Decodes text in any charset: header fields, bodies, attachments and files. */
 import iconv from "iconv-lite"
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const lossyUtf8 = new TextDecoder("utf-8", { ignoreBOM: true })
 const windows1252 = new TextDecoder("windows-1252")
 
-/** The charset that a byte order mark names. */
+/** Returns the charset of a byte order mark; undefined without one. */
 const ofMark = (bytes: Uint8Array): string | undefined => {
   const [first, second, third] = bytes
   if (first === 0xef && second === 0xbb && third === 0xbf) return "utf-8"
@@ -14,7 +14,7 @@ const ofMark = (bytes: Uint8Array): string | undefined => {
   return undefined
 }
 
-/** The charset that an HTML or XML document declares in its first kilobyte. */
+/** Returns the charset that an HTML or XML document declares in its first kilobyte. */
 export const declared = (bytes: Uint8Array): string | undefined => {
   const head = Buffer.from(bytes.subarray(0, 1024)).toString("latin1")
   return (
@@ -26,7 +26,7 @@ export const declared = (bytes: Uint8Array): string | undefined => {
 export const ofMediaType = (mediaType: string | undefined): string | undefined =>
   /;\s*charset\s*=\s*"?([\w.:-]{1,40})/i.exec(mediaType ?? "")?.[1]
 
-/** Labels that tell nothing of bytes above 127, and codecs of iconv-lite that are no charsets. */
+/** Matches labels that say nothing about bytes above 127, and codecs of iconv-lite that are not charsets. */
 const vague = /^(?:(?:us-?)?ascii|ansi_x3\.4-19\d\d|(?:x-)?unknown(?:-?8bit)?|[78]bit|binary|none|default|base64|hex)$/
 
 type Decoder = (bytes: Uint8Array) => string
@@ -40,14 +40,14 @@ const ofTextDecoder = (label: string): Decoder | undefined => {
   }
 }
 
-/** The labels that mail programs write for a charset which `TextDecoder` or iconv-lite know by another one. */
+/** Returns the usual label of a charset that mail programs label in another way. */
 const usual = (label: string): string =>
   label
     .replace(/^(?:x-ms-|x-|cs|unicode-1-1-)/, "")
     .replace(/^iso-?2022-?jp.*|^junet$/, "iso-2022-jp")
     .replace(/^iso-?8859-?8-?[ie]$/, "iso-8859-8")
 
-/** Decoders of the labels that were met, of which only known ones are kept. */
+/** The decoders by label. Only those of known labels are kept. */
 const decoders = new Map<string, Decoder>()
 
 const decoderOf = (label: string | undefined): Decoder | undefined => {
@@ -63,10 +63,10 @@ const decoderOf = (label: string | undefined): Decoder | undefined => {
   return found
 }
 
-/** True for a charset that can be decoded, and that tells more than that the text has bytes. */
+/** Returns true for a charset that can be decoded, and that is not vague. */
 export const isKnown = (charset: string | undefined): boolean => decoderOf(charset) !== undefined
 
-/** UTF-8 without the bytes of a last character that was cut off. */
+/** Removes an incomplete last character from UTF-8. */
 const whole = (bytes: Uint8Array): Uint8Array => {
   for (let back = 1; back <= 3 && back <= bytes.length; back += 1) {
     const byte = bytes[bytes.length - back] ?? 0
@@ -84,7 +84,7 @@ const asUtf8 = (bytes: Uint8Array): string | undefined => {
   }
 }
 
-/** How many characters beyond ASCII the text has for each that could not be decoded. */
+/** Returns the number of characters beyond ASCII for each character that could not be decoded. */
 const quality = (text: string): number => {
   let good = 0
   let bad = 0
@@ -96,16 +96,16 @@ const quality = (text: string): number => {
   return good / bad
 }
 
-/** True for bytes of a charset whose texts are mostly valid UTF-8 too, and mean something else. */
+/** Returns true for a charset whose texts are mostly valid UTF-8 too, with another meaning. */
 const isOpaque = (bytes: Uint8Array, label: string): boolean =>
   /^utf-?(?:16|32)|^ucs-?2/i.test(label)
     ? bytes.includes(0) || asUtf8(bytes) === undefined
     : /^(?:iso-?2022|hz|junet|(?:unicode-1-1-)?utf-?7)/i.test(label) && bytes.every((byte) => byte < 128)
 
 /**
- * Decodes by the byte order mark, else as UTF-8 where the bytes are valid as such, else in the charset that is
- * declared, else as windows-1252. UTF-8 with a few bad bytes stays UTF-8, and loses these. A declared charset that
- * nobody knows is as good as none. `cut` tells that the bytes are the beginning of a longer text.
+ * Decodes text: by the byte order mark; else as UTF-8 if the bytes are valid; else in the declared charset; else as
+ * windows-1252. UTF-8 with a few bad bytes stays UTF-8, without these bytes. An unknown charset is ignored. `cut`: the
+ * bytes are the beginning of a longer text.
  */
 export const decode = (bytes: Uint8Array, charset: string | undefined, cut = false): string => {
   const mark = ofMark(bytes)
@@ -123,6 +123,6 @@ export const decode = (bytes: Uint8Array, charset: string | undefined, cut = fal
   return text === undefined || quality(text) < 1 ? windows1252.decode(bytes) : text
 }
 
-/** Decodes in the charset that an encoded word names, whatever else the bytes may be. */
+/** Decodes an encoded word in the charset that it names, whatever else the bytes may be. */
 export const decodeWord = (bytes: Uint8Array, charset: string): string =>
   decoderOf(charset)?.(bytes) ?? decode(bytes, undefined)

@@ -1,8 +1,8 @@
 /**
- * Emails with their parts, by postal-mime. The library knows the charsets of `TextDecoder` only, takes the declared one
- * at its word, does not tell that of an attachment, keeps an object for each line of a part, and drops all of a
- * multipart email whose parts cannot be told apart. So four methods of its parser are replaced, which its types hide:
- * the tests of emails fail where another version of it has none of these.
+ * Parses emails with their parts, with postal-mime. The library supports only the charsets of `TextDecoder`, always
+ * trusts the declared charset, does not report that of an attachment, keeps an object for each line of a part, and
+ * drops a multipart email whose parts can't be separated. So four methods of its parser, which its types hide, are
+ * replaced. If another version of the library lacks one of these methods, the tests of emails fail.
  */
 import PostalMime, { type Attachment, type Email } from "postal-mime"
 import * as Charset from "./Charset.ts"
@@ -28,7 +28,7 @@ interface Parser {
   collectAttachment: (this: Parser, part: Part, ...rest: ReadonlyArray<unknown>) => void
 }
 
-// The class hides them, and has them.
+// The class has these members, but hides them in its types.
 const parser = new PostalMime() as unknown as Parser
 const parsers = PostalMime.prototype as unknown as Parser
 const parts: Part = Object.getPrototypeOf(parser.root)
@@ -44,7 +44,7 @@ parts.getTextContent = function getTextContent() {
     : text
 }
 
-/** The lines of a part that is not encoded, in one buffer that grows. */
+/** Decodes an unencoded part: collects its lines in one buffer that grows. */
 class PlainDecoder {
   #bytes = new Uint8Array(1024)
   #length = 0
@@ -72,7 +72,7 @@ parts.setupContentDecoder = function setup(encoding) {
   if (!/base64|quoted-printable/i.test(encoding)) this.contentDecoder = new PlainDecoder()
 }
 
-// A multipart part whose boundary does not occur is plain text, as Python's `email.parser` takes it.
+// A multipart part whose boundary does not occur is treated as plain text, as in Python's `email.parser`.
 const { finalize } = parts
 parts.finalize = async function finalizeParts() {
   await finalize.call(this)
@@ -81,7 +81,7 @@ parts.finalize = async function finalizeParts() {
   this.contentType.parsed = { value: "text/plain", params: {} }
 }
 
-/** True for the part that the email ends in. */
+/** Returns true for the part in which the email ends. */
 const isAtEnd = (part: Part): boolean =>
   part.parentNode === undefined || (part.parentNode.childNodes.at(-1) === part && isAtEnd(part.parentNode))
 
@@ -93,7 +93,7 @@ parsers.collectAttachment = function collect(part, ...rest) {
   collectAttachment.call(this, part, ...rest)
   const attachment = this.attachments.at(-1)
   const { params, value } = part.contentType.parsed
-  // The library gives calendars in UTF-8.
+  // The library returns calendars in UTF-8.
   const charset = value === "text/calendar" || value === "application/ics" ? "utf-8" : params["charset"]
   if (attachment === undefined) return
   if (charset !== undefined) charsets.set(attachment, charset)
@@ -101,13 +101,13 @@ parsers.collectAttachment = function collect(part, ...rest) {
 }
 
 /**
- * Reads an email. Attached emails are attachments. Rejects if its parts nest too deeply, or its headers are too long.
+ * Parses an email. Attached emails are attachments. Rejects if its parts nest too deeply, or its headers are too long.
  */
 export const parse = (bytes: Uint8Array): Promise<Email> =>
   PostalMime.parse(bytes, { maxNestingDepth: 50, maxHeadersSize: 512 * 1024, rfc822Attachments: true })
 
-/** The charset that the email declares for an attachment. */
+/** Returns the charset that the email declares for an attachment. */
 export const charsetOf = (attachment: Attachment): string | undefined => charsets.get(attachment)
 
-/** True for an attachment that the email ends in: of an email that was cut off, this one may not be whole. */
+/** Returns true for the attachment in which the email ends: if the email was cut off, it may be incomplete. */
 export const isLast = (attachment: Attachment): boolean => last.has(attachment)

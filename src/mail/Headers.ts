@@ -1,13 +1,12 @@
 /**
- * The header fields of an email that people read, decoded. Real mail has bytes above 127 in its headers, charsets that
- * nobody knows, NULs, and no Message-ID, Date or Subject. None of that is an error: a field that cannot be read is
- * absent.
+ * Reads the header fields of an email that people see, decoded. Real mail has bytes above 127 in its headers, unknown
+ * charsets, NULs, and no Message-ID, Date or Subject. None of that is an error: a field that can't be read is absent.
  *
- * postal-mime reads the values of fields. Only the fields that are read are picked out before, so that thousands of
+ * postal-mime parses the values of fields. Before that, only the wanted fields are selected, so that thousands of
  * others cost nothing, and their bytes are decoded:
- * - adjacent encoded words of one charset become one word, since a character may be split over two of them;
- * - bytes above 127 are UTF-8 (RFC 6532) where they are valid as such, else in the charset that the email itself
- *   declares, else windows-1252.
+ * - adjacent encoded words of one charset become one word, because a character may be split over two of them;
+ * - bytes above 127 are UTF-8 (RFC 6532) if they are valid as such, else in the charset that the email itself declares,
+ *   else windows-1252.
  */
 import { type Address, addressParser, decodeWords } from "postal-mime"
 import * as DateTime from "effect/DateTime"
@@ -15,7 +14,7 @@ import * as Option from "effect/Option"
 import * as Charset from "./Charset.ts"
 import * as MailDate from "./MailDate.ts"
 
-/** `name` and `address` are empty where the field has none. */
+/** A person in a field. `name` or `address` is empty if the field has none. */
 export type Mailbox = { readonly name: string; readonly address: string }
 
 export interface Headers {
@@ -25,7 +24,7 @@ export interface Headers {
   readonly inReplyTo: string | undefined
   /** Message-IDs of the conversation, oldest first: the first 20 and the last 20. */
   readonly references: ReadonlyArray<string> | undefined
-  /** ISO 8601 in UTC. */
+  /** The date in ISO 8601 in UTC. */
   readonly date: string | undefined
   readonly from: Mailbox | undefined
   readonly replyTo: ReadonlyArray<Mailbox> | undefined
@@ -34,39 +33,39 @@ export interface Headers {
   readonly bcc: ReadonlyArray<Mailbox> | undefined
 }
 
-/** Bytes of an email that are searched for its fields. */
+/** The most bytes of an email that are searched for its fields. */
 const maxHeaderBytes = 256 * 1024
 
-/** Bytes of one field that are read: 500 addresses fit. */
+/** The most bytes of one field that are read: enough for 500 addresses. */
 const maxFieldBytes = 32 * 1024
 
-/** Fields of one name that are read. RFC 5322 allows one; some programs write one for each recipient. */
+/** The most fields of one name that are read. RFC 5322 allows one; some programs write one for each recipient. */
 const maxFields = 500
 
-/** Bytes of all fields with addresses that are read: they take the most time. */
+/** The most bytes of address fields that are read, because they take the most time. */
 const maxAddressBytes = 96 * 1024
 
-/** Addresses of one field: a newsletter may name thousands. */
+/** The most addresses of one field: a newsletter may name thousands. */
 const maxAddresses = 500
 
-/** Bytes after the header that may declare a charset: the headers of the first parts. */
+/** The bytes after the header that may declare a charset: the headers of the first parts. */
 const declarationBytes = 4 * 1024
 
-/** Bytes at the beginning of an email by which `read` gives the same as by all of it. */
+/** The bytes at the beginning of an email that `read` uses: more bytes do not change its result. */
 export const prefixBytes = maxHeaderBytes + declarationBytes
 
 const addressFields = new Set(["from", "to", "cc", "bcc", "reply-to"])
 
-/** References that are read, from the beginning and from the end. */
+/** The most references that are read, at the beginning and at the end each. */
 const maxReferences = 20
 
-/** The fields of an email, given its bytes or at least its beginning. */
+/** Reads the fields of an email from its bytes, or at least its first `prefixBytes`. */
 export const read = (email: Uint8Array): Headers => {
   const end = headerEnd(email)
   const text = (length: number) => Buffer.from(email.buffer, email.byteOffset, length).toString("latin1")
   const fields = fieldsOf(text(end))
   let declared: { readonly charset: string | undefined } | undefined
-  /** The charset that the email itself declares. Most emails need none. */
+  /** Returns the charset that the email itself declares. Most emails need none. */
   const charset = () =>
     (declared ??= { charset: declaredCharset(text(Math.min(end + declarationBytes, email.length))) }).charset
   const valuesOf = (name: string) => (fields.get(name) ?? []).map((value) => oneLine(decoded(value, charset)))
@@ -85,7 +84,7 @@ export const read = (email: Uint8Array): Headers => {
   }
 }
 
-/** Where the header ends: after the first empty line. */
+/** Returns where the header ends: after the first empty line. */
 const headerEnd = (email: Uint8Array): number => {
   const limit = Math.min(email.length, maxHeaderBytes)
   for (let at = email.indexOf(10); at !== -1 && at < limit; at = email.indexOf(10, at + 1)) {
@@ -95,11 +94,11 @@ const headerEnd = (email: Uint8Array): number => {
   return limit
 }
 
-/** A field that is read, behind the end of a line: its name, and its value with the lines that continue it. */
+/** Matches a wanted field after the end of a line: its name, and its value with continuation lines. */
 const field =
   /\n(from|to|cc|bcc|reply-to|subject|message-id|in-reply-to|references|date)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)/gi
 
-/** The unfolded values of the fields that are read, by name, with one character for each byte. */
+/** Returns the unfolded values of the wanted fields, by name, with one character for each byte. */
 const fieldsOf = (header: string): ReadonlyMap<string, ReadonlyArray<string>> => {
   const fields = new Map<string, Array<string>>()
   let addressBytes = 0
@@ -124,8 +123,8 @@ const encodedWords = /=\?[^?\s]{1,60}\?[BbQq]\?[^?]*\?=(?:[ \t]+=\?[^?\s]{1,60}\
 const encodedWord = /=\?([^?\s*]{1,60})(?:\*[^?\s]*)?\?([BbQq])\?([^?]*)\?=/g
 
 /**
- * The word as one of UTF-8, which postal-mime decodes once it has found the parts of the field. A word of plain letters
- * keeps its charset: addresses hold such words that nobody decodes.
+ * Encodes the word in UTF-8. postal-mime decodes it after it has split the field. A word of plain letters keeps its
+ * charset: addresses contain such words that are not to be decoded.
  */
 const utf8Word = (charset: string, bytes: Buffer): string => {
   const text = Charset.decodeWord(bytes, charset)
@@ -134,7 +133,7 @@ const utf8Word = (charset: string, bytes: Buffer): string => {
     : `=?utf-8?B?${Buffer.from(text).toString("base64")}?=`
 }
 
-/** The bytes of one encoded word. Bytes above 127 in it, which RFC 2047 forbids, are of its charset too. */
+/** Returns the bytes of one encoded word. Bytes above 127 in it, which RFC 2047 forbids, are in its charset too. */
 const bytesOfWord = (encoding: string, text: string): Buffer =>
   encoding.toUpperCase() === "B"
     ? Buffer.from(text, "base64")
@@ -145,10 +144,13 @@ const bytesOfWord = (encoding: string, text: string): Buffer =>
         "latin1"
       )
 
-/** Charsets in which each word begins anew: joined words would repeat an escape sequence, which decoders refuse. */
+/**
+ * Matches charsets in which each word starts in the initial state: joined words would repeat an escape sequence, which
+ * decoders refuse.
+ */
 const stateful = /^(?:iso-2022|hz-|(?:unicode-1-1-)?utf-?7)/i
 
-/** A run of encoded words, with those of one charset joined. */
+/** Joins encoded words of the same charset in a run of them. */
 const joined = (run: string): string => {
   const groups: Array<{ readonly charset: string; readonly bytes: Array<Buffer> }> = []
   for (const [, charset = "", encoding = "", text = ""] of run.matchAll(encodedWord)) {
@@ -160,7 +162,7 @@ const joined = (run: string): string => {
   return groups.map(({ bytes, charset }) => utf8Word(charset, Buffer.concat(bytes))).join(" ")
 }
 
-/** Text outside encoded words. */
+/** Decodes text outside of encoded words. */
 const rawText = (latin1: string, charset: () => string | undefined): string => {
   // oxlint-disable-next-line no-control-regex
   if (!/[^\u0000-\u007f]/.test(latin1)) return latin1
@@ -179,12 +181,12 @@ const decoded = (value: string, charset: () => string | undefined): string => {
 
 // ---- values ------------------------------------------------------------------------------------------------------
 
-/** Groups of one field. They cannot nest, and postal-mime takes quadratic time for those that do. */
+/** The most groups of one field. Groups can't nest, and postal-mime takes quadratic time for nested ones. */
 const maxGroups = 5
 
 /**
- * Removes the colons of all groups but the first ones. A quoted string that does not end goes to the end of the field:
- * to look for its end anew from each quote in it would take quadratic time.
+ * Removes the colons of all groups except the first ones. A quoted string without an end extends to the end of the
+ * field: searching for the end again from each quote would take quadratic time.
  */
 const withoutNestedGroups = (text: string): string => {
   if (!text.includes(":")) return text
@@ -222,7 +224,7 @@ const mailboxes = (values: ReadonlyArray<string>): ReadonlyArray<Mailbox> | unde
         .map(({ address, name }) => ({ name, address: address ?? "" }))
 }
 
-/** The Message-IDs in a text, with their angle brackets. */
+/** Returns the Message-IDs in a text, with their angle brackets. */
 export const messageIds = (text: string | undefined): ReadonlyArray<string> => text?.match(/<[^<>\s]+>/g) ?? []
 
 const ends = (ids: ReadonlyArray<string>): ReadonlyArray<string> | undefined =>

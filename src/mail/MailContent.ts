@@ -1,4 +1,4 @@
-/** Emails as content, for every integration that has emails. */
+/** Turns emails into content, for every integration with emails. */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -8,7 +8,10 @@ import * as Headers from "./Headers.ts"
 
 const kind = { kind: "message", mediaType: "message/rfc822" }
 
-/** All but the body: the source's own fields, and those of the email's header, which `head` begins with. */
+/**
+ * Returns the fields of a content except its body: the source's own fields, and those of the email's header, which must
+ * be complete in `head`.
+ */
 export const fields = (head: Uint8Array, { metadata, ...own }: Omit<AfterBody, "title">): AfterBody => {
   const { subject, ...header } = Headers.read(head)
   const present: Record<string, Schema.Json> = {}
@@ -16,12 +19,12 @@ export const fields = (head: Uint8Array, { metadata, ...own }: Omit<AfterBody, "
   return { title: subject?.slice(0, maxTitleLength), ...own, metadata: { ...metadata, ...present } }
 }
 
-/** The content of an email that was read as a whole. */
+/** Returns the content of an email whose bytes are in memory. */
 export const whole = (body: Uint8Array, fields: AfterBody): Content => ({ ...kind, ...fields, body })
 
 /**
- * The content of an email whose bytes are still to come. `fieldsOf` gets the beginning of the bytes, by which
- * `Headers.read` gives the same as by all of them, and their number.
+ * Returns the content of an email whose bytes are streamed. `fieldsOf` gets the beginning of the bytes, as many as
+ * `Headers.read` uses, and the number of all bytes.
  */
 export const streamed = (
   bytes: Stream.Stream<Uint8Array, IntegrationError>,

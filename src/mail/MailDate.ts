@@ -1,13 +1,13 @@
 /**
- * The date of an email's `Date` field, by the grammar of RFC 5322 (sections 3.3 and 4.3). JavaScript's `Date` accepts
- * almost any text and guesses in the time zone of the process, so that two machines would read two dates.
+ * Parses an email's `Date` field by the grammar of RFC 5322 (sections 3.3 and 4.3). JavaScript's `Date` accepts almost
+ * any text and guesses in the time zone of the process, so that two machines would read different dates.
  */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 
 const months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 
-/** Hours from UTC (RFC 5322, 4.3). Every other name, a military letter included, counts as -0000. */
+/** Hours from UTC (RFC 5322, 4.3). Any other name, including a military letter, counts as -0000. */
 const zones: Readonly<Record<string, number>> = {
   edt: -4,
   est: -5,
@@ -36,21 +36,26 @@ const withoutComments = (text: string): string => {
   return kept
 }
 
-/** Two digits below 50 are of this century; other two and three digits count from 1900. */
+/**
+ * Returns the full year: two digits below 50 are in this century; other years of two or three digits count from 1900.
+ */
 const fullYear = (digits: string): number => {
   const year = Number(digits)
   if (digits.length === 4) return year
   return digits.length === 2 && year < 50 ? 2000 + year : 1900 + year
 }
 
-/** Minutes east of UTC; undefined for an offset that no clock has. */
+/** Returns the minutes east of UTC; undefined for an impossible offset. */
 const offsetOf = (zone: string): number | undefined => {
   if (!/^[+-]/.test(zone)) return (zones[zone.toLowerCase()] ?? 0) * 60
   const minutes = Number(zone.slice(3))
   return minutes > 59 ? undefined : Number(`${zone[0]}1`) * (Number(zone.slice(1, 3)) * 60 + minutes)
 }
 
-/** The time that the field names; none if the text is not a date of RFC 5322, or names a day that no calendar has. */
+/**
+ * Returns the time that the field names, or `Option.none` if the text is not a date of RFC 5322, or the day does not
+ * exist.
+ */
 export const parse = (field: string): Option.Option<DateTime.Utc> => {
   const text = withoutComments(field.slice(0, 500)).replaceAll(/\s+/g, " ").trim()
   const [, day = "", monthName = "", yearDigits = "", hour = "", minute = "", second = "0", zone = ""] =
@@ -61,7 +66,7 @@ export const parse = (field: string): Option.Option<DateTime.Utc> => {
   const year = fullYear(yearDigits)
   const midnight = new Date(Date.UTC(2000, month, Number(day)))
   midnight.setUTCFullYear(year, month, Number(day))
-  // A leap second is the first second of the next minute.
+  // A leap second counts as the first second of the next minute.
   const isPossible =
     midnight.getUTCMonth() === month &&
     midnight.getUTCDate() === Number(day) &&

@@ -1,4 +1,4 @@
-/** Emails as rows of `mirror.mail` and `mirror.mail_address`, for every integration that has emails. */
+/** Projects emails to rows of `mirror.mail` and `mirror.mail_address`, for every integration with emails. */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -63,13 +63,13 @@ const textOf = (value: unknown): string | null => (typeof value === "string" && 
 const iso = (at: DateTime.Utc | null): string | null => (at === null ? null : DateTime.formatIso(at))
 const lower = (address: string): string | null => (address === "" ? null : address.toLowerCase())
 
-/** A date that the mirror can hold: ISO 8601 in UTC with a year of four digits. */
+/** Returns a date that the mirror can store (ISO 8601 in UTC with a year of four digits), else null. */
 const dateOf = (value: unknown): string | null =>
   typeof value === "string" && /^\d{4}-/.test(value)
     ? Option.match(DateTime.make(value), { onNone: () => null, onSome: (at) => DateTime.formatIso(DateTime.toUtc(at)) })
     : null
 
-/** Labels as an object of names (Gmail's, which patches merge into) or as a list. */
+/** Returns labels from an object of names (Gmail's, which patches merge into) or from a list. */
 const labelsOf = (value: unknown): ReadonlyArray<string> =>
   isTexts(value) ? value : isLabels(value) ? Object.keys(value).filter((name) => value[name] !== null) : []
 
@@ -81,15 +81,15 @@ const mailboxesOf = (value: unknown) =>
   )
 
 /**
- * The rows of an email whose metadata holds the fields that `Headers.read` gives, with `threadId` and `labels` where
- * the source has them.
+ * Projects an email whose metadata has the fields of `Headers.read`, and `threadId` and `labels` if the source has
+ * them.
  */
 export const project = (content: Projection.ProjectedContent): Projection.Projected => {
   const { externalId, metadata } = content
   const [from] = mailboxesOf(metadata.from)
   const received = iso(content.occurredAt)
   const references = isTexts(metadata.references) ? metadata.references : []
-  // Emails that were stored before the field was read by its ids have all of its text.
+  // Emails that were stored before the field was split into ids have its whole text.
   const inReplyTo = Headers.messageIds(textOf(metadata.inReplyTo) ?? undefined)[0] ?? null
   const thread =
     textOf(metadata.threadId) ?? textOf(references[0]) ?? inReplyTo ?? textOf(metadata.messageId) ?? externalId

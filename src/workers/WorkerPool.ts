@@ -1,9 +1,9 @@
 /**
- * Processes that read untrusted bytes. A file can be made so that reading it takes minutes or all memory, for example
- * by a hundred thousand nested elements, and this process must go on meanwhile. A worker process has bounds of time and
- * memory, and no access to the environment's secrets; one that exceeds its bounds is ended. Threads would not do: V8
- * ends the whole process where a single allocation of a thread exceeds its bound (nodejs/node#47224). Workers stay warm
- * for a while, because starting one takes longer than reading most files.
+ * Runs worker processes that read untrusted bytes. A malicious file can take minutes or all memory to read, for example
+ * with a hundred thousand nested elements, and must not block this process. A worker has bounds on time and memory, and
+ * no access to secrets in the environment; a worker that exceeds its bounds is ended. Threads would not be enough: V8
+ * ends the whole process if a single allocation of a thread exceeds its bound (nodejs/node#47224). Workers are kept for
+ * a while, because starting one takes longer than reading most files.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -13,13 +13,13 @@ import * as Pool from "effect/Pool"
 import * as Schema from "effect/Schema"
 import { type ChildProcess, fork, type Serializable } from "node:child_process"
 
-/** The worker gave no answer: it exceeded a bound, or it could not read what it was given. */
+/** The worker gave no answer: it exceeded a bound, or it could not read its input. */
 export class WorkerFailed extends Schema.TaggedError<WorkerFailed>()("WorkerFailed", {
   reason: Schema.Literals(["time", "memory", "unreadable"]),
   message: Schema.String
 }) {}
 
-/** A message of a worker: part of the answer ahead of the rest, the answer, or that there is none. */
+/** A message of a worker: a part of the answer, the whole answer, or a failure. */
 export type Reply<Answer, Partial = never> =
   | { readonly partial: Partial }
   | { readonly answer: Answer }
@@ -28,27 +28,35 @@ export type Reply<Answer, Partial = never> =
 export interface Options {
   /** The path of the worker's program, which calls `WorkerProcess.serve`. */
   readonly program: string
-  /** Workers at the same time. Each holds what it reads in memory several times over. */
+  /** The number of workers at the same time. Each holds its input in memory several times over. */
   readonly atOnce: number
-  /** The processor time that an answer may take: a busy machine does not make it shorter. */
+  /**
+   * The most processor time that an answer may take. Unlike elapsed time, it does not depend on how busy the machine
+   * is.
+   */
   readonly longest: Duration.Duration
-  /** The bound of a worker's heap. The process as a whole has three times that, beside what Node itself takes. */
+  /**
+   * The limit of a worker's heap. The limit of the whole process is three times that, plus the memory of Node itself.
+   */
   readonly megabytes: number
 }
 
 /** How long an idle worker is kept. */
 const keptWarm = Duration.minutes(10)
 
-/** A worker that has read more bytes in one question is replaced, because its heap stays large. */
+/** A worker is replaced after a question with more bytes than this, because its heap stays large. */
 const recycledAbove = 1_000_000
 
-/** An answer is given up after this many times its processor time by the clock. */
+/** The limit of elapsed time for an answer, as a multiple of its processor time. */
 const mostWaiting = 10
 
-/** Megabytes that Node and the programs take before anything is read. */
+/** The megabytes that Node and the programs use before they read anything. */
 const ownMegabytes = 160
 
-/** V8 aborts a process whose heap is full; the worker itself, or the system, kills one that takes too much memory. */
+/**
+ * Returns true if the process ran out of memory: V8 aborts it if its heap is full; the worker itself, or the system,
+ * kills it if it uses too much memory.
+ */
 const isOutOfMemory = (code: number | null, signal: string | null): boolean =>
   signal === "SIGABRT" || signal === "SIGKILL" || code === 134
 
@@ -57,9 +65,7 @@ const timeSignal = "SIGVTALRM"
 
 const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode !== null || signalCode !== null
 
-/**
- * A pool whose workers end with the scope. `ask` sends a question to a worker that is free, and waits for its answer.
- */
+/** Makes a pool whose workers end with the scope. `ask` sends a question to a free worker, and waits for its answer. */
 export const make = Effect.fnUntraced(function* <Question extends Serializable, Answer, Partial = never>(
   options: Options
 ) {
@@ -80,7 +86,7 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
         serialization: "advanced",
         stdio: ["ignore", "ignore", "ignore", "ipc"]
       })
-      // A system without room for a process says so later: `ask` looks whether the worker lives.
+      // If the system can't start another process, that is reported later: `ask` checks whether the worker is alive.
       return worker.on("error", () => undefined)
     }),
     (worker) => Effect.sync(() => worker.kill("SIGKILL"))
@@ -98,10 +104,10 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
       }
       const exited = (code: number | null, signal: string | null) =>
         end(Effect.fail(signal === timeSignal ? tooLong : isOutOfMemory(code, signal) ? tooMuch : unreadable))
-      // The worker could not be started, or is gone: the file may be good.
+      // The worker could not be started, or has ended: the file itself may be readable.
       const failed = () => end(Effect.fail(tooMuch))
       const replied = (message: unknown) => {
-        // The program is our own.
+        // The message comes from our own program.
         const reply = message as Reply<Answer, Partial>
         if ("partial" in reply) return onPartial(reply.partial)
         end("failed" in reply ? Effect.fail(unreadable) : Effect.succeed(reply.answer))
@@ -114,8 +120,8 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
     })
 
   /**
-   * `question` is evaluated once a worker is free, so that few questions are held in memory at a time. `size` gives
-   * its bytes.
+   * Asks a worker. `question` is evaluated once a worker is free, so that few questions are in memory at a time. `size`
+   * returns its bytes.
    */
   const ask = <E>(
     question: Effect.Effect<Question, E>,
@@ -127,7 +133,7 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
       const asked = yield* question
       if (worker.pid === undefined || hasEnded(worker)) {
         yield* Pool.invalidate(pool, worker)
-        // A worker that could not be started, or that ended while it was idle, for example by the system.
+        // The worker could not be started, or ended while it was idle, for example by the system.
         return yield* worker.pid === undefined ? Effect.fail(tooMuch) : Effect.succeedNone
       }
       return yield* answerOf(worker, asked, onPartial).pipe(

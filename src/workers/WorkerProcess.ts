@@ -3,9 +3,9 @@ import { Worker } from "node:worker_threads"
 import type { Reply } from "./WorkerPool.ts"
 
 /**
- * Ends the process, from a thread that goes on while the process reads, once a question exceeds its bound of memory or
- * of processor time, or nobody is left to end it. A bound of V8's heap counts no buffers. The number that the threads
- * share is odd while a question is answered.
+ * Ends the process if a question exceeds its limit of memory or of processor time, or if the parent process has ended.
+ * Runs in a thread, which continues while the process is busy. V8's own heap limit does not include buffers. The
+ * counter that the threads share is odd while a question is being answered.
  */
 const watch = `
 const { workerData: turn } = require("node:worker_threads")
@@ -23,14 +23,16 @@ setInterval(() => {
 }, 100)
 `
 
-/** Answers each question by `answer`, which may post parts of the answer ahead. One that rejects has no answer. */
+/**
+ * Answers each question with `answer`, which may post parts of the answer first. A rejection is reported as a failure.
+ */
 export const serve = <Question, Answer, Partial = never>(
   answer: (question: Question, post: (partial: Partial) => void) => Promise<Answer>
 ): void => {
   const reply = (message: Reply<Answer, Partial>): void => {
     process.send?.(message)
   }
-  // The process that asked decides when this one ends, also on Ctrl-C in a terminal, which signals both.
+  // The parent process decides when this one ends, even on Ctrl-C in a terminal, which signals both.
   process.on("SIGINT", () => undefined).on("SIGTERM", () => undefined)
   process.on("disconnect", () => process.exit())
   const turn = new Int32Array(new SharedArrayBuffer(4))

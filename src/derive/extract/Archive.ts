@@ -1,7 +1,7 @@
-/** ZIP archives, of which no more is inflated than is asked for and allowed. */
+/** Reads ZIP archives. Inflates only the entries that are asked for, up to a bound. */
 import { unzipSync } from "fflate"
 
-/** The bytes cannot be read, or reading them would take too much. The message says why, for people. */
+/** The bytes can't be read, or reading them would take too much. The message says why, for people. */
 export class Unreadable extends Error {
   readonly reason: "damaged" | "encrypted" | "too-large" | "unsupported"
   constructor(reason: Unreadable["reason"], message: string) {
@@ -10,10 +10,10 @@ export class Unreadable extends Error {
   }
 }
 
-/** Entries that are listed. */
+/** The most entries that are listed. */
 const mostEntries = 10_000
 
-/** Bytes that one archive may inflate to, together. */
+/** The most bytes that the entries of one archive may inflate to, together. */
 const mostInflated = 64_000_000
 
 export interface Entry {
@@ -21,7 +21,7 @@ export interface Entry {
   readonly size: number
 }
 
-/** The directory of an archive; nothing is inflated. */
+/** Reads the directory of an archive, without inflating anything. */
 export const list = (bytes: Uint8Array): { readonly entries: ReadonlyArray<Entry>; readonly truncated: boolean } => {
   const entries: Array<Entry> = []
   let count = 0
@@ -34,8 +34,8 @@ export const list = (bytes: Uint8Array): { readonly entries: ReadonlyArray<Entry
 }
 
 /**
- * The entries whose names are wanted. An entry gets the room that the directory names for it and no more, so an archive
- * that lies about a size yields an entry that is cut short.
+ * Inflates the entries whose names are wanted. An entry gets only as many bytes as the directory states, so an archive
+ * with a false size yields a truncated entry.
  */
 export const inflate = (bytes: Uint8Array, wanted: (name: string) => boolean): ReadonlyMap<string, Uint8Array> => {
   let total = 0

@@ -2,7 +2,7 @@
 import * as Charset from "../../mail/Charset.ts"
 import { TextBuilder } from "./TextBuilder.ts"
 
-/** Properties that people search by, in the order in which files give them. */
+/** Properties that people search by, in the order of the files. */
 const wanted: ReadonlySet<string> = new Set([
   "ADR",
   "ATTENDEE",
@@ -34,10 +34,10 @@ const wanted: ReadonlySet<string> = new Set([
 const unescaped = (value: string): string =>
   value.replaceAll(/\\([\\;,nN])/g, (_, character: string) => (/n/i.test(character) ? "\n" : character))
 
-/** The values of a card's fields stand between semicolons: name, address, organisation. */
+/** Properties whose value consists of parts between semicolons: name, address, organisation. */
 const structured: ReadonlySet<string> = new Set(["ADR", "N", "ORG"])
 
-/** A value of vCard 2.1 in quoted-printable, in the charset that its parameters name. */
+/** Decodes a quoted-printable value of vCard 2.1, in the charset that its parameters name. */
 const unquoted = (value: string, parameters: string): string => {
   const bytes = Buffer.from(value)
     .toString("latin1")
@@ -45,7 +45,7 @@ const unquoted = (value: string, parameters: string): string => {
   return Charset.decode(Buffer.from(bytes, "latin1"), Charset.ofMediaType(parameters))
 }
 
-/** Reads one property from each line: its value, and the person's name if a parameter has it. */
+/** Reads the lines of properties: the value of each, and a person's name if a parameter has it. */
 export const contentLines = (source: string, most: number): { readonly text: string; readonly truncated: boolean } => {
   const out = new TextBuilder(most)
   const unfolded = source.replaceAll(/\r?\n[ \t]/g, "")
@@ -59,7 +59,7 @@ export const contentLines = (source: string, most: number): { readonly text: str
     const person = /;CN=(?:"([^"]*)"|([^;:]*))/i.exec(parameters)
     const isQuoted = /;(?:ENCODING=)?QUOTED-PRINTABLE(?=[;:]|$)/i.test(parameters)
     const pieces = [value]
-    // A line that ends in "=" goes on in the next one, which has no space before it.
+    // A line that ends in "=" continues in the next one, which has no leading space.
     if (isQuoted) {
       while (pieces.at(-1)?.endsWith("=") === true && at + 1 < lines.length) pieces.push(lines[(at += 1)] ?? "")
     }

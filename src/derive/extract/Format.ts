@@ -1,4 +1,4 @@
-/** The format of bytes: by their content first, then by the media type, then by the file's name. */
+/** Detects the format of bytes: by their content first, then by the media type, then by the file name. */
 
 export type Format =
   | "mail"
@@ -22,7 +22,7 @@ export interface Hints {
 const startsWith = (bytes: Uint8Array, text: string): boolean =>
   Buffer.from(bytes.subarray(0, text.length)).toString("latin1") === text
 
-/** Fields that begin an email in practice. A text needs two of them to be taken for one. */
+/** Matches fields that usually begin an email. A text needs two of them to count as an email. */
 const mailField =
   /^(?:arc-seal|authentication-results|bcc|cc|content-type|date|delivered-to|dkim-signature|from|in-reply-to|message-id|mime-version|received|reply-to|return-path|subject|to|x-[\w-]+):/i
 
@@ -36,7 +36,7 @@ const looksLikeMail = (head: string): boolean => {
   return fields >= 2
 }
 
-/** Formats that bytes show by how they begin. A NUL makes them binary, unless `mayHaveNul`. */
+/** Detects formats by how their bytes begin. Bytes with a NUL are binary, unless `mayHaveNul`. */
 const ofContent = (bytes: Uint8Array, mayHaveNul: boolean): Format | undefined => {
   if (startsWith(bytes, "PK\u0003\u0004") || startsWith(bytes, "PK\u0005\u0006")) return "zip"
   if (startsWith(bytes, "\u00d0\u00cf\u0011\u00e0\u00a1\u00b1\u001a\u00e1")) return "ole"
@@ -80,7 +80,7 @@ const byExtension: Readonly<Record<string, Format>> = {
 export const of = (bytes: Uint8Array, { fileName, mediaType }: Hints): Format => {
   const extension = /\.([A-Za-z0-9]{1,8})$/.exec(fileName ?? "")?.[1]?.toLowerCase() ?? ""
   const declared = ofMediaType(mediaType)
-  // Real emails have NULs, and UTF-16 is full of them. Bytes without a NUL that nothing else names are text.
+  // Real emails may contain NULs, and UTF-16 text is full of them. Bytes without a NUL and of no other format are text.
   const mayHaveNul = declared === "mail" || /;\s*charset\s*=\s*"?(?:utf-?16|ucs-?2)/i.test(mediaType ?? "")
   return ofContent(bytes, mayHaveNul) ?? declared ?? byExtension[extension] ?? "text"
 }

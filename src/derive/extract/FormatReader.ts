@@ -1,4 +1,4 @@
-/** From bytes to text, in the thread that reads them. Each format's reader is loaded when a file needs it. */
+/** Turns bytes into text, in the process that reads them. Each format's reader is loaded when a file needs it. */
 import { Unreadable } from "./Archive.ts"
 import * as Charset from "../../mail/Charset.ts"
 import * as Format from "./Format.ts"
@@ -6,21 +6,21 @@ import type { AttachmentHeader } from "./Mail.ts"
 import { cut, tidy } from "./TextBuilder.ts"
 
 /**
- * The version of the extractor. It grows when an extractor reads more or reads differently: what an earlier version has
- * read is extracted again.
+ * The version of the extractor. Increase it when an extractor reads more, or reads differently: then files that an
+ * earlier version has read are extracted again.
  */
 export const version = 3
 
-/** Characters of text of one file or attachment. */
+/** The most characters of text of one file or attachment. */
 export const mostText = 500_000
 
-/** Characters of text of one content: of an email together with its attachments. */
+/** The most characters of text of one content: an email together with its attachments. */
 export const mostTexts = 2_000_000
 
-/** Emails in emails in emails are read; deeper ones are listed. */
+/** How deeply nested emails are read. Deeper ones are only listed. */
 const deepest = 3
 
-/** Why there is no text. */
+/** Why a file has no text. */
 export type Reason =
   /** No reader supports this format, or it has no text (pictures, sound). */
   | "unsupported"
@@ -28,14 +28,14 @@ export type Reason =
   | "encrypted"
   /** The file is not what it claims to be, or was cut short. */
   | "damaged"
-  /** The file is larger than the limit, or inflates beyond it. */
+  /** The file is larger than the limit, or inflates to more than the limit. */
   | "too-large"
   /** Reading it took too long, or too much memory. */
   | "time"
   | "memory"
 
 export interface Text {
-  /** `mail`, `pdf`, `docx`, …: what the bytes were read as. */
+  /** The format that was read: `mail`, `pdf`, `docx`, … */
   readonly format: string
   readonly text: string | null
   readonly truncated: boolean
@@ -49,15 +49,15 @@ export interface Part extends Text, AttachmentHeader {}
 
 export interface Question extends Format.Hints {
   readonly bytes: Uint8Array
-  /** These are only the first bytes: enough for text, and for nothing else. */
+  /** True if the bytes are only the beginning of the file, which is enough for formats of plain text. */
   readonly cut: boolean
-  /** The first attachment that is read: those before it were tried. */
+  /** The first attachment to read. Those before it were tried already. */
   readonly fromPart: number
-  /** Characters that all texts of the answer may have. */
+  /** The most characters of all texts in the result. */
   readonly room: number
 }
 
-/** A partial result: the text with the list of attachments, and then the text of one attachment after the other. */
+/** A partial result: first the text with the list of attachments, then the text of each attachment. */
 export type Partial =
   | { readonly _tag: "text"; readonly text: Text; readonly parts: ReadonlyArray<Part> }
   | { readonly _tag: "part"; readonly part: Part }
@@ -78,15 +78,15 @@ const found = (format: string, { text, truncated }: { readonly text: string; rea
   message: null
 })
 
-/** Tells what an email consists of as soon as it is known. */
+/** An email whose text is read, and whose attachments are read on demand. */
 export interface Mail {
   readonly text: Text
   readonly parts: ReadonlyArray<Part>
-  /** Reads an attachment by its place in `parts`, up to `room` characters. Equal attachments are read once. */
+  /** Reads an attachment by its index in `parts`, up to `room` characters. Equal attachments are read once. */
   readonly read: (index: number, room: number) => Promise<Part>
 }
 
-/** An email with its attachments unread. `isCut` tells that the bytes are the beginning of a longer email. */
+/** Reads an email without its attachments. `isCut`: the bytes are the beginning of a longer email. */
 export const mail = async (bytes: Uint8Array, most: number, depth: number, isCut = false): Promise<Mail> => {
   const Mail = await import("./Mail.ts")
   const email = await Mail.read(bytes, most, isCut)
@@ -113,7 +113,7 @@ export const mail = async (bytes: Uint8Array, most: number, depth: number, isCut
 
 const unread: Text = { format: "", text: null, truncated: false, reason: null, message: null }
 
-/** The text of one file. Of an email, its attachments are part of the text. */
+/** Reads the text of one file. For an email, the text includes its attachments. */
 export const text = async (bytes: Uint8Array, hints: Format.Hints, isCut: boolean, depth = 0): Promise<Text> => {
   const format = Format.of(bytes, hints)
   try {
@@ -132,7 +132,7 @@ const decoded = (bytes: Uint8Array, { mediaType }: Format.Hints, isCut: boolean)
   return Charset.decode(bytes, Charset.isKnown(charset) ? charset : Charset.declared(bytes), isCut)
 }
 
-/** Reads a format in which every beginning of a text is a text. */
+/** Reads a text format, of which a truncated file is still readable. */
 const textual =
   (format: string, read: (source: string) => Promise<{ readonly text: string; readonly truncated: boolean }>): Reader =>
   async (bytes, hints, isCut) => {

@@ -1,30 +1,30 @@
-/** The text of an email and its attachments. */
+/** Reads the text of an email, and its attachments. */
 import * as Crypto from "node:crypto"
 import * as EmailParser from "../../mail/EmailParser.ts"
 import * as Headers from "../../mail/Headers.ts"
 import * as Markup from "./Markup.ts"
 import { cut, tidy } from "./TextBuilder.ts"
 
-/** Attachments that are listed. */
+/** The most attachments that are listed. */
 const mostAttachments = 500
 
 /** An attachment without its bytes. */
 export interface AttachmentHeader {
-  /** Its number, by which the API gives its bytes. */
+  /** The number of the attachment, by which the API returns its bytes. */
   readonly part: number
   readonly fileName: string | null
   readonly mediaType: string
-  /** Null for an attachment that was cut off: of a large email, only the beginning is read. */
+  /** The size in bytes; null if the attachment was cut off: of a large email, only the beginning is read. */
   readonly size: number | null
-  /** In hex; null for an attachment that was cut off. */
+  /** The SHA-256 in hex; null if the attachment was cut off. */
   readonly sha256: string | null
-  /** The email shows it in its text, as a picture. */
+  /** True if the email shows the attachment within its text, as a picture. */
   readonly inline: boolean
 }
 
 interface Attachment extends AttachmentHeader {
   readonly bytes: Uint8Array
-  /** The charset that the email declares for it. */
+  /** The charset that the email declares for the attachment. */
   readonly charset: string | undefined
 }
 
@@ -42,8 +42,8 @@ const bytesOf = (content: ArrayBuffer | Uint8Array | string): Uint8Array =>
       : new Uint8Array(content)
 
 /**
- * Its plain text, or else the text of its HTML, and its attachments. `isCut` tells that the bytes are the beginning of
- * a longer email.
+ * Reads the plain text of an email, or else the text of its HTML, and its attachments. `isCut`: the bytes are the
+ * beginning of a longer email.
  */
 export const read = async (bytes: Uint8Array, most: number, isCut: boolean): Promise<Email> => {
   const parsed = await EmailParser.parse(bytes)
@@ -73,7 +73,7 @@ export const read = async (bytes: Uint8Array, most: number, isCut: boolean): Pro
   }
 }
 
-/** Subject and people of an email that is attached to another. */
+/** Returns the subject and the people of an email that is attached to another. */
 export const head = (bytes: Uint8Array): string => {
   const { cc, from, subject, to } = Headers.read(bytes)
   const people = (list: ReadonlyArray<Headers.Mailbox> | undefined) =>

@@ -1,10 +1,10 @@
-/** The text of HTML and XML, read in one pass: no tree is built, so that deep nesting costs nothing. */
+/** Reads the text of HTML and XML in one pass. No tree is built, so that deep nesting costs nothing. */
 import { Parser } from "htmlparser2"
 import { TextBuilder } from "./TextBuilder.ts"
 
 /**
- * Elements whose content nobody reads. A head is none of them: any text but the title's ends it, with or without its
- * tag (HTML Standard, 13.2.6.4.4, "in head": anything else).
+ * Elements whose content is never visible. `head` is not among them, because any text outside the title ends it, with
+ * or without its end tag (HTML Standard, 13.2.6.4.4, "in head": anything else).
  */
 const silent: ReadonlySet<string> = new Set([
   "iframe",
@@ -18,7 +18,7 @@ const silent: ReadonlySet<string> = new Set([
   "template"
 ])
 
-/** Elements that begin a line of their own. */
+/** Elements that begin on a new line. */
 const blocks: ReadonlySet<string> = new Set([
   "address",
   "article",
@@ -60,10 +60,10 @@ const blocks: ReadonlySet<string> = new Set([
 
 const voids: ReadonlySet<string> = new Set(["br", "hr", "img", "input", "link", "meta", "wbr"])
 
-/** Senders hide text for the preview of mail programs, and for spam filters, by these styles. */
+/** Matches styles that hide text, which senders use for the preview of mail programs, or against spam filters. */
 const hidden = /display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all/i
 
-/** The text that a reader of the HTML sees, with the alternatives of pictures. */
+/** Returns the visible text of HTML, with the alternative texts of pictures. */
 export const html = (source: string, most: number): { readonly text: string; readonly truncated: boolean } => {
   const out = new TextBuilder(most)
   let depth = 0
@@ -104,7 +104,7 @@ export const html = (source: string, most: number): { readonly text: string; rea
   return out.result(title)
 }
 
-/** The text between the elements of XML. Entities that a document defines itself are never expanded. */
+/** Returns the text between the elements of XML. Entities that the document defines are never expanded. */
 export const xml = (source: string, most: number): { readonly text: string; readonly truncated: boolean } => {
   const out = new TextBuilder(most)
   const parser = new Parser(
@@ -122,17 +122,17 @@ export const xml = (source: string, most: number): { readonly text: string; read
   return out.result()
 }
 
-/** Where a document defines entities of its own (XML 1.0, 2.8). */
+/** Matches the internal subset, in which a document defines its own entities (XML 1.0, 2.8). */
 const internalSubset = /<!DOCTYPE[^[>]*\[[\s\S]*?\]\s*>/i
 
-/** An element of XML as `elements` gives it: its name with its prefix, and its attributes. */
+/** Receives the elements of XML from `elements`: each with its prefixed name and its attributes. */
 export interface Visitor {
   readonly open?: (name: string, attributes: Readonly<Record<string, string>>) => void
   readonly close?: (name: string) => void
   readonly text?: (text: string) => void
 }
 
-/** Visits the elements of XML in their order. */
+/** Visits the elements of XML in order. */
 export const elements = (source: string, { close, open, text }: Visitor): void => {
   const parser = new Parser(
     {

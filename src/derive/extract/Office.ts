@@ -1,4 +1,7 @@
-/** The text of documents that are ZIP archives of XML: Office Open XML, OpenDocument, EPUB; else the archive's list. */
+/**
+ * Reads the text of documents that are ZIP archives of XML: Office Open XML, OpenDocument, EPUB. For other archives,
+ * lists the entries.
+ */
 import * as Archive from "./Archive.ts"
 import * as Charset from "../../mail/Charset.ts"
 import * as Markup from "./Markup.ts"
@@ -12,7 +15,7 @@ export interface Found {
   readonly truncated: boolean
 }
 
-/** Sheets, slides and chapters in the order of the numbers in their names. */
+/** Sorts sheets, slides and chapters by the numbers in their names. */
 const inOrder = (names: ReadonlyArray<string>): ReadonlyArray<string> =>
   names.toSorted((one, other) => one.localeCompare(other, "en", { numeric: true }))
 
@@ -56,7 +59,7 @@ export const read = (bytes: Uint8Array, most: number): Found => {
   return { kind, text: found.text, truncated: found.truncated || (kind === "zip" && truncated) }
 }
 
-/** The names that match, in order, with their decoded XML. */
+/** Returns the entries with matching names, in order, with their decoded XML. */
 const parts = (bytes: Uint8Array, pattern: RegExp): ReadonlyArray<readonly [string, string]> => {
   const inflated = Archive.inflate(bytes, (name) => pattern.test(name))
   return inOrder([...inflated.keys()]).map((name) => {
@@ -87,7 +90,7 @@ const paragraphs = (source: string, prefix: "a" | "w", out: TextBuilder): void =
 
 const docx = (bytes: Uint8Array, out: TextBuilder): void => {
   const found = parts(bytes, /^word\/(?:document|header\d*|footer\d*|footnotes|endnotes|comments)\.xml$/)
-  // The document itself comes before its notes.
+  // The document precedes its notes.
   const first = found.toSorted(
     ([one], [other]) => Number(other.includes("/document")) - Number(one.includes("/document"))
   )
@@ -141,7 +144,10 @@ const xlsx = (bytes: Uint8Array, out: TextBuilder): void => {
   }
 }
 
-/** A row a line, its cells between tabs. A cell holds its text, the number of a shared text, or a value. */
+/**
+ * Reads a sheet: one line a row, with tabs between its cells. A cell holds its text, the number of a shared text, or a
+ * value.
+ */
 const cells = (source: string, shared: ReadonlyArray<string>, out: TextBuilder): void => {
   let isShared = false
   let inValue = false
@@ -192,7 +198,7 @@ const openDocument = (bytes: Uint8Array, out: TextBuilder): void => {
   })
 }
 
-/** The chapters in the order of the book's spine (EPUB 3.3, 5.7), else by name. */
+/** Reads the chapters in the order of the book's spine (EPUB 3.3, 5.7), or else by name. */
 const epub = (bytes: Uint8Array, out: TextBuilder, most: number): void => {
   const inflated = Archive.inflate(bytes, (name) => /\.(?:opf|x?html?)$/i.test(name))
   const source = (name: string): string => {

@@ -1,8 +1,9 @@
 /**
- * The text of a PDF, page by page. Nothing in it is run or fetched: fonts and pictures are not loaded.
+ * Reads the text of a PDF, page by page. Nothing in the file is run or fetched: fonts and pictures are not loaded.
  *
- * Fonts of Chinese, Japanese and Korean name a table of characters that the file does not hold (ISO 32000-1, 9.7.5.2).
- * Mozilla's pdf.js (pdfjs-dist) has these tables. The package of Idem holds a copy of them, since the rest is not used.
+ * Chinese, Japanese and Korean fonts may name a character table that the file does not contain (ISO 32000-1, 9.7.5.2).
+ * Mozilla's pdf.js (pdfjs-dist) has these tables. Idem's package contains a copy of them, because it uses nothing else
+ * of that package.
  */
 import * as Fs from "node:fs"
 import { createRequire } from "node:module"
@@ -12,7 +13,7 @@ import { getDocument, VerbosityLevel } from "unpdf/pdfjs"
 import { Unreadable } from "./Archive.ts"
 import { TextBuilder } from "./TextBuilder.ts"
 
-/** Pages that are read. */
+/** The most pages that are read. */
 const mostPages = 2000
 
 const copied = Path.join(import.meta.dirname, "cmaps")
@@ -20,7 +21,7 @@ const tables = Fs.existsSync(copied)
   ? copied
   : Path.join(Path.dirname(createRequire(import.meta.url).resolve("pdfjs-dist/package.json")), "cmaps")
 
-/** Gives the reader the tables that it asks for by name, as `90ms-RKSJ-H.bcmap`. */
+/** Provides the tables that the reader requests by name, such as `90ms-RKSJ-H.bcmap`. */
 class TableFactory {
   async fetch({ filename }: { readonly filename: string }): Promise<Uint8Array> {
     return await readFile(Path.join(tables, Path.basename(filename)))
@@ -32,7 +33,7 @@ export const read = async (
   most: number
 ): Promise<{ readonly text: string; readonly truncated: boolean }> => {
   const loading = getDocument({
-    // The library takes the buffer for itself.
+    // The library takes ownership of the buffer, so it gets a copy.
     data: new Uint8Array(bytes),
     useSystemFonts: false,
     useWorkerFetch: false,

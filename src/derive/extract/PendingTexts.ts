@@ -1,7 +1,7 @@
 /**
- * Extracts the texts of contents and lists their attachments: rows of `derived.text` whose `next_attempt` has come. A
- * content is tried once by each version of the extractor; what cannot be read gets a reason. Two failures are tried
- * again later: a body that could not be fetched, and a file that took too much time or memory.
+ * Extracts the texts of contents and lists their attachments, for rows of `derived.text` whose `next_attempt` is due.
+ * Each version of the extractor tries a content once; a text that can't be read gets a reason. Two failures are
+ * retried: a body that could not be fetched, and a file that took too much time or memory.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -17,13 +17,13 @@ import { isolated } from "../Isolation.ts"
 import * as FormatReader from "./FormatReader.ts"
 import { type Extracted, TextExtractor } from "./TextExtractor.ts"
 
-/** Contents of one step. */
+/** The number of contents in one step. */
 const batchSize = 50
 
-/** Characters of text that are held before they are written. */
+/** The most characters of text that are held before they are written. */
 const mostHeld = 4_000_000
 
-/** Contents whose bodies are read at the same time. */
+/** How many bodies are read at the same time. */
 const readsAtOnce = 2
 
 const Due = Schema.Struct({
@@ -41,16 +41,16 @@ const decodeDue = Schema.decodeUnknownEffect(Schema.Array(Due))
 const reasonOf = ({ message, reason }: FormatReader.Text): string | null =>
   reason === null ? null : message === null ? reason : `${reason}: ${message}`
 
-/** A body that is gone: its blob is missing, or a purge has removed it since. */
+/** The result for a missing body: its blob is missing, or a purge has removed it. */
 const gone: Extracted = { text: FormatReader.none("", "damaged", "its body is not stored any more"), parts: [] }
 
-/** The reason of such a text. A rebuild tries it again: the body may have been restored. */
+/** The reason of such a text. A rebuild tries it again, because the body may have been restored. */
 export const goneReason = reasonOf(gone.text)
 
 /** The result for a file whose text the database refuses to store. */
 const refused: Extracted = { text: FormatReader.none("", "damaged", "its text can't be stored"), parts: [] }
 
-/** Extractions of a file that took too much time or memory: a busy machine may be the cause. */
+/** How often a file that took too much time or memory is tried: a busy machine may be the cause. */
 const mostAttempts = 3
 
 const isCostly = ({ parts, text }: Extracted): boolean =>
@@ -64,7 +64,7 @@ const storable = (row: Readonly<Record<string, string | number | boolean | null>
     Object.entries(row).map(([name, value]) => [name, typeof value === "string" ? Storable.text(value) : value])
   )
 
-/** Puts the texts that could not be read back into the queue, save those that no attempt can read. */
+/** Puts unreadable texts back into the queue, except those that would fail again at every attempt. */
 export const redrive = SqlClient.SqlClient.use(
   (sql) => sql`UPDATE derived.text SET next_attempt = '-infinity', attempts = NULL
     FROM (SELECT DISTINCT connection_id, external_id FROM derived.text
@@ -139,7 +139,7 @@ export const make = Effect.gen(function* () {
 
   const writeAll = (all: ReadonlyArray<readonly [Due, Extracted]>) =>
     Effect.gen(function* () {
-      // A purge waits for this, or has removed the rows before.
+      // A purge waits for this lock, or has already removed the rows.
       yield* sql`SELECT pg_advisory_xact_lock_shared(1768187245, 2)`
       yield* Effect.forEach(all, ([of, found]) => write(of, found), { discard: true })
     }).pipe(transaction(sql))
@@ -150,8 +150,8 @@ export const make = Effect.gen(function* () {
     )
 
   /**
-   * Puts a content whose body can't be read now at a later place in the queue: after a minute, and after an hour at
-   * most. Search indexes it meanwhile, by its title and its names.
+   * Postpones a content whose body can't be read now: by a minute at first, and at most by an hour. Meanwhile, search
+   * indexes it by its title and its names.
    */
   const postpone = (of: Due) => sql`WITH later AS (
       UPDATE derived.text SET attempts = ${of.attempts + 1},

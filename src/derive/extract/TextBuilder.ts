@@ -1,17 +1,17 @@
-/** Text that is put together piece by piece, up to a bound. */
+/** Builds a text piece by piece, up to a bound. */
 
-/** Characters that a database or a page cannot show: NUL, other controls, and lone surrogates. */
+/** Matches characters that a database or a page can't show: NUL, other controls, and lone surrogates. */
 // oxlint-disable-next-line no-control-regex
 const unwanted = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ufffe\uffff]/g
 
-/** At most `most` characters, without half a character at the end. */
+/** Cuts the text to at most `most` characters, without splitting a surrogate pair. */
 export const cut = (text: string, most: number): string => {
   if (text.length <= most) return text
   const code = text.charCodeAt(most - 1)
   return text.slice(0, code >= 0xd800 && code <= 0xdbff ? most - 1 : most)
 }
 
-/** Text without controls, trailing spaces and more than one empty line in a row. */
+/** Removes controls, trailing spaces, and repeated empty lines. */
 export const tidy = (text: string): string =>
   text
     .replaceAll(/\r\n?/g, "\n")
@@ -37,7 +37,7 @@ export class TextBuilder {
     return this.#length >= this.#most
   }
 
-  /** Text that flows: any white space is one space. */
+  /** Adds flowing text: any white space becomes one space. */
   flow(text: string): void {
     const flat = text.replaceAll(/\s+/g, " ")
     if (flat.startsWith(" ")) this.#space(" ")
@@ -47,7 +47,7 @@ export class TextBuilder {
     if (flat.endsWith(" ")) this.#space(" ")
   }
 
-  /** Text with its own lines. */
+  /** Adds text with its line breaks. */
   verbatim(text: string): void {
     if (text !== "") this.#add(text)
   }
@@ -73,11 +73,11 @@ export class TextBuilder {
     const kept = cut(piece, Math.max(room, 0))
     this.#pieces.push(kept)
     this.#length += kept.length
-    // Less than a character's half is left.
+    // The rest of the bound is less than one character.
     if (kept.length < piece.length) this.#length = this.#most
   }
 
-  /** The text, after its title unless it begins with it. */
+  /** Returns the text, preceded by the title unless it begins with it. */
   result(title = ""): { readonly text: string; readonly truncated: boolean } {
     const text = tidy(this.#pieces.join(""))
     const head = tidy(title.replaceAll(/\s+/g, " "))

@@ -1,6 +1,6 @@
 /**
- * The text of stored bodies. Files come from outside, so they are read in worker processes with bounds of time,
- * memory and output (`WorkerPool.ts`). A file that cannot be read gives a reason instead of a text.
+ * Extracts the text of stored bodies. Files come from outside, so they are read in worker processes with bounds on
+ * time, memory and output (`WorkerPool.ts`). A file that can't be read yields a reason instead of a text.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -12,7 +12,10 @@ import * as Path from "node:path"
 import * as FormatReader from "./FormatReader.ts"
 import * as WorkerPool from "../../workers/WorkerPool.ts"
 
-/** Bytes of a body that are read. Of a longer one the beginning is read, which is enough for text. */
+/**
+ * The largest body, in bytes, that is read completely. Of a larger one, only the beginning is read, which is enough for
+ * plain text.
+ */
 export const mostBytes = 32_000_000
 const mostBytesOfLonger = 2_000_000
 
@@ -20,11 +23,11 @@ export interface Source<E> {
   readonly size: number
   readonly mediaType: string | undefined
   readonly fileName: string | undefined
-  /** The body, or its first bytes. */
+  /** Streams the body, or its first bytes. */
   readonly bytes: (range: { readonly start: 0; readonly end: number }) => Stream.Stream<Uint8Array, E>
 }
 
-/** A text with the attachments of an email; other files have none. */
+/** The text of a file. Only an email has attachments. */
 export interface Extracted {
   readonly text: FormatReader.Text
   readonly parts: ReadonlyArray<FormatReader.Part>
@@ -46,10 +49,10 @@ export interface Limits {
 
 const defaults: Limits = { longest: Duration.seconds(20), megabytes: 256, atOnce: 1 }
 
-/** Attachments of one email whose worker was ended. The rest of the attachments is left unread. */
+/** After this number of attachments whose worker was ended, the other attachments of the email are not read. */
 const mostFailures = 3
 
-// The worker's file has the extension of this one: .ts in the repository, .js in a package.
+// The worker's file has the same extension as this file: .ts in the repository, .js in a package.
 const program = Path.join(import.meta.dirname, `Worker${Path.extname(import.meta.filename)}`)
 
 const isFailure = Schema.is(WorkerPool.WorkerFailed)
@@ -68,7 +71,7 @@ export const make = Effect.fnUntraced(function* (limits: Limits) {
     )
     let text: FormatReader.Text | undefined
     let parts: ReadonlyArray<FormatReader.Part> = []
-    // How many of the parts have been tried.
+    // The number of parts that were tried.
     let tried = 0
     let room = FormatReader.mostTexts
     const onPartial = (partial: FormatReader.Partial): void => {
@@ -108,5 +111,5 @@ export const make = Effect.fnUntraced(function* (limits: Limits) {
   return TextExtractor.of({ extract })
 })
 
-/** Workers are started when a file is to be read. */
+/** Starts workers when there is a file to read. */
 export const layer: Layer.Layer<TextExtractor> = Layer.effect(TextExtractor, make(defaults))

@@ -1,23 +1,25 @@
 /**
- * Which characters separate words, as classes of PostgreSQL's regular expressions. The parser of PostgreSQL decides by
- * the locale of the database, and takes dots, hyphens and signs for parts of hosts, versions and numbers. Idem
- * therefore separates words itself, in texts and in queries alike: the parser meets only words with spaces between
- * them.
+ * The characters that separate words, as classes of PostgreSQL's regular expressions. PostgreSQL's parser depends on
+ * the locale of the database, and treats dots, hyphens and signs as parts of hosts, versions and numbers. So Idem
+ * separates words itself, in texts and in queries alike: the parser only sees words with spaces between them.
  */
 
 /**
- * Scripts without spaces between words: Chinese, Japanese, Thai, Lao, Burmese, Khmer. Each character is a word of the
- * index, and a word of a query is a phrase of characters.
+ * Scripts without spaces between words: Chinese, Japanese, Thai, Lao, Burmese, Khmer. Each character is indexed as a
+ * word, and a word in a query becomes a phrase of characters.
  */
 export const unspaced =
   String.raw`\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u2E80-\u2FDF\u3040-\u30FF` +
   String.raw`\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF`
 
-/** Letters of two characters that are also one: `e` and an accent, kana with a voicing mark, syllables of Hangul. */
+/**
+ * Characters that combine with the previous one into a single letter: accents, voicing marks of kana, syllables of
+ * Hangul.
+ */
 export const combining = String.raw`\u0300-\u036F\u1100-\u11FF\u3099\u309A`
 
 /**
- * Arabic letters that people write for each other: alef with hamza or madda as bare alef, teh marbuta as heh, alef
+ * Arabic letters that people use interchangeably: alef with hamza or madda as bare alef, teh marbuta as heh, alef
  * maksura and Persian yeh as yeh, Persian keheh as kaf. `ArabicNormalizer` and `PersianNormalizer` of Lucene do the
  * same.
  */
@@ -26,13 +28,13 @@ export const arabicForms = {
   to: "\u0627\u0627\u0627\u0627\u0647\u064A\u064A\u0643"
 }
 
-/** Where characters are assigned that are not all letters: other planes have ideographs and private use. */
+/** The ranges of code points that hold other characters than letters. Other planes have ideographs and private use. */
 const planes = [
   [0x1, 0x1_ff_ff],
   [0xe_00_00, 0xe_0f_ff]
 ] as const
 
-// The vowel signs of Hebrew and Arabic, and the stroke that lengthens Arabic letters: most people leave them out.
+// The vowel signs of Hebrew and Arabic, and the stroke that lengthens Arabic letters. Most people leave them out.
 const signs =
   String.raw`\u0591-\u05BD\u05BF\u05C1\u05C2\u05C4\u05C5\u05C7` +
   String.raw`\u0610-\u061A\u0640\u064B-\u065F\u0670\u06D6-\u06DC\u06DF-\u06E4\u06E7\u06E8\u06EA-\u06ED`
@@ -43,7 +45,9 @@ const isUnused = /^[\p{Cn}\p{Cs}]$/u
 const escaped = (point: number): string =>
   point > 0xffff ? `\\U${point.toString(16).padStart(8, "0")}` : `\\u${point.toString(16).padStart(4, "0")}`
 
-/** The ranges of such characters. Code points that are not in use may be in them, so that they are fewer. */
+/**
+ * Returns the ranges of matching characters. Unassigned code points may be included, so that there are fewer ranges.
+ */
 const rangesOf = (kind: RegExp): string => {
   const ranges: Array<[first: number, last: number]> = []
   for (const [first, last] of planes) {
@@ -59,8 +63,8 @@ const rangesOf = (kind: RegExp): string => {
   return ranges.map(([first, last]) => (first === last ? "" : `${escaped(first)}-`) + escaped(last)).join("")
 }
 
-/** Soft hyphens, joiners, marks of direction and vowel signs: words are the same without them. */
+/** Characters that do not distinguish words: soft hyphens, joiners, marks of direction and vowel signs. */
 export const ignored = (): string => rangesOf(isIgnored)
 
-/** Punctuation, symbols, emoji, and spaces other than the ordinary one. */
+/** Characters that separate words: punctuation, symbols, emoji, and spaces other than the ordinary one. */
 export const separators = (): string => rangesOf(isSeparator)

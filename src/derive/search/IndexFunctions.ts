@@ -12,12 +12,13 @@ export interface Extensions {
   readonly pgTrgm: string | undefined
 }
 
-/** A name in SQL. */
+/** Quotes a name in SQL. */
 export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 /**
- * Functions of earlier versions: those of now may have other parameters. The trigger's own one stays, and so does
- * `mirror.search`, which views of people may use: it is replaced, and never gets other parameters or columns.
+ * Drops the functions of earlier versions, because the present ones may have other parameters. Keeps the trigger's
+ * function, and `mirror.search`, which people's views may use: it is replaced, and never gets other parameters or
+ * columns.
  */
 export const dropFunctions = `DO $$
 DECLARE
@@ -29,25 +30,25 @@ BEGIN
   END LOOP;
 END $$`
 
-/** In the order in which they depend on each other. `schema` is the one of Idem's own tables. */
+/** Returns the functions in the order of their dependencies. `schema` is the schema of Idem's own tables. */
 export const functions = ({ unaccent }: Extensions, schema: string): ReadonlyArray<string> => {
   const arabic = Characters.arabicForms
   const ignored = Characters.ignored()
   const removed = unaccent === undefined ? "" : `${identifier(unaccent)}.unaccent, `
   return [
-    // The text in one spelling: letters of one character each, and nothing that words are the same without.
+    // Normalizes a text: one character for each letter, without characters that do not distinguish words.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_clean(given text)
     RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN given ~ '[${ignored}${Characters.combining}${arabic.from}]'
       THEN translate(regexp_replace(normalize(given, NFC), '[${ignored}]', '', 'g'), '${arabic.from}', '${arabic.to}')
       ELSE given END $$`,
 
-    // Its words, with spaces between them.
+    // Separates the words of a text by spaces.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_separated(given text)
     RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT regexp_replace(derived.search_clean(given), '[${Characters.separators()}]+', ' ', 'g') $$`,
 
-    // The same for the parser of PostgreSQL, which also needs spaces where a script has none.
+    // Separates words for PostgreSQL's parser, which also needs spaces in scripts without them.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_spaced(given text)
     RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN words ~ '[${Characters.unspaced}]'
@@ -68,7 +69,7 @@ export const functions = ({ unaccent }: Extensions, schema: string): ReadonlyArr
     RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(array_agg(field || word), '{}') FROM unnest(derived.search_words(given)) AS word $$`,
 
-    // The lexeme of a label or a kind. The flags of IMAP begin with a backslash.
+    // Returns the lexeme of a label or a kind. IMAP flags begin with a backslash.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_flag(field text, given text)
     RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT field || left(ltrim(derived.search_fold(given), '\'), 200) $$`,
@@ -107,7 +108,7 @@ BEGIN
   END LOOP;
 END $$`,
 
-    // The words of people, channels and files in a vector.
+    // Returns the words of people, channels and files in a vector.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_names(vector tsvector)
     RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$
     SELECT word FROM (SELECT substr(lexeme, strpos(lexeme, ':') + 1) AS word
@@ -122,7 +123,7 @@ END $$`,
       JOIN derived.search USING (connection_id, external_id)
     ON CONFLICT DO NOTHING $$`,
 
-    // Makes the text search configuration of a language: that of PostgreSQL, with accents removed before.
+    // Creates the text search configuration of a language: PostgreSQL's own, after removing accents.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_configure(language text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   EXECUTE format('DROP TEXT SEARCH CONFIGURATION IF EXISTS derived.%I', 'idem_' || language);
@@ -134,7 +135,7 @@ BEGIN
     'idem_' || language);
 END $$`,
 
-    // Sets the language of a connection's words. If it had another, its contents are indexed again.
+    // Sets the language of a connection. If it had another one, its contents are indexed again.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_use(connection_name text, language text)
     RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

@@ -4,7 +4,7 @@
  */
 import { type Extensions, identifier } from "./IndexFunctions.ts"
 
-/** The words that may follow `is:` besides `deleted`: the labels and flags that email has everywhere. */
+/** The words that may follow `is:` besides `deleted`: the usual labels and flags of email. */
 const marks = [
   "unread",
   "seen",
@@ -19,20 +19,20 @@ const marks = [
   "trash"
 ]
 
-/** In the order in which they depend on each other; they call functions of `IndexFunctions.ts`. */
+/** Returns the functions in the order of their dependencies. They call functions of `IndexFunctions.ts`. */
 export const functions = ({ pgTrgm }: Extensions): ReadonlyArray<string> => [
   String.raw`CREATE OR REPLACE FUNCTION derived.search_term(lexeme text, prefix boolean)
     RETURNS tsquery LANGUAGE sql IMMUTABLE AS $$
     SELECT ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || ''''
       || CASE WHEN prefix THEN ':*' ELSE '' END)::tsquery $$`,
 
-  // Both conditions, or the one that is there.
+  // Combines two conditions, either of which may be null.
   `CREATE OR REPLACE FUNCTION derived.search_both(one tsquery, other tsquery)
     RETURNS tsquery LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(one && other, one, other) $$`,
 
-  // A value of a field: every word of it, as a word in the field or as the beginning of one. Words after a dot or an @
-  // are whole: the beginning com of an address or pdf of a file name would have to be looked for in nearly all.
+  // Matches the value of a field: each of its words, as a word in the field or as the beginning of one. Words after a
+  // dot or an @ must match whole: the beginning com of an address or pdf of a file name would match nearly everything.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_value(field text, given text, prefix boolean) RETURNS tsquery
     LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -55,7 +55,7 @@ EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_tex
   RAISE EXCEPTION '%: is followed by a date like 2026-01-31', field USING ERRCODE = 'IDM01';
 END $$`,
 
-  // Names that a misspelt word is close to.
+  // Returns names that resemble a misspelt word.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_similar(word text) RETURNS text[] LANGUAGE ${
     pgTrgm === undefined
       ? "sql IMMUTABLE AS $$ SELECT '{}'::text[] $$"
@@ -65,8 +65,9 @@ END $$`,
       ORDER BY ${identifier(pgTrgm)}.similarity(name, word) DESC, name LIMIT 5) AS near $$`
   }`,
 
-  // A word or phrase without a field matches the text, or the beginning of a name; fuzzy adds names that are close to
-  // it. A word with an asterisk is the beginning of words. So is a word in Hangul: Korean adds particles to words.
+  // Matches a word or phrase without a field: in the text, or as the beginning of a name; fuzzy adds names that
+  // resemble it. A word with an asterisk matches the beginning of words. So does a word in Hangul, because Korean
+  // appends particles to words.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_bare(
     configurations regconfig[], given text, fuzzy boolean, exact boolean
   ) RETURNS tsquery LANGUAGE plpgsql STABLE AS $$
@@ -96,8 +97,9 @@ BEGIN
   RETURN result;
 END $$`,
 
-  // Words are all needed; OR stands between two alternatives and binds closer; - excludes. wanted is what is looked
-  // for, titled the same with all bare words in the title, marked what snippets mark and what the rank counts.
+  // Parses a query. All words are required; OR separates two alternatives and binds more tightly; - excludes. Returns
+  // wanted, the condition to search for; titled, the same with all bare words in the title; and marked, the words for
+  // snippets and the rank.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_parse(
     query text, configurations regconfig[], fuzzy boolean,
     OUT wanted tsquery, OUT titled tsquery, OUT marked tsquery, OUT since timestamptz, OUT until timestamptz,

@@ -1,10 +1,10 @@
 /** The functions in the database that rank and show results. `Candidates.ts` has those that find them. */
 import * as Characters from "./Characters.ts"
 
-/** Private characters around what a snippet marks. Texts do not have them. */
+/** Private-use characters around the marked words of a snippet. Texts do not contain them. */
 export const marks = { start: "\ue000", stop: "\ue001" }
 
-/** In the order in which they depend on each other. `schema` is the one of Idem's own tables. */
+/** Returns the functions in the order of their dependencies. `schema` is the schema of Idem's own tables. */
 export const functions = (schema: string): ReadonlyArray<string> => {
   const { unspaced } = Characters
   const separators = Characters.separators()
@@ -52,8 +52,8 @@ BEGIN
   RETURN btrim(piece);
 END $$`,
 
-    // By how often and where the words occur, in relation to the length; a content of today counts 2.5 times as much as
-    // one that is years old, and 1.6 times as much as one of half a year ago.
+    // Ranks by how often and where the words occur, relative to the length. A content of today counts 2.5 times as much
+    // as one that is years old, and 1.6 times as much as one of half a year ago.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_score(
     vector tsvector, marked tsquery, occurred_at timestamptz, now_at timestamptz
   ) RETURNS float8 LANGUAGE sql IMMUTABLE AS $$
@@ -62,7 +62,7 @@ END $$`,
         extract(epoch FROM now_at - greatest(occurred_at, '1970-01-01'::timestamptz)) / 15552000, 0), 100))
       )::float8 $$`,
 
-    // The cursor of a page: which contents are ranked together, and how many of them were given.
+    // Encodes the cursor of a page: which contents are ranked together, and how many of them were returned.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_cursor(
     now_at timestamptz, is_fuzzy boolean, is_first boolean, skipped bigint,
     from_key derived.search_key, title_end derived.search_key
@@ -71,8 +71,8 @@ END $$`,
       'skipped', skipped, 'from', to_jsonb(from_key), 'titles', to_jsonb(title_end))::text, 'UTF8'), 'base64'),
       E'\n', '') $$`,
 
-    // A page of results. Of what fits, the newest 100 are ranked together, at first also with the newest 50 that have
-    // the words in the title. When these are used up, the next 100 are.
+    // Returns a page of results. The newest 100 matches are ranked together, at first also with the newest 50 that have
+    // the words in the title. After these, the next 100 are ranked.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_page(
     query text, of_connections uuid[], of_kind text, of_sender text, of_since timestamptz, of_until timestamptz,
     most integer, cursor text

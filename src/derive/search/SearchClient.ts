@@ -1,4 +1,4 @@
-/** `Search` by the functions in the database: `QueryParser` reads the syntax of a query, `Ranking` finds and ranks. */
+/** Implements `Search` with the functions in the database: `QueryParser` parses a query, `Ranking` finds and ranks. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -29,19 +29,19 @@ const Row = Schema.Struct({
 })
 const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 
-/** An error that the functions raise, or that PostgreSQL raises where they are not there yet. */
+/** An error that the functions raise, or that PostgreSQL raises if they do not exist yet. */
 const isRaised = Schema.is(Schema.Struct({ code: Schema.String, message: Schema.String }))
 
 const notIndexed = new UsageError({
   message: "nothing is indexed yet: run `idem derive`, or `idem serve`, which indexes what it stores"
 })
 
-/** Searches that run at once: each has a session of the pool, which runs need too. */
+/** How many searches run at the same time. Each uses a session of the pool, which runs need too. */
 const searchesAtOnce = 4
 
 const textOrNull = (value: string | undefined) => (value === undefined ? null : Storable.text(value))
 
-/** How long a search may take. */
+/** The time limit of a search. */
 const timeout = Duration.seconds(10)
 
 const tooSlow = new UsageError({
@@ -58,7 +58,7 @@ const explained = (error: SqlError): SqlError | UsageError | CursorInvalid => {
   return cause.code === "42883" || cause.code === "42P01" ? notIndexed : error
 }
 
-/** The snippet without its marks, and where they were. */
+/** Removes the marks from a snippet, and returns their positions. */
 const highlighted = (marked: string | null) => {
   const highlights: Array<readonly [number, number]> = []
   let snippet = ""
@@ -74,7 +74,10 @@ export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const searching = Semaphore.makeUnsafe(searchesAtOnce)
 
-  /** On a session of its own: other statements do not wait for it. A search may scan where that is less work. */
+  /**
+   * Runs a query on a session of its own, so that other statements do not wait for it. A search may use sequential
+   * scans.
+   */
   const bounded = <A, E, R>(query: Effect.Effect<A, E, R>) =>
     sql`SELECT set_config('transaction_read_only', 'on', true), set_config('enable_seqscan', 'on', true),
       set_config('statement_timeout', ${String(Duration.toMillis(timeout))}, true)`.pipe(

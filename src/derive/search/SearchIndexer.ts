@@ -1,7 +1,7 @@
 /**
- * Keeps the vectors of search up to date with derived rows and texts. `derived.pending` names the contents whose rows
- * or texts changed; a batch of them is indexed in one transaction, which also deletes what it has read from there. A
- * content whose text was not tried yet is not among them, so that it is indexed once.
+ * Keeps the search vectors up to date with derived rows and texts. `derived.pending` names the contents whose rows or
+ * texts changed; a batch of them is indexed in one transaction, which also deletes the entries that it has read. A
+ * content whose text is not extracted yet is not in it, so that it is indexed once.
  */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -15,10 +15,10 @@ import { transaction } from "../../stores/postgres/Transactions.ts"
 import { isolated } from "../Isolation.ts"
 import * as SearchSchema from "./SearchSchema.ts"
 
-/** Contents in one transaction. */
+/** The number of contents in one transaction. */
 const batchSize = 200
 
-/** Characters of text that are indexed: of one part, and of one content. */
+/** The most characters of text that are indexed, of one part and of one content. */
 const longestPart = 150_000
 const longestBody = 300_000
 
@@ -35,7 +35,7 @@ const keysOf = (contents: ReadonlyArray<typeof Key.Type>) => [
 
 const literal = (value: string): string => `'${value.replaceAll("'", "''")}'`
 
-/** The field that a column is searched by: always the same one, or by the value of another column. */
+/** The SQL of the field that a column is searched by: a fixed field, or one that depends on another column. */
 const fieldOf = (field: SearchField): string =>
   typeof field === "string"
     ? literal(field)
@@ -43,7 +43,7 @@ const fieldOf = (field: SearchField): string =>
         .map(([value, name]) => `WHEN ${literal(value)} THEN ${literal(name)}`)
         .join(" ")} END`
 
-/** The values that a table adds to the documents of the contents in `given`: rows of field, value and order. */
+/** Returns the values that a table adds to the documents of the contents in `given`: rows of field, value and order. */
 const valuesOf = (table: Table): ReadonlyArray<string> =>
   Object.entries(table.search ?? {}).map(([column, field], index) => {
     const lookup = table.lookups?.[column]
@@ -62,13 +62,16 @@ const valuesOf = (table: Table): ReadonlyArray<string> =>
       FROM given JOIN derived."${table.name}" AS t USING (connection_id, external_id) ${join}`
   })
 
-/** An address after a name stands in angle brackets. */
+/** The address after a name is in angle brackets. */
 const sender = `left(string_agg(CASE WHEN position > 0 AND value LIKE '%@%' THEN '<' || value || '>' ELSE value END, ' '
   ORDER BY position) FILTER (WHERE field = 'from'), 300)`
 
 const joined = (field: string): string => `string_agg(value, ' ' ORDER BY position) FILTER (WHERE field = '${field}')`
 
-/** Writes the rows of the contents in `$1` (connections) and `$2` (ids); returns those that changed. */
+/**
+ * Returns the SQL that writes the rows of the contents in `$1` (connections) and `$2` (ids), and returns the changed
+ * ones.
+ */
 const upsert = (tables: ReadonlyArray<Table>): string => {
   const values = tables.flatMap(valuesOf)
   return `WITH
@@ -103,7 +106,10 @@ const upsert = (tables: ReadonlyArray<Table>): string => {
     RETURNING connection_id AS "connectionId", external_id AS "externalId"`
 }
 
-/** Contents whose documents name one of those in `$1` and `$2`: a message has the name of its user. */
+/**
+ * Returns the SQL of contents whose documents contain the name of one of those in `$1` and `$2`: a message has the name
+ * of its user.
+ */
 const dependents = (table: Table): ReadonlyArray<string> =>
   Object.entries(table.lookups ?? {})
     .filter(([column]) => table.search?.[column] !== undefined)
@@ -133,11 +139,11 @@ export const make = Effect.fnUntraced(function* (tables: ReadonlyArray<Table>) {
     sql`DELETE FROM derived.pending USING unnest(${int8s(batch.map(({ position }) => position))}) AS read
       WHERE pending.position = read`
 
-  /** Indexes these contents, and takes them out of the queue. */
+  /** Indexes these contents, and removes them from the queue. */
   const index = (batch: ReadonlyArray<Pending>) =>
     Effect.gen(function* () {
       const keys = keysOf(batch)
-      // A purge waits for this, or has removed the contents before.
+      // A purge waits for this lock, or has already removed the contents.
       yield* sql`SELECT pg_advisory_xact_lock_shared(1768187245, 2)`
       const changed = yield* Effect.orDie(decodeKeys(yield* sql.unsafe(upsertAll, keys)))
       yield* sql.unsafe(
@@ -155,7 +161,9 @@ export const make = Effect.fnUntraced(function* (tables: ReadonlyArray<Table>) {
       yield* dequeue(batch)
     }).pipe(transaction(sql))
 
-  /** Takes a content that can't be indexed out of the queue, so that the rest is indexed. No search finds it then. */
+  /**
+   * Removes a content that can't be indexed from the queue, so that the rest is indexed. Search does not find it then.
+   */
   const giveUp = (one: Pending, cause: Cause.Cause<unknown>) =>
     Effect.gen(function* () {
       yield* Effect.logError(`${one.externalId} can't be indexed for search`, cause)

@@ -1,6 +1,6 @@
 /**
- * The functions and text search configurations in the database. They are made again where this version of Idem has
- * others, or where the database has other extensions than before.
+ * The functions and text search configurations in the database. They are created again if this version of Idem has
+ * other ones, or if the database has other extensions than before.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -37,7 +37,7 @@ const decodeExtensions = Schema.decodeUnknownEffect(
 const decodeSchema = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ schema: Schema.String })]))
 const decodeLanguages = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ language: Schema.String })))
 
-/** The schemas of the extensions that search uses, where the database has them. */
+/** The schemas of the extensions that search uses; undefined for an extension that the database lacks. */
 const extensions = SqlClient.SqlClient.use((sql) =>
   Effect.gen(function* () {
     const rows = yield* sql`SELECT extname AS extension, nspname AS schema FROM pg_extension
@@ -49,12 +49,12 @@ const extensions = SqlClient.SqlClient.use((sql) =>
   })
 )
 
-/** An error of `derived.search_use` that a person can mend. */
+/** Matches an error of `derived.search_use` that a person can fix. */
 const isRefusal = Schema.is(Schema.Struct({ code: Schema.Literal("IDM01"), message: Schema.String }))
 
 /**
- * Sets the language of a connection's words, by the name of a configuration of PostgreSQL; `simple` is the default. If
- * the connection had another, its contents are to be indexed again.
+ * Sets the language of a connection's texts, by the name of a configuration of PostgreSQL; `simple` is the default. If
+ * the connection had another language, its contents are indexed again.
  */
 export const setLanguage = (connection: string, language: string) =>
   SqlClient.SqlClient.use((sql) => sql`SELECT derived.search_use(${connection}, ${Storable.text(language)})`).pipe(
@@ -65,7 +65,7 @@ export const setLanguage = (connection: string, language: string) =>
     toStoreError("setting the language of search")
   )
 
-/** Creates the extensions that are missing, where the server has them and this user may. */
+/** Creates missing extensions, if the server has them and this user may create them. */
 const createExtensions = SqlClient.SqlClient.use((sql) =>
   Effect.forEach(
     ["unaccent", "pg_trgm"],
@@ -85,8 +85,8 @@ const createExtensions = SqlClient.SqlClient.use((sql) =>
 )
 
 /**
- * Brings the functions up to date. Without `unaccent` an accent matters in a query; without `pg_trgm` a misspelt name
- * is not found.
+ * Brings the functions up to date. Without the extension `unaccent`, accents matter in queries; without `pg_trgm`,
+ * misspelt names are not found.
  */
 export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
