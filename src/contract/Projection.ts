@@ -109,7 +109,8 @@ export interface Projected {
 
 export interface Projection {
   /**
-   * The version of the projection. Increase it when the function or a table changes: then all content is derived again.
+   * The version of the projection, from 1 on. Increase it when the function or a table changes: then all content is
+   * derived again.
    */
   readonly version: number
   readonly tables: ReadonlyArray<Table>
@@ -118,9 +119,12 @@ export interface Projection {
   readonly project: (content: ProjectedContent) => Projected
 }
 
-/** Content of an integration without a projection: no rows, and the text of its body. */
+/**
+ * Content of an integration without a projection: no rows, and the text of its body. The version is below that of any
+ * projection that the integration gets later.
+ */
 export const none: Projection = {
-  version: 1,
+  version: 0,
   tables: [],
   project: ({ title }) => ({ rows: [], text: { _tag: "extracted", fileName: title } })
 }

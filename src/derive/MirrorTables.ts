@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { integer, type Projection, type Table, text, timestamp } from "../contract/Projection.ts"
+import { integer, none, type Projection, type Table, text, timestamp } from "../contract/Projection.ts"
 import { UsageError } from "../engine/Engine.ts"
 import type { StoreError } from "../engine/store/StoreError.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
@@ -115,8 +115,8 @@ const createTable = (table: Table): ReadonlyArray<string> => {
   ]
 }
 
-const decodePresent = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ view: Schema.String, column: Schema.String }))
+const decodeColumns = Schema.decodeUnknownEffect(
+  Schema.Array(Schema.Struct({ relation: Schema.String, column: Schema.String }))
 )
 const Versions = Schema.Array(Schema.Struct({ domain: Schema.String, version: Schema.Int, used: Schema.Boolean }))
 const decodeVersions = Schema.decodeUnknownEffect(Versions)
@@ -135,8 +135,8 @@ export class MirrorNewer extends Schema.TaggedError<MirrorNewer>()("MirrorNewer"
 }
 
 /**
- * Brings the tables and views up to date, and returns the tables. If a projection has a new version, all content is
- * derived again.
+ * Brings the tables and views up to date, and returns the tables. If a projection has a new version or a new column,
+ * all content is derived again.
  */
 export const ensure = (
   projections: Projections
@@ -149,24 +149,33 @@ export const ensure = (
       const rows = yield* sql`SELECT domain, version, domain = '' OR EXISTS (SELECT 1 FROM connection
           WHERE connection.domain = projection.domain) AS used FROM derived.projection`
       const found = yield* Effect.orDie(decodeVersions(rows))
-      const newer = found.find(({ domain, used, version }) => used && (wanted.get(domain) ?? -1) < version)
+      const newer = found.find(({ domain, used, version }) => used && (wanted.get(domain) ?? none.version) < version)
       if (newer !== undefined) return yield* new MirrorNewer({ domain: newer.domain })
       const versions = new Map(found.map(({ domain, version }) => [domain, version]))
-      return Array.from(wanted).every(([domain, version]) => versions.get(domain) === version)
+      if (Array.from(wanted).some(([domain, version]) => versions.get(domain) !== version)) return false
+      const present = yield* sql`SELECT relname AS relation, attname AS "column" FROM pg_class
+        JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+        WHERE relnamespace = 'derived'::regnamespace AND relkind = 'r'`
+      const columns = new Set(
+        (yield* Effect.orDie(decodeColumns(present))).map(({ column, relation }) => `${relation}.${column}`)
+      )
+      return tables.every(({ columns: named, name }) =>
+        Object.keys(named).every((column) => columns.has(`${name}.${column}`))
+      )
     })
     if (yield* isCurrent) return tables
     yield* Effect.gen(function* () {
       yield* sql`SELECT pg_advisory_xact_lock(1768187245, 3)`
       if (yield* isCurrent) return
       const present = yield* Effect.flatMap(
-        sql`SELECT table_name AS view, column_name AS "column" FROM information_schema.columns
+        sql`SELECT table_name AS relation, column_name AS "column" FROM information_schema.columns
           WHERE table_schema = 'mirror' ORDER BY table_name, ordinal_position`,
-        (rows) => Effect.orDie(decodePresent(rows))
+        (rows) => Effect.orDie(decodeColumns(rows))
       )
       const run = (statement: string) => sql.unsafe(statement).unprepared
       yield* Effect.forEach(tables.flatMap(createTable), run, { discard: true })
       for (const view of viewsOf(tables)) {
-        const columns = present.filter((found) => found.view === view.name).map(({ column }) => column)
+        const columns = present.filter(({ relation }) => relation === view.name).map(({ column }) => column)
         yield* Effect.forEach(createView(view, columns), run, { discard: true })
       }
       for (const [domain, version] of wanted) {

@@ -4,7 +4,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
-import { type Projection, timestamp } from "../../src/contract/Projection.ts"
+import { none, type Projection, text, timestamp } from "../../src/contract/Projection.ts"
 import * as FeedFollower from "../../src/derive/FeedFollower.ts"
 import { projection as ftp } from "../../src/integrations/ftp/Projection.ts"
 import { projection as gmail } from "../../src/integrations/gmail/Projection.ts"
@@ -123,6 +123,43 @@ it.layer(layer, { excludeTestServices: true })("the follower", (it) => {
         WHERE connection_id = '${run.id}' ORDER BY 1`)
       assert.deepStrictEqual(yield* idsOf("visit"), [{ id: "good" }, { id: "sound" }])
       assert.deepStrictEqual(yield* idsOf("content"), [{ id: "good" }, { id: "poison" }, { id: "sound" }])
+    })
+  )
+})
+
+const notes = (columns: Projection["tables"][number]["columns"]): Projection => ({
+  version: 1,
+  tables: [{ name: "note", description: "Notes.", columns }],
+  project: ({ externalId }) => ({
+    rows: [
+      { table: "note", row: Object.fromEntries(Object.keys(columns).map((name) => [name, `${name} of ${externalId}`])) }
+    ]
+  })
+})
+
+it.layer(layer, { excludeTestServices: true })("a projection that comes, or changes, while others derive", (it) => {
+  it.effect("makes its tables and all its rows, though its version is the first, or the same", () =>
+    Effect.gen(function* () {
+      const run = yield* running()
+      yield* run.commit({ items: [item("a")] })
+      yield* awaitVisible
+      const derive = Effect.fnUntraced(function* (projection: Projection | undefined) {
+        const follower = yield* FeedFollower.make(new Map(projection === undefined ? [] : [["gmail", projection]]))
+        yield* follower.catchUp
+      })
+      yield* derive(none)
+      // A process without that integration derives the same for it.
+      yield* derive(undefined)
+      yield* derive(notes({ link: text("Where it is.") }))
+      assert.deepStrictEqual(yield* rows("SELECT id, link FROM mirror.note"), [{ id: "a", link: "link of a" }])
+      yield* derive(notes({ link: text("Where it is."), author: text("Who wrote it.") }))
+      assert.deepStrictEqual(yield* rows("SELECT link, author FROM mirror.note"), [
+        { link: "link of a", author: "author of a" }
+      ])
+      // Without the projection its rows would go.
+      for (const lacking of [none, undefined]) {
+        assert.strictEqual((yield* Effect.flip(derive(lacking)))._tag, "MirrorNewer")
+      }
     })
   )
 })

@@ -15,7 +15,7 @@ import * as Connections from "./migrations/Connections.ts"
 import * as Content from "./migrations/Content.ts"
 import { first } from "./migrations/InitialSchema.ts"
 import * as Keys from "./migrations/Keys.ts"
-import { mirror } from "./migrations/Mirror.ts"
+import * as Mirror from "./migrations/Mirror.ts"
 import * as MirrorReaders from "./migrations/MirrorReaders.ts"
 import * as Search from "./migrations/Search.ts"
 import * as Tasks from "./migrations/Tasks.ts"
@@ -38,7 +38,7 @@ export const migrations = {
   "0011_checks": Connections.checks,
   "0012_locks": Keys.locks,
   "0013_redelivery": Webhooks.redelivery,
-  "0014_mirror": mirror,
+  "0014_mirror": Mirror.mirror,
   "0015_members": Connections.members,
   "0016_body_keys": Content.bodyKeys,
   "0017_reader": MirrorReaders.reader,
@@ -50,7 +50,8 @@ export const migrations = {
   "0023_text_queue": Search.textQueue,
   "0024_history": Tasks.history,
   "0025_search_deleted": Search.searchDeleted,
-  "0026_purge_steps": Totals.purgeSteps
+  "0026_purge_steps": Totals.purgeSteps,
+  "0027_projections": Mirror.projections
 }
 
 /** The schema of this version. */

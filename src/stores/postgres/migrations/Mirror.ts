@@ -58,3 +58,11 @@ BEGIN
   END LOOP;
 END $$`
 ])
+
+/**
+ * Forgets the versions of projections that are not Idem's own. An integration without a projection was recorded under
+ * the version that its first projection has too. The next process that has a projection records it again.
+ */
+export const projections = statements([
+  "DELETE FROM derived.projection WHERE domain NOT IN ('', 'ftp', 'gmail', 'imap', 'rss', 'slack')"
+])
