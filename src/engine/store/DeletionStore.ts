@@ -38,6 +38,14 @@ export class DeletionStore extends Context.Service<
     ) => Effect.Effect<number, StoreError | Superseded>
     /** Holds the ready deletions until a person approves them. Returns how many are held. */
     readonly holdDeletions: (fence: Fence, readiness: Readiness) => Effect.Effect<number, StoreError | Superseded>
+    /**
+     * Returns those of these ids that the source told are deleted, in a reading of the changes or a pass that is not
+     * complete. One query.
+     */
+    readonly toldDeleted: (
+      connectionId: ConnectionId,
+      externalIds: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlySet<string>, StoreError>
     /** Returns the held deletions, or all staged ones. */
     readonly deletions: (
       connectionId: ConnectionId,

@@ -17,6 +17,7 @@ import { Limits } from "../Limits.ts"
 import type { CopySource } from "../model/Batch.ts"
 import { type LedgerRow, refOf } from "../model/Content.ts"
 import { ContentStore } from "../store/ContentStore.ts"
+import { DeletionStore } from "../store/DeletionStore.ts"
 import { LedgerStore } from "../store/LedgerStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import * as Deletions from "./Deletions.ts"
@@ -35,6 +36,7 @@ interface Reader extends SliceContext {
   readonly parts: PartReader
   readonly contents: ContentStore["Service"]
   readonly ledger: LedgerStore["Service"]
+  readonly deletions: DeletionStore["Service"]
   readonly limits: Limits
 }
 
@@ -99,12 +101,30 @@ const copySources = ({ connection, contents }: Reader, { download }: Page<Schema
     : contents.copySources(connection.id, [...keys])
 }
 
+/**
+ * Known ids of a page that the source told as deleted in an earlier slice of the reading that goes on: they are back,
+ * maybe with another body. One query, or none if no deletion is staged. Held deletions are not among them: a listing
+ * that shows thousands of such ids takes their deletions back, and downloads nothing.
+ */
+const takenBack = ({ connection, deletions }: Reader, { download, listed }: Page<Schema.Json>) => {
+  const chosen = new Set(download.map(({ externalId }) => externalId))
+  const known = listed.map(({ externalId }) => externalId).filter((id) => !chosen.has(id))
+  return connection.waiting.deletions && known.length > 0
+    ? deletions.toldDeleted(connection.id, known)
+    : Effect.succeed<ReadonlySet<string>>(new Set())
+}
+
+/** What the stores say of the ids of a page. */
+interface InStores extends InLedger {
+  readonly copies: ReadonlyMap<string, CopySource>
+  readonly back: ReadonlySet<string>
+}
+
 /** Turns a page into its event and its downloads. Each occurrence of an id is counted. */
 const readPage = (
   { inflight, parts, plan }: Reader,
   { forgetsParts, number, page }: Listed,
-  { due, waiting }: InLedger,
-  copies: ReadonlyMap<string, CopySource>
+  { back, copies, due, waiting }: InStores
 ) => {
   // A connection has one open listing, that of its live task: a listing of another task would delete its marks.
   const isLive = SyncTask.isLive(plan.task)
@@ -122,11 +142,11 @@ const readPage = (
       continue
     }
     seen.push(externalId)
+    const before = inflight.find(externalId)
     // If a page of this run deleted the id, its deletion may not have been committed when the checker was asked: the id
     // is new, even if the checker knew it.
-    const isBack = inflight.isRemoved(externalId)
+    const isBack = inflight.isRemoved(externalId) || (before === undefined && back.has(externalId))
     const ref = chosen.get(externalId) ?? (isBack || due.has(externalId) ? listed : undefined)
-    const before = inflight.find(externalId)
     const isRepeated = before !== undefined && before.revision === ref?.revision
     const isWaiting = waiting.has(externalId) && ref?.content === undefined
     const isDone = plan.done.has(externalId) || forced.has(externalId)
@@ -181,12 +201,13 @@ const rowsToRetry = ({
 export const make = Effect.fnUntraced(function* (
   context: SliceContext,
   options: { readonly listing: Listing; readonly parts: PartReader }
-): Effect.fn.Return<Stream.Stream<Work, ListingError | StoreError>, never, ContentStore | LedgerStore> {
+): Effect.fn.Return<Stream.Stream<Work, ListingError | StoreError>, never, ContentStore | DeletionStore | LedgerStore> {
   const reader: Reader = {
     ...context,
     ...options,
     contents: yield* ContentStore,
     ledger: yield* LedgerStore,
+    deletions: yield* DeletionStore,
     limits: yield* Limits
   }
   const { inflight, limits, listing, plan, stop } = reader
@@ -198,9 +219,10 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const read = Effect.fnUntraced(function* (listed: Listed) {
-    const rows = yield* inLedger(reader, listed.page)
-    const copies = yield* copySources(reader, listed.page)
-    return Stream.fromIterable<Work>(readPage(reader, listed, rows, copies))
+    const { page } = listed
+    const copies = yield* copySources(reader, page)
+    const back = yield* takenBack(reader, page)
+    return Stream.fromIterable<Work>(readPage(reader, listed, { ...(yield* inLedger(reader, page)), copies, back }))
   }, Stream.unwrap)
 
   const retries = Effect.gen(function* () {

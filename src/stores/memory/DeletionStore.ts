@@ -93,6 +93,13 @@ const make = (state: State): Methods => {
         return choose(connection, ({ held }) => held).length
       }),
 
+    toldDeleted: (connectionId, externalIds) =>
+      Effect.sync(() => {
+        const staged = state.connections.get(connectionId)?.staged
+        const isTold = (one: StagedEntry | undefined) => one?.cause === "event" && !one.ready
+        return new Set(externalIds.filter((id) => isTold(staged?.get(id))))
+      }),
+
     deletions: (connectionId, { limit, which }) =>
       Effect.sync(() => {
         const connection = state.connections.get(connectionId)

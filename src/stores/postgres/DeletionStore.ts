@@ -135,6 +135,14 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
         )
       }).pipe(inTransaction, toStoreError("holding deletions")),
 
+    toldDeleted: (connectionId, externalIds) =>
+      sql`SELECT external_id AS id FROM staged_deletion WHERE connection_id = ${connectionId}
+        AND external_id = ANY(${texts(externalIds.filter(Storable.isId))}) AND cause = 'event' AND NOT ready`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeIds(rows))),
+        Effect.map((rows) => new Set(rows.map(({ id }) => id))),
+        toStoreError("reading staged deletions")
+      ),
+
     deletions: (connectionId, { limit, which }) => {
       const chosen = which === "held" ? sql`held` : sql`true`
       return Effect.gen(function* () {

@@ -10,11 +10,12 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import { createHash } from "node:crypto"
 import * as Integration from "../../../src/contract/Integration.ts"
 import { CheckpointExpired, Forbidden, RateLimited } from "../../../src/contract/IntegrationError.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
-import { fault, MemorySource, only } from "../../support/MemorySource.ts"
+import { bytes, fault, MemorySource, only } from "../../support/MemorySource.ts"
 import { Limits } from "../../../src/engine/Limits.ts"
 import { connect, engineOver, ids, layer, poll, sync } from "../../support/TestEngine.ts"
 import { polls, stores } from "./deletionFixture.ts"
@@ -27,6 +28,8 @@ const mirrored = (count = 600) => {
   return source
 }
 const limits = { slicePages: 3, retries: 500 }
+
+const sha256 = (text: string) => createHash("sha256").update(text).digest("hex")
 
 /** How many deletions of the connection are held. */
 const held = (connection: Connection) =>
@@ -153,6 +156,42 @@ for (const [name, store] of stores) {
         )
         assert.strictEqual(deleted.at(-1), 110)
         assert.strictEqual((yield* ids(connection)).length, 790)
+      }).pipe(Effect.provide(layer(source, { store, limits })))
+    })
+
+    it.effect("that a later slice of the same reading takes back are downloaded anew", () => {
+      const source = mirrored(60)
+      source.tellsAll = true
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* sync(connection)
+        source.downloaded.length = 0
+        source.remove("m000000")
+        source.addMany(200, "n")
+        source.add("m000000", { body: bytes("another body") })
+        yield* sync(connection)
+        const row = Option.getOrThrow(yield* (yield* WholeStore).content(connection.id, "m000000"))
+        assert.deepInclude(row, { state: "stored", hash: sha256("another body") })
+        assert.strictEqual(source.downloaded.filter((id) => id === "m000000").length, 1)
+      }).pipe(Effect.provide(layer(source, { store, limits })))
+    })
+
+    it.effect("that are held are taken back by a listing that shows them, without a download", () => {
+      const source = mirrored(600)
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        yield* sync(connection)
+        const before = [...source.items]
+        for (const [id] of before) source.remove(id)
+        yield* sync(connection)
+        assert.strictEqual(yield* held(connection), 600)
+        source.downloaded.length = 0
+        for (const [id, item] of before) source.items.set(id, item)
+        source.add("other")
+        source.expiredBefore = source.log.length
+        yield* sync(connection)
+        assert.strictEqual(yield* held(connection), 0)
+        assert.deepStrictEqual(source.downloaded, ["other"])
       }).pipe(Effect.provide(layer(source, { store, limits })))
     })
 
