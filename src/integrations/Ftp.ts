@@ -1,15 +1,15 @@
 /**
  * Files on FTP, FTPS and SFTP servers.
  *
- * A file's external id is its path below `root`, with no slash before it (Names.ts tells how bytes that are no UTF-8
- * are written). Its revision is its size and its modification time, both in full: MLSD and SFTP list them; a server
- * with LIST only is asked for each file's time (MDTM) where it matters, a call a file, since a LIST has no zone, and no
+ * A file's external id is its path below `root`, without a leading slash (Names.ts describes how bytes that are not
+ * UTF-8 are encoded). Its revision is its size and its exact modification time: MLSD and SFTP list both. A server with
+ * LIST alone is asked for each file's time (MDTM) where it matters, one call a file, because LIST has no zone, and no
  * seconds or no year.
  *
- * A poll is a pass through all folders: one listing a folder. What it did not find in a folder that it could read is
- * deleted. With `compare: "content"` every poll downloads every file, asks the checker nothing, and the engine writes
- * what differs. With `compare: "revision"` a poll downloads the files whose revision has changed, and now and then all
- * (`verifyEvery`). A file without a revision is downloaded each time, so that no change is lost.
+ * A poll is a pass through all folders, one listing a folder. Files that it did not find in a folder that it could read
+ * are deleted. With `compare: "content"` every poll downloads every file, without the checker, and the engine writes
+ * the differences. With `compare: "revision"` a poll downloads the files whose revision has changed, and now and then
+ * all (`verifyEvery`). A file without a revision is downloaded each time, so that no change is lost.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -27,7 +27,7 @@ const session = (
   credentials: Credentials,
   remote: Remote
 ): Session<Listing.Checkpoint, EmptyFolders.Part> => {
-  // The config decides how files are compared, or else whether the server tells exact times.
+  // The config decides how files are compared. By default, revisions are compared if the server reports exact times.
   const comparesRevisions =
     config.compare === undefined ? remote.exactTimes : Effect.succeed(config.compare === "revision")
   const { download, remember } = Download.make(config, remote)
@@ -37,7 +37,7 @@ const session = (
       yield* Effect.logInfo(comparison(yield* comparesRevisions, config))
       return `${config.protocol}://${usernameOf(credentials)}@${config.host}:${portOf(config)}`
     }),
-    // Only a whole pass would tell the number of files. The root's listing tells whether it can be read.
+    // The number of files is known only after a whole pass. Listing the root shows whether it can be read.
     estimate: Effect.as(remote.list(""), { unitsPerItem: 2 }),
     list: Listing.make({ config, remote, comparesRevisions, remember }),
     download
@@ -62,14 +62,14 @@ export const integration = make<Config, Credentials, Listing.Checkpoint, EmptyFo
   checkpoint: Listing.Checkpoint,
   part: EmptyFolders.Part,
   scope: ["root", "include", "exclude", "maxDepth"],
-  // `implicit` moves the port where none is given. `hostKey`, `ca` and `verifyCertificate` decide which server is
-  // believed to be the host: without them a server in between would be given the stored password.
+  // `implicit` changes the default port. `hostKey`, `ca` and `verifyCertificate` decide which server is accepted as the
+  // host: without them a server in between would get the stored password.
   address: ["protocol", "host", "port", "implicit", "hostKey", "ca", "verifyCertificate"],
-  // A server grants no quota of its own: `connections` bounds the requests that it gets at a time.
+  // File servers have no quota: `connections` limits concurrent requests.
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
   // A listing of a hundred thousand names takes minutes on some servers.
   callTimeout: "5 minutes",
-  // Loaded when a connection is opened: commands that only read would pay for the clients of the protocols.
+  // Loaded when a connection is opened, so that commands that only read do not load the protocol clients.
   open: (options) =>
     Effect.promise(() => import("./ftp/Login.ts")).pipe(
       Effect.flatMap((Login) => Login.open(options)),

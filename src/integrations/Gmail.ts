@@ -20,19 +20,19 @@ import * as SignIn from "./gmail/SignIn.ts"
 import { unlimited } from "../contract/Quota.ts"
 
 /**
- * Units a minute and account that Google grants (https://developers.google.com/workspace/gmail/api/reference/quota).
+ * The units a minute that Google grants an account (https://developers.google.com/workspace/gmail/api/reference/quota).
  */
 const unitsPerMinute = 6_000
 
-/** Units a minute and a day of a project (same page); more of a day's units than that are charged for. */
+/** The units a minute and a day of a project (same page). Google charges for more units a day. */
 const projectGrant = { unitsPerMinute: 1_200_000, unitsPerDay: 80_000_000 }
 
-/** Bytes a day that an account may download by the API (https://support.google.com/a/answer/1071518). */
+/** The bytes a day that an account may download through the API (https://support.google.com/a/answer/1071518). */
 const bytesPerDay = 2_500_000_000
 
 const quotaOf = ({ quota }: Config): Quota => ({ ...quota, unitsPerMinute: quota?.unitsPerMinute ?? unitsPerMinute })
 
-/** The account's units and bytes, and the units of the OAuth client: Google counts all of them. */
+/** Returns the budgets of the account's units and bytes, and of the OAuth client's units: Google limits all of them. */
 const budgetsOf = (config: Config, credentials: Credentials, account: string): ReadonlyArray<Budget> => {
   const { methods, unitsPerMinute } = quotaOf(config)
   const own = { key: account, unitsPerMinute, methods }
@@ -59,7 +59,7 @@ export const integration = make({
   quota: quotaOf,
   budgets: ({ account, config, credentials }) => budgetsOf(config, credentials, account),
   signIn: SignIn.signIn,
-  // Loaded when a connection is opened: commands that only read would pay for it.
+  // Loaded when a connection is opened, so that commands that only read do not load it.
   open: (options) =>
     Effect.flatMap(
       Effect.promise(() => import("./gmail/Session.ts")),

@@ -1,9 +1,9 @@
 /**
- * All mailboxes of a Google Workspace, by one key of a service account. The contents of such a connection are the
- * domain's users, and each user's mailbox is a Gmail connection that the engine makes (see src/contract/Members.ts).
+ * All mailboxes of a Google Workspace, with one key of a service account. The contents of such a connection are the
+ * domain's users, and the engine creates a Gmail connection for each user's mailbox (see src/contract/Members.ts).
  *
- * External ids are the users' ids, which stay when an address changes. The list of users is read in full at each poll:
- * 1 call for 500 users.
+ * External ids are the users' ids, which do not change with the address. The list of users is read in full at each
+ * poll: 1 call for 500 users.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -57,24 +57,24 @@ const Config = Schema.Struct({
 })
 type Config = typeof Config.Type
 
-/** Where a listing of the users goes on; nothing between two listings. */
+/** Where a listing of the users continues; absent between two listings. */
 const Checkpoint = Schema.Struct({
   listing: Schema.optionalKey(Schema.Struct({ name: Schema.String, pageToken: Schema.String }))
 })
 type Checkpoint = typeof Checkpoint.Type
 
-/** The next page of a listing, and whether the listing is made once more. */
+/** The next page of a listing, and whether the listing is repeated. */
 interface Step {
   readonly at: Checkpoint["listing"]
   readonly isAgain: boolean
 }
 
-/** Queries a minute and user that Google grants (https://developers.google.com/workspace/admin/directory/v1/limits). */
+/**
+ * The queries a minute that Google grants a user (https://developers.google.com/workspace/admin/directory/v1/limits).
+ */
 const queriesPerMinute = 2_400
 
-/**
- * The fields of a user that are stored. Other fields, like the last sign-in, change without a change of the mailbox.
- */
+/** The stored fields of a user. Other fields, such as the last sign-in, change without a change of the mailbox. */
 const Kept = Schema.Struct({
   email: Schema.String,
   name: Schema.NullOr(Schema.String),
@@ -91,7 +91,7 @@ const content = (user: WorkspaceUsers.User): Content => {
     name: user.name?.fullName ?? null,
     suspended: user.suspended === true,
     archived: user.archived === true,
-    // Absent where the directory does not say.
+    // Treated as set up if the directory does not report it.
     mailbox: user.isMailboxSetup !== false,
     orgUnit: user.orgUnitPath ?? null
   }
@@ -112,7 +112,7 @@ const refOf = (user: WorkspaceUsers.User): Ref => {
 const isBelow = (unit: string | null, parents: ReadonlyArray<string>): boolean =>
   parents.some((parent) => unit === parent || unit?.startsWith(parent.endsWith("/") ? parent : `${parent}/`) === true)
 
-/** Why the user's mailbox is not mirrored, or undefined where it is. */
+/** Returns why the user's mailbox is not mirrored, or undefined if it is. */
 const inactive = (user: typeof Kept.Type, { domains, exclude, orgUnits }: Config): string | undefined => {
   const [, domain = ""] = user.email.split("@")
   const isNamed = (names: ReadonlyArray<string>, name: string) => names.some((each) => each.toLowerCase() === name)
@@ -137,7 +137,7 @@ export const integration = make({
   scope: [],
   address: ["rootUrl"],
   quota: ({ quota }) => ({ ...quota, unitsPerMinute: quota?.unitsPerMinute ?? queriesPerMinute }),
-  // A company does not lose more users between two polls without a reason that a person knows.
+  // A company rarely loses more users between two polls without a known reason.
   deletionLimits: { deletions: 5, deletionShare: 0.02 },
   members: {
     domain: "gmail",
@@ -179,7 +179,7 @@ export const integration = make({
     })
 
     return {
-      // The customer's id: the administrator that is acted for may change.
+      // The account is the customer's id, because the administrator (`subject`) may change.
       account: Effect.flatMap(directory.user(credentials.subject), ({ customerId }) =>
         customerId === undefined
           ? fail(new Malformed({ message: `Google does not say to which customer ${credentials.subject} belongs` }))
@@ -195,14 +195,14 @@ export const integration = make({
         const step = Effect.fnUntraced(function* ({ at, isAgain }: Step) {
           const { nextPageToken, users = [] } = yield* Effect.catch(
             directory.users(at?.pageToken),
-            // A page token lasts 3 days. Without a page there are no users on it.
+            // A page token expires after 3 days. The page is then treated as one without users.
             (error) =>
               at !== undefined && error.reason._tag === "Malformed"
                 ? Effect.succeed<WorkspaceUsers.UserList>({})
                 : Effect.fail(error)
           )
-          // A customer has at least the administrator that is acted for, and a page that was announced has users: the
-          // listing proves nothing, and is made once more.
+          // A customer has at least one administrator, and a page after a page token has users: an empty page proves
+          // nothing, and the listing is repeated once.
           if (users.length === 0) {
             if (at !== undefined && !isAgain) return [[], Option.some<Step>({ at: undefined, isAgain: true })] as const
             const message = "Google's list of users breaks off: nobody is taken for gone"

@@ -29,10 +29,10 @@ export const integration = make<Config, Credentials, Checkpoint, Part>({
   checkpoint: Checkpoint,
   part: Part,
   scope: ["mailboxes", "exclude", "includeSpamTrash"],
-  // `tls` decides whether the password is sent in clear. `ca` and `verifyCertificate` decide which server is believed
-  // to be the host.
+  // `tls` decides whether the password is sent in clear. `ca` and `verifyCertificate` decide which server is accepted
+  // as the host.
   address: ["provider", "host", "port", "tls", "ca", "verifyCertificate"],
-  // A server grants no quota of its own: `connections` bounds the requests that it gets at a time.
+  // Mail servers have no quota: `connections` limits concurrent requests.
   quota: ({ quota }) => ({ unitsPerMinute: unlimited, ...quota }),
   leftOut: ({ includeSpamTrash, mailboxes = [] }) =>
     includeSpamTrash === true || mailboxes.length > 0 ? [] : [messagesIn("Junk and Trash")],

@@ -1,15 +1,15 @@
 /**
  * A feed: RSS, Atom or JSON Feed.
  *
- * An entry's external id is its guid or id, else its link. Its body is its text as the feed gives it (mostly HTML), in
- * UTF-8. Its revision is a digest of all that is kept, since many feeds edit an entry and leave its date.
+ * An entry's external id is its guid or id, else its link. Its body is its text as the feed has it (mostly HTML), in
+ * UTF-8. Its revision is a digest of all stored fields, because many feeds edit an entry without changing its date.
  *
- * A feed shows only its latest entries: one that leaves the feed stays stored, unless the feed says by `fh:complete`
- * (RFC 5005, 2) that it has no others. Older entries are in the documents that it links to: see `History.ts`. While
+ * A feed shows only its latest entries: an entry that leaves the feed stays stored, unless the feed states with
+ * `fh:complete` (RFC 5005, 2) that it has no others. Older entries are in linked documents (see `History.ts`). While
  * these are being read, each listing begins with the feed itself.
  *
- * The checkpoint makes the next request conditional, so that an unchanged feed costs that one request. A server that
- * gives no validators is answered for by a digest of the feed.
+ * The checkpoint makes the next request conditional, so that an unchanged feed costs only that request. If a server
+ * sends no validators, a digest of the feed shows whether it has changed.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -29,15 +29,15 @@ import * as History from "./rss/History.ts"
 import { projection } from "./rss/Projection.ts"
 
 const Checkpoint = Schema.Struct({
-  /** The headers of the next request. */
+  /** The validators for the next request. */
   seen: Schema.Record(Schema.String, Schema.String),
-  /** SHA-256 of the feed. */
+  /** The SHA-256 of the feed. */
   digest: Schema.String,
-  /** How many entries of this feed have been listed, where a listing of many pages was interrupted. */
+  /** How many entries of this feed have been listed, if a listing of many pages was interrupted. */
   listed: Schema.optionalKey(Schema.Int),
-  /** The name of that listing, of a complete feed. */
+  /** The name of that listing, if the feed is complete. */
   pass: Schema.optionalKey(Schema.String),
-  /** Where the reading of older documents stands. */
+  /** The progress of reading older documents. */
   older: Schema.optionalKey(History.Progress)
 })
 type Checkpoint = typeof Checkpoint.Type
@@ -45,7 +45,7 @@ type Checkpoint = typeof Checkpoint.Type
 /** Makes an unconditional request, and lists every entry. */
 const unread: Checkpoint = { seen: {}, digest: "" }
 
-/** A feed is read as a whole; a larger one is refused. */
+/** The size limit of a feed, which is read as a whole. */
 const maxMegabytes = 16
 
 const accept =
@@ -85,12 +85,12 @@ export const integration = make({
 
     const refuse = (why: string) => HttpRequest.fail(new Malformed({ message: `${url.host} gives no feed: ${why}` }))
 
-    /** A document at this address; undefined if it is as the validators `seen` say. */
+    /** Requests a document. Returns undefined if the server answers 304 to the validators `seen`. */
     const fetch = Effect.fnUntraced(function* (address: URL, seen: Checkpoint["seen"]) {
       const most = maxMegabytes * 1024 * 1024
       const answer = yield* call("feed", 1, HttpRequest.ask(server, address, { headers: { accept }, most, seen }))
       if (answer === undefined) return undefined
-      // Unlike `createHash`, it does not hold up the main thread.
+      // Unlike `createHash`, this does not block the main thread.
       const hash = yield* Effect.promise(() => crypto.subtle.digest("SHA-256", new Uint8Array(answer.bytes)))
       return { answer, digest: Buffer.from(hash).toString("base64url") }
     })
@@ -108,7 +108,7 @@ export const integration = make({
       return "problem" in found ? yield* refuse(found.problem) : found
     })
 
-    /** The feed; undefined if it is as this checkpoint says, with the validators of now. */
+    /** Reads the feed. If it is unchanged since this checkpoint, returns undefined with the new validators. */
     const read = Effect.fnUntraced(function* (before: Checkpoint) {
       const fetched = yield* fetch(url, before.seen)
       if (fetched === undefined) return { checkpoint: before }
@@ -118,7 +118,7 @@ export const integration = make({
       return { feed: yield* parse(answer), checkpoint }
     })
 
-    /** An older document. */
+    /** Reads an older document. */
     const readOlder = Effect.fnUntraced(function* (address: string) {
       const fetched = yield* fetch(new URL(address), {})
       return fetched === undefined ? yield* refuse("it answers nothing") : yield* parse(fetched.answer)
@@ -127,7 +127,7 @@ export const integration = make({
     const current = yield* Effect.cached(
       Effect.map(read(unread), ({ feed }) => feed ?? { pages: [], count: 0, older: undefined })
     )
-    // However many ids are downloaded in one session, the feed is read once for them.
+    // The feed is read once for all ids that are downloaded in one session.
     const entries = yield* Effect.cached(
       Effect.flatMap(current, ({ pages }) =>
         Effect.forEach(pages, (page) => Effect.as(Effect.yieldNow, unpack(page)))
@@ -140,12 +140,12 @@ export const integration = make({
       const { checkpoint, feed } = yield* read(before)
       if (feed === undefined) return [{ page: undefined, checkpoint: { ...checkpoint, older }, listing: {} }]
       const from = Math.floor((before.listed ?? 0) / maxEntries)
-      // A feed that changed in the middle of a listing is listed once more.
+      // If the feed changed during a listing, it is listed again.
       const isWhole = from === 0 || before.digest === checkpoint.digest
       const end: Checkpoint = isWhole
         ? { ...checkpoint, older: feed.isComplete ? null : yield* History.begin(older, feed.older, parts) }
         : { ...unread, older }
-      // Without a digest, each later slice of a listing that is not whole knows that it is not.
+      // Without a digest, later slices of an incomplete listing know that it is incomplete.
       const { digest } = isWhole ? checkpoint : unread
       const pass = feed.isComplete && isWhole ? (before.pass ?? `pass ${(yield* Random.nextInt) >>> 0}`) : undefined
       const name = pass === undefined ? {} : { pass }
@@ -159,7 +159,7 @@ export const integration = make({
     })
 
     return {
-      // The quota is the host's, whichever of its feeds is read.
+      // The quota belongs to the host, whichever of its feeds is read.
       account: Effect.succeed(url.host),
       estimate: Effect.map(current, ({ count, older }) => {
         const unitsPerItem = 1 / (count || 1)
@@ -178,7 +178,7 @@ export const integration = make({
             for (const { externalId } of listed) given.add(externalId)
             const download = yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" })
             latest = checkpoint
-            // A window leaves out entries that are there.
+            // A window leaves out entries that exist, so the listing proves no absence.
             return { listed, download, checkpoint, ...(task.window === undefined ? listing : {}) }
           })
         )
@@ -197,7 +197,7 @@ export const integration = make({
               isLaterSlice: Option.isSome(stored)
             }),
             ({ progress, ...page }) => {
-              // The pages that shifted while they were read are read again, behind the feed.
+              // Pages that shifted while they were read are read again, after the feed.
               const isDue = from.isBehind === true && progress === "read"
               return { ...page, checkpoint: { ...(isDue ? unread : { seen, digest }), older: progress } }
             }

@@ -1,8 +1,8 @@
 /**
  * Slack: every conversation that the token may read, with its threads and files, its users and channels.
  *
- * External ids: `C…/ts` (a message or a reply), `files/F…`, `users/U…`, `channels/C…`. slack/Listing.ts says what is
- * listed when, and what an idle poll costs; slack/Message.ts, what a body is.
+ * External ids: `C…/ts` (a message or a reply), `files/F…`, `users/U…`, `channels/C…`. slack/Listing.ts describes the
+ * order of a listing and the cost of an idle poll; slack/Message.ts describes bodies.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -82,8 +82,8 @@ export type Config = typeof Config.Type
 const Identity = Schema.Struct({ team_id: Schema.String, user_id: Schema.String })
 
 /**
- * Calls a minute by Slack's tiers (docs.slack.dev, rate limits): tier 2 is 20, tier 3 is 50, tier 4 is 100; per method,
- * workspace and app. Since 2025 apps that are distributed outside the Marketplace get 1 for history and replies.
+ * Calls a minute by Slack's tiers (docs.slack.dev, rate limits), per method, workspace and app: tier 2 is 20, tier 3 is
+ * 50, tier 4 is 100. Since 2025, apps that are distributed outside the Marketplace get 1 for history and replies.
  */
 const methods = {
   "conversations.history": 50,
@@ -97,12 +97,12 @@ const methods = {
   "files.download": 100
 }
 
-/** Slack has no limit for an account: this is above what the methods grant together. */
+/** Slack has no limit for an account, so this exceeds the sum of the methods' limits. */
 const unitsPerMinute = 600
 
 /**
- * If the config names units a minute, the grant differs from Slack's default: only the methods that the config names
- * are limited.
+ * Returns the quota of a config. If it sets units a minute, the grant differs from Slack's default: then only the
+ * methods that it names are limited.
  */
 const quota = (config: Config): Integration.Quota => {
   const slow = config.preset === "non-marketplace" ? { "conversations.history": 1, "conversations.replies": 1 } : {}
@@ -150,8 +150,8 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
         client,
         types: config.types ?? ["public_channel", "private_channel", "im", "mpim"],
         channels: config.channels,
-        // The prefix of a bot's token, or of one with token rotation. A user's reads public channels without being a
-        // member.
+        // True for the prefix of a bot's token, or of one with token rotation. A user's token reads public channels
+        // even if the user is not a member.
         bot: Effect.map(auth.token, (token) => /^(xoxe\.)?xoxb-/.test(Redacted.value(token))),
         lookback: config.lookback ?? Duration.days(30),
         sweepEvery: config.sweepEvery,
@@ -169,7 +169,7 @@ export const integration: Integration.Integration = Integration.make<Config, Aut
           client.request("auth.test", {}, Identity),
           (identity) => `${identity.team_id}/${identity.user_id}`
         ),
-        // Slack counts nothing: a share of an answer of history, and one of replies.
+        // Slack reports no totals. One item costs a share of a history response, and of a replies response.
         estimate: Effect.succeed({ unitsPerItem: small ? 2 / 15 : 0.01 }),
         list: (task, checkpoint, parts) => Listing.make(settings, task, checkpoint, parts),
         download: (ref) => download(ref.externalId)

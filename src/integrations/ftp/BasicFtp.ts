@@ -1,13 +1,13 @@
 /**
- * FTP and FTPS by `basic-ftp`.
+ * FTP and FTPS with `basic-ftp`.
  *
- * The control connection is read and written as latin1, one character a byte, so that a name's bytes survive whatever
- * encoding the server has. Names with a line break can't be asked for, and `basic-ftp` refuses to send one.
+ * The control connection is read and written as latin1, one character a byte, so that the bytes of names are kept
+ * whatever the server's encoding. Names with a line break can't be requested; `basic-ftp` refuses to send them.
  *
- * FTP has one answer, 550, for what is not there and for what may not be read. A file is called gone only where a
- * listing of a folder above it shows that it is not there: what is called gone is deleted.
+ * FTP has one reply code, 550, for a missing file and for denied access. A file counts as gone, and is deleted, only if
+ * a listing of a folder above it shows that it does not exist.
  *
- * Links are not followed: a listing shows them, but no command of FTP tells where one leads.
+ * Links are not followed: a listing shows them, but no FTP command returns their target.
  */
 import * as Net from "node:net"
 import { PassThrough } from "node:stream"
@@ -39,19 +39,19 @@ export interface Options {
   readonly password: string
   readonly root: string
   readonly connections: number
-  /** Milliseconds without a byte after which a connection is given up. */
+  /** The milliseconds without a byte after which a connection is closed. */
   readonly timeout: number
 }
 
 interface Session {
   readonly client: Client
-  /** The root as an absolute path in latin1, without a slash at its end. */
+  /** The root as an absolute path in latin1, without a trailing slash. */
   readonly base: string
-  /** MLSD and MLST (RFC 3659 7.8: one feature says both). */
+  /** True if the server has MLSD and MLST (RFC 3659 7.8: one feature announces both). */
   readonly machineListings: boolean
 }
 
-/** A listing that may be incomplete by its own lines, or by the server's last answer. */
+/** Returns a listing as incomplete if its own lines, or the server's last reply, show that. */
 const completed = (listing: Remote.Listing, response: FTPResponse): Remote.Listing => ({
   ...listing,
   incomplete: FtpCommands.incompleteness(response) ?? listing.incomplete
@@ -88,7 +88,7 @@ export const make = Effect.fnUntraced(function* (
         secure: options.secure === "implicit" ? "implicit" : options.secure === "explicit",
         secureOptions: {
           rejectUnauthorized: options.verifyCertificate,
-          // The certificate is checked against the host's name, also where the connection goes to an address.
+          // The certificate is checked against the host's name, even if the connection uses an address.
           ...(Net.isIP(options.host) === 0 ? { servername: options.host } : {}),
           ...(options.ca === undefined ? {} : { ca: options.ca })
         }
@@ -132,7 +132,7 @@ export const make = Effect.fnUntraced(function* (
             ? { ...listed, identity: await FtpCommands.identityOf(session.client, path) }
             : listed
         }
-        // LIST takes options and patterns where a path could stand: names are given to CWD, which takes neither.
+        // LIST interprets options and patterns in its argument. CWD does not, so names are passed to CWD.
         await session.client.send(`CWD ${path}`)
         const { response, text } = await FtpCommands.listNames(session.client, options.timeout)
         return completed(parseLs(text), response)
@@ -154,7 +154,7 @@ export const make = Effect.fnUntraced(function* (
     )
 
   /**
-   * Decides what a refusal means, by the listings of the folders above the path. If a folder cannot be listed either,
+   * Decides what a refusal means, from the listings of the folders above the path. If a folder can't be listed either,
    * nothing is proven.
    */
   const refusal = (
@@ -189,7 +189,7 @@ export const make = Effect.fnUntraced(function* (
         if (kind !== "file") throw new FTPError({ code: 501, message: "it is not a regular file" })
         return statOf(facts)
       }
-      // A server may lack one of them: what it can't say is unknown. Any other refusal is about the file.
+      // If a server lacks one of these commands, the value is unknown. Any other refusal is about the file.
       const ask = (command: string) =>
         session.client.send(`${command} ${asked}`).then(
           ({ message }) => message.slice(4),
@@ -213,7 +213,7 @@ export const make = Effect.fnUntraced(function* (
       try: async () => {
         const body = new PassThrough()
         const done = session.client.downloadTo(body, pathOf(session, path))
-        // Its outcome is looked at twice: here, and at the end of the bytes.
+        // The outcome is read twice: here, and at the end of the bytes.
         done.catch(() => undefined)
         await Promise.race([new Promise((resolve) => body.once("readable", resolve)), done])
         if (body.readableLength === 0) await done
@@ -261,7 +261,7 @@ export const make = Effect.fnUntraced(function* (
         onError: (cause) => classify(what, cause),
         chunkSize: 8
       })
-      // The data connection ends before the server has said whether it sent the whole file.
+      // The data connection ends before the server reports whether it sent the whole file.
       const confirmed = attempt(what, () => done).pipe(Effect.tap(() => Effect.sync(() => (finished = true))))
       return Stream.concat(bytes, Stream.fromEffectDrain(confirmed))
     }).pipe(Stream.unwrap, Stream.scoped)

@@ -55,7 +55,7 @@ export const Config = Schema.Struct({
     example: "30 days",
     isAdvanced: true
   }),
-  // The bound also ends loops of links that a server hides.
+  // The bound also ends loops of links that a server does not report.
   maxDepth: field(Schema.optionalKey(Positive), {
     title: "Depth",
     description: "How many folders deep below the folder. Default 32.",
@@ -130,9 +130,9 @@ const knownHost = field(Schema.optionalKey(Text), {
 })
 
 /**
- * A password (none, and no name, is anonymous). For sftp also a private key in OpenSSH's or PEM form, or `agent`: the
- * keys of the ssh-agent at SSH_AUTH_SOCK of the process that syncs. `knownHost` is kept by the integration itself: the
- * fingerprint of the server that answered first.
+ * A password (without name and password, the login is anonymous). For sftp also a private key in OpenSSH's or PEM form,
+ * or `agent`: the keys of the ssh-agent at SSH_AUTH_SOCK of the process that syncs. The integration itself stores
+ * `knownHost`: the fingerprint of the server that answered first.
  */
 export const Credentials = Schema.Union([
   Schema.Struct({
@@ -170,7 +170,7 @@ export const Credentials = Schema.Union([
 ])
 export type Credentials = typeof Credentials.Type
 
-/** The port, or the protocol's own. */
+/** Returns the port, or the protocol's default port. */
 export const portOf = (config: Config): number =>
   config.port ?? (config.protocol === "sftp" ? 22 : config.protocol === "ftps" && config.implicit === true ? 990 : 21)
 

@@ -1,4 +1,4 @@
-/** The download of a file. It checks that the file is whole, and that it did not change while it was read. */
+/** Downloads a file, and checks that it is complete and did not change while it was read. */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -17,17 +17,17 @@ import type * as Walk from "./Walk.ts"
 /** A file up to this many bytes is read into memory, a larger one streamed. */
 const inlineBytes = 262_144
 
-/** The number of listed files that are remembered until they are downloaded: some pages. */
+/** How many listed files are remembered until they are downloaded: some pages. */
 const maxRemembered = 5_000
 
-/** A file as it was listed, and when, in milliseconds since 1970. */
+/** A listed file, and when it was listed, in milliseconds since 1970. */
 interface Listed extends Remote.Stat {
   readonly listedAt: number
 }
 
 export const make = (config: Config, remote: Remote.Remote) => {
   const settle = Duration.toMillis(config.settle ?? Duration.zero)
-  /** The listed size and time of files that are about to be downloaded. A file that now differs is being written. */
+  /** The listed size and time of files that will be downloaded. If a file differs by then, it is being written. */
   const remembered = new Map<string, Listed>()
 
   const remember = ({ path, size, modified }: Walk.Found, listedAt: number) => {
@@ -61,7 +61,7 @@ export const make = (config: Config, remote: Remote.Remote) => {
       title: name,
       occurredAt: Option.getOrUndefined(instant(before.modified)),
       metadata: { path, name, ...(size === undefined ? {} : { size }) },
-      // A touched file has the same content.
+      // In `volatile`, because touching a file does not change its content.
       volatile: before.modified === undefined ? {} : { modified: before.modified },
       body: size !== undefined && size <= inlineBytes ? Buffer.concat(yield* Stream.runCollect(body)) : body,
       revision: storedRevision(before, listedAt)
@@ -79,19 +79,19 @@ export const make = (config: Config, remote: Remote.Remote) => {
     const time = Option.getOrUndefined(instant(before.modified))
     if (settle === 0 || time === undefined) return
     const age = (yield* Clock.currentTimeMillis) - DateTime.toEpochMillis(time)
-    // A time that is still to come says nothing of when the file was written.
+    // A time in the future does not show when the file was written.
     if (age < settle && age > -clockAheadMillis) {
       return yield* Effect.fail(Errors.unsettled(`${Remote.quote(path)} was written less than "settle" ago`))
     }
   })
 
-  /** The bytes, and an error at their end unless the file is then as it was before. */
+  /** Streams the bytes. Fails at their end if the file has changed meanwhile. */
   const checked = (path: string, before: Remote.Stat): Stream.Stream<Uint8Array, IntegrationError> =>
     Stream.suspend(() => {
       let bytes = 0
       const counted = Stream.tap(remote.read(path, before), (chunk) => {
         bytes += chunk.length
-        // A body that is read as fast as it comes would keep the loop so busy that memory is freed late: a file of 1 GB
+        // Reading a body without a pause would keep the event loop so busy that memory is freed late: a file of 1 GB
         // took 30 to 40 MB more.
         return Effect.yieldNow
       })

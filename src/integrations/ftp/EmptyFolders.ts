@@ -1,10 +1,10 @@
 /**
  * Decides whether an empty listing of a folder is believed. Some servers answer with success and no names for a folder
- * that they could not read, or for an unmounted disk. So an empty folder proves nothing until the next pass finds it
- * empty too: until then the stored content below it stays.
+ * that they could not read, or for an unmounted disk. So an empty folder proves nothing until the next pass also finds
+ * it empty: until then the stored content below it stays.
  *
- * A part for each empty folder keeps the pass that found it empty first. The part is removed once the folder has a name
- * again.
+ * A part for each empty folder stores the pass that first found it empty. The part is removed once the folder has a
+ * name again.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -13,7 +13,7 @@ import type { PartMove, Parts } from "../../contract/Parts.ts"
 export const Part = Schema.Struct({ emptySince: Schema.Int })
 export type Part = typeof Part.Type
 
-/** A folder as a walk saw it. */
+/** A folder as a pass found it. */
 export interface Look {
   readonly folder: string
   readonly isEmpty: boolean
@@ -26,10 +26,10 @@ export interface Verdict {
   readonly parts: ReadonlyArray<PartMove<Part>>
 }
 
-/** The key of a folder's part. No folder below the root begins with a slash. */
+/** Returns the key of a folder's part. No folder below the root begins with a slash. */
 const keyOf = (folder: string): string => (folder === "" ? "/" : folder)
 
-/** Compares the folders of one page with what earlier passes found. One bulk query. */
+/** Compares the folders of one page with the results of earlier passes. Makes one bulk query. */
 export const check = Effect.fnUntraced(function* (parts: Parts<Part>, pass: number, looks: ReadonlyArray<Look>) {
   const known = yield* parts.get(looks.map(({ folder }) => keyOf(folder)))
   const unconfirmed: Array<string> = []

@@ -1,6 +1,5 @@
 /**
- * Reads the size and the modification time of a file: its revision, whether it is in a window, and whether it has
- * changed.
+ * The size and the modification time of a file: its revision, whether it is in a window, and whether it has changed.
  */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
@@ -8,15 +7,15 @@ import type * as SyncTask from "../../contract/SyncTask.ts"
 import * as Remote from "./Remote.ts"
 
 /**
- * How long before its listing a file must have been changed to be sure that the same second saw no later change, and
- * how far ahead a server's clock is believed to be.
+ * How long before its listing a file must have changed to be sure that no later change followed within the same second;
+ * and how far a server's clock may be ahead.
  */
 const recentMillis = 2_000
 export const clockAheadMillis = 3_600_000
 
 /**
- * The revision to store. The revision of a file that was changed right before it was listed gets a mark that equals no
- * later revision, so that the next poll looks at the file again.
+ * Returns the revision to store. If a file was changed just before it was listed, its revision gets a mark that equals
+ * no later revision, so that the next poll downloads the file again.
  */
 export const storedRevision = (stat: Remote.Stat, listedAt: number): string | undefined => {
   const revision = Remote.revisionOf(stat)
@@ -30,8 +29,8 @@ export const instant = (modified: string | undefined): Option.Option<DateTime.Ut
   modified === undefined ? Option.none() : Option.map(DateTime.make(modified), DateTime.toUtc)
 
 /**
- * True if the time is in the window. A file without a known time is in every window, so that none is left out by a
- * guess.
+ * Returns true if the time is in the window. A file without a known time is in every window, so that no file is left
+ * out by a guess.
  */
 export const isInWindow = (window: SyncTask.Window | undefined, modified: string | undefined): boolean => {
   if (window === undefined) return true
@@ -43,7 +42,7 @@ export const isInWindow = (window: SyncTask.Window | undefined, modified: string
   )
 }
 
-/** True if both values are known and differ. An unknown value is no change. */
+/** Returns true if both values are known and differ. An unknown value does not count as a change. */
 export const differ = (a: string | number | undefined, b: string | number | undefined): boolean =>
   a !== undefined && b !== undefined && a !== b
 

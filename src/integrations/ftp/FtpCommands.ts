@@ -1,4 +1,4 @@
-/** Commands of FTP that need more of an answer than `basic-ftp` gives. */
+/** FTP commands that need more of a reply than `basic-ftp` returns. */
 import { Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { type Client, FTPError, type FTPResponse } from "basic-ftp"
@@ -6,8 +6,9 @@ import { parseFacts } from "./ListingParser.ts"
 import * as Remote from "./Remote.ts"
 
 /**
- * vsftpd and pure-ftpd answer 226, success, to a folder that they could not open, and pure-ftpd to one of which it
- * listed the first 10,000 names only: an empty or short listing by which files would be deleted.
+ * Returns why a listing may be incomplete, by the server's reply. vsftpd and pure-ftpd reply 226, success, for a folder
+ * that they could not open, and pure-ftpd for a folder of which it listed only the first 10,000 names: files would be
+ * deleted because of such a listing.
  */
 export const incompleteness = (response: FTPResponse): string | undefined => {
   if (/failed to open|unable to (read|open)|permission denied/i.test(response.message)) {
@@ -17,32 +18,32 @@ export const incompleteness = (response: FTPResponse): string | undefined => {
 }
 
 /**
- * The working folder with its hidden names. Some servers refuse `-a`, and some answer it with success and not one name
- * (basic-ftp#273): both are asked again without it.
+ * Lists the working folder with its hidden names. Some servers refuse `-a`, and some reply to it with success and no
+ * names (basic-ftp#273): both are asked again without it.
  */
 export const listNames = async (client: Client, timeout: number) => {
   const refused = (cause: unknown) => (cause instanceof FTPError ? undefined : Promise.reject(cause))
   const hidden = await listing(client, "LIST -a", timeout).catch(refused)
   if (hidden !== undefined && hidden.text.trim() !== "") return hidden
   const plain = listing(client, "LIST", timeout)
-  // A server may refuse to list an empty folder: then the first answer stands.
+  // A server may refuse to list an empty folder: then the first reply is used.
   return hidden === undefined ? plain : ((await plain.catch(refused)) ?? hidden)
 }
 
-/** The identity of a folder whose listing does not tell it. */
+/** Returns the identity of a folder whose listing does not contain it; undefined if the server does not report it. */
 export const identityOf = async (client: Client, path: string): Promise<string | undefined> =>
   client.send(`MLST ${path}`).then(
     ({ message }) => mlstFacts(message).get("unique"),
     (cause: unknown) => (cause instanceof FTPError ? undefined : Promise.reject(cause))
   )
 
-/** RFC 3659 7.2: the line with the facts begins with a space. */
+/** Returns the facts of an MLST reply: the line that begins with a space (RFC 3659 7.2). */
 export const mlstFacts = (message: string) => {
   const line = message.split("\n").find((line) => line.startsWith(" ")) ?? ""
   return parseFacts(line.slice(1).split(" ")[0] ?? "")
 }
 
-/** RFC 959: the folder stands in quotes, in which a quote is doubled. */
+/** Returns the working folder. The reply has it in quotes, and quotes within it are doubled (RFC 959). */
 export const workingFolder = async (client: Client): Promise<string> => {
   const { message } = await client.send("PWD")
   const folder = /"((?:[^"]|"")*)"/.exec(message)?.[1]?.replaceAll('""', '"') ?? ""
@@ -50,8 +51,8 @@ export const workingFolder = async (client: Client): Promise<string> => {
 }
 
 /**
- * A listing with the server's last word on it, which `Client.list` drops: two servers tell there, and only there, that
- * they could not read the folder.
+ * Lists a folder, and returns the listing with the server's last reply, which `Client.list` drops: two servers report
+ * only there that they could not read the folder.
  */
 export const listing = async (
   client: Client,
@@ -80,7 +81,7 @@ export const listing = async (
     if ((answer.code === 125 || answer.code === 150) && received === undefined) {
       const data = client.ftp.dataSocket
       if (data === undefined) return task.reject(new Error("the data connection is closed"))
-      // While data flows the control connection is silent.
+      // The control connection is silent while data is transferred.
       client.ftp.socket.setTimeout(0)
       data.setTimeout(timeout)
       received = pipeline(data, sink)

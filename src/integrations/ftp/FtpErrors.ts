@@ -1,19 +1,19 @@
-/** Classifies the failures of FTP: the server's answers, TLS, and the network. */
+/** Classifies the failures of FTP: the server's replies, TLS, and the network. */
 import { FTPError } from "basic-ftp"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as Errors from "../server/Errors.ts"
 
 const certificateCodes = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA)/
 
-/** The classification for one server. `secrets` stay out of the messages. */
+/** Makes the classifier for one server. `secrets` are removed from messages. */
 export const make = (server: string, secrets: ReadonlyArray<string>) => {
   const say = (cause: unknown) => Errors.describe(cause, secrets)
 
-  /** Why the server, or the way to it, refused; `what` was asked. 550 is Forbidden here: see `refusal`. */
+  /** Classifies a failed request; `what` names it. 550 is Forbidden here: see `refusal`. */
   const classify = (what: string, cause: unknown): IntegrationError => {
     const text = `${server}: ${what}: ${say(cause)}`
     if (cause instanceof FTPError) {
-      // Servers give 530 or 421 for too many logins at once, which no other password would change.
+      // Servers reply 530 or 421 to too many logins at once, whatever the password.
       if (/too many|maximum number|max.*(clients|connections|logins)|already connected/i.test(cause.message)) {
         return Errors.rateLimited(text)
       }
@@ -21,7 +21,7 @@ export const make = (server: string, secrets: ReadonlyArray<string>) => {
         return Errors.unauthorized(`${text} (set "protocol": "ftps")`)
       }
       if ([430, 530, 532, 332].includes(cause.code)) return Errors.unauthorized(text)
-      // RFC 959 4.2.2: the file is busy, a local error, no room. They are about the file, and may pass.
+      // The file is busy, a local error, no room (RFC 959 4.2.2): these concern the file, and may pass.
       if ([450, 451, 452].includes(cause.code)) return Errors.failed(text)
       if (cause.code < 500) return Errors.transient(text)
       return [550, 551, 553].includes(cause.code) ? Errors.forbidden(text) : Errors.malformed(text)
@@ -42,8 +42,9 @@ export const make = (server: string, secrets: ReadonlyArray<string>) => {
   }
 
   /**
-   * Why a folder was not listed. RFC 959 allows LIST to be refused by 450 and 451, and not by 550: servers use all of
-   * them for a folder that they may not read. Of the root, 450 and 451 may pass: the whole listing is tried again.
+   * Classifies a failed listing of a folder. RFC 959 allows LIST to be refused by 450 and 451, and not by 550, but
+   * servers use all of them for a folder that they may not read. For the root, 450 and 451 may pass: the whole listing
+   * is retried.
    */
   const unlisted = (folder: string, what: string, cause: unknown): IntegrationError =>
     cause instanceof FTPError && [450, 451].includes(cause.code) && folder !== ""

@@ -1,6 +1,6 @@
 /**
- * The host keys that OpenSSH knows: `~/.ssh/known_hosts` of the user that Idem runs as (sshd(8), SSH_KNOWN_HOSTS FILE
- * FORMAT). `SshKeys.ts` compares the server's key with them.
+ * Reads the host keys that OpenSSH knows, from `~/.ssh/known_hosts` of the user that Idem runs as (sshd(8),
+ * SSH_KNOWN_HOSTS FILE FORMAT). `SshKeys.ts` compares the server's key with them.
  */
 import { createHmac } from "node:crypto"
 import { readFile } from "node:fs/promises"
@@ -8,7 +8,7 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 
-/** Whether a pattern of known_hosts matches: a hashed name (`|1|salt|hash`), or a name with `*` and `?`. */
+/** Returns true if a pattern of known_hosts matches: a hashed name (`|1|salt|hash`), or a name with `*` and `?`. */
 const matches = (pattern: string, name: string): boolean => {
   const [, version, salt, hash] = pattern.split("|")
   if (version === "1" && salt !== undefined && hash !== undefined) {
@@ -18,7 +18,7 @@ const matches = (pattern: string, name: string): boolean => {
   return new RegExp(`^${text.replaceAll("*", ".*").replaceAll("?", ".")}$`).test(name)
 }
 
-/** The lines whose keys are this server's. Lines with a marker (`@revoked`, `@cert-authority`) are left out. */
+/** Returns the lines with keys of this server. Lines with a marker (`@revoked`, `@cert-authority`) are left out. */
 export const linesOf = (text: string, host: string, port: number): ReadonlyArray<string> => {
   const name = port === 22 ? host.toLowerCase() : `[${host.toLowerCase()}]:${port}`
   return text.split(/\r?\n/).filter((line) => {
@@ -29,7 +29,7 @@ export const linesOf = (text: string, host: string, port: number): ReadonlyArray
   })
 }
 
-/** Reads the known keys of this server; none if the file does not exist. */
+/** Reads the known keys of this server; empty if the file does not exist. */
 export const read = Effect.fnUntraced(
   function* (host: string, port: number) {
     const home = yield* Config.option(Config.String("HOME"))

@@ -1,6 +1,6 @@
 /**
- * The listing of a file server: one pass through all folders, page by page. Files to download
- * are chosen by their revisions or by their contents, as `Ftp.ts` says for the connection (`comparesRevisions`).
+ * Lists a file server: one pass through all folders, page by page. Files to download are chosen by their revisions or
+ * by their contents (`comparesRevisions`, see `Ftp.ts`).
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -22,8 +22,9 @@ import * as Remote from "./Remote.ts"
 import * as Walk from "./Walk.ts"
 
 /**
- * `pass` names one pass through the folders; without a position it is done. `connections` is how many the server
- * allows, where it refused more. `verified` is when a pass last compared contents, `verifying` whether this one does.
+ * `pass` numbers the passes through the folders; without a position the pass is complete. `connections` is the number
+ * that the server allows, if it has refused more. `verified` is when a pass last compared contents, and `verifying`
+ * whether this one does.
  */
 export const Checkpoint = Schema.Struct({
   pass: Schema.Int,
@@ -34,7 +35,10 @@ export const Checkpoint = Schema.Struct({
 })
 export type Checkpoint = typeof Checkpoint.Type
 
-/** Everything but what could not be read; nothing if the root is that, or if it is too much to name. */
+/**
+ * Returns the coverage: everything except paths that could not be read. Empty if the root could not be read, or there
+ * are too many such paths.
+ */
 const covered = (unread: ReadonlyArray<string> | null): ReadonlyArray<Coverage> =>
   unread === null || unread.includes("") ? [] : [{ prefix: "", except: unread }]
 
@@ -52,7 +56,10 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
   const verifyMillis =
     config.verifyEvery === null ? Number.POSITIVE_INFINITY : Duration.toMillis(config.verifyEvery ?? "30 days")
 
-  /** LIST gives no exact times: MDTM reads them, a call a file. Files that were deleted meanwhile are left out. */
+  /**
+   * Completes a file's size and time with MDTM, one call a file, because LIST has no exact times. Files that were
+   * deleted meanwhile are left out.
+   */
   const complete = (file: Walk.Found): Effect.Effect<ReadonlyArray<Walk.Found>, IntegrationError> =>
     file.modified !== undefined && file.size !== undefined
       ? Effect.succeed([file])
@@ -79,10 +86,10 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
       yield* remote.size.restore(previous.connections, resumed === undefined)
     }
     const byRevision = yield* comparesRevisions
-    // The clock of an earlier poll may have been ahead: a time that is still to come would put off the next comparison.
+    // If the clock of an earlier poll was ahead, a future time would delay the next comparison.
     const lastVerified = Math.min(previous?.verified ?? now, now)
     const isVerifying = resumed === undefined ? now - lastVerified >= verifyMillis : previous?.verifying === true
-    /** Returns a checkpoint with the present knowledge of the server. */
+    /** Returns a checkpoint with what is known of the server now. */
     const checkpointAt = (position: Walk.Position | null): Checkpoint => {
       const connections = remote.size.allowed()
       const hasCompared = position === null && (isVerifying || !byRevision)
@@ -121,7 +128,7 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
         listed,
         download,
         problems: step.problems,
-        // Only the live task sees everything in turn; the marks of another's pass must not mix with its own.
+        // Only the live task lists everything in turn. Marks of another task's pass would mix with those of its own.
         ...(isLive ? { listing: `pass ${pass}`, ...(isLast ? { covers: covered(step.unread) } : {}) } : {}),
         checkpoint: checkpointAt(step.position ?? null),
         parts: step.parts
@@ -141,8 +148,8 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
       resumed
     ).pipe(
       Stream.mapEffect(page),
-      // The last page's files are downloaded after it was made: what that taught of the server is kept by one more
-      // page.
+      // The last page's files are downloaded after its checkpoint was made, so one more page stores what the downloads
+      // showed about the server.
       Stream.concat(
         Stream.suspend(() =>
           remote.size.allowed() === previous?.connections

@@ -1,5 +1,5 @@
 /**
- * Reads the listings of FTP servers: MLSD (RFC 3659), or the `ls -l` and DOS forms of LIST. Text is one character a
+ * Parses the listings of FTP servers: MLSD (RFC 3659), or the `ls -l` and DOS forms of LIST. Text has one character a
  * byte (latin1), so that names keep their bytes.
  */
 import { createHash } from "node:crypto"
@@ -7,22 +7,22 @@ import { type FileInfo, FileType, parseList } from "basic-ftp"
 import * as Names from "./Names.ts"
 import type { Entry, Listing, Stat } from "./Remote.ts"
 
-/** RFC 3659 2.3: YYYYMMDDHHMMSS[.sss], always UTC. Anything else is an unknown time. */
+/** Parses a time of RFC 3659 2.3: YYYYMMDDHHMMSS[.sss], always UTC. Returns undefined for any other text. */
 export const parseTime = (fact: string): string | undefined => {
   const match = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\.\d{1,9})?$/.exec(fact.trim())
   if (match === null) return undefined
   const [, year, month, day, hour, minute, second, fraction = ""] = match
   const seconds = `${year}-${month}-${day}T${hour}:${minute}:${second}`
   const time = new Date(`${seconds}Z`)
-  // Dates that roll over (31 February) are wrong, not later.
+  // A date such as 31 February is invalid, and does not mean a later day.
   return Number.isNaN(time.getTime()) || !time.toISOString().startsWith(seconds) ? undefined : `${seconds}${fraction}Z`
 }
 
-/** A count of bytes as the server writes it. */
+/** Parses a number of bytes; undefined if it is malformed. */
 export const parseSize = (text: string | undefined): number | undefined =>
   text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
 
-/** The facts of one line, by name in lower case. */
+/** Parses the facts of one line, by name in lower case. */
 export const parseFacts = (facts: string): ReadonlyMap<string, string> =>
   new Map(
     facts.split(";").flatMap((fact) => {
@@ -37,8 +37,8 @@ export const statOf = (facts: ReadonlyMap<string, string>): Stat => {
 }
 
 /**
- * Reads the type (RFC 3659 7.5.1), with the forms that servers use for links (`OS.unix=slink:target`,
- * `OS.unix=symlink`).
+ * Returns the type of an entry (RFC 3659 7.5.1), including the forms that servers use for links
+ * (`OS.unix=slink:target`, `OS.unix=symlink`).
  */
 export const kindOf = (facts: ReadonlyMap<string, string>): Entry["kind"] | "self" => {
   const type = facts.get("type")?.toLowerCase() ?? ""
@@ -50,7 +50,7 @@ export const kindOf = (facts: ReadonlyMap<string, string>): Entry["kind"] | "sel
 
 const lineBreak = "its name holds a line break, which FTP can't ask for"
 
-/** CRLF ends a line; a lone CR or LF is part of a name. Where the server ends lines with LF, that is the end. */
+/** CRLF ends a line; a lone CR or LF is part of a name. If the server uses LF alone, LF ends a line. */
 const linesOf = (text: string): ReadonlyArray<string> =>
   text.split(text.includes("\r\n") ? "\r\n" : "\n").filter((line) => line !== "")
 
@@ -75,7 +75,8 @@ const collect = (
       problems.push(`a line of its listing can't be read (${result}): ${JSON.stringify(line.slice(0, 200))}`)
       continue
     }
-    // Servers list a folder itself and the one above it as folders; as files they would be an attempt to climb.
+    // Servers list a folder itself and its parent as folders. As file names, they would be an attempt to leave the
+    // root.
     if (result.entry.kind === "folder" && (result.name === "." || result.name === "..")) continue
     digested.push(line)
     const problem = /[\r\n]/.test(result.name) ? lineBreak : Names.nameProblem(result.name)
@@ -90,7 +91,7 @@ const collect = (
     entries: listed,
     problems,
     digest: isTelling ? digestOf(digested) : undefined,
-    // The line may be about a stored file, so the folder's listing proves no deletion.
+    // A line that can't be read may be about a stored file, so the listing proves no deletion.
     incomplete: unread === 0 ? undefined : `${unread} lines can't be read`
   }
 }
@@ -99,8 +100,8 @@ const digestOf = (lines: ReadonlyArray<string>): string =>
   createHash("sha256").update(lines.toSorted().join("\n")).digest("base64")
 
 /**
- * An MLSD listing, with identities where the server has the `unique` fact: pure-ftpd and proftpd write it in the line
- * of the folder itself too, pyftpdlib only in the lines of its entries.
+ * Parses an MLSD listing, with identities if the server has the `unique` fact: pure-ftpd and proftpd also write it in
+ * the line of the folder itself, pyftpdlib only in the lines of its entries.
  */
 export const parseMlsd = (text: string): Listing => {
   let identity: string | undefined
@@ -124,11 +125,11 @@ const listKinds: ReadonlyMap<FileType, Entry["kind"]> = new Map([
   [FileType.SymbolicLink, "link"]
 ])
 
-/** A LIST. Its times have no zone, and no year or no seconds: they are left unknown. */
+/** Parses a LIST listing. Its times are unknown, because they have no zone, and no year or no seconds. */
 export const parseLs = (text: string): Listing =>
   collect(linesOf(text), (line) => {
     if (/^total \d+$/.test(line)) return undefined
-    // A device is no file, though the library calls it one.
+    // A device is not a file, although the library reports it as one.
     if (/^[bcps][r-][w-]/.test(line)) return undefined
     const flat = line.replace(/[\r\n]/g, "\0")
     const restore = (name: string) => (flat === line ? name : name.replaceAll("\0", "\n"))

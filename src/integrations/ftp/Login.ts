@@ -17,7 +17,7 @@ import * as Sftp from "./Sftp.ts"
 const reveal = (secret: Redacted.Redacted<string> | undefined) =>
   secret === undefined ? undefined : Redacted.value(secret)
 
-/** Where the ssh-agent listens. */
+/** The socket of the ssh-agent. */
 const agentSocket = Environment.String("SSH_AUTH_SOCK").pipe(
   Effect.mapError(() =>
     Errors.unauthorized(
@@ -26,7 +26,7 @@ const agentSocket = Environment.String("SSH_AUTH_SOCK").pipe(
   )
 )
 
-/** The server of a connection. It logs in at the first request. */
+/** Returns the server of a connection. It logs in at the first request. */
 export const open = ({
   call,
   config,
@@ -66,7 +66,7 @@ export const open = ({
       privateKey: reveal(key?.privateKey),
       passphrase: reveal(key?.passphrase)
     })
-    // A connection that was made over HTTP must not log in with the keys of the person who runs Idem.
+    // A connection that was created over HTTP must not log in with the keys of the person who runs Idem.
     if (usesAgent && network !== direct) {
       return Effect.fail(
         Errors.unauthorized(
@@ -85,7 +85,7 @@ export const open = ({
   const implicit = config.implicit ?? common.port === 990
   return BasicFtp.make({
     ...common,
-    // RFC 1635: any password does, an address is customary.
+    // Servers accept any password for an anonymous login; an email address is customary (RFC 1635).
     password: password ?? "anonymous@",
     secure: config.protocol === "ftp" ? false : implicit ? "implicit" : "explicit",
     ca: config.ca,

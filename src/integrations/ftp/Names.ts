@@ -1,14 +1,14 @@
 /**
- * Names and paths as external ids.
+ * Encodes names and paths as external ids.
  *
- * A name on a file server is bytes; an external id is text. Bytes that are valid UTF-8 are that text. A byte that is
- * not is written `%XX` (two upper-case hexadecimal digits). It is always 80 or above, since bytes below are ASCII. So
- * the only `%` that could be taken for an escape is one that stands before `25` or before such a byte's digits: that
- * `%`, and no other, is written `%25`. `100%.txt` and `a%20b.txt` stay as they are; a file whose name is
- * the text `caf%E9` becomes `caf%25E9`, and the byte E9 becomes `caf%E9`.
+ * A name on a file server is bytes; an external id is text. Bytes that are valid UTF-8 become that text. Any other byte
+ * becomes `%XX` (two upper-case hexadecimal digits); it is always 80 or above, because lower bytes are ASCII. A `%` in
+ * a name is ambiguous only before `25` or before the digits of such a byte: only there it becomes `%25`. `100%.txt` and
+ * `a%20b.txt` stay as they are; a file whose name is the text `caf%E9` becomes `caf%25E9`, and the byte E9 becomes
+ * `caf%E9`.
  *
- * Decoding what was encoded gives the same bytes, hence no two names share an id; an id that is not what its own bytes
- * encode to names nothing.
+ * Decoding restores the same bytes, so no two names share an id. An id that differs from the encoding of its own bytes
+ * names no file.
  */
 import { externalIdProblem } from "../../contract/Content.ts"
 
@@ -24,7 +24,7 @@ const decodeUtf8 = (bytes: Uint8Array): string | undefined => {
   }
 }
 
-/** The length of the valid UTF-8 sequence at `from`, or 0. */
+/** Returns the length of the valid UTF-8 sequence at `from`, or 0. */
 const sequenceAt = (bytes: Uint8Array, from: number): number => {
   for (let length = 1; length <= 4 && from + length <= bytes.length; length++) {
     if (decodeUtf8(bytes.subarray(from, from + length)) !== undefined) return length
@@ -34,7 +34,7 @@ const sequenceAt = (bytes: Uint8Array, from: number): number => {
 
 const escapePercent = (text: string): string => text.replace(ambiguousPercent, "%25")
 
-/** A name's bytes as the text of an external id. */
+/** Encodes a name's bytes as the text of an external id. */
 export const encode = (bytes: Uint8Array): string => {
   const whole = decodeUtf8(bytes)
   if (whole !== undefined) return escapePercent(whole)
@@ -56,7 +56,7 @@ export const encode = (bytes: Uint8Array): string => {
   return text
 }
 
-/** The bytes of an encoded name or path. */
+/** Returns the bytes of an encoded name or path. */
 export const decode = (text: string): Uint8Array => {
   const parts: Array<Uint8Array> = []
   let start = 0
@@ -68,10 +68,10 @@ export const decode = (text: string): Uint8Array => {
   return Buffer.concat(parts)
 }
 
-/** The same bytes as text, or undefined where they are not UTF-8: what SFTP clients can ask for. */
+/** Returns the decoded text, or undefined if its bytes are not UTF-8, because SFTP clients can't request such names. */
 export const decodeText = (text: string): string | undefined => decodeUtf8(decode(text))
 
-/** Why a name that a server lists can't be taken, or undefined. A name is one component of a path. */
+/** Returns why a listed name can't be used, or undefined. A name is one component of a path. */
 export const nameProblem = (name: string): string | undefined => {
   if (name === "") return "its name is empty"
   if (name === "." || name === "..") return "its name points at a folder above it"
@@ -81,8 +81,8 @@ export const nameProblem = (name: string): string | undefined => {
 }
 
 /**
- * Why an external id names no path below the root, or undefined. It is asked before any request, so that an id that
- * climbs out of the root never reaches the server.
+ * Returns why an external id names no path below the root, or undefined. Called before any request, so that an id that
+ * leaves the root never reaches the server.
  */
 export const pathProblem = (id: string): string | undefined => {
   const problem = externalIdProblem(id)
@@ -95,10 +95,10 @@ export const pathProblem = (id: string): string | undefined => {
   return canonical === id ? undefined : `this path is written ${JSON.stringify(canonical)}`
 }
 
-/** The id of `name` in `folder`; the root is the empty text. */
+/** Returns the id of `name` in `folder`; the root is the empty text. */
 export const join = (folder: string, name: string): string => (folder === "" ? name : `${folder}/${name}`)
 
-/** The folder of a path, and its last name. */
+/** Splits a path into its folder and its last name. */
 export const split = (path: string): { readonly folder: string; readonly name: string } => {
   const slash = path.lastIndexOf("/")
   return slash < 0 ? { folder: "", name: path } : { folder: path.slice(0, slash), name: path.slice(slash + 1) }

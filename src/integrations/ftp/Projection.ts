@@ -1,4 +1,4 @@
-/** Files as rows of `mirror.file`. */
+/** Projects files to rows of `mirror.file`. */
 import * as DateTime from "effect/DateTime"
 import * as Projection from "../../contract/Projection.ts"
 

@@ -1,11 +1,11 @@
 /**
- * SFTP by `ssh2-sftp-client`, whose connection also gives the protocol's own requests.
+ * SFTP with `ssh2-sftp-client`, whose connection also offers the protocol's own requests.
  *
- * The server proves who it is by its host key before a login is sent: by the key that the config names, or known_hosts,
- * or else the first one that it showed (trust on first use).
+ * The server's host key is checked before a login is sent: against the key in the config, or known_hosts, or else the
+ * first key that it showed (trust on first use).
  *
- * `ssh2` reads and writes names as UTF-8, so a name that isn't can't be asked for. Links are followed where the server
- * says that they lead to a place in the root.
+ * `ssh2` reads and writes names as UTF-8, so other names can't be requested. Links are followed if the server reports
+ * that they lead to a place below the root.
  */
 import * as Net from "node:net"
 import * as Effect from "effect/Effect"
@@ -30,18 +30,18 @@ export interface Options {
   readonly network: Network
   readonly host: string
   readonly port: number
-  /** The keys that are known. With none, the first that the server shows is trusted, and given to `learn`. */
+  /** The known host keys. If there are none, the first key of the server is trusted, and passed to `learn`. */
   readonly hostKeys: ReadonlyArray<string>
   readonly learn: (fingerprint: string) => Effect.Effect<void, IntegrationError>
   readonly username: string
   readonly password: string | undefined
   readonly privateKey: string | undefined
   readonly passphrase: string | undefined
-  /** The socket of an ssh-agent whose keys log in. */
+  /** The socket of an ssh-agent with the keys to log in. */
   readonly agent: string | undefined
   readonly root: string
   readonly connections: number
-  /** Milliseconds without an answer after which a connection is given up. */
+  /** The milliseconds without a response after which a connection is closed. */
   readonly timeout: number
 }
 
@@ -55,7 +55,7 @@ const readsInFlight = 4
 interface Session {
   readonly client: SftpClient
   readonly sftp: Protocol
-  /** The root by its real path, without a slash at its end. */
+  /** The real path of the root, without a trailing slash. */
   readonly base: string
   readonly state: { open: boolean }
 }
@@ -95,7 +95,7 @@ export const make = Effect.fnUntraced(function* (
         })
       }
       const sftp = await client.connect({
-        // ssh2 writes a message in parts: held back until the last part is acknowledged, each request took 40 ms.
+        // ssh2 writes a message in parts. With Nagle's algorithm, each request took 40 ms.
         sock: Net.connect({ host: address, port: options.port, noDelay: true }),
         username: options.username,
         ...(options.agent !== undefined
@@ -156,7 +156,7 @@ export const make = Effect.fnUntraced(function* (
     return Effect.succeed(below === "" ? session.base || "/" : `${session.base}/${below}`)
   }
 
-  /** The real path, which no link is a part of; undefined if it lies outside of the root. */
+  /** Returns the real path, without links; undefined if it is outside of the root. */
   const realPath = Effect.fnUntraced(function* (session: Session, path: string) {
     const asked = yield* pathOf(session, path)
     const real = yield* attempt(`resolving ${Remote.quote(path)}`, () =>
@@ -203,14 +203,16 @@ export const make = Effect.fnUntraced(function* (
           return { session, handle }
         })
       )
-      // A body that is abandoned leaves requests in flight, so the connection ends with it.
+      // An abandoned body leaves requests in flight, so its connection is closed.
       yield* Effect.addFinalizer((exit) =>
         Exit.isSuccess(exit) ? Effect.sync(() => session.sftp.close(handle, () => undefined)) : connection.drop
       )
       const size = stat.size
       if (size === undefined) return yield* Effect.fail(Errors.malformed(`${server}: ${what}: its size is not known`))
       const chunks = Math.ceil(size / chunkBytes)
-      /** Why there are fewer bytes than the server had announced: the file has changed, or it lies. */
+      /**
+       * Explains why there are fewer bytes than announced: the file has changed, or the server reports a wrong size.
+       */
       const short = (position: number) =>
         Effect.flatMap(
           attempt(what, () => ask<Attributes>((done) => session.sftp.fstat(handle, done))),
@@ -237,7 +239,7 @@ export const make = Effect.fnUntraced(function* (
       connections.request("list", (session) =>
         Effect.catchIf(
           listOnce(session, folder),
-          // Every other folder can be listed. A root that fails is tried again as a whole.
+          // Other folders can still be listed. If the root fails, the whole listing is retried.
           (error) => error instanceof Errors.ServerFailure && folder !== "",
           ({ message }) => Effect.fail(Errors.forbidden(message))
         )
@@ -254,7 +256,7 @@ export const make = Effect.fnUntraced(function* (
   }
 })
 
-/** Ends a connection without waiting for the server's goodbye. */
+/** Closes a connection without waiting for the server. */
 const shut = (client: SftpClient): void => {
   client.end().catch(() => undefined)
 }

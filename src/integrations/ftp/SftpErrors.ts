@@ -1,9 +1,9 @@
-/** The meaning of an SFTP server's refusals and of the errors of `ssh2-sftp-client`. */
+/** Classifies an SFTP server's refusals and the errors of `ssh2-sftp-client`. */
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as Errors from "../server/Errors.ts"
 import { status } from "./SftpProtocol.ts"
 
-/** Returns why a request failed, by what was asked and the library's error. Messages never quote a secret. */
+/** Returns a function that classifies a failed request. Messages never contain a secret. */
 export const classifier =
   (server: string, secrets: ReadonlyArray<string>) =>
   (what: string, cause: unknown): IntegrationError => {
@@ -14,7 +14,7 @@ export const classifier =
       case status.forbidden:
         return Errors.forbidden(text)
       case status.failure:
-        // OpenSSH answers so where a disk fails, a mount is stale, or another program holds the file.
+        // OpenSSH's reply if a disk fails, a mount is stale, or another program locks the file.
         return Errors.failed(text)
       case 5:
       case 8:

@@ -1,4 +1,4 @@
-/** The listing of a folder by SFTP: its names, and where its links lead. */
+/** Lists a folder by SFTP: its names, and the targets of its links. */
 import * as Effect from "effect/Effect"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as Errors from "../server/Errors.ts"
@@ -13,11 +13,11 @@ interface Options {
   readonly folder: string
   /** The real path of the folder. */
   readonly real: string
-  /** The real path of a path below the root; undefined if it lies outside of the root. */
+  /** Returns the real path of a path below the root; undefined if it is outside of the root. */
   readonly realPath: (path: string) => Effect.Effect<string | undefined, IntegrationError>
 }
 
-/** True for a failure of the connection: the answers that follow would fail by it too. */
+/** Returns true for a failure of the connection, which later requests would meet too. */
 const isOfConnection = (error: IntegrationError): boolean =>
   error.reason._tag === "Transient" && !(error instanceof Errors.ServerFailure)
 
@@ -36,7 +36,7 @@ export const list = Effect.fnUntraced(function* ({ attempt, folder, real, realPa
     problems.push(`the link ${JSON.stringify(name)} was not followed: ${message}`)
   }
 
-  /** Looks a name up, and does what the answer says. */
+  /** Looks up a name, and continues by the result. */
   const decide = <A>(
     answer: Effect.Effect<A, IntegrationError>,
     name: string,
@@ -68,7 +68,7 @@ export const list = Effect.fnUntraced(function* ({ attempt, folder, real, realPa
     "IntegrationError",
     "Transient",
     (_reason, error) =>
-      // Version 3 has one code for every other failure. A path that is no longer a folder is not tried again.
+      // Version 3 has one code for all other failures. If the path is no longer a folder, it is not retried.
       Effect.flatMap(lookAt(Remote.quote(folder), real || "/"), (attributes) =>
         Effect.fail(kindOf(attributes) === "folder" ? error : Errors.gone(`${server}: ${what}: not a folder`))
       )
@@ -79,7 +79,7 @@ export const list = Effect.fnUntraced(function* ({ attempt, folder, real, realPa
     const leaveOut = (why: string) => problems.push(`${JSON.stringify(filename.slice(0, 200))} was left out: ${why}`)
     const problem = Names.nameProblem(filename)
     if (problem !== undefined) leaveOut(problem)
-    // A name that is not UTF-8 has the replacement character too, and the server does not find it.
+    // A name that is not UTF-8 also contains the replacement character, but the server does not find it.
     else if (filename.includes("\uFFFD")) {
       yield* decide(lookAt("a name", `${real}/${filename}`), name, {
         found: add,

@@ -1,14 +1,14 @@
-/** Requests of SFTP version 3 as promises (draft-ietf-secsh-filexfer-02), and the meaning of their answers. */
+/** Requests of SFTP version 3 as promises (draft-ietf-secsh-filexfer-02), with their replies classified. */
 import * as Effect from "effect/Effect"
 import type SftpClient from "ssh2-sftp-client"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as Remote from "./Remote.ts"
 import * as Errors from "../server/Errors.ts"
 
-/** The bytes that one name of a listing takes besides its text: its attributes and lengths. */
+/** The bytes of one listed name besides its text: its attributes and lengths. */
 const nameOverhead = 40
 
-/** The most answers to READDIR without a name. A server ends a folder with EOF, so that few or none are empty. */
+/** The most replies to READDIR without a name. A server ends a folder with EOF, so empty replies are rare. */
 const maxEmptyAnswers = 10
 
 /** The type bits of a file's mode (POSIX). */
@@ -41,7 +41,7 @@ export const kindOf = (attributes: Attributes): Remote.Entry["kind"] => kinds.ge
 
 export const statOf = (attributes: Attributes): Remote.Stat => ({
   size: Number.isSafeInteger(attributes.size) ? attributes.size : undefined,
-  // Version 3 of the protocol counts seconds since 1970 in 32 bits. A server may leave them out.
+  // The protocol's version 3 has seconds since 1970 in 32 bits. They are optional.
   modified: Number.isSafeInteger(attributes.mtime)
     ? `${new Date(attributes.mtime * 1000).toISOString().slice(0, 19)}Z`
     : undefined
@@ -50,7 +50,7 @@ export const statOf = (attributes: Attributes): Remote.Stat => ({
 /** Codes of SSH_FXP_STATUS, of which `ssh2` makes errors. */
 export const status = { end: 1, missing: 2, forbidden: 3, failure: 4 }
 
-/** Runs a request within its time limit, with its failure classified. `what` is the request, for messages. */
+/** Runs a request within its time limit, and classifies its failure. `what` names the request in messages. */
 export type Attempt = <A>(what: string, run: () => Promise<A>) => Effect.Effect<A, IntegrationError>
 
 /** Reads all names of a folder, at most `Remote.maxListingBytes` of them. */
@@ -90,7 +90,7 @@ export const readNames = (
     (handle) => Effect.sync(() => sftp.close(handle, () => undefined))
   )
 
-/** Reads `length` bytes from this position, or fewer if the file ends before. */
+/** Reads `length` bytes from this position, or fewer at the end of the file. */
 export const readBytes = async (sftp: Protocol, handle: Buffer, position: number, length: number): Promise<Buffer> => {
   const bytes = Buffer.allocUnsafeSlow(length)
   let got = 0

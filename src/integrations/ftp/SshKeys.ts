@@ -1,6 +1,6 @@
 /**
- * The keys of SSH. The server's host key must be one that the config or known_hosts (`KnownHosts.ts`) names, or else
- * the key that was seen first: trust on first use, like OpenSSH's `accept-new`. The private key of a connection is
+ * Checks the keys of SSH. The server's host key must be one from the config or from known_hosts (`KnownHosts.ts`), or
+ * else the key that was seen first: trust on first use, like OpenSSH's `accept-new`. The private key of a connection is
  * checked before the server is reached.
  */
 import { createHash } from "node:crypto"
@@ -15,13 +15,18 @@ const typeOf = (key: Uint8Array): string => {
   return bytes.length < 4 ? "" : bytes.subarray(4, 4 + bytes.readUInt32BE(0)).toString("latin1")
 }
 
-/** The base64 of a whole public key, out of a line of known_hosts, of a `.pub` file, or alone. */
+/**
+ * Returns the bytes of a whole public key, from a line of known_hosts, from a `.pub` file, or alone; undefined for any
+ * other text.
+ */
 const wholeKey = (text: string): Buffer | undefined => {
   const token = text.split(/\s+/).find((part) => part.startsWith("AAAA"))
   return token === undefined ? undefined : Buffer.from(token, "base64")
 }
 
-/** Returns why the host key is not a known one, or undefined. Checked during the key exchange, before any login. */
+/**
+ * Returns why the host key is refused, or undefined if it is known. Checked during the key exchange, before any login.
+ */
 export const hostKeyRefusal = (known: ReadonlyArray<string>, key: Uint8Array): string | undefined => {
   const isKnown = known.some((text) => {
     const whole = wholeKey(text)
@@ -45,8 +50,8 @@ const byType = {
 const isType = (type: string): type is keyof typeof byType => type in byType
 
 /**
- * Returns the host key algorithms to ask the server for, because it may have keys of several types. Only whole keys
- * tell their type, fingerprints do not.
+ * Returns the host key algorithms to request, because the server may have keys of several types. Only whole keys have a
+ * type, fingerprints do not.
  */
 export const hostKeyAlgorithms = (known: ReadonlyArray<string>) => {
   const types = known.map((text) => typeOf(wholeKey(text) ?? new Uint8Array()))
@@ -55,8 +60,8 @@ export const hostKeyAlgorithms = (known: ReadonlyArray<string>) => {
 }
 
 /**
- * Returns why the private key can't be used, or undefined. Checked before the server is reached; the message does not
- * quote the key.
+ * Returns why the private key can't be used, or undefined if it can. Checked before the server is reached; the message
+ * does not contain the key.
  */
 export const privateKeyProblem = (
   privateKey: string | undefined,

@@ -1,7 +1,7 @@
 /**
- * A walk through all folders below the root, in pages and in an order that a later walk can take up: a folder's files
- * by name, then its folders by name, each with all below it. In memory are the files of one folder, and the names of
- * the folders that are still to come on the way down to it.
+ * Walks through all folders below the root, in pages and in an order that a later walk can resume: a folder's files by
+ * name, then its folders by name, each with everything below it. Memory holds the files of one folder, and the names of
+ * the remaining folders on the path to it.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -16,15 +16,15 @@ import * as Names from "./Names.ts"
 import type { Listing, Stat } from "./Remote.ts"
 
 /**
- * Where a walk is: in `folder`, whose files up to `after` are done, but none of the folders in it.
- * `unread` are the beginnings of paths that could not be read on the way, which of a folder end with a slash; null once
- * they are too many to keep.
+ * The position of a walk: in `folder`, whose files up to `after` are done, but none of its folders. `unread` has the
+ * prefixes of paths that could not be read so far (the prefix of a folder ends with a slash); null if they are too many
+ * to store.
  */
 export const Position = Schema.Struct({
   folder: Schema.String,
   after: Schema.NullOr(Schema.String),
   unread: Schema.NullOr(Schema.Array(Schema.String)),
-  /** How many entries the pass has listed so far. */
+  /** The number of entries that the pass has listed so far. */
   entries: Schema.optionalKey(Schema.Int)
 })
 export type Position = typeof Position.Type
@@ -36,34 +36,37 @@ export interface Found extends Stat {
 export interface Step {
   readonly files: ReadonlyArray<Found>
   readonly problems: ReadonlyArray<Problem>
-  /** The parts of folders that were found empty, or empty no more. */
+  /** The parts of folders that were found empty, or are no longer empty. */
   readonly parts: ReadonlyArray<PartMove<EmptyFolders.Part>>
-  /** Where to go on; undefined at the end. */
+  /** Where the walk continues; undefined at its end. */
   readonly position: Position | undefined
-  /** The beginnings of paths of which it is not known whether they are there; null where they are too many to name. */
+  /** The prefixes of paths that may or may not exist; null if they are too many to store. */
   readonly unread: ReadonlyArray<string> | null
 }
 
 export interface Options<E> {
   readonly list: (folder: string) => Effect.Effect<Listing, IntegrationError>
-  /** Asked once a page about its folders: an empty one that is not confirmed is not covered. */
+  /** Called once a page for its folders. A folder that is empty and not confirmed is not covered. */
   readonly confirm: (looks: ReadonlyArray<EmptyFolders.Look>) => Effect.Effect<EmptyFolders.Verdict, E>
   readonly maxDepth: number
-  /** The most files and folders that one pass lists: it ends loops of links that nothing else tells. */
+  /** The most files and folders that one pass lists. The bound ends loops of links that can't be detected otherwise. */
   readonly maxEntries: number
-  /** Whether a file is wanted. */
+  /** Returns true if a file is selected. */
   readonly takes: (path: string) => boolean
-  /** Whether anything below a folder may be wanted. */
+  /** Returns true if a folder may contain selected files. */
   readonly enters: (folder: string) => boolean
 }
 
 const maxFiles = 500
-/** A page is given at the latest after so many folders, so that a walk through empty ones is resumable too. */
+/** The most folders of one page, so that a walk through empty folders can be resumed too. */
 const maxFolders = 100
 const maxProblems = 100
-/** Names of one folder that could not be read; with more of them the whole folder counts as unread. */
+/** The most unreadable names of one folder. Beyond it, the whole folder counts as unread. */
 const maxUnreadNames = 20
-/** Of JSON, so that a checkpoint stays under 64 KiB with two paths of 1,024 bytes, each byte escaped. */
+/**
+ * The limit in characters of JSON, so that a checkpoint stays under 64 KiB with two paths of 1,024 bytes, each byte
+ * escaped.
+ */
 const maxUnreadLength = 40_000
 
 interface Folder {
@@ -77,12 +80,12 @@ interface Frame {
   readonly digest: string | undefined
   readonly files: ReadonlyArray<Found>
   readonly folders: ReadonlyArray<Folder>
-  /** How many of each are done. */
+  /** The number of files that are done. */
   filesDone: number
   foldersDone: number
 }
 
-/** The part of a folder that is still to be walked. `again`: an earlier page has reported its problems. */
+/** The rest of a folder, still to be walked. `again`: an earlier page has reported its problems. */
 interface Left {
   readonly again: boolean
   readonly files: (name: string) => boolean
@@ -93,7 +96,7 @@ const all: Left = { again: false, files: () => true, folders: () => true }
 
 const byName = (a: { readonly name: string }, b: { readonly name: string }) => (a.name < b.name ? -1 : 1)
 
-/** Begins at the position, or at the root. Fails where the root can't be listed. */
+/** Walks from the position, or from the root. Fails if the root can't be listed. */
 export const walk = <E>(options: Options<E>, from: Position | undefined): Stream.Stream<Step, IntegrationError | E> =>
   Stream.suspend(() => {
     const frames: Array<Frame> = []
@@ -138,7 +141,7 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
         Effect.catchIf(
           ({ reason }) => folder !== "" && ["Gone", "Forbidden", "Malformed"].includes(reason._tag),
           (error) => {
-            // The folder is gone since its parent was listed. The next pass finds the present state.
+            // The folder was removed after its parent was listed. The next pass finds the present state.
             skip(folder)
             if (error.reason._tag !== "Gone") problem(folder, error.message)
             return Effect.undefined

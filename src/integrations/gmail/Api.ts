@@ -1,4 +1,4 @@
-/** The few methods of the Gmail API that are used, each one request through `call`, each answer decoded. */
+/** The methods of the Gmail API that Idem uses. Each makes one request through `call`, and decodes the response. */
 import { gmail } from "googleapis/build/src/apis/gmail/index.js"
 import { oauth2 } from "googleapis/build/src/apis/oauth2/index.js"
 import * as Effect from "effect/Effect"
@@ -15,8 +15,9 @@ import { FullMessage, HistoryList, Label, LabelList, Message, MessageList, Profi
 import * as Transport from "./Transport.ts"
 
 /**
- * Units of Gmail's quota by method (https://developers.google.com/workspace/gmail/api/reference/quota). Projects that
- * used the API between 2025-11 and 2026-04 keep the earlier weights for at least 60 days: they set `quota.weights`.
+ * The units of Gmail's quota by method (https://developers.google.com/workspace/gmail/api/reference/quota). Projects
+ * that used the API between 2025-11 and 2026-04 keep the earlier weights for at least 60 days: they can set
+ * `quota.weights`.
  */
 export const units = {
   "messages.get": 20,
@@ -27,10 +28,12 @@ export const units = {
   getProfile: 1
 } as const
 
-/** The most that one page may hold, by the documentation of `messages.list` and `history.list`. */
+/** The most items of one page, by the documentation of `messages.list` and `history.list`. */
 export const pageSize = 500
 
-/** The filter's query, without chats unless they are asked for. Without a query see MessagePages.ts. */
+/**
+ * Returns the filter's query, without chats unless they are wanted. For a filter without a query see MessagePages.ts.
+ */
 const queryOf = ({ includeChats, query }: Filter): string | undefined =>
   includeChats === true || query === undefined ? query : `(${query}) -label:chats`
 
@@ -61,7 +64,7 @@ export const make = (options: {
 
   const raw = { client, get: Transport.get(options.network), rootUrl }
 
-  /** The address of the account, from Google's OAuth service. */
+  /** The client of Google's OAuth service, which returns the address of the account. */
   const accounts = GoogleClient.make({
     auth,
     call,
@@ -75,7 +78,7 @@ export const make = (options: {
       gmail.users.getProfile({ userId: "me" }, how)
     ),
 
-    /** Newest first. */
+    /** Lists messages, newest first. */
     messages: (filter: Filter, page: { readonly pageToken?: string | undefined; readonly maxResults?: number }) =>
       client.request("messages.list", "list of messages", MessageList, (gmail, how) => {
         const query = queryOf(filter)
@@ -92,19 +95,19 @@ export const make = (options: {
         )
       }),
 
-    /** A message's fields, without its bytes. */
+    /** Reads a message's fields, without its bytes. */
     message: (id: string) =>
       client.request("messages.get", `message ${id}`, Message, (gmail, how) =>
         gmail.users.messages.get({ userId: "me", id, format: "minimal" }, how)
       ),
 
-    /** A message with its parts: for a chat, which has no bytes. */
+    /** Reads a message with its parts: for a chat, which has no bytes. */
     fullMessage: (id: string) =>
       client.request("messages.get", `chat ${id}`, FullMessage, (gmail, how) =>
         gmail.users.messages.get({ userId: "me", id, format: "full" }, how)
       ),
 
-    /** How many chats there are; 0 on a server that does not know. */
+    /** Reads the number of chats; 0 if the server does not know it. */
     chats: Effect.catch(
       client.request("labels.get", "label of chats", Label, (gmail, how) =>
         gmail.users.labels.get({ userId: "me", id: chatLabel }, how)
@@ -113,7 +116,7 @@ export const make = (options: {
         error.reason._tag === "Gone" || error.reason._tag === "Malformed" ? Effect.succeed({}) : Effect.fail(error)
     ).pipe(Effect.map(({ messagesTotal = 0 }: typeof Label.Type) => messagesTotal)),
 
-    /** A message with its bytes. */
+    /** Reads a message with its bytes. */
     rawMessage: (id: string): Effect.Effect<RawMessage.RawMessage, IntegrationError, Scope.Scope> =>
       RawMessage.get(raw, id),
 
@@ -134,7 +137,7 @@ export const make = (options: {
         )
       ),
 
-    /** Ids of all labels, in a fixed order. */
+    /** Reads the ids of all labels, in a fixed order. */
     labels: Effect.map(
       client.request("labels.list", "list of labels", LabelList, (gmail, how) =>
         gmail.users.labels.list({ userId: "me" }, how)
@@ -142,7 +145,7 @@ export const make = (options: {
       (list) => (list.labels ?? []).map((label) => label.id).sort()
     ),
 
-    /** The address that belongs to the token. */
+    /** Reads the address that the token belongs to. */
     userInfo: accounts.request("oauth2.userinfo", "address of the account", UserInfo, (oauth2, how) =>
       oauth2.userinfo.get({}, how)
     )

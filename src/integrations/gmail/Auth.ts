@@ -7,14 +7,14 @@ import { IntegrationError, Unauthorized } from "../../contract/IntegrationError.
 import type { Credentials, ServiceAccount } from "./Credentials.ts"
 import * as TokenEndpoint from "./TokenEndpoint.ts"
 
-/** A token is not used in its last minute: a request takes up to that long to arrive and be checked. */
+/** A token is not used in its last minute, because a request may take that long to arrive and be checked. */
 const margin = Duration.minutes(1)
 
 const googleHosts = new Set(["oauth2.googleapis.com", "accounts.google.com", "www.googleapis.com"])
 
 /**
- * Fails for a key that names another token endpoint than Google's or that of the connection's address. Assertions are
- * sent to `tokenUrl` and nowhere else; the check tells a person that the key is from elsewhere.
+ * Fails for a key with a token endpoint other than Google's or that of the connection's address. Assertions are sent
+ * only to `tokenUrl`; the check tells a person that the key belongs to another server.
  */
 const checkTokenUri = ({ serviceAccount }: ServiceAccount, tokenUrl: string) => {
   const { client_email, token_uri } = serviceAccount
@@ -31,7 +31,7 @@ const isTokenHost = (url: URL, tokenUrl: string) =>
 interface Options<C> {
   readonly credentials: C
   readonly endpoint: TokenEndpoint.Endpoint
-  /** The scope that a service account asks for. */
+  /** The scope that a service account requests. */
   readonly scope: string
   readonly call: Call
   readonly refreshCredentials: RefreshCredentials<C>
@@ -48,7 +48,7 @@ const ask = ({ call }: Pick<Options<never>, "call">, request: Effect.Effect<Toke
     refreshToken
   }))
 
-/** The account with another token for its subject. */
+/** Returns the account with a new token for its subject. */
 const renewAccount = (
   options: Pick<Options<never>, "call" | "endpoint" | "scope">,
   account: ServiceAccount
@@ -59,14 +59,14 @@ const renewAccount = (
     ...last
   }))
 
-/** The access token of a service account. */
+/** Manages the access token of a service account. */
 export const ofServiceAccount = (options: Options<ServiceAccount>) =>
   Effect.as(
     checkTokenUri(options.credentials, options.endpoint.tokenUrl),
     AccessToken.make({ ...options, margin, tokenOf, refresh: (account) => renewAccount(options, account) })
   )
 
-/** The access token of any credentials. */
+/** Manages the access token of any credentials. */
 export const make = Effect.fnUntraced(function* (options: Options<Credentials>) {
   const { credentials, endpoint } = options
   if ("serviceAccount" in credentials) yield* checkTokenUri(credentials, endpoint.tokenUrl)

@@ -1,10 +1,10 @@
-/** The settings of a connection to Gmail, and which messages they take. */
+/** The settings of a connection to Gmail, and the messages that they select. */
 import * as Schema from "effect/Schema"
 import { field } from "../../contract/Field.ts"
 import { aboutQuota, QuotaConfig } from "../../contract/Integration.ts"
 
 /**
- * The label of chats from Hangouts and Google Talk. Their `raw` is empty or truncated, and `format=full` has their text
+ * The label of chats from Hangouts and Google Talk. Their `raw` is empty or truncated, but `format=full` has their text
  * (GAM-team/got-your-back#84).
  */
 export const chatLabel = "CHAT"
@@ -52,9 +52,9 @@ export const Config = Schema.Struct({
     Schema.optionalKey(
       Schema.Struct({
         ...QuotaConfig.fields,
-        /** Bytes of messages a day and account. */
+        /** Bytes of messages a day of the account. */
         bytesPerDay: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))),
-        /** Units of the OAuth client's project, which all accounts that were signed in with it share. */
+        /** Units of the OAuth client's project, which all accounts that signed in with it share. */
         project: Schema.optionalKey(
           Schema.Struct({
             unitsPerMinute: Schema.optionalKey(Schema.Finite.pipe(Schema.check(Schema.isGreaterThan(0)))),
@@ -76,7 +76,7 @@ export interface Filter {
   readonly includeChats?: boolean | undefined
 }
 
-/** `query` and `labelIds` where they say something. */
+/** Returns the filter of a config. An empty `query` or `labelIds` counts as absent. */
 export const filterOf = (config: Config): Filter => ({
   query: config.query?.trim() === "" ? undefined : config.query,
   labelIds: config.labelIds?.length === 0 ? undefined : config.labelIds,
@@ -84,5 +84,5 @@ export const filterOf = (config: Config): Filter => ({
   includeChats: config.includeChats === true || config.labelIds?.includes(chatLabel) === true
 })
 
-/** Names the chats that are left out, and the setting that takes them. */
+/** Describes the chats that are left out, and the setting that includes them. */
 export const withoutChats = (chats: string): string => `${chats} (label ${chatLabel}): includeChats: true takes them`

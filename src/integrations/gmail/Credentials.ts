@@ -1,10 +1,10 @@
-/** The credentials that Gmail takes: an OAuth client's grant, a service account's key, or an access token. */
+/** The credentials that Gmail accepts: an OAuth client's grant, a service account's key, or an access token. */
 import * as Schema from "effect/Schema"
 import { field } from "../../contract/Field.ts"
 
 const Secret = Schema.Redacted(Schema.String.pipe(Schema.check(Schema.isNonEmpty())))
 
-/** The last access token, and when it expires, by Google's word. */
+/** The last access token, and its expiry as Google reported it. */
 const lastToken = {
   accessToken: field(Schema.optionalKey(Secret), {
     title: "Last access token",
@@ -18,7 +18,7 @@ const lastToken = {
   })
 }
 
-/** An access token that someone else keeps fresh. */
+/** An access token that another program refreshes. */
 const Token = Schema.Struct({
   accessToken: field(Secret, {
     title: "Access token",
@@ -27,7 +27,7 @@ const Token = Schema.Struct({
   })
 }).annotate({ title: "An access token" })
 
-/** A grant: access tokens are made from the refresh token. */
+/** A grant: its refresh token yields access tokens. */
 const Grant = Schema.Struct({
   clientId: field(Schema.NonEmptyString, {
     title: "Client ID",
@@ -44,7 +44,7 @@ const Grant = Schema.Struct({
 }).annotate({ title: "An OAuth client and its refresh token" })
 export type Grant = typeof Grant.Type
 
-/** A key of a service account, as Google's file has it (https://cloud.google.com/iam/docs/keys-create-delete). */
+/** A key of a service account, in the form of Google's file (https://cloud.google.com/iam/docs/keys-create-delete). */
 const Key = Schema.Struct({
   type: Schema.Literal("service_account"),
   project_id: Schema.NonEmptyString,
@@ -80,7 +80,7 @@ export type ServiceAccount = typeof ServiceAccount.Type
 export const Credentials = Schema.Union([Grant, ServiceAccount, Token])
 export type Credentials = typeof Credentials.Type
 
-/** The key of a client's budget: the units of a project are counted for all accounts that use it. */
+/** Returns the key of a client's budget: all accounts of a project share its units. */
 export const clientOf = (credentials: Credentials): string | undefined => {
   if ("serviceAccount" in credentials) return `project ${credentials.serviceAccount.project_id}`
   return "clientId" in credentials ? `client ${credentials.clientId}` : undefined

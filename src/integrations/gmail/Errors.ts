@@ -1,9 +1,8 @@
 /**
- * Google's errors as the reasons that the engine acts on. They are told apart by Google's own reason, and only then by
- * the status: a 403 may mean "slow down" as well as "you may not"
- * (https://developers.google.com/workspace/gmail/api/guides/handle-errors).
+ * Classifies Google's errors by Google's own reason, and only then by the status: a 403 may mean "slow down" as well as
+ * "you may not" (https://developers.google.com/workspace/gmail/api/guides/handle-errors).
  *
- * Nothing of the failed request is kept: a client's error carries the Authorization header.
+ * Nothing of the failed request is kept, because a client's error contains the Authorization header.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -27,7 +26,7 @@ const quotaReasons = new Set([
   "userRateLimitExceeded",
   "quotaExceeded",
   "dailyLimitExceeded",
-  // google.rpc.ErrorInfo and google.rpc.Code say the same in capitals.
+  // google.rpc.ErrorInfo and google.rpc.Code use these names.
   "RATE_LIMIT_EXCEEDED",
   "RESOURCE_EXHAUSTED"
 ])
@@ -40,14 +39,14 @@ const quotaReasons = new Set([
 const transientReasons = new Set(["failedPrecondition", "FAILED_PRECONDITION"])
 
 /**
- * The one `failedPrecondition` that does not pass: the account has no Gmail
- * (FlowCrypt/flowcrypt-browser#435, levz0r/gmail-tester#57).
+ * Matches the only `failedPrecondition` that is permanent: the account has no Gmail (FlowCrypt/flowcrypt-browser#435,
+ * levz0r/gmail-tester#57).
  */
 const isWithoutGmail = (message: string | undefined): boolean => /mail service not enabled/i.test(message ?? "")
 
 const grantReasons = new Set(["invalid_grant", "authError", "invalid_token"])
 
-/** An error answer of Google's APIs (`code` and `message`), or of its token endpoint (RFC 6749, section 5.2). */
+/** An error response of Google's APIs (`code` and `message`), or of its token endpoint (RFC 6749, section 5.2). */
 const ErrorBody = Schema.Struct({
   error: Schema.Union([
     Schema.String.pipe(Schema.check(Schema.isPattern(/^[a-z_]{1,60}$/))),
@@ -63,7 +62,7 @@ const ErrorBody = Schema.Struct({
 })
 const decodeBody = Schema.decodeUnknownOption(ErrorBody)
 
-/** A response that is no success. Without `status` there was no response, and `network` says why. */
+/** A failed response. Without `status` there was no response, and `network` says why. */
 export interface Failure {
   readonly status?: number | undefined
   readonly body?: unknown
@@ -71,7 +70,9 @@ export interface Failure {
   readonly network?: string | undefined
 }
 
-/** The Retry-After header of a client's response: its headers are a plain object where it counts as a success. */
+/**
+ * Returns the Retry-After header of a client's response, whose headers are a plain object if it counts as a success.
+ */
 export const retryAfterOf = (response: unknown): string | undefined => {
   const headers = Predicate.hasProperty(response, "headers") ? response.headers : undefined
   const value: unknown =
@@ -81,7 +82,7 @@ export const retryAfterOf = (response: unknown): string | undefined => {
   return typeof value === "string" ? value : undefined
 }
 
-/** Reads a failed request: nothing of the request is kept but its host. */
+/** Reads a failed request. Keeps nothing of the request except its host. */
 export const failureOf = (error: unknown, host: string): Failure => {
   const response = Predicate.hasProperty(error, "response") ? error.response : undefined
   if (Predicate.hasProperty(response, "status") && typeof response.status === "number") {
@@ -94,7 +95,7 @@ export const failureOf = (error: unknown, host: string): Failure => {
   return { network: `${networkProblem(error)} at ${host}` }
 }
 
-/** A word for what went wrong below HTTP: a code, for messages of the client may quote the URL or more. */
+/** Returns a code for a failure below HTTP, because the client's messages may contain the URL or more. */
 export const networkProblem = (error: unknown): string => {
   for (let at: unknown = error, depth = 0; at !== undefined && depth < 5; depth++) {
     if (Predicate.hasProperty(at, "code") && typeof at.code === "string" && /^[A-Za-z_]+$/.test(at.code)) return at.code
@@ -104,8 +105,8 @@ export const networkProblem = (error: unknown): string => {
 }
 
 /**
- * A Retry-After header: seconds, or an HTTP date (RFC 9110, 10.2.3), which is taken relative to `now`. One that can't
- * be read counts as absent.
+ * Parses a Retry-After header: seconds, or an HTTP date (RFC 9110, 10.2.3), relative to `now`. Returns undefined if it
+ * can't be read.
  */
 export const retryAfter = (header: string | undefined, now: DateTime.Utc): Duration.Duration | undefined => {
   if (header === undefined) return undefined
@@ -118,9 +119,10 @@ export const retryAfter = (header: string | undefined, now: DateTime.Utc): Durat
 }
 
 /**
- * The delay until the time that a message names ("User-rate limit exceeded. Retry after 2020-01-21T12:57:51.196Z"),
- * which is the only sign of it for limits of a user (levz0r/gmail-tester#23, taers232c/GAMADV-XTD3#337). A time that
- * has passed counts as absent: the limit holds on after it (googleapis/google-api-ruby-client#20544).
+ * Returns the delay until the time that a message names ("User-rate limit exceeded. Retry after
+ * 2020-01-21T12:57:51.196Z"), which for limits of a user is given nowhere else (levz0r/gmail-tester#23,
+ * taers232c/GAMADV-XTD3#337). A past time is ignored, because the limit may last longer
+ * (googleapis/google-api-ruby-client#20544).
  */
 const retryAfterIn = (message: string | undefined, now: DateTime.Utc): Duration.Duration | undefined => {
   const [, time] = /retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/i.exec(message ?? "") ?? []
@@ -128,7 +130,7 @@ const retryAfterIn = (message: string | undefined, now: DateTime.Utc): Duration.
   return delay === undefined || Duration.isZero(delay) ? undefined : delay
 }
 
-/** Google's reasons, or the one of its token endpoint. */
+/** Returns Google's reasons, or that of its token endpoint. */
 const reasonsOf = (body: typeof ErrorBody.Type | undefined): ReadonlyArray<string> => {
   const error = body?.error
   return typeof error === "string"
@@ -140,13 +142,14 @@ const reasonsOf = (body: typeof ErrorBody.Type | undefined): ReadonlyArray<strin
       ].filter((reason) => reason !== undefined)
 }
 
-/** True if Google can't read an argument of the request. */
+/** Returns true if Google can't read an argument of the request. */
 export const isInvalidArgument = ({ body, status }: Failure): boolean =>
   status === 400 && reasonsOf(Option.getOrUndefined(decodeBody(body))).includes("invalidArgument")
 
 /**
- * `what` was asked, in words for people: `message 18c2`, `list of messages`. The server's own words are quoted only
- * where the answer has Google's form, since another server may stand at `rootUrl`, and without the request's secrets.
+ * Classifies a failure. `what` names the request for people: `message 18c2`, `list of messages`. The server's own text
+ * is quoted, without the request's secrets, only if the response has Google's form, because another server may be at
+ * `rootUrl`.
  */
 export const classify = (
   what: string,
@@ -194,7 +197,7 @@ export const classify = (
   return fail(new Malformed({ message: `Gmail can't answer for ${what} (${status})${quoted}` }))
 }
 
-/** A refusal that concerns all of the user's mail, with the next step. Other errors stay as they are. */
+/** Adds the next step to a refusal that concerns all of the user's mail. Other errors are returned unchanged. */
 export const ofUser = (error: IntegrationError): IntegrationError =>
   error.reason._tag === "Forbidden"
     ? fail(
@@ -207,13 +210,13 @@ export const ofUser = (error: IntegrationError): IntegrationError =>
 
 const fail = (reason: IntegrationError["reason"]): IntegrationError => new IntegrationError({ reason })
 
-/** The failure of an id that Gmail can't read, and which is no message's therefore. */
+/** The failure for an id that Gmail can't read, and that no message can have. */
 export const noSuchMessage = (id: string): IntegrationError => fail(new Gone({ message: `Gmail has no message ${id}` }))
 
-/** No answer at all, or not a whole one. */
+/** The failure for a missing or incomplete response. */
 export const unreachable = (what: string, problem: string): IntegrationError =>
   fail(new Transient({ message: `Gmail could not be reached for ${what} (${problem})` }))
 
-/** A success whose body is not what the API documents: cut short on the way, or not JSON at all. */
+/** The failure for a successful response whose body is truncated, or not what the API documents. */
 export const unreadable = (what: string): IntegrationError =>
   fail(new Transient({ message: `Gmail's answer for ${what} can't be read` }))

@@ -1,6 +1,6 @@
 /**
- * Google's "full synchronization": a pass lists all messages, newest first. Its beginning, its pages, and its end. What
- * changes from then on is in the history (see History.ts).
+ * Google's "full synchronization": a pass lists all messages, newest first. This module begins a pass, reads its pages,
+ * and ends it. Later changes are in the history (see History.ts).
  */
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -13,19 +13,20 @@ import * as MessagePages from "./MessagePages.ts"
 import { done, listingError, next, refused, type Source, type State, type Step, tokenRefused } from "./ListingStep.ts"
 
 /**
- * Passes made again at once because messages left meanwhile, however many slices they take. After so many, each poll
- * makes one. A message that came after a pass began counts too when it leaves: an offset would skip another for it.
+ * How many times a pass is repeated at once because messages left the listing, however many slices that takes. After
+ * that, each poll makes one pass. A message that arrived after the pass began counts too when it leaves: because of an
+ * offset, another message could be skipped.
  */
 const maxRepeated = 3
 
-/** The first checkpoint: the mailbox's history id, taken before anything is listed. */
+/** Makes the first checkpoint: the mailbox's history id, read before anything is listed. */
 export const begin = Effect.fnUntraced(function* (api: Api) {
   const { historyId, total } = yield* MailboxProfile.beginning(api)
   const live: Live = { historyId, pass: yield* make(historyId, { initial: true, total }) }
   return live
 })
 
-/** Makes a pass with a new name. `before`: the pass that it repeats. */
+/** Makes a pass with a new name. `before` is the pass that it repeats. */
 export const make = Effect.fnUntraced(function* (
   historyId: string,
   options: { readonly initial: boolean; readonly total?: number | undefined; readonly before?: Pass | undefined }
@@ -44,7 +45,7 @@ export const make = Effect.fnUntraced(function* (
   return pass
 })
 
-/** Gives the next page of a pass. The last one waits until the history has been read. */
+/** Emits the next page of a pass. The last page waits until the history has been read. */
 export const page = Effect.fnUntraced(function* (source: Source, task: SyncTask, state: State): Step<State> {
   const { checkpoint } = state
   const current = checkpoint.pass
@@ -69,7 +70,7 @@ export const page = Effect.fnUntraced(function* (source: Source, task: SyncTask,
   }
   if (nextPageToken === undefined) {
     const atEnd: Live = { ...checkpoint, pass: counted }
-    // The changes of the history come before this page.
+    // The changes of the history precede this page.
     return next([], { ...state, checkpoint: atEnd, stage: { _tag: "History", lastPage: ids }, chats: undefined })
   }
 
@@ -79,7 +80,7 @@ export const page = Effect.fnUntraced(function* (source: Source, task: SyncTask,
   return next([given], { ...state, checkpoint: after, before: new Set(ids), chats })
 })
 
-/** The last page of a pass, once the history has been read after it. */
+/** Emits the last page of a pass, after the history has been read. */
 export const end = Effect.fnUntraced(function* (
   source: Source,
   task: SyncTask,
@@ -92,7 +93,7 @@ export const end = Effect.fnUntraced(function* (
   const { listed, download, metKnown } = yield* choose(task, state, current, ids)
   const given = { listed, download, ...named(source, current) }
 
-  // A connection that lists at each poll makes its next pass then.
+  // A connection that lists at each poll makes its next pass at the next poll.
   if (current.shifted && !source.scope.needsListing) {
     const again: Live = {
       historyId,
@@ -119,7 +120,7 @@ const choose = Effect.fnUntraced(function* (
 ) {
   const listed = ids.map((externalId) => ({ externalId }))
   const download = yield* ContentExistenceChecker.selectNew(task, listed)
-  // In a pass that is made again everything is known: by the pass before.
+  // In a repeated pass all messages are known, because the previous pass listed them.
   const chosen = new Set(download.map((ref) => ref.externalId))
   const metKnown = current.metKnown || (current.repeated === 0 && ids.some((id) => !chosen.has(id) && !before.has(id)))
   return { listed, download, metKnown }

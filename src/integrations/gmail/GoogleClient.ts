@@ -1,6 +1,6 @@
 /**
- * Requests with a client of `googleapis`: each through `call`, with the access token. `request` decodes a JSON answer;
- * RawMessage.ts makes its own, and reads the answer as it arrives. Both use `authorized` and `send`.
+ * Makes requests with a client of `googleapis`, each through `call` and with the access token. `request` decodes a JSON
+ * response; RawMessage.ts makes its own requests, and streams the response. Both use `authorized` and `send`.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -29,11 +29,11 @@ export const make = <Client, Method extends string>(options: {
   readonly auth: AccessToken.AccessToken
   readonly call: Call
   readonly client: Client
-  /** Units of the quota by method. */
+  /** The units of the quota by method. */
   readonly units: Readonly<Record<Method, number>>
   /** The host of the requests, for messages. */
   readonly host: string
-  /** Adds the next step to the error of a request that `request` makes. */
+  /** Adds the next step to the error of a request. */
   readonly explain?: (error: IntegrationError) => IntegrationError
 }) => {
   const { auth, call, client, explain = identity, host, units } = options
@@ -49,18 +49,18 @@ export const make = <Client, Method extends string>(options: {
       catch: (error) => failureOf(error, host)
     })
 
-  /** Fails with the reason of a request for `what` that failed. */
+  /** Fails with the classified reason of a failed request for `what`. */
   const fail = (what: string, token: Redacted.Redacted) => (failure: Failure) =>
     Effect.flatMap(DateTime.now, (now) => Effect.fail(classify(what, failure, now, [token])))
 
-  /** A request through `call`. After a 401 it is made once more, with another token. */
+  /** Makes a request through `call`. After a 401 it is repeated once, with another token. */
   const authorized = <A>(
     method: Method,
     request: (token: Redacted.Redacted) => Effect.Effect<A, IntegrationError>
   ): Effect.Effect<A, IntegrationError> =>
     AccessToken.withToken(auth, (token) => call(method, units[method], request(token)))
 
-  /** A request whose answer is read as a whole. `what` names the answer in errors. */
+  /** Makes a request whose response is read as a whole. `what` names the response in errors. */
   const request = <A, I>(
     method: Method,
     what: string,
@@ -70,7 +70,7 @@ export const make = <Client, Method extends string>(options: {
     authorized(method, (token) =>
       send(token, (client, how) => run(client, { ...how, timeout: Duration.toMillis(timeout) })).pipe(
         Effect.catch(fail(what, token)),
-        // A broken or truncated JSON text is no error to the client: `data` is a string then, and does not decode.
+        // Broken or truncated JSON is not an error for the client: then `data` is a string, which does not decode.
         Effect.flatMap(({ data }) => Effect.mapError(Schema.decodeUnknownEffect(schema)(data), () => unreadable(what)))
       )
     ).pipe(Effect.mapError(explain))

@@ -1,10 +1,10 @@
 /**
- * The step of a listing that reads the mailbox's history.
+ * Reads the mailbox's history, as a step of a listing.
  *
- * The history id of the checkpoint moves at the end of a reading only. Google documents that records come oldest first,
- * and googleapis/google-api-nodejs-client#3508 denies it: until all pages were read, any id may be missing. A reading
- * that a slice cuts off goes on with its page token; one whose token is refused begins again, which the checker makes
- * cheap.
+ * The history id of the checkpoint changes only at the end of a reading. Google documents that records come oldest
+ * first, but googleapis/google-api-nodejs-client#3508 reports otherwise: until all pages were read, any id may be
+ * missing. A reading that was cut off continues with its page token. If that token is refused, the reading begins
+ * again, which is cheap because of the checker.
  */
 import * as Effect from "effect/Effect"
 import * as HashSet from "effect/HashSet"
@@ -23,7 +23,7 @@ const changesPerPage = 500
 
 const oldestFirst = Order.mapInput(byHistoryId, ({ id }: HistoryRecord) => id)
 
-/** The checkpoint at the beginning or at the end of a reading. */
+/** Returns the checkpoint at the beginning or at the end of a reading. */
 const withoutReading = (checkpoint: Live): Live => {
   const { reading: _, ...rest } = checkpoint
   return rest
@@ -56,7 +56,7 @@ export const read = Effect.fnUntraced(function* (
   return next([], { ...state, stage: { _tag: "Changes", chunks, pageToken, until, lastPage } })
 })
 
-/** Gives the changes of records that were read, and after the last ones goes on with the pass or the label walk. */
+/** Emits the changes of the records that were read. After the last ones, continues with the pass or the label walk. */
 export const changes = Effect.fnUntraced(function* (
   source: Source,
   task: SyncTask,
@@ -68,8 +68,8 @@ export const changes = Effect.fnUntraced(function* (
   const found = HistoryChanges.fold(records ?? [], source.scope)
   const checkpoint = marked(more.length > 0 ? state.checkpoint : moved(state.checkpoint, pageToken, until), found)
   const listed = found.candidates.map((externalId) => ({ externalId }))
-  // A label's list shows no message that is in Trash at that time, so a label walk may have taken the labels of one
-  // that is back: it is downloaded whether it is known or not, with all its labels.
+  // A label's list does not show messages in Trash. So during a label walk, a message that was in Trash may have lost
+  // its labels: it is downloaded again when it returns, with all its labels, even if it is known.
   const forceIds = [...task.forceIds, ...found.returned]
   const download = yield* ContentExistenceChecker.selectNew({ ...task, forceIds }, listed)
   const arrived = HashSet.fromIterable(download.map(({ externalId }) => externalId))
@@ -77,7 +77,7 @@ export const changes = Effect.fnUntraced(function* (
   const page = { listed, download, deleted: found.deleted, patches: found.patches, checkpoint }
   const pages = records !== undefined || checkpoint !== state.checkpoint ? [page] : []
 
-  // Messages that were deleted since are not listed again: that would undo their deletion.
+  // Messages that were deleted since are not listed again, because that would undo their deletion.
   const gone = new Set(found.deleted)
   const lastPage = stage.lastPage?.filter((id) => !gone.has(id))
   const after = { ...state, checkpoint }
@@ -94,8 +94,8 @@ export const changes = Effect.fnUntraced(function* (
 })
 
 /**
- * The checkpoint after a page of the history: at the next page, or at the end of the reading. If nothing moved, it is
- * the same object.
+ * Returns the checkpoint after a page of the history: at the next page, or at the end of the reading. If nothing
+ * changed, returns the same object.
  */
 const moved = (checkpoint: Live, pageToken: string | undefined, until: string): Live => {
   if (pageToken !== undefined) return { ...checkpoint, reading: { pageToken, until } }
@@ -105,6 +105,6 @@ const moved = (checkpoint: Live, pageToken: string | undefined, until: string): 
     : { ...withoutReading(checkpoint), historyId }
 }
 
-/** Says in the checkpoint's pass that pages may have shifted under it. */
+/** Marks in the checkpoint's pass that its pages may have shifted. */
 const marked = (checkpoint: Live, { shifted }: HistoryChanges.Changes): Live =>
   shifted && checkpoint.pass?.shifted === false ? { ...checkpoint, pass: { ...checkpoint.pass, shifted } } : checkpoint

@@ -1,33 +1,33 @@
-/** Sums up the records of a mailbox's history: one change for each message. `History` reads them. */
+/** Combines the records of a mailbox's history into one change for each message. `History` reads the records. */
 import type { Patch } from "../../contract/Page.ts"
 import type { HistoryRecord } from "./Resources.ts"
 
-/** The scope of the connection, as far as labels decide it. */
+/** The part of the connection's scope that labels decide. */
 export interface Scope {
-  /** Labels whose messages are left out: Trash and Spam, unless they are asked for. */
+  /** The labels of messages that are left out: Trash and Spam, unless they are included. */
   readonly excluded: ReadonlySet<string>
-  /** Labels whose messages are never looked at: chats, unless they are asked for. */
+  /** The labels of messages that are ignored: chats, unless they are included. */
   readonly ignored: ReadonlySet<string>
   /** Labels that a message must have. */
   readonly wanted: ReadonlyArray<string>
-  /** New messages are found by listing at each poll: the history can't tell whether they match. */
+  /** True if each poll finds new messages by a listing, because the history does not show whether they match. */
   readonly needsListing: boolean
 }
 
 export interface Changes {
   /** Messages that may be new. */
   readonly candidates: ReadonlyArray<string>
-  /** Those of the candidates that came back into the scope by their labels. */
+  /** The candidates that came back into the scope because their labels changed. */
   readonly returned: ReadonlyArray<string>
   readonly deleted: ReadonlyArray<string>
   readonly patches: ReadonlyArray<Patch>
-  /** Messages left what is listed, or came back to it out of turn. */
+  /** True if messages left the listing, or returned to it. */
   readonly shifted: boolean
 }
 
 type State = "candidate" | "returned" | "deleted"
 
-/** Cuts records into pages: each has a bounded number of messages and ends at a whole record. */
+/** Splits records into pages. Each page has a bounded number of messages, and ends at a whole record. */
 export const chunks = (
   records: ReadonlyArray<HistoryRecord>,
   most: number
@@ -53,9 +53,10 @@ export const chunks = (
 }
 
 /**
- * Folds records, oldest first. A message that is deleted for good or goes where it is excluded is `deleted`; one that
- * leaves there is a candidate again. Everything else about labels is a merge patch: true for an added one, null for a
- * removed one. Google gives a message's labels as they are now, not as they were then: they only rule candidates out.
+ * Combines records, oldest first. A message that is deleted for good, or gets an excluded label, is `deleted`; a
+ * message that loses it is a candidate again. Other changes of labels become a merge patch: true for an added label,
+ * null for a removed one. The labels that Google returns with a message are its present ones: they are only used to
+ * rule candidates out.
  */
 export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Changes => {
   const seen = new Map<string, { state?: State; readonly labels: Map<string, true | null> }>()
@@ -82,8 +83,8 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
 
   for (const record of records) {
     for (const { message } of record.messagesAdded ?? []) {
-      // The one sign of a message's trashing may be an addition that carries the label. A message that arrives in Spam
-      // looks the same; it was in no listing, so that no page shifts.
+      // An addition that carries the label may be the only sign that a message was moved to Trash. A message that
+      // arrives in Spam looks the same; it was in no listing, so pages do not shift.
       if (isExcluded(message.labelIds)) entry(message.id).state = "deleted"
       else offer(message, "candidate")
     }
@@ -112,7 +113,7 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
     candidates: scope.needsListing ? [] : [...inState("candidate"), ...returned],
     returned,
     deleted: inState("deleted"),
-    // Also of what went to Trash: it may be back in records that are not read yet, and its labels with it.
+    // Patches also include messages in Trash: a message may have returned in later records, and its labels with it.
     patches: entries.flatMap(([id, { labels }]) =>
       labels.size === 0 ? [] : [{ externalId: id, metadata: { labels: Object.fromEntries(labels) } }]
     ),

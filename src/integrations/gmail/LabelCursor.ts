@@ -1,9 +1,10 @@
 /**
- * The listing of a label's messages beside the listing of all messages: which ids of a page have the label.
+ * Reads the listing of a label's messages in parallel with the listing of all messages, to find which ids of a page
+ * have the label.
  *
- * Both come newest first, so that for one page of all messages only a few pages of the label must be kept: those on
- * which its ids were last found, and one more to look ahead. A label's page is passed once an id of it was found, so an
- * id that is in the label's list but not among all messages (it arrived or left meanwhile) delays nothing.
+ * Both listings are newest first, so for one page of all messages only a few pages of the label are needed: the pages
+ * in which its ids were last found, and one page ahead. A page of the label is done once one of its ids was found, so
+ * an id that is only in the label's list (its message arrived or left meanwhile) does not block the walk.
  */
 import * as Effect from "effect/Effect"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -12,44 +13,44 @@ import type { Filter } from "./Config.ts"
 import type { Position } from "./Checkpoint.ts"
 
 /**
- * Pages of one label that are kept in memory at a time. An id that is still unmatched on an older page belongs to a
- * message that the listing of all messages does not show, so the page can be dropped.
+ * The most pages of one label in memory. An id that is still unmatched on an older page belongs to a message that the
+ * listing of all messages does not show, so the page can be dropped.
  */
 const maxPages = 3
 
 interface LabelPage {
-  /** Its place among the label's pages that were loaded. */
+  /** The index of the page among the label's loaded pages. */
   readonly at: number
   readonly token: string | undefined
-  /** Those of its ids that were not found yet. */
+  /** The ids of the page that were not found yet. */
   readonly ids: ReadonlySet<string>
-  /** True once an id of it was found. */
+  /** True once one of its ids was found. */
   readonly isFound: boolean
 }
 
 export interface Cursor {
   readonly label: string
   readonly pages: ReadonlyArray<LabelPage>
-  /** The token of the page after the last one that was loaded; undefined at the end. */
+  /** The token of the page after the last loaded one; undefined at the end. */
   readonly next: string | undefined
 }
 
 /** The cursors of a label walk (see LabelRebuild.ts). */
 export interface Walk {
   readonly cursors: ReadonlyArray<Cursor>
-  /** Labels of this walk, whether they are listed or (as those of messages that are left out) only nulled. */
+  /** The labels of this walk. Some are listed; others (those of messages that are left out) are only set to null. */
   readonly labels: ReadonlyArray<string>
-  /** The last label, where labels are left for another walk. */
+  /** The last label of this walk, if other labels are left for another walk. */
   readonly more: string | undefined
 }
 
-/** Where the listing is, for the checkpoint. */
+/** Returns the position of the listing, for the checkpoint. */
 export const position = ({ pages }: Cursor): Position => {
   const token = pages[0]?.token
   return { ...(token === undefined ? {} : { token }), pages: pages.length }
 }
 
-/** Opens the listing of a label where it was left. */
+/** Opens the listing of a label at a position. */
 export const open = Effect.fnUntraced(function* (api: Api, filter: Filter, label: string, position: Position) {
   let cursor: Cursor = { label, pages: [], next: position.token }
   for (let page = 0; page < position.pages && (page === 0 || cursor.next !== undefined); page++) {
@@ -59,8 +60,8 @@ export const open = Effect.fnUntraced(function* (api: Api, filter: Filter, label
 })
 
 /**
- * Finds the ids that have the label, and returns them with the cursor behind them. Loads more pages while the last one
- * has some of the ids.
+ * Finds the ids that have the label, and returns them with the advanced cursor. Loads more pages while the last one has
+ * some of the ids.
  */
 export const take = Effect.fnUntraced(function* (
   api: Api,
@@ -88,10 +89,10 @@ export const take = Effect.fnUntraced(function* (
   return { found, cursor: { ...cursor, pages: isOver ? [] : cursor.pages.slice(Math.max(0, oldest - 1)) } }
 })
 
-/** The cursor with the next page of its label loaded. */
+/** Returns the cursor with the next page of its label loaded. */
 const load = (api: Api, filter: Filter, cursor: Cursor): Effect.Effect<Cursor, IntegrationError> =>
   api.messages({ ...filter, labelIds: [...(filter.labelIds ?? []), cursor.label] }, { pageToken: cursor.next }).pipe(
-    // A label that was removed since the walk began is no label any more: no message has it.
+    // If a label was removed since the walk began, no message has it.
     Effect.catch((error) =>
       cursor.next === undefined && (error.reason._tag === "Malformed" || error.reason._tag === "Gone")
         ? Effect.succeed({ messages: [], nextPageToken: undefined })

@@ -1,13 +1,13 @@
 /**
- * The label walk: rebuilds the labels of stored messages from lists of ids (5 units for 500 ids), and fetches no
- * message.
+ * The label walk: rebuilds the labels of stored messages from lists of ids (5 units for 500 ids), without requesting
+ * messages.
  *
- * All messages are listed, and each label's messages beside them (see LabelCursor.ts). Each message gets one patch,
- * which sets the labels that it has and nulls the others.
+ * It lists all messages, and in parallel the messages of each label (see LabelCursor.ts). Each message gets one patch,
+ * which sets its labels and sets the other labels to null.
  *
  * Changes during the walk are patched after it: the history is read again from its position when the walk began
- * (`LabelWalk.since`). A slice reads the history before it continues the walk, and the walk may then overwrite a label
- * with an older listing.
+ * (`LabelWalk.since`). That is necessary because a slice reads the history before it continues the walk, and the walk
+ * may then overwrite a label with an older state.
  */
 import * as Effect from "effect/Effect"
 import type { Patch } from "../../contract/Page.ts"
@@ -18,15 +18,15 @@ import type { LabelWalk, Live, Position } from "./Checkpoint.ts"
 import * as LabelCursor from "./LabelCursor.ts"
 import { done, listingError, next, refused, type Source, type State, type Step, tokenRefused } from "./ListingStep.ts"
 
-/** Labels of one walk; the rest gets walks of its own. Bounds the checkpoint and the memory. */
+/** The most labels of one walk, to bound the checkpoint and the memory. The other labels get further walks. */
 const maxLabels = 200
 
 const concurrency = 4
 
-/** Begins a walk, or takes it up where its checkpoint left it. */
+/** Begins a walk, or resumes it from its checkpoint. */
 const open = Effect.fnUntraced(function* (api: Api, filter: Filter, { excluded, ignored }: Scope, state: LabelWalk) {
   const all = (yield* api.labels).filter((label) => label > state.after)
-  // A walk keeps the labels it began with: one that was made since is in the history.
+  // A walk keeps the labels with which it began: a label that was created later is in the history.
   const labels = state.positions === undefined ? all.slice(0, maxLabels) : Object.keys(state.positions).sort()
   const last = labels.at(-1)
   const cursors = yield* Effect.forEach(
@@ -42,7 +42,7 @@ const open = Effect.fnUntraced(function* (api: Api, filter: Filter, { excluded, 
   return walk
 })
 
-/** The complete label sets of one page of all messages, and the walk behind it. */
+/** Returns the complete label sets of one page of all messages, and the advanced walk. */
 const labelPage = Effect.fnUntraced(function* (
   api: Api,
   filter: Filter,
@@ -62,14 +62,14 @@ const labelPage = Effect.fnUntraced(function* (
   return { walk: after, patches }
 })
 
-/** Where the walk is, for the checkpoint. */
+/** Returns the positions of the walk, for the checkpoint. */
 const positions = (walk: LabelCursor.Walk): Readonly<Record<string, Position>> =>
   Object.fromEntries([
     ...walk.labels.map((label): [string, Position] => [label, { pages: 0 }]),
     ...walk.cursors.map((cursor): [string, Position] => [cursor.label, LabelCursor.position(cursor)])
   ])
 
-/** Gives the patches of the next page of the label walk. */
+/** Emits the patches of the next page of the label walk. */
 export const step = Effect.fnUntraced(function* (
   source: Source,
   state: State,

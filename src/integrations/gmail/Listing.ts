@@ -1,17 +1,18 @@
 /**
- * `list`: what changed since the checkpoint, then the pass or the label walk from where the checkpoint left it.
+ * Implements `list`: the changes since the checkpoint, then the pass or the label walk from its position in the
+ * checkpoint.
  *
- * Protocol, in the order of Google's guide (https://developers.google.com/workspace/gmail/api/guides/sync):
+ * The protocol, in the order of Google's guide (https://developers.google.com/workspace/gmail/api/guides/sync):
  *
- * 1. The watermark (the mailbox's history id) is taken BEFORE a pass begins, so that what arrives meanwhile is in the
- *    history after it.
+ * 1. The watermark (the mailbox's history id) is read BEFORE a pass begins, so that messages that arrive during the
+ * pass are in the history after it.
  * 2. A pass lists everything, newest first. Each call of `list` with an unfinished pass begins with the changes, so a
- *    long backfill never holds up new mail.
- * 3. Before a pass's last page is given, the history is read once more. If messages left the listing while the pass
- *    went on, pages may have shifted past some that never showed: the pass is made again, which the checker makes
- *    cheap, and only a pass under which nothing moved says that it covers everything.
- * 4. From then on a poll is one `history.list`. A history that is no longer known is `CheckpointExpired`, never a jump
- *    to now: the engine lists in full, and the messages known already get their labels by a label walk.
+ * long backfill never delays new mail.
+ * 3. Before the last page of a pass is emitted, the history is read once more. If messages left the listing during the
+ * pass, pages may have shifted past messages that were never shown: the pass is repeated, which is cheap because of the
+ * checker. Only a pass without such shifts covers everything.
+ * 4. From then on a poll is one `history.list`. An expired history is `CheckpointExpired`, and is never skipped: the
+ * engine lists in full, and the messages that are already known get their labels from a label walk.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

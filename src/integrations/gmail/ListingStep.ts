@@ -1,4 +1,4 @@
-/** The steps that listings are made of. */
+/** The steps of which listings consist. */
 import * as Effect from "effect/Effect"
 import type * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
@@ -13,10 +13,10 @@ import type { Checkpoint, Live } from "./Checkpoint.ts"
 import type { Scope } from "./HistoryChanges.ts"
 import type { Cursor, Walk } from "./LabelCursor.ts"
 
-/** The most refused page tokens in one call of `list`: a server that refuses all of them ends the listing. */
+/** The most refused page tokens in one call of `list`. If a server refuses all of them, the listing ends. */
 const maxRefused = 3
 
-/** The source to list, and how the history shows the scope's labels. */
+/** The source to list, and how the history shows the labels of the scope. */
 export interface Source {
   readonly api: Api
   readonly filter: Filter
@@ -27,7 +27,7 @@ export interface Source {
 
 export type Failure = IntegrationError | ContentExistenceCheckerError
 
-/** Pages to give, and the state to go on from. The checker must see a page's downloads before it is asked again. */
+/** The pages to emit, and the next state. The checker must see a page's downloads before it is asked again. */
 export type StepResult<S> = readonly [ReadonlyArray<Page<Checkpoint>>, Option.Option<S>]
 export type Step<S> = Effect.fn.Return<StepResult<S>, Failure, ContentExistenceChecker>
 
@@ -35,11 +35,14 @@ export const next = <S>(pages: ReadonlyArray<Page<Checkpoint>>, state: S): StepR
 
 export const done = (pages: ReadonlyArray<Page<Checkpoint>>): StepResult<never> => [pages, Option.none()]
 
-/** Google answers 400 to a page token that it no longer takes; 404 is taken for the same. */
+/**
+ * Returns true if a page token was refused: Google answers 400 to a token that it no longer accepts; 404 counts as the
+ * same.
+ */
 export const tokenRefused = (error: IntegrationError): boolean =>
   error.reason._tag === "Malformed" || error.reason._tag === "Gone"
 
-/** Goes on from a state without the refused token, a bounded number of times. */
+/** Continues without the refused token, a bounded number of times. */
 export const refused = <S extends { readonly refused: number }>(
   state: S
 ): Effect.Effect<StepResult<S>, IntegrationError> =>
@@ -53,32 +56,35 @@ export const refused = <S extends { readonly refused: number }>(
         })
       )
 
-/** A listing that is refused as such (a label that isn't there, a query that can't be read) is no bad item. */
+/**
+ * Converts an error that refuses the whole listing (a label that does not exist, an invalid query): it is not an error
+ * of one item.
+ */
 export const listingError = (error: IntegrationError): IntegrationError =>
   error.reason._tag === "Malformed"
     ? new IntegrationError({ reason: new Forbidden({ message: error.reason.message }) })
     : error
 
-/** Where a live listing is, in one call of `list`. */
+/** The state of a live listing during one call of `list`. */
 export interface State {
   readonly checkpoint: Live
   readonly stage: Stage
-  /** A pass was begun or taken up in this call. */
+  /** True if a pass was begun or resumed in this call. */
   readonly hasPassed: boolean
-  /** The ids of the pass's page before, in this call: where pages shift, they are shown again. */
+  /** The ids of the pass's previous page in this call: if pages shift, these ids are listed again. */
   readonly before: ReadonlySet<string>
   readonly refused: number
-  /** The list of chats beside the pass, once it was opened in this call. */
+  /** The list of chats, which is read in parallel with the pass, once it was opened in this call. */
   readonly chats?: Cursor | undefined
 }
 
-/** The last page of a pass, kept until the history has been read. */
+/** The last page of a pass, which is held until the history has been read. */
 type LastPage = ReadonlyArray<string>
 
 export type Stage =
-  /** Reads the next page of the history: the one that the checkpoint's `reading` names, else the first. */
+  /** Reads the next page of the history: the page named by the checkpoint's `reading`, or else the first. */
   | { readonly _tag: "History"; readonly lastPage?: LastPage | undefined }
-  /** The records of a page of the history, in pieces; then the reading goes on with `pageToken`, or ends. */
+  /** Emits the records of a page of the history in pieces; then the reading continues with `pageToken`, or ends. */
   | {
       readonly _tag: "Changes"
       readonly chunks: ReadonlyArray<ReadonlyArray<HistoryRecord>>
@@ -87,6 +93,6 @@ export type Stage =
       readonly lastPage: LastPage | undefined
     }
   | { readonly _tag: "Pass" }
-  /** The last page of a pass, the history after it having been read. */
+  /** Emits the last page of a pass, after the history was read. */
   | { readonly _tag: "End"; readonly lastPage: LastPage }
   | { readonly _tag: "Labels"; readonly walk?: Walk | undefined }

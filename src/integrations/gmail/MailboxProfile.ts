@@ -1,7 +1,7 @@
 /**
- * The profile of the mailbox: its address, its size and its history id. Gmail answers with `getProfile`. A server that
- * stands in for Gmail may not have this method: npm's `emulate`, with which people try Idem without a Google account
- * (docs/connect.md). It answers 404 (`Gone`), and other methods are asked instead.
+ * Reads the profile of the mailbox: its address, its size and its history id. Gmail has `getProfile` for that. A
+ * stand-in for Gmail may not have this method: npm's `emulate`, with which people try Idem without a Google account
+ * (docs/connect.md). It answers 404 (`Gone`), and then other methods are used.
  */
 import * as Effect from "effect/Effect"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -11,7 +11,7 @@ import { later } from "./Checkpoint.ts"
 const orIfMissing = <A>(profile: Effect.Effect<A, IntegrationError>, other: Effect.Effect<A, IntegrationError>) =>
   Effect.catch(profile, (error) => (error.reason._tag === "Gone" ? other : Effect.fail(error)))
 
-/** The address of the account; `me` if the server does not tell. */
+/** Returns the address of the account; `me` if the server does not report it. */
 export const address = (api: Api): Effect.Effect<string, IntegrationError> =>
   orIfMissing(
     Effect.map(api.profile, ({ emailAddress }) => emailAddress),
@@ -21,7 +21,7 @@ export const address = (api: Api): Effect.Effect<string, IntegrationError> =>
     )
   )
 
-/** The number of messages, or this estimate. */
+/** Returns the number of messages, or this estimate. */
 export const messagesTotal = (
   api: Api,
   estimate: Effect.Effect<number | undefined, IntegrationError>
@@ -31,7 +31,7 @@ export const messagesTotal = (
     estimate
   )
 
-/** The mailbox's history id now, and the number of messages. */
+/** Returns the mailbox's present history id, and the number of messages. */
 export const beginning = (api: Api) =>
   orIfMissing(
     Effect.map(api.profile, (profile) => ({ historyId: profile.historyId, total: profile.messagesTotal })),
@@ -39,8 +39,8 @@ export const beginning = (api: Api) =>
   )
 
 /**
- * The history id of the newest message, then what the history that begins there says of the mailbox, so that older
- * messages changed since are not taken for changes.
+ * Returns the present history id without `getProfile`: starts from the newest message's id, and reads the id that the
+ * history from there reports. So earlier changes of older messages do not count as new.
  */
 const historyIdOf = Effect.fnUntraced(function* (api: Api) {
   const newest = (yield* api.messages({ includeSpamTrash: true }, { maxResults: 1 })).messages?.[0]

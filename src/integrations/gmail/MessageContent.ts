@@ -1,4 +1,4 @@
-/** A message of Gmail as content. */
+/** Turns a message of Gmail into content. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -9,7 +9,7 @@ import type { RawMessage } from "./RawMessage.ts"
 import type { FullMessage, Message } from "./Resources.ts"
 import { unreadableBody } from "./RawMessage.ts"
 
-/** The content of a message that was read as a whole. */
+/** Returns the content of a message whose bytes are in memory. */
 export const content = (message: Message): Effect.Effect<Content, IntegrationError> => {
   const body = message.raw === undefined ? undefined : decodeBase64Url(message.raw)
   return body === undefined || body.length === 0
@@ -18,7 +18,8 @@ export const content = (message: Message): Effect.Effect<Content, IntegrationErr
 }
 
 /**
- * The content of a message whose bytes are still to come. `admit` decides by its fields whether it is wanted at all.
+ * Returns the content of a message whose bytes are streamed. `admit` decides by its fields whether the message is
+ * wanted.
  */
 export const streamed = (
   message: Extract<RawMessage, { readonly _tag: "Streamed" }>,
@@ -30,7 +31,7 @@ export const streamed = (
     )
   )
 
-/** A chat, as `format=full` gives it: its parts as JSON are the body. */
+/** Returns the content of a chat from `format=full`: the body is its parts as JSON. */
 export const chat = ({ payload, ...message }: FullMessage): Content => {
   const body = new TextEncoder().encode(JSON.stringify(payload))
   const { title = message.snippet, ...rest } = fields(message, body, body.length)
@@ -43,7 +44,7 @@ export const chat = ({ payload, ...message }: FullMessage): Content => {
   }
 }
 
-/** All but the body: from the message's other fields, the start of its bytes, and how many there are. */
+/** Returns all fields except the body: from the message's other fields, the start of its bytes, and their number. */
 const fields = (message: Message, start: Uint8Array, size: number) =>
   MailContent.fields(start, {
     occurredAt: instant(message.internalDate),
@@ -52,7 +53,7 @@ const fields = (message: Message, start: Uint8Array, size: number) =>
       labels: labelSet(message.labelIds ?? []),
       size
     },
-    // Gmail's own numbers: they may move while the message stays what it is.
+    // Gmail's own numbers, which may change while the message stays the same.
     volatile: {
       ...(message.historyId === undefined ? {} : { historyId: message.historyId }),
       ...(message.sizeEstimate === undefined ? {} : { sizeEstimate: message.sizeEstimate }),
@@ -64,13 +65,13 @@ const fields = (message: Message, start: Uint8Array, size: number) =>
 const labelSet = (labelIds: Iterable<string>): Metadata =>
   Object.fromEntries(Array.from(labelIds, (id) => [id, true] as const).sort(([a], [b]) => (a < b ? -1 : 1)))
 
-/** The failure of a chat where chats are left out: for the connection it is gone. */
+/** The failure of a chat if chats are left out: for the connection it is gone. */
 export const isChat = (id: string): IntegrationError =>
   new IntegrationError({
     reason: new Gone({ message: `Gmail has ${id} as a chat: set "includeChats": true in the config to mirror chats` })
   })
 
-/** The failure of a message where Trash and Spam are left out: for the connection it is gone. */
+/** The failure of a message in Trash or Spam if these are left out: for the connection it is gone. */
 export const inTrash = (id: string): IntegrationError =>
   new IntegrationError({
     reason: new Gone({
@@ -79,8 +80,8 @@ export const inTrash = (id: string): IntegrationError =>
   })
 
 /**
- * The bytes, or undefined where the text is not base64url (RFC 4648, 5; padding is optional) or was cut short. Node
- * skips characters that are not of base64, so that the bytes are too few then, but takes those above U+00FF for others.
+ * Decodes base64url (RFC 4648, 5; padding is optional). Returns undefined if the text is malformed or truncated. Node's
+ * decoder skips invalid characters, so that there are too few bytes, but reads characters above U+00FF as others.
  */
 const decodeBase64Url = (raw: string): Uint8Array | undefined => {
   const end = raw.indexOf("=")
@@ -92,7 +93,7 @@ const decodeBase64Url = (raw: string): Uint8Array | undefined => {
   return bytes.write(digits, "base64url") === bytes.length ? new Uint8Array(bytes.buffer) : undefined
 }
 
-/** Gmail's own date in milliseconds of the epoch, as text. */
+/** Parses Gmail's date: milliseconds since the epoch, as text. */
 const instant = (milliseconds: string | undefined): DateTime.Utc | undefined =>
   milliseconds === undefined || !/^-?\d{1,16}$/.test(milliseconds)
     ? undefined

@@ -1,8 +1,8 @@
 /**
- * Pages of `messages.list`, without the chats. Without a query of the user's, the request does not leave out chats: `q`
- * is answered by a search index that may lag behind the mailbox by days (anthropics/claude-code#82548,
- * anthropics/claude-ai-mcp#239), and a message that it leaves out would be missed, or taken for deleted. So chats are
- * known by the list of their label.
+ * Reads pages of `messages.list`, without the chats. If the user has no query, the request does not exclude chats: a
+ * search index, which may lag behind the mailbox by days, evaluates `q` (anthropics/claude-code#82548,
+ * anthropics/claude-ai-mcp#239), and a message that it leaves out would be missed, or count as deleted. So chats are
+ * recognized by the list of their label.
  */
 import * as Effect from "effect/Effect"
 import type { Position } from "./Checkpoint.ts"
@@ -10,15 +10,16 @@ import { chatLabel } from "./Config.ts"
 import * as LabelCursor from "./LabelCursor.ts"
 import type { Source } from "./ListingStep.ts"
 
-/** Where a listing is: the token of its next page, and the position in the list of chats. */
+/** The position of a listing: the token of its next page, and the position in the list of chats. */
 interface Place {
   readonly pageToken?: string | undefined
   readonly chats?: Position | undefined
 }
 
 /**
- * Reads a page: all of its ids, and those that are no chats. `opened` is the list of chats once an earlier page opened
- * it; else it is opened at its place. No list is needed where chats are listed, or where the query leaves them out.
+ * Reads a page. Returns all of its ids, and the ids that are not chats. `opened` is the list of chats if an earlier
+ * page opened it; otherwise it is opened at its position. No list is needed if chats are included, or the query
+ * excludes them.
  */
 export const read = Effect.fnUntraced(function* (
   { api, filter }: Pick<Source, "api" | "filter">,

@@ -1,4 +1,4 @@
-/** Messages of Gmail as emails. Chats have no rows of their own: they are text of `mirror.content`. */
+/** Projects messages of Gmail as emails. Chats have no rows of their own, only their text in `mirror.content`. */
 import { none, type Projection } from "../../contract/Projection.ts"
 import * as MailProjection from "../../mail/MailProjection.ts"
 

@@ -1,6 +1,6 @@
 /**
- * A message with its bytes: `messages.get` with `format=raw`. A small answer is read as a whole; a larger one as it
- * arrives, so that a message takes no more memory than its first part.
+ * Reads a message with its bytes: `messages.get` with `format=raw`. A small response is read as a whole, a larger one
+ * is streamed, so that a message takes no more memory than its first part.
  */
 import type { gmail_v1 } from "googleapis/build/src/apis/gmail/index.js"
 import * as Effect from "effect/Effect"
@@ -31,9 +31,9 @@ export type RawMessage =
   | {
       readonly _tag: "Streamed"
       readonly body: Stream.Stream<Uint8Array, IntegrationError>
-      /** Gmail's estimate of the message's bytes, where it stands before them. */
+      /** Gmail's estimate of the message's bytes; undefined unless it precedes the bytes in the response. */
       readonly estimate: number | undefined
-      /** The other fields, once the body was read to its end. */
+      /** The other fields, after the body was read to its end. */
       readonly rest: Effect.Effect<Message, IntegrationError>
     }
 
@@ -43,7 +43,7 @@ type Begun =
   | { readonly _tag: "Whole"; readonly answer: unknown }
   | (Open & { readonly _tag: "Open" })
 
-/** A response of which these chunks were read. */
+/** An open response, of which these chunks were read. */
 interface Open {
   readonly chunks: ReadonlyArray<Buffer>
   readonly rest: Response.Rest
@@ -52,7 +52,7 @@ interface Open {
 export const begin = ({ chunks, headers, rest, status }: Response.Response): Begun => {
   const isOk = Response.isOk(status)
   if (isOk && rest !== undefined) return { _tag: "Open", chunks, rest }
-  // A refusal says enough with the beginning of its body.
+  // The beginning of its body is enough to classify a refusal.
   rest?.close()
   const answer = Transport.parsed(Buffer.concat(chunks).toString("utf8"))
   return isOk
@@ -60,7 +60,7 @@ export const begin = ({ chunks, headers, rest, status }: Response.Response): Beg
     : { _tag: "Refused", failure: { status, body: answer, retryAfter: retryAfterOf({ headers }) } }
 }
 
-/** True if the text has the form of Gmail's message ids: a number of 64 bits in hexadecimal digits. */
+/** Returns true if the text has the form of Gmail's message ids: a 64-bit number in hexadecimal digits. */
 const isMessageId = (text: string): boolean => /^[0-9a-f]{1,16}$/i.test(text)
 
 const whatOf = (id: string) => `message ${id}`
@@ -76,8 +76,8 @@ interface Options {
 }
 
 /**
- * Requests a message. The response of a larger one stays open until the scope ends. The deadline is that of `call`. The
- * request is made without googleapis' client, which takes more processor time than all else of a request, and which
+ * Requests a message. The response of a larger message stays open until the scope ends. The deadline is that of `call`.
+ * The request does not use the client of googleapis, which takes more processor time than the rest of a request, and
  * would read the body of a refusal without a bound.
  */
 export const get = (options: Options, id: string): Effect.Effect<RawMessage, IntegrationError, Scope.Scope> =>
@@ -87,7 +87,7 @@ export const get = (options: Options, id: string): Effect.Effect<RawMessage, Int
       )
     : Effect.fail(noSuchMessage(id))
 
-/** True unless a URL's path would take the text for a way to another resource. */
+/** Returns false for `.` and `..`, which in a URL's path lead to another resource. */
 const isPathSegment = (id: string): boolean => id !== "." && id !== ".."
 
 const request = (
@@ -123,7 +123,7 @@ const request = (
   )
 }
 
-/** The message's bytes, about how many there are, and then the other fields of the answer. */
+/** Returns the message's bytes as a stream, their estimated number, and then the other fields of the response. */
 const streamed = Effect.fnUntraced(function* (id: string, { chunks, rest: remaining }: Open) {
   const what = whatOf(id)
   const reader = RawReader.make()
@@ -133,7 +133,7 @@ const streamed = Effect.fnUntraced(function* (id: string, { chunks, rest: remain
       catch: (error) =>
         error instanceof RawReader.Unreadable && error.what === "body" ? unreadableBody(id) : unreadable(what)
     })
-  // An unreadable answer is a failure of the body, not of the request.
+  // An unreadable response is a failure of the body, not of the request.
   const first = yield* Effect.exit(attempt(() => chunks.flatMap((chunk) => reader.take(chunk))))
   const estimate = estimateOf(reader.before())
   const next = Effect.tryPromise({
@@ -147,7 +147,7 @@ const streamed = Effect.fnUntraced(function* (id: string, { chunks, rest: remain
       if (chunk.done !== true) {
         return [yield* attempt(() => reader.take(chunk.value)), Option.some(undefined)] as const
       }
-      // A body of an answer that is broken behind it is no whole body.
+      // If the response is broken after the body, the body may be incomplete too.
       rest = yield* attempt(() => reader.end())
       return [[], Option.none<undefined>()] as const
     })
@@ -167,6 +167,6 @@ const estimateOf = (answer: unknown): number | undefined =>
     ? answer.sizeEstimate
     : undefined
 
-/** The failure of a message whose `raw` is absent, or not base64url. */
+/** The failure of a message whose `raw` is absent or not base64url. */
 export const unreadableBody = (id: string): IntegrationError =>
   new IntegrationError({ reason: new Malformed({ message: `Gmail gave message ${id} without a readable body` }) })

@@ -1,23 +1,23 @@
 /**
- * Reads an answer of `messages.get` with `format=raw` as it arrives: the text of its `raw` field is decoded and given
- * away, the rest is kept. So a message takes no more memory than its other fields, whatever its size.
+ * Parses a response of `messages.get` with `format=raw` while it arrives: decodes and emits the text of its `raw`
+ * field, and keeps the rest. So a message takes no more memory than its other fields, whatever its size.
  *
- * The answer is JSON (RFC 8259): fields in any order, any escapes (Google writes `=` as `\u003d`), white space
- * anywhere. The text of `raw` is base64url (RFC 4648, 5) with or without padding. What is kept has an empty text in the
- * place of `raw`, and is parsed as a whole at the end: that finds every other fault of the syntax.
+ * The response is JSON (RFC 8259): fields in any order, any escapes (Google writes `=` as `\u003d`), white space
+ * anywhere. The text of `raw` is base64url (RFC 4648, 5) with or without padding. The kept text has an empty text in
+ * place of `raw`, and is parsed as a whole at the end, which finds every other syntax error.
  */
 import * as Predicate from "effect/Predicate"
 
-/** All fields but `raw` have at most this many bytes: ids, labels and a snippet of 200 characters. */
+/** The most bytes of all fields except `raw`: ids, labels and a snippet of 200 characters. */
 const maxRest = 1024 * 1024
 
-/** A key is compared in full only below this: `raw` with each letter escaped has 18 bytes. */
+/** Only shorter keys are compared in full: `raw` with each letter escaped has 18 bytes. */
 const maxKey = 32
 
 const quote = 0x22
 const backslash = 0x5c
 
-/** Why an answer can't be read: its JSON is broken or cut short, or the text of `raw` is not base64url. */
+/** The response can't be read: its JSON is broken or truncated, or the text of `raw` is not base64url. */
 export class Unreadable extends Error {
   readonly what: "answer" | "body"
   constructor(what: "answer" | "body") {
@@ -56,11 +56,13 @@ const decoder = () => {
 }
 
 export interface RawReader {
-  /** Takes the next bytes of the answer, and gives the bytes of the message that they complete. Throws `Unreadable`. */
+  /**
+   * Takes the next bytes of the response, and returns the bytes of the message that they complete. Throws `Unreadable`.
+   */
   readonly take: (chunk: Uint8Array) => ReadonlyArray<Uint8Array>
-  /** The fields before `raw`, while its text is read; undefined where they can't be read by themselves. */
+  /** Returns the fields before `raw`, while its text is read; undefined if they can't be parsed on their own. */
   readonly before: () => unknown
-  /** The answer without `raw`, after all of its bytes. Throws `Unreadable`. */
+  /** Returns the response without `raw`, after all of its bytes. Throws `Unreadable`. */
   readonly end: () => object
 }
 
@@ -68,22 +70,22 @@ export const make = (): RawReader => {
   const kept: Array<Buffer> = []
   let keptBytes = 0
   let depth = 0
-  /** Inside a text, and whether the next byte is escaped. */
+  /** True inside a text, and true if the next byte is escaped. */
   let inText = false
   let escaped = false
-  /** At depth 1: whether the next text is a name, and the bytes of the name that is read. */
+  /** At depth 1: true if the next text is a name, and the bytes of the name that is read. */
   let atName = false
   let name: Array<number> | undefined
   let isRaw = false
   let raw: ReturnType<typeof decoder> | undefined
   let found = false
-  /** An escape within `raw` that a chunk's end cut in two. */
+  /** An escape within `raw` that was split by the end of a chunk. */
   let escape = ""
 
   const keep = (bytes: Uint8Array) => {
     keptBytes += bytes.length
     if (keptBytes > maxRest) throw new Unreadable("answer")
-    // A copy: the chunk itself would be kept whole.
+    // Copied, because otherwise the whole chunk would stay in memory.
     if (bytes.length > 0) kept.push(Buffer.from(bytes))
   }
 
@@ -97,7 +99,8 @@ export const make = (): RawReader => {
   }
 
   /**
-   * Reads outside of `raw` from `start` on. Gives where it stopped: at the first byte of the text of `raw`, or the end.
+   * Reads outside of `raw` from `start`. Returns where it stopped: at the first byte of the text of `raw`, or at the
+   * end.
    */
   const outside = (chunk: Uint8Array, start: number): number => {
     for (let at = start; at < chunk.length; at++) {
@@ -113,7 +116,7 @@ export const make = (): RawReader => {
         }
       } else if (byte === quote) {
         if (depth === 1 && !atName && isRaw) {
-          // A second one would be another message's.
+          // A second `raw` would be ambiguous.
           if (found) throw new Unreadable("answer")
           found = true
           keep(chunk.subarray(start, at + 1))
@@ -135,7 +138,7 @@ export const make = (): RawReader => {
     return chunk.length
   }
 
-  /** Reads the text of `raw` from `start` on. Gives where it stopped: behind it, or at the chunk's end. */
+  /** Reads the text of `raw` from `start`. Returns where it stopped: after the text, or at the end of the chunk. */
   const inside = (chunk: Buffer, start: number, text: ReturnType<typeof decoder>, out: Array<Uint8Array>): number => {
     const add = (bytes: Uint8Array) => void (bytes.length > 0 && out.push(bytes))
     let at = start
@@ -164,7 +167,7 @@ export const make = (): RawReader => {
         add(text.end())
         raw = undefined
         isRaw = false
-        // The quote that closes the text is kept, as the one that opened it was.
+        // The closing quote of the text is kept, like the opening one.
         keep(chunk.subarray(closing, closing + 1))
         return closing + 1
       }
@@ -198,7 +201,7 @@ export const make = (): RawReader => {
   }
 }
 
-/** The character of one escape; only those of base64 may stand in `raw`, which the decoder checks. */
+/** Returns the character of one escape. The decoder checks that it is valid base64. */
 const unescaped = (escape: string): string => {
   const value = parsed(`"${escape}"`)
   return typeof value === "string" ? value : ""

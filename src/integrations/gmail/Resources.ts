@@ -1,10 +1,10 @@
 /**
- * Gmail's resources, as its API gives them (https://developers.google.com/workspace/gmail/api/reference/rest). Fields
+ * Gmail's resources, as its API returns them (https://developers.google.com/workspace/gmail/api/reference/rest). Fields
  * that Idem does not use are left out.
  */
 import * as Schema from "effect/Schema"
 
-/** Decimal digits, kept as text: a uint64 is beyond what a number holds, and emulators write longer ones. */
+/** Decimal digits, kept as text: a uint64 exceeds the precision of a number, and emulators write longer ones. */
 const HistoryId = Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,30}$/)))
 
 export const Profile = Schema.Struct({
@@ -45,7 +45,7 @@ export const HistoryList = Schema.Struct({
   nextPageToken: Schema.optionalKey(Schema.String)
 })
 
-/** A message. `raw` has its bytes where `format=raw` asked for them. */
+/** A message. `raw` has its bytes if the request had `format=raw`. */
 export const Message = Schema.Struct({
   id: Schema.NonEmptyString,
   threadId: Schema.optionalKey(Schema.String),

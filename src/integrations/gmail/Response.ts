@@ -1,25 +1,25 @@
 /**
- * Responses whose body is gathered while it is small, and is read as it arrives once it is larger. undici's `request`
- * makes a stream of every body, which takes a quarter of the processor time of a request.
+ * Receives responses. A small body is collected, a larger one is streamed. undici's own `request` makes a stream of
+ * every body, which takes a quarter of the processor time of a request.
  */
 import type { Dispatcher } from "@effect/platform-node/Undici"
 import type { IncomingHttpHeaders } from "node:http"
 import { Readable } from "node:stream"
 
-/** A body up to this many bytes is gathered: most messages are smaller. */
+/** The size up to which a body is collected: most messages are smaller. */
 const wholeBytes = 256 * 1024
 
 export interface Response {
   readonly status: number
   readonly headers: IncomingHttpHeaders | Headers
-  /** The body, or its beginning. Of a refusal whose body broke off, what came of it. */
+  /** The body, or its beginning. If the body of a refusal broke off, the part that arrived. */
   readonly chunks: ReadonlyArray<Buffer>
-  /** The rest of a body of more than `wholeBytes`. */
+  /** The rest of a body larger than `wholeBytes`. */
   readonly rest: Rest | undefined
 }
 
 export interface Rest {
-  /** The next chunk. Rejects if the body breaks off. */
+  /** Returns the next chunk. Rejects if the body breaks off. */
   readonly next: () => Promise<IteratorResult<Buffer>>
   /** Closes the response. */
   readonly close: () => void
@@ -29,12 +29,12 @@ export const isOk = (status: number): boolean => status >= 200 && status <= 299
 
 const restOf = (stream: Readable): Rest => {
   const chunks: AsyncIterator<Buffer> = stream[Symbol.asyncIterator]()
-  // An error is for the next read. An error without a listener would end the process before that.
+  // An error is reported by the next read. Without a listener, it would end the process before that.
   stream.on("error", () => {})
   return { next: () => chunks.next(), close: () => void stream.destroy() }
 }
 
-/** The response with this body. */
+/** Makes the response with this body. */
 export const of = async (
   { headers, status }: Pick<Response, "headers" | "status">,
   body: Readable
@@ -77,7 +77,7 @@ class Receiver implements Dispatcher.DispatchHandler {
     this.#resolve({ status: this.#status, headers: this.#headers, chunks: this.#chunks, rest })
   }
 
-  /** Once for each redirect, too. */
+  /** Also called for each redirect. */
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
     if (this.#signal.aborted) controller.abort(this.#signal.reason)

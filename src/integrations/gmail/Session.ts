@@ -18,12 +18,12 @@ import * as MessageContent from "./MessageContent.ts"
 import type { Message } from "./Resources.ts"
 import * as SignIn from "./SignIn.ts"
 
-/** Bytes of a message on average, attachments included: what the estimate assumes. */
+/** The average size of a message, attachments included, for the estimate. */
 const bytesPerMessage = 75_000
 
 const scopeOf = (filter: Filter) => {
   const { query, labelIds: wanted = [] } = filter
-  // A query may ask for Trash or Spam by itself; then going there is no deletion.
+  // If a query itself includes Trash or Spam, a message that moves there is not deleted.
   const everywhere = filter.includeSpamTrash === true || /\bin:(anywhere|trash|spam)\b/i.test(query ?? "")
   return {
     excluded: new Set(everywhere ? [] : ["TRASH", "SPAM"].filter((label) => !wanted.includes(label))),
@@ -39,10 +39,10 @@ const notFoundYet = (id: string): IntegrationError =>
     reason: new Unsettled({ message: `Gmail does not find message ${id} yet: the next poll asks for it again` })
   })
 
-/** Messages that are asked for before the user counts as refused. */
+/** How many messages are tried before the user counts as refused. */
 const newest = 5
 
-/** True also where a request of `check` is refused. Fails with what passes. */
+/** Returns true also if a request of `check` is refused. Fails with errors that may pass. */
 const orRefused = (check: Effect.Effect<boolean, IntegrationError>): Effect.Effect<boolean, IntegrationError> =>
   Effect.catch(check, (error) =>
     ["Unauthorized", "RateLimited", "Transient"].includes(error.reason._tag)
@@ -65,8 +65,9 @@ export const open = Effect.fnUntraced(function* ({
   const source: Source = { api, filter, scope: scopeOf(filter), arrivals: yield* Ref.make(HashSet.empty<string>()) }
 
   /**
-   * True if Gmail refuses each of the newest messages. It lists the ids of a suspended user's messages and refuses each
-   * of them (GAM-team/got-your-back#258): a refused message alone does not tell. Asked once, after the first refusal.
+   * True if Gmail refuses each of the newest messages. For a suspended user, it still lists the ids of messages, but
+   * refuses each of them (GAM-team/got-your-back#258), so one refused message proves nothing. Checked once, after the
+   * first refusal.
    */
   const isUserRefused = yield* Effect.cached(
     api.messages({}, { maxResults: newest }).pipe(
@@ -104,14 +105,15 @@ export const open = Effect.fnUntraced(function* ({
         HashSet.has(ids, externalId),
         HashSet.remove(ids, externalId)
       ])
-      // For seconds after a message's arrival Gmail may answer 404 (byeokim/gmailpush#10, gauteh/lieer#2). At the next
-      // poll a 404 counts as gone.
+      // For some seconds after a message's arrival Gmail may answer 404 (byeokim/gmailpush#10, gauteh/lieer#2). At the
+      // next poll, a 404 counts as gone.
       const found = yield* Effect.catch(api.rawMessage(externalId), (error) =>
         error.reason._tag === "Forbidden"
           ? Effect.flatMap(isUserRefused, (isOfUser) => Effect.fail(isOfUser ? Errors.ofUser(error) : error))
           : Effect.fail(isArrival && error.reason._tag === "Gone" ? notFoundYet(externalId) : error)
       )
-      // Its removal may have been read before this download began: stored now, it would never be found to be gone.
+      // The message's removal may have been read before this download began. If the message was stored now, its
+      // deletion would never be noticed.
       const admit = (message: Message) => {
         const has = (labels: ReadonlySet<string>) => message.labelIds?.some((label) => labels.has(label)) === true
         if (has(source.scope.excluded)) return Effect.fail(MessageContent.inTrash(externalId))

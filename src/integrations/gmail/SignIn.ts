@@ -4,10 +4,10 @@ import type { Guide } from "../../contract/Integration.ts"
 import type { SignIn } from "../../contract/SignIn.ts"
 import type { Credentials } from "./Credentials.ts"
 
-/** Reads mail, its labels and its history, and changes nothing. */
+/** The scope that reads mail, its labels and its history, and changes nothing. */
 export const scope = "https://www.googleapis.com/auth/gmail.readonly"
 
-/** How the OAuth client is made (https://support.google.com/cloud/answer/15549257). */
+/** How to create the OAuth client (https://support.google.com/cloud/answer/15549257). */
 export const guide: Guide = {
   url: "https://console.cloud.google.com/apis/library/gmail.googleapis.com",
   steps: [
@@ -24,7 +24,7 @@ export const guide: Guide = {
   ]
 }
 
-/** With a `rootUrl` Google's part is played by that server too. */
+/** With a `rootUrl`, the same server also replaces Google's sign-in. */
 const addresses = (rootUrl: string | undefined) =>
   rootUrl === undefined
     ? {
@@ -39,7 +39,8 @@ const addresses = (rootUrl: string | undefined) =>
       }
 
 export const signIn = {
-  // Google gives a refresh token for offline access, and again only where the person is asked again.
+  // Google returns a refresh token only for offline access, and for a repeated sign-in only if the person is asked for
+  // consent again.
   provider: (config) => ({
     ...addresses(config.rootUrl),
     parameters: { scope, access_type: "offline", prompt: "consent" }

@@ -1,9 +1,9 @@
 /**
- * A forced or windowed task: one listing, and no history. It says nothing of what is absent.
+ * Lists for a forced or windowed task: one listing, without the history. It reports no absence.
  *
- * A window is a Gmail query. `after:` and `before:` take whole seconds of the epoch, and Google documents neither which
- * side they include nor anything finer (https://support.google.com/mail/answer/7190). So the query asks for a second
- * more where it must, and messages at the window's edges are looked at one by one.
+ * A window becomes a Gmail query. `after:` and `before:` take whole seconds since the epoch, and Google documents
+ * neither whether they are inclusive nor anything finer (https://support.google.com/mail/answer/7190). So the query
+ * asks for up to a second more, and messages at the edges of the window are checked one by one.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -18,13 +18,13 @@ import type { Cursor } from "./LabelCursor.ts"
 import * as MessagePages from "./MessagePages.ts"
 import { done, listingError, next, refused, tokenRefused, type Failure, type Source, type Step } from "./ListingStep.ts"
 
-/** Messages looked at for each edge (20 units each). Past that, up to a second too much is listed. */
+/** The most messages that are checked at each edge (20 units each). Beyond it, up to a second too much is listed. */
 const maxLookedAt = 100
 
 const joined = (query: string | undefined, terms: ReadonlyArray<string>): string =>
   [...(query === undefined ? [] : [`(${query})`]), ...terms].join(" ")
 
-/** The filter with the window in its query: all of the window, and at most a second beside it. */
+/** Returns the filter with the window in its query: all of the window, and at most a second more at each edge. */
 const narrow = (filter: Filter, window: Window | undefined): Filter => {
   if (window === undefined) return filter
   return {
@@ -36,7 +36,7 @@ const narrow = (filter: Filter, window: Window | undefined): Filter => {
   }
 }
 
-/** Ids that the narrowed filter may list although they lie outside the window: a list call an edge. */
+/** Returns ids that the narrowed filter may list although they are outside the window. One list call for each edge. */
 const outsideOf = Effect.fnUntraced(function* (api: Api, filter: Filter, window: Window | undefined) {
   const ids = new Set<string>()
   const edges = [
@@ -62,7 +62,7 @@ const outsideOf = Effect.fnUntraced(function* (api: Api, filter: Filter, window:
 
 const seconds = (at: DateTime.Utc): number => DateTime.toEpochMillis(at) / 1000
 
-/** How far the listing is, and the list of chats beside it, once it was opened. */
+/** The progress of the listing, and the list of chats once it was opened. */
 interface State {
   readonly progress: TaskProgress
   readonly refused: number

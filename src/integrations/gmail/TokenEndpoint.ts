@@ -1,8 +1,7 @@
 /**
- * Google's token endpoint: access tokens for a refresh token (RFC 6749, section 6), and for a service account that acts
- * for a user of its domain (RFC 7523, section 2.1;
- * https://developers.google.com/identity/protocols/oauth2/service-account). `oauth4webapi` writes and reads the
- * protocol.
+ * Google's token endpoint: returns access tokens for a refresh token (RFC 6749, section 6), and for a service account
+ * that acts for a user of its domain (RFC 7523, section 2.1;
+ * https://developers.google.com/identity/protocols/oauth2/service-account). `oauth4webapi` implements the protocol.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -25,22 +24,22 @@ export interface Endpoint {
   readonly network: Network
 }
 
-/** An answer of the endpoint. */
+/** A response of the endpoint. */
 export interface Tokens {
   readonly accessToken: Redacted.Redacted
   readonly expiresAt: DateTime.Utc | undefined
-  /** A refresh token that replaces the one that was used. */
+  /** The new refresh token, if it replaces the one that was used. */
   readonly refreshToken: Redacted.Redacted | undefined
 }
 
 const timeout = Duration.seconds(30)
 
-/** How long an assertion is valid: the longest that Google takes. */
+/** The validity of an assertion: the longest that Google accepts. */
 const assertionLifetime = Duration.hours(1)
 
 const what = "a fresh access token"
 
-/** An answer that is no success, as the library's fetch throws it. */
+/** A failed response, which the library's fetch throws. */
 class Refused {
   readonly failure: Failure
   constructor(failure: Failure) {
@@ -51,8 +50,8 @@ class Refused {
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
 
 /**
- * The answer as the library reads it. An error goes past the library, which would reduce it to RFC 6749's fields. The
- * ID token of a grant with the scope `openid` is dropped: the mailbox itself reports the account.
+ * Converts a response for the library. An error bypasses the library, which would reduce it to RFC 6749's fields. The
+ * ID token of a grant with the scope `openid` is dropped, because the mailbox itself reports the account.
  */
 const standard = async (answer: Response): Promise<Response> => {
   const body = Option.getOrUndefined(decodeJson(await answer.text()))
@@ -63,7 +62,7 @@ const standard = async (answer: Response): Promise<Response> => {
   return new Response(JSON.stringify(rest), { status: answer.status, headers: { "content-type": "application/json" } })
 }
 
-/** Why the endpoint gave no token. Nothing of the request is kept: it holds the secrets. */
+/** Explains why the endpoint returned no token. Nothing of the request is kept, because it contains the secrets. */
 const failed = (error: unknown): { readonly failure: Failure } | IntegrationError => {
   for (let at: unknown = error, depth = 0; at !== undefined && depth < 5; depth++) {
     if (at instanceof Refused) return at
@@ -74,7 +73,7 @@ const failed = (error: unknown): { readonly failure: Failure } | IntegrationErro
     : unreachable(what, networkProblem(error))
 }
 
-/** Makes one request. `refused` says what to do about a refusal that no retry mends; default: give new credentials. */
+/** Makes one request. `refused` explains a refusal that no retry can fix. Default: give new credentials. */
 const ask = (
   endpoint: Endpoint,
   request: (
@@ -92,7 +91,7 @@ const ask = (
         { issuer: endpoint.issuer, token_endpoint: endpoint.tokenUrl },
         {
           signal,
-          // A stand-in on this machine may speak plain HTTP: the address is from a config that a person wrote.
+          // A stand-in on this machine may use plain HTTP: a person wrote its address in the config.
           [oauth.allowInsecureRequests]: endpoint.tokenUrl.startsWith("http:"),
           [oauth.customFetch]: async (url, init) =>
             standard(await endpoint.network.fetch(url, { ...init, redirect: "error" }))
@@ -107,7 +106,7 @@ const ask = (
         : Effect.flatMap(DateTime.now, (now) => {
             const classified = classify(what, error.failure, now, refusal.secrets)
             const { _tag, message } = classified.reason
-            // Whatever else a 4xx says here (invalid_client, unauthorized_client), no retry will mend it.
+            // Retries do not fix any other 4xx (invalid_client, unauthorized_client).
             if (!["Unauthorized", "Malformed", "Gone", "Forbidden"].includes(_tag)) return Effect.fail(classified)
             return Effect.fail(
               refusal.explain?.({ code: codeOf(error.failure), message }) ??
@@ -125,11 +124,11 @@ const ask = (
     )
   )
 
-/** The error code of RFC 6749, section 5.2; empty where the answer has none. */
+/** Returns the error code of RFC 6749, section 5.2; empty if the response has none. */
 const codeOf = ({ body }: Failure): string =>
   Predicate.hasProperty(body, "error") && typeof body.error === "string" ? body.error : ""
 
-/** Tokens for a refresh token. */
+/** Requests tokens with a refresh token. */
 export const refresh = (endpoint: Endpoint, grant: Grant): Effect.Effect<Tokens, IntegrationError> =>
   ask(
     endpoint,
@@ -145,7 +144,7 @@ export const refresh = (endpoint: Endpoint, grant: Grant): Effect.Effect<Tokens,
 
 const unauthorized = (message: string) => new IntegrationError({ reason: new Unauthorized({ message }) })
 
-/** The private key of the account, for RS256. */
+/** Imports the private key of the account, for RS256. */
 const signingKey = ({ serviceAccount }: ServiceAccount): Effect.Effect<oauth.PrivateKey, IntegrationError> =>
   Effect.tryPromise({
     try: async () => {
@@ -157,7 +156,7 @@ const signingKey = ({ serviceAccount }: ServiceAccount): Effect.Effect<oauth.Pri
         ...(serviceAccount.private_key_id === undefined ? {} : { kid: serviceAccount.private_key_id })
       }
     },
-    // The error may quote the key.
+    // The error may contain the key.
     catch: () =>
       unauthorized(
         `the private key of ${serviceAccount.client_email} can't be read: give the JSON key file as Google made it`
@@ -196,7 +195,7 @@ const explainFor =
     )
   }
 
-/** A token with which the service account acts for its subject, with this scope. It has no refresh token. */
+/** Requests a token with which the service account acts for its subject, with this scope. It has no refresh token. */
 export const assertion = Effect.fnUntraced(function* (endpoint: Endpoint, account: ServiceAccount, scope: string) {
   const { serviceAccount, subject } = account
   const key = yield* signingKey(account)
@@ -205,7 +204,7 @@ export const assertion = Effect.fnUntraced(function* (endpoint: Endpoint, accoun
     endpoint,
     async (server, options) => {
       const client = { client_id: serviceAccount.client_email }
-      // A client's assertion is the same kind of token as the one that is a grant: the library signs it.
+      // A client assertion has the same form as the assertion of this grant, so the library can sign it.
       const signed = new URLSearchParams()
       const sign = oauth.PrivateKeyJwt(key, {
         [oauth.modifyAssertion]: (header, payload) => {
@@ -219,7 +218,7 @@ export const assertion = Effect.fnUntraced(function* (endpoint: Endpoint, accoun
       const answer = await oauth.genericTokenEndpointRequest(
         server,
         client,
-        // The assertion is all that Google's document sends.
+        // Google's documentation requires only the assertion.
         () => undefined,
         "urn:ietf:params:oauth:grant-type:jwt-bearer",
         { assertion: signed.get("client_assertion") ?? "" },

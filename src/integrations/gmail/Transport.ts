@@ -1,10 +1,10 @@
 /**
- * Requests over undici, in two ways. `options` makes googleapis' clients use it, because their own `node-fetch` takes
- * more than twice the processor time a request. `get` makes requests without a client, which takes half of that time
- * again to prepare one.
+ * Makes requests with undici, in two ways. `options` makes the clients of googleapis use it, because their own
+ * `node-fetch` takes more than twice the processor time a request. `get` makes requests without a client, which would
+ * take half of that time again to prepare a request.
  *
- * Both do what `node-fetch` does: redirects are followed, without the Authorization header to another origin;
- * answers are decompressed; and the proxies of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are used.
+ * Both behave like `node-fetch`: they follow redirects, without the Authorization header to another origin; decompress
+ * responses; and use the proxies of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
  */
 import type { gmail_v1 } from "googleapis/build/src/apis/gmail/index.js"
 import type { IncomingHttpHeaders } from "node:http"
@@ -14,10 +14,10 @@ import * as Response from "./Response.ts"
 
 type Adapter = NonNullable<gmail_v1.Options["adapter"]>
 
-/** As many redirects as the clients follow. */
+/** The same number of redirects as the clients follow. */
 const maxRedirections = 20
 
-/** Loaded by the first request, so that no command's start pays for it. Its agent is the process's. */
+/** Loaded by the first request, so that commands start faster. All requests of the process share its agent. */
 const load = async () => {
   const { default: undici } = await import("@effect/platform-node/Undici")
   const { EnvHttpProxyAgent, interceptors, request } = undici
@@ -30,7 +30,7 @@ const load = async () => {
 }
 let loaded: ReturnType<typeof load> | undefined
 
-/** The value of a JSON text, or the text itself where it is none. */
+/** Returns the value of a JSON text, or the text itself if it is not JSON. */
 export const parsed = (text: string): unknown => {
   try {
     return JSON.parse(text)
@@ -63,14 +63,14 @@ const adapter: Adapter = async (config) => {
     ok,
     status: statusCode,
     statusText,
-    // An error of the client carries `data` only then.
+    // An error of the client contains `data` only if this is true.
     bodyUsed: true
   }
-  // The client reads nothing else of a `Response`.
+  // The client reads no other fields of a `Response`.
   return response as never
 }
 
-/** The options of a client whose requests go through this network. */
+/** Returns the options of a client whose requests use this network. */
 export const options = (network: Network) => (network === direct ? { adapter } : { fetchImplementation: network.fetch })
 
 /** Makes a GET request. Rejects if no response begins, or if a small body breaks off. */
@@ -80,12 +80,12 @@ export type Get = (
 ) => Promise<Response.Response>
 
 /**
- * Google compresses where both headers ask for it
+ * Google compresses responses if both headers ask for it
  * (https://developers.google.com/workspace/gmail/api/guides/performance).
  */
 const compressed = { "Accept-Encoding": "gzip", "User-Agent": "Idem (gzip)" }
 
-/** Requests through this network, without a client. */
+/** Makes requests through this network, without a client. */
 export const get = (network: Network): Get =>
   network === direct
     ? async (url, { headers, signal }) =>

@@ -1,7 +1,7 @@
 /**
- * The users of a Google Workspace, by the Admin SDK
- * (https://developers.google.com/workspace/admin/directory/reference/rest/v1/users). Suspended and archived users are
- * listed among the others; deleted ones are not.
+ * Reads the users of a Google Workspace with the Admin SDK
+ * (https://developers.google.com/workspace/admin/directory/reference/rest/v1/users). The list includes suspended and
+ * archived users, but not deleted ones.
  */
 import { admin } from "googleapis/build/src/apis/admin/index.js"
 import * as Schema from "effect/Schema"
@@ -12,10 +12,10 @@ import type { Network } from "../../contract/Network.ts"
 import * as GoogleClient from "./GoogleClient.ts"
 import * as Transport from "./Transport.ts"
 
-/** Reads users, and nothing else of the directory. */
+/** The scope that reads users, and nothing else of the directory. */
 export const scope = "https://www.googleapis.com/auth/admin.directory.user.readonly"
 
-/** The most users that one page may hold, by the documentation of `users.list`. */
+/** The most users of one page, by the documentation of `users.list`. */
 const pageSize = 500
 
 const User = Schema.Struct({
@@ -42,7 +42,7 @@ export const make = (options: {
   readonly auth: AccessToken
   readonly call: Call
   readonly network: Network
-  /** The administrator whom the service account acts for. */
+  /** The administrator for whom the service account acts. */
   readonly subject: string
 }) => {
   const { auth, call, subject } = options
@@ -56,7 +56,7 @@ export const make = (options: {
     }),
     units: { "users.list": 1, "users.get": 1 },
     host: new URL(options.rootUrl ?? "https://admin.googleapis.com").host,
-    // 403 for a subject that may not read users ("Not Authorized to access this resource/api").
+    // Google answers 403 if the subject may not read users ("Not Authorized to access this resource/api").
     explain: (error) =>
       error.reason._tag === "Forbidden"
         ? new IntegrationError({
@@ -68,7 +68,7 @@ export const make = (options: {
   })
 
   return {
-    /** By primary address. */
+    /** Lists users by primary address. */
     users: (pageToken: string | undefined) =>
       client.request("users.list", "list of users", UserList, (directory, how) =>
         directory.users.list(

@@ -7,11 +7,11 @@ export interface Capabilities {
   readonly condstore: boolean
   readonly objectId: boolean
   readonly listStatus: boolean
-  /** The most messages that one command concerns (RFC 9738). */
+  /** The most messages that one command may concern (RFC 9738). */
   readonly messageLimit: number | undefined
 }
 
-/** Before the login. */
+/** The capabilities before the login. */
 export const none: Capabilities = {
   gmail: false,
   qresync: false,

@@ -5,21 +5,21 @@
  * - With CONDSTORE alone the server reports changed flags.
  * - Without either, the flags and UIDs of all messages are read if STATUS shows a change, and once an hour.
  *
- * A part counts the messages that are known. If the server has another number of messages after that, or gave a UID to
- * a message that nobody saw, all UIDs are read and compared (UidDigests.ts): messages that are not known are listed,
- * and known ones that are absent are deleted. The mailbox is settled once both numbers agree; until then the part does
- * not move past the last UID that was seen.
+ * A part stores the number of known messages. If the server has another number after the changes, or has assigned a UID
+ * to a message that was not shown, all UIDs are read and compared (UidDigests.ts): unknown messages are listed, and
+ * known ones that are absent are deleted. The mailbox is settled once both numbers agree; until then the part does not
+ * move past the last UID that was seen.
  *
- * If its UIDVALIDITY changed, all its UIDs are new: nothing is compared, and Listing.ts lists it like a new mailbox.
+ * If the UIDVALIDITY changed, all UIDs are new: nothing is compared, and Listing.ts lists the mailbox as a new one.
  *
- * A mailbox is listed anew (MailboxListing.ts) instead of compared
+ * In two cases a mailbox is listed again (MailboxListing.ts) instead of compared:
  *
- * - where its UIDs are so far apart, or so many, that the comparison of one block would not end within a slice;
- * - where UIDNEXT fell under the same UIDVALIDITY: it was restored from a backup, or the server counts on from the
- *   messages that are left. RFC 3501 (2.3.1.1) forbids it, for UIDs are then given a second time.
+ * - if its UIDs are so sparse, or so many, that the comparison of one block would not end within a slice;
+ * - if UIDNEXT decreased under the same UIDVALIDITY: the mailbox was restored from a backup, or the server continues
+ *   from the highest remaining UID. RFC 3501 (2.3.1.1) forbids this, because UIDs are then assigned twice.
  *
  * The stored mod-sequence is that of the opened mailbox, before anything was read: changes during the poll are read by
- * the next one. A part moves with each page, so that the next slice continues a slice that was cut off.
+ * the next one. A part moves with each page, so that the next slice continues an interrupted one.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -50,28 +50,31 @@ interface Options {
   readonly task: SyncTask
   readonly mailbox: Mailbox
   readonly part: MailboxPart
-  /** True while a pass is under way, which ends what is listed anew. */
+  /** True during a pass, which completes mailboxes that are listed again. */
   readonly isPassOpen: boolean
 }
 
-/** An event of a mailbox: other flags, or a deletion. */
+/** An event of a mailbox: changed flags, or a deletion. */
 interface Event {
   readonly uid: number
   readonly marks?: Marks
 }
 
-/** UIDs of a block that are compared: 17 pages. A slice has 20, and the next begins again with an unfinished block. */
+/**
+ * The most UIDs of a block that are compared: 17 pages. A slice has 20, and the next one begins an unfinished block
+ * again.
+ */
 const maxCompared = 17 * maxAsked
 
 export const read = ({ isPassOpen, mailbox, part: before, source, task }: Options): Steps => {
   const { client } = source
   const { name, path } = mailbox
   let part = before
-  /** The mailbox as it was opened when its number of messages agreed with the part. */
+  /** The mailbox when it was opened and its number of messages agreed with the part. */
   let settled: Opened | undefined
-  /** True where the mailbox was found empty twice. */
+  /** True if the mailbox was found empty twice. */
   let isEmptied = false
-  /** A page after which the mailbox stands at `next`. */
+  /** Makes a step with a page, after which the part is `next`. */
   const step = (next: MailboxPart, page: NonNullable<Step["page"]>): Step => {
     part = next
     return { part, page }
@@ -82,7 +85,7 @@ export const read = ({ isPassOpen, mailbox, part: before, source, task }: Option
     metadata: MessageContent.marks(message)
   })
 
-  /** A page that lists these messages. */
+  /** Makes a page that lists these messages. */
   const list = Effect.fnUntraced(function* (chunk: ReadonlyArray<number>) {
     const found = yield* details(client, place, chunk)
     return yield* listed(
@@ -107,7 +110,7 @@ export const read = ({ isPassOpen, mailbox, part: before, source, task }: Option
       )
     )
 
-  /** Flags that changed and, with QRESYNC, UIDs that were deleted, in the order of UIDs. */
+  /** Emits changed flags and, with QRESYNC, deleted UIDs, in the order of UIDs. */
   const events = (opened: Opened, modseq: string): Steps =>
     Stream.unwrap(
       Effect.gen(function* () {
@@ -135,7 +138,7 @@ export const read = ({ isPassOpen, mailbox, part: before, source, task }: Option
       })
     )
 
-  /** Compares the UIDs of one range with what is known, and gives the flags of its messages where they are wanted. */
+  /** Compares the UIDs of one range with the known ones, and patches the flags of its messages if they are wanted. */
   const compareRange = (
     { messages }: UidDigests.Block<UidDigests.Seen & Partial<Marks>>,
     { from, to }: UidDigests.Range,
@@ -173,7 +176,7 @@ export const read = ({ isPassOpen, mailbox, part: before, source, task }: Option
         : marks(client, place, `1:${endOf(opened) - 1}`)
       : Effect.map(uids(client, place, 1, endOf(opened)), (found) => found.map((uid) => ({ uid })))
 
-  /** Reads all UIDs, and flags where they are wanted, and compares them with what the last poll read. */
+  /** Reads all UIDs, and flags if they are wanted, and compares them with those of the last poll. */
   const compare = (opened: Opened, withFlags: boolean): Steps =>
     Stream.unwrap(
       Effect.gen(function* () {
@@ -227,11 +230,11 @@ export const read = ({ isPassOpen, mailbox, part: before, source, task }: Option
       })
     )
 
-  /** Compares where the part and the server disagree. A mailbox that is not listed completely waits for that. */
+  /** Compares if the part and the server disagree. A mailbox that is not listed completely is compared later. */
   const settle = (opened: Opened, withFlags: boolean, hasQresync: boolean): Steps =>
     Stream.suspend((): Steps => {
       if (part.below !== undefined) return Stream.empty
-      // Deletions that the server does not tell may hide that a new message was not shown.
+      // Deletions that the server does not report may hide that a new message was not shown.
       const isSeen = hasQresync || part.next >= opened.next
       if (withFlags || part.messages !== opened.messages || !isSeen) return compare(opened, withFlags)
       settled = opened
@@ -255,7 +258,7 @@ export const read = ({ isPassOpen, mailbox, part: before, source, task }: Option
         return Stream.concat(newMessages(opened), anew)
       }
       const { modseq } = before
-      // An index that a server made again may count from a lower mod-sequence: changes since the old one are unknown.
+      // If a server rebuilt its index, mod-sequences may begin lower: changes since the stored one are unknown.
       const isSilent = opened.modseq === undefined || modseq === undefined || opened.modseq < BigInt(modseq)
       const told =
         !isSilent && (String(opened.modseq) !== modseq || before.read !== undefined)
@@ -270,10 +273,10 @@ export const read = ({ isPassOpen, mailbox, part: before, source, task }: Option
             ? part
             : {
                 ...rest,
-                // Old servers say UIDNEXT only in STATUS.
+                // Old servers report UIDNEXT only in STATUS.
                 next: Math.max(part.next, settled.next > 0 ? settled.next : (mailbox.status.next ?? 0)),
                 ...(unseen === undefined ? {} : { unseen }),
-                // Until a pass has covered the empty mailbox.
+                // Kept until a pass has covered the empty mailbox.
                 ...(doubted === true && settled.messages === 0 ? { doubted } : {})
               }
         const isMoved = JSON.stringify(last) !== JSON.stringify(before)

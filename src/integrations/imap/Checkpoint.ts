@@ -1,10 +1,10 @@
 /**
  * The state between polls:
  *
- * - the checkpoint: the pass that is open, or was the last one;
+ * - the checkpoint: the present or last pass;
  * - a part for each mailbox: what is known of it;
- * - parts with the directory: the prefixes of external ids that may have stored messages. A prefix without a mailbox
- *   (the mailbox was removed or renamed, or its UIDVALIDITY changed) is covered by a pass.
+ * - parts with the directory: the prefixes of external ids that may have stored messages. A pass covers a prefix
+ *   without a mailbox (the mailbox was removed or renamed, or its UIDVALIDITY changed).
  *
  * `Changes.ts` notices a change of UIDVALIDITY, and `Listing.ts` then lists the mailbox under its new ids.
  */
@@ -14,8 +14,8 @@ import type { Mailbox } from "./Mailboxes.ts"
 import * as Names from "./Names.ts"
 
 /**
- * A pass lists the mailboxes that were not listed completely yet. The first one lists all, and covers everything; each
- * later one covers the prefixes that no mailbox has any more.
+ * A pass lists the mailboxes that are not yet listed completely. The first pass lists all mailboxes, and covers
+ * everything; later ones cover the prefixes that no longer have a mailbox.
  */
 export const Checkpoint = Schema.Struct({
   pass: Schema.Int,
@@ -23,46 +23,49 @@ export const Checkpoint = Schema.Struct({
   open: Schema.Boolean,
   /** True for the pass that lists everything. */
   whole: Schema.Boolean,
-  /** Parts of the directory. */
+  /** The number of parts of the directory. */
   directory: Schema.Int
 })
 export type Checkpoint = typeof Checkpoint.Type
 
 export const MailboxPart = Schema.Struct({
   validity: Schema.String,
-  /** Messages with this UID and higher ones were not seen yet. */
+  /** Messages with this UID and higher ones are new. */
   next: Schema.Int,
-  /** The number of messages at the last poll. With the new ones, it gives the number of deleted ones. */
+  /** The number of messages at the last poll. Together with the number of new ones, it shows how many were deleted. */
   messages: Schema.Int,
   /** Flags are known up to this mod-sequence. */
   modseq: Schema.optionalKey(Schema.String),
   unseen: Schema.optionalKey(Schema.Int),
-  /** Messages below this UID are still to be listed; absent once all are. */
+  /** Messages below this UID are still to be listed; absent if all are listed. */
   below: Schema.optionalKey(Schema.Int),
-  /** The pass that listed it last. */
+  /** The pass that last listed the mailbox. */
   pass: Schema.Int,
-  /** Changes up to this UID have been read, those up to mod-sequence `until`; the rest of them follow. */
+  /**
+   * The progress of reading changes: those up to this UID, and up to mod-sequence `until`, have been read. The others
+   * follow.
+   */
   read: Schema.optionalKey(Schema.Struct({ uid: Schema.Int, until: Schema.String })),
-  /** When all UIDs and flags were read last, in milliseconds since 1970. */
+  /** When all UIDs and flags were last read, in milliseconds since 1970. */
   walked: Schema.optionalKey(Schema.Int),
-  /** UIDs a block, and a digest of each block: of the UIDs in it, and of their flags. See UidDigests.ts. */
+  /** The number of UIDs in a block, and digests of each block: of its UIDs, and of their flags. See UidDigests.ts. */
   blocks: Schema.optionalKey(
     Schema.Struct({ size: Schema.Int, uids: Schema.String, flags: Schema.optionalKey(Schema.String) })
   ),
   /**
-   * Set while a mailbox that was listed before is listed anew, and until a pass has ended with it.
+   * Set while a known mailbox is listed again, until a pass has ended with it.
    *
-   * - `rewound`: UIDNEXT fell, so that UIDs may have been given twice. No message counts as known, and nothing is
-   *   deleted: the server may have shown an old view. The next poll lists it once more, as one that differs.
-   * - `differs`: the pass deletes what it does not show.
+   * - `rewound`: UIDNEXT decreased, so UIDs may have been assigned twice. No message counts as known, and nothing is
+   *   deleted, because the server may have shown an old state. The next poll lists the mailbox once more, as `differs`.
+   * - `differs`: the pass deletes messages that it does not show.
    */
   anew: Schema.optionalKey(Schema.Literals(["rewound", "differs"])),
-  /** True while the mailbox is listed as empty and nothing else says that it is. */
+  /** True while the mailbox is listed as empty and nothing else confirms that. */
   doubted: Schema.optionalKey(Schema.Boolean)
 })
 export type MailboxPart = typeof MailboxPart.Type
 
-/** A prefix and the pass that listed it. */
+/** A prefix, and the pass that listed it. */
 const Prefix = Schema.Struct({ prefix: Schema.String, pass: Schema.Int })
 
 const DirectoryPart = Schema.Struct({ prefixes: Schema.Array(Prefix) })
@@ -74,10 +77,10 @@ export type Move = PartMove<Part>
 
 export const isMailbox = (part: Part | undefined): part is MailboxPart => part !== undefined && "validity" in part
 
-/** How often flags are read of servers that do not tell changes. */
+/** How often all flags are read from servers that do not report changes. */
 const walkMillis = 3_600_000
 
-/** True where STATUS shows that nothing changed since the part was kept. */
+/** Returns true if STATUS shows no change since the part was stored. */
 export const isIdle = ({ status }: Mailbox, part: MailboxPart, now: number): boolean =>
   status.validity === part.validity &&
   status.next === part.next &&
@@ -90,19 +93,19 @@ export const isIdle = ({ status }: Mailbox, part: MailboxPart, now: number): boo
     : // The clock of an earlier poll may have been ahead: a time that is still to come says nothing.
       status.unseen === part.unseen && part.walked !== undefined && Math.abs(now - part.walked) < walkMillis)
 
-/** The part of a mailbox all of whose messages are to be listed again, of UIDs below any. */
+/** Returns the part of a mailbox whose messages are all to be listed again, from the highest UID. */
 export const listedAnew = (part: MailboxPart, anew: NonNullable<MailboxPart["anew"]>): MailboxPart => {
   const { blocks: _, read: __, ...rest } = part
   return { ...rest, below: Names.maxUid + 1, anew }
 }
 
-/** The key of a part of the directory. No mailbox has a name that begins with a slash. */
+/** Returns the key of a part of the directory. No mailbox has a name that begins with a slash. */
 export const directoryKey = (index: number): string => `/${index}`
 
-/** JSON bytes of a part of the directory: a part has at most 4,096. */
+/** The most bytes of JSON in a part of the directory: a part may have 4,096. */
 const maxDirectoryBytes = 3_500
 
-/** The prefixes under which something may be stored, with the parts that hold them. */
+/** The prefixes that may have stored messages, with the parts that contain them. */
 export class PrefixIndex {
   private readonly chunks: Array<Map<string, number>>
 
@@ -121,7 +124,7 @@ export class PrefixIndex {
     return this.chunks.flatMap((chunk) => [...chunk])
   }
 
-  /** The moves that note this prefix as listed by this pass. */
+  /** Records that this pass listed this prefix. Returns the moves to commit. */
   add(prefix: string, pass: number): ReadonlyArray<Move> {
     const known = this.chunks.findIndex((chunk) => chunk.has(prefix))
     const bytes = Buffer.byteLength(JSON.stringify(prefix)) + 40

@@ -1,7 +1,7 @@
 /**
- * Connections to an IMAP server by `imapflow`, in a pool.
+ * A pool of connections to an IMAP server, with `imapflow`.
  *
- * Everything is read with EXAMINE and BODY.PEEK: nothing that Idem does marks a message as read.
+ * All reading uses EXAMINE and BODY.PEEK, so Idem never marks a message as read.
  */
 import * as Net from "node:net"
 import { ImapFlow, type ImapFlowOptions } from "imapflow"
@@ -31,31 +31,31 @@ export interface Options {
   readonly username: string
   readonly secret: { readonly password: string } | AccessToken.AccessToken
   readonly connections: number
-  /** Milliseconds without a byte after which a connection is given up. */
+  /** The milliseconds without a byte after which a connection is closed. */
   readonly timeout: number
 }
 
-/** A mailbox as EXAMINE opened it. */
+/** A mailbox as EXAMINE reported it. */
 export interface Opened {
   readonly validity: string
-  /** Every later message has this UID or a higher one. */
+  /** UIDNEXT: every later message has this UID or a higher one. */
   readonly next: number
   readonly messages: number
-  /** HIGHESTMODSEQ; undefined where the mailbox has no mod-sequences (RFC 7162). */
+  /** HIGHESTMODSEQ; undefined if the mailbox has no mod-sequences (RFC 7162). */
   readonly modseq: bigint | undefined
 }
 
-/** A connection that is logged in. */
+/** A connection after its login. */
 export interface Session {
   readonly imap: ImapFlow
   readonly capabilities: Capabilities.Capabilities
-  /** Collects the UIDs of VANISHED (EARLIER) while a request asks for them. */
+  /** Collects the UIDs of VANISHED (EARLIER) during a request that asks for them. */
   vanished: Set<number> | undefined
   /** Called when the server reports a change unasked (an untagged response). */
   changed: (() => void) | undefined
-  /** Requests under way. */
+  /** The number of requests in flight. */
   running: number
-  /** When it opened its mailbox, by the count of mailboxes opened. */
+  /** When it opened its mailbox, as a number in the count of opened mailboxes. */
   openedAt: number
 }
 
@@ -67,8 +67,8 @@ export interface Client {
     ask: (session: Session) => Promise<A>
   ) => Effect.Effect<A, IntegrationError>
   /**
-   * The same in a mailbox, which is opened first where it is not, and again where another connection has opened it
-   * since: an older view may lack messages of a newer one. Fails where its UIDVALIDITY is another one.
+   * Makes one request in a mailbox. Opens the mailbox if it is not open, and again if another connection has opened it
+   * since, because an older view may lack messages of a newer one. Fails if its UIDVALIDITY has changed.
    */
   readonly inMailbox: <A>(
     path: string,
@@ -77,11 +77,11 @@ export interface Client {
     what: string,
     ask: (session: Session) => Promise<A>
   ) => Effect.Effect<A, IntegrationError>
-  /** Opens a mailbox anew and says what it holds now. */
+  /** Opens a mailbox again, and returns its present state. */
   readonly examine: (path: string) => Effect.Effect<Opened, IntegrationError>
   /**
-   * Keeps a connection in IDLE on a mailbox until it breaks. `changed` is called once it watches, with true, and for
-   * each change. Never returns where the server has no IDLE.
+   * Keeps a connection in IDLE on a mailbox until the connection breaks. Calls `changed` with true when it begins to
+   * watch, and with false for each change. Never returns if the server has no IDLE.
    */
   readonly watch: (path: string, changed: (isFirst: boolean) => void) => Effect.Effect<never, IntegrationError>
   /** Logs in, if no connection is open. */
@@ -92,18 +92,18 @@ export interface Client {
 /** The largest literal that is read. Larger bodies are read in pieces. */
 const maxLiteral = 16 * 1024 * 1024
 
-/** IDLE is begun again after this time: servers end one after half an hour, and routers sooner (RFC 2177). */
+/** IDLE is restarted after this time: servers end it after half an hour, and routers sooner (RFC 2177). */
 const idleMillis = 240_000
 
-/** Some servers give 0, which RFC 3501 does not allow, or none (see Names.ts). */
+/** Some servers report 0, which RFC 3501 does not allow, or nothing (see Names.ts). */
 const validityOf = (uidValidity: bigint | undefined): string => String(uidValidity ?? 0)
 
-/** UIDs of one VANISHED that are remembered: a server that sends more has forgotten what was deleted. */
+/** The most UIDs of one VANISHED response. A server that sends more no longer knows what was deleted. */
 export const maxVanished = 100_000
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Client, never, Scope.Scope> {
   const server = `${options.host}:${options.port}`
-  /** The secret of the last login, which no error may quote. */
+  /** The secret of the last login, which no error may contain. */
   let secret: ImapErrors.Secret = "password" in options.secret ? options.secret : { accessToken: "" }
   const classify = (what: string, cause: unknown) => ImapErrors.classifier(server, secret)(what, cause)
 
@@ -112,12 +112,12 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       session.running += 1
       return Effect.tryPromise({ try: ask, catch: (cause) => classify(what, cause) })
     }).pipe(
-      // The library goes on with a request that was given up: nothing else can be asked meanwhile.
+      // The library continues a request that was interrupted, so the connection can't be used for another one.
       Effect.onInterrupt(() => Effect.sync(() => session.imap.close())),
       Effect.ensuring(Effect.sync(() => (session.running -= 1)))
     )
 
-  // A server that sends on while compression begins does so each time: the next login asks for none.
+  // A server that sends data while compression begins does so every time: the next login does not ask for compression.
   let compress = options.compress
   const connect = (imap: ImapFlow) =>
     imap.connect().catch((cause: unknown) => {
@@ -130,7 +130,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     port: options.port,
     secure: options.security === "tls",
     doSTARTTLS: options.security === "starttls",
-    // The certificate is checked against the host's name, also where the connection goes to an address.
+    // The certificate is checked against the host's name, even if the connection uses an address.
     ...(Net.isIP(options.host) === 0 ? { servername: options.host } : {}),
     tls: {
       rejectUnauthorized: options.verifyCertificate,
@@ -155,7 +155,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     maxResponseSize: 2 * maxLiteral
   })
 
-  /** The capabilities that the last login showed. */
+  /** The capabilities reported at the last login. */
   let capabilities: Capabilities.Capabilities = Capabilities.none
   const login = Effect.flatMap(options.network.addressOf(options.host), (address) =>
     Effect.suspend(() => {
@@ -169,7 +169,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
           }
         }
       })
-      // Its errors reach the request that they concern; without a listener they would end the process.
+      // Errors reach the request that they concern. Without a listener they would end the process.
       imap.on("error", () => {})
       const session: { -readonly [K in keyof Session]: Session[K] } = {
         imap,
@@ -182,7 +182,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       return attempt("login", session, () => connect(imap)).pipe(
         Effect.map((): Session => {
           session.capabilities = capabilities = Capabilities.of(imap)
-          // The library puts the personal namespace's prefix before every name, those of shared mailboxes included.
+          // The library adds the personal namespace's prefix to every name, including those of shared mailboxes.
           if (imap.namespace !== undefined) imap.namespace = { ...imap.namespace, prefix: "" }
           return session
         }),
@@ -205,7 +205,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     max: options.connections,
     open,
     isOpen: ({ imap }) => imap.usable && !imap.isClosed,
-    // After LOGOUT the server forgets the connection at once. Many servers count a broken one for minutes.
+    // After LOGOUT the server closes the connection at once. Many servers count a broken connection for minutes.
     close: ({ imap, running }) =>
       running === 0 && imap.usable
         ? Effect.promise(() => imap.logout().catch(() => {})).pipe(
@@ -219,7 +219,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     pool.request(method, (session) => attempt(what, session, () => ask(session)))
 
   let opened = 0
-  /** When each mailbox was examined last, by the count of mailboxes opened. */
+  /** When each mailbox was last examined, as a number in the count of opened mailboxes. */
   const examinedAt = new Map<string, number>()
   const selected = async (session: Session, path: string): Promise<Opened> => {
     const { imap } = session

@@ -4,11 +4,11 @@ import { field } from "../../contract/Field.ts"
 import { aboutQuota, QuotaConfig } from "../../contract/Integration.ts"
 import * as OAuthGrant from "../../contract/OAuthGrant.ts"
 
-/** The servers of a provider that many people have. Sources: each provider's page on IMAP settings. */
+/** The servers of a common provider. Sources: each provider's page on IMAP settings. */
 interface Preset {
   readonly host: string
   readonly port: number
-  /** Where a refresh token becomes an access token, at a provider that takes access tokens for IMAP. */
+  /** The token endpoint, for a provider that accepts access tokens for IMAP. */
   readonly tokenUrl?: string
 }
 
@@ -142,8 +142,8 @@ const TokenUrl = Schema.URLFromString.pipe(
 )
 
 /**
- * A password (of many providers one for this app alone), or for XOAUTH2 or OAUTHBEARER a grant, whose access tokens
- * Idem renews, or an access token.
+ * A password (with many providers an app password); or for XOAUTH2 or OAUTHBEARER a grant, whose access tokens Idem
+ * refreshes, or an access token.
  */
 export const Credentials = Schema.Union([
   Schema.Struct({
@@ -174,13 +174,13 @@ export type Credentials = typeof Credentials.Type
 
 const presetOf = ({ provider }: Config): Preset | undefined => (provider === undefined ? undefined : presets[provider])
 
-/** Where the refresh token of these credentials is exchanged; undefined if nothing names the place. */
+/** Returns the token endpoint that refreshes these credentials; undefined if nothing names it. */
 export const tokenUrlOf = (config: Config, given: URL | undefined): URL | undefined => {
   const known = presetOf(config)?.tokenUrl
   return given ?? (known === undefined ? undefined : new URL(known))
 }
 
-/** The server of a config, and how the connection to it is secured. */
+/** Returns the server of a config, and how the connection to it is secured. */
 export const serverOf = (config: Config) => {
   const preset = presetOf(config)
   const { port, tls = true } = config
@@ -192,5 +192,5 @@ export const serverOf = (config: Config) => {
   } as const
 }
 
-/** Names the messages that are left out, and the setting that takes them. */
+/** Describes the messages that are left out, and the setting that includes them. */
 export const messagesIn = (mailbox: string): string => `messages in ${mailbox}: includeSpamTrash: true takes them`

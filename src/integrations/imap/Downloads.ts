@@ -1,7 +1,7 @@
 /**
- * Downloads of messages. Small ones are read many at a time: one FETCH reads the message that is asked for and those
- * that the same page chose after it, so that a server far away is not waited for once a message. A large message is
- * read alone and in pieces, as its bytes are wanted.
+ * Downloads messages. Small ones are read in groups: one FETCH reads the requested message and those that the same page
+ * chose after it, so that a distant server does not cost a round trip for each message. A large message is read alone
+ * and in pieces, on demand.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -18,26 +18,26 @@ import * as Names from "./Names.ts"
 
 /** A message up to this many bytes is read as a whole. */
 const inlineBytes = 1024 * 1024
-/** Messages and bytes of one FETCH. */
+/** The most messages and bytes of one FETCH. */
 const maxTogether = 32
 const maxTogetherBytes = 1024 * 1024
-/** Bytes of one piece of a large message. */
+/** The bytes of one piece of a large message. */
 const pieceBytes = 1024 * 1024
-/** Bytes that are kept of messages that were read with others and not asked for yet. */
+/** The most bytes of messages that were read with others and not yet requested. */
 const maxKeptBytes = 8 * 1024 * 1024
-/** Messages that are remembered until they are downloaded: some pages' worth. */
+/** How many messages are remembered until they are downloaded: some pages. */
 const maxRemembered = 5_000
 
-/** The library gives false for the NIL of a server that has no bytes yet. */
+/** The library returns false for the NIL of a server that has no bytes yet. */
 const bytesOf = (source: unknown): Uint8Array => (source instanceof Uint8Array ? source : new Uint8Array())
 
 export interface Downloads {
-  /** Notes messages that are about to be downloaded, in that order. */
+  /** Records messages that will be downloaded, in this order. */
   readonly expect: (place: Place, messages: ReadonlyArray<Details>) => void
   readonly download: (place: Place, uid: number) => Effect.Effect<Content, IntegrationError>
 }
 
-/** A message that is read together with others: its bytes, or none where it has to be read alone. */
+/** The result for a message of a group: its bytes, or `Option.none` if it has to be read alone. */
 type Together = Deferred.Deferred<Option.Option<{ readonly message: Details; readonly body: Uint8Array }>>
 
 export const make = Effect.fnUntraced(function* (
@@ -58,7 +58,8 @@ export const make = Effect.fnUntraced(function* (
   }
 
   /**
-   * The engine may copy a message instead of asking for it: what is not asked for for long is read again if need be.
+   * The engine may copy a message instead of requesting it. A message that is not requested for long is dropped, and
+   * read again if needed.
    */
   const keep = (id: string, bytes: number) => {
     kept.set(id, bytes)
@@ -73,7 +74,7 @@ export const make = Effect.fnUntraced(function* (
 
   const isSmall = ({ size }: Details) => size !== undefined && size <= Math.min(inlineBytes, maxMessageSize ?? Infinity)
 
-  /** The message with this id, and those after it in the same mailbox that are read with it. */
+  /** Returns the message with this id, and the messages after it in the same mailbox that are read with it. */
   const takeTogether = (id: string, place: Place): ReadonlyArray<readonly [string, Details]> => {
     const taken: Array<readonly [string, Details]> = []
     let bytes = 0
@@ -91,7 +92,7 @@ export const make = Effect.fnUntraced(function* (
     return taken
   }
 
-  /** Reads messages in one FETCH. Those that it does not give are left to be read alone. */
+  /** Reads messages in one FETCH. Messages that the server does not return are later read alone. */
   const readTogether = Effect.fnUntraced(function* (place: Place, taken: ReadonlyArray<readonly [string, Details]>) {
     const waiting = new Map(taken.map(([id, { uid }]) => [uid, id]))
     const settle = (uid: number, result: Effect.Success<Together["effect"]>) => {
@@ -123,7 +124,7 @@ export const make = Effect.fnUntraced(function* (
   const tooLarge = (id: string, size: number) =>
     Errors.tooLarge(`message ${id} has ${size} bytes, more than "maxMessageSize"`)
 
-  /** Bytes from `start` on, at most one piece of them. */
+  /** Reads at most one piece of bytes from `start`. */
   const piece = (place: Place, uid: number, start: number, maxLength: number) =>
     client.inMailbox(
       place.path,
@@ -136,7 +137,7 @@ export const make = Effect.fnUntraced(function* (
       }
     )
 
-  /** The bytes of a large message. An empty answer is asked for once more before it is taken for the end. */
+  /** Streams the bytes of a large message. An empty response is requested once more before it counts as the end. */
   const pieces = (place: Place, message: Details): Stream.Stream<Uint8Array, IntegrationError> =>
     Stream.paginate({ start: 0, isAskedAgain: false }, ({ isAskedAgain, start }) =>
       Effect.flatMap(piece(place, message.uid, start, pieceBytes), (bytes) => {
@@ -158,7 +159,8 @@ export const make = Effect.fnUntraced(function* (
   const describe = Effect.fnUntraced(function* (place: Place, uid: number) {
     const found = (yield* details(client, place, [uid])).get(uid)
     if (found !== undefined) return found
-    // An answer that the library could not read looks like none: only what a search does not find is gone.
+    // A response that the library could not read looks like a missing one. The message is gone only if a search does
+    // not find it.
     return yield* Effect.fail(
       (yield* uids(client, place, uid, uid + 1)).length === 0
         ? missing(place, uid)

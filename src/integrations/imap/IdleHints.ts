@@ -1,6 +1,6 @@
 /**
- * Hints by IDLE (RFC 2177): a connection of its own that watches the first mailbox, INBOX or Gmail's mailbox of all
- * mail, and says that it changed. What happens in other mailboxes waits for the next poll.
+ * Hints by IDLE (RFC 2177): a separate connection watches the first mailbox, INBOX or Gmail's mailbox of all mail, and
+ * reports that it changed. Changes in other mailboxes are found by the next poll.
  */
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
@@ -25,7 +25,7 @@ const listen = Effect.fnUntraced(function* (
   })
 })
 
-/** The stream ends when the connection does. A server without IDLE gives no hint. */
+/** Returns the stream of hints. It ends when the connection does. A server without IDLE gives no hints. */
 export const hints = (
   connect: Effect.Effect<Client, IntegrationError, Scope.Scope>,
   choice: Mailboxes.Choice

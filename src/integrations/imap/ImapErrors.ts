@@ -1,11 +1,11 @@
-/** The meaning of an IMAP server's refusals and of the errors of `imapflow`. */
+/** Classifies an IMAP server's refusals and the errors of `imapflow`. */
 import * as Duration from "effect/Duration"
 import { IntegrationError, RateLimited } from "../../contract/IntegrationError.ts"
 import * as Errors from "../server/Errors.ts"
 
 const certificateCodes = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA)/
 
-/** The secret that a user logs in with. */
+/** The secret with which a user logs in. */
 export type Secret = { readonly password: string } | { readonly accessToken: string }
 
 /** The fields of an IMAP library's error. */
@@ -23,23 +23,23 @@ interface Failure {
 
 const textOf = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined)
 
-/** How servers word that there are too many connections or logins: no other password would change that. */
+/** Matches servers' texts for too many connections or logins, whatever the password. */
 const tooMany =
   /too many|simultaneous|maximum number|max.{0,20}connection|connection limit|rate limit|throttl|try again later|temporar/i
 
-/** The status of an access token, as the server gives it: of OAUTHBEARER a word, of XOAUTH2 a status of HTTP. */
+/** Returns the status of an access token from the server: a word for OAUTHBEARER, an HTTP status for XOAUTH2. */
 const tokenStatusOf = ({ oauthError }: Failure): string | undefined =>
   typeof oauthError === "object" && oauthError !== null && "status" in oauthError
     ? textOf(String(oauthError.status).slice(0, 40))
     : undefined
 
 /**
- * Statuses of tokens that the server could not check, because the provider that gives them out does not answer. Dovecot
- * (`auth/mech-oauth2.c`) refuses the login with AUTHENTICATIONFAILED all the same.
+ * Matches statuses of tokens that the server could not check, because their provider does not answer. Dovecot
+ * (`auth/mech-oauth2.c`) still refuses the login with AUTHENTICATIONFAILED.
  */
 const isUnchecked = /^(5\d\d|internal_failure|server_error|temporarily_unavailable)$/i
 
-/** The meaning of a login that was refused. */
+/** Classifies a refused login. */
 const refusedLogin = (failure: Failure, text: string, isToken: boolean): IntegrationError => {
   if (!isToken) return Errors.unauthorized(text)
   const status = tokenStatusOf(failure)
@@ -52,8 +52,8 @@ const refusedLogin = (failure: Failure, text: string, isToken: boolean): Integra
 }
 
 /**
- * The answer's meaning, by its response code (RFC 5530) where it has one. `what` was asked, `of` what the refusal is
- * about: the login, one mailbox or message, or the whole account.
+ * Classifies a response by its response code (RFC 5530) if it has one. `what` names the request, `of` the subject of a
+ * refusal: the login, one mailbox or message, or the whole account.
  */
 const reasonOf = (failure: Failure, text: string, isToken: boolean): IntegrationError => {
   const code = (textOf(failure.serverResponseCode) ?? "").toUpperCase()
@@ -63,7 +63,7 @@ const reasonOf = (failure: Failure, text: string, isToken: boolean): Integration
     return new IntegrationError({ reason: new RateLimited({ message: text, ...wait }) })
   }
   if (["UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT", "MESSAGELIMIT"].includes(code)) {
-    // Dovecot answers SERVERBUG for one mailbox whose index is broken, and INUSE for one that another client locks.
+    // Dovecot answers SERVERBUG for a mailbox with a broken index, and INUSE for one that another client locks.
     return isLogin || failure.responseStatus !== "NO" ? Errors.transient(text) : Errors.failed(text)
   }
   if (code === "PRIVACYREQUIRED") return Errors.unauthorized(`${text} (set "tls" in the config)`)
@@ -73,7 +73,7 @@ const reasonOf = (failure: Failure, text: string, isToken: boolean): Integration
   return failure.responseStatus === "NO" ? Errors.forbidden(text) : Errors.transient(text)
 }
 
-/** Returns why a request failed, by what was asked and the library's error. Messages never quote the secret. */
+/** Returns a function that classifies a failed request. Messages never contain the secret. */
 export const classifier = (server: string, secret: Secret): ((what: string, cause: unknown) => IntegrationError) => {
   const isToken = "accessToken" in secret
   const say = (cause: unknown) => Errors.describe(cause, Object.values(secret))

@@ -1,13 +1,13 @@
 /**
- * The listing of an account.
+ * Lists an account.
  *
- * 1. LIST and STATUS tell which mailboxes there are, and which of them changed: one request where the server has
- *    LIST-STATUS. A poll that finds nothing ends here.
- * 2. Mailboxes that were listed before give their changes (Changes.ts).
- * 3. A pass lists the mailboxes that were not listed completely yet (MailboxListing.ts), INBOX first. The first pass
- *    covers everything. Later ones cover the prefixes that no mailbox has any more: of a mailbox that was removed or
- *    renamed, and of an old UIDVALIDITY. They come after all messages were listed under their new ids, so that the
- *    engine knows a message that moved from one that was deleted.
+ * 1. LIST and STATUS report the mailboxes, and which of them changed: one request if the server has LIST-STATUS. A poll
+ * without changes ends here.
+ * 2. For mailboxes that were listed before, the changes are listed (Changes.ts).
+ * 3. A pass lists the mailboxes that are not yet listed completely (MailboxListing.ts), INBOX first. The first pass
+ * covers everything. Later ones cover the prefixes that no longer have a mailbox: of a removed or renamed mailbox, and
+ * of an old UIDVALIDITY. They are covered after all messages were listed under their new ids, so that the engine can
+ * distinguish moved messages from deleted ones.
  *
  * Forced and windowed tasks make a pass of their own, which covers nothing.
  */
@@ -71,9 +71,9 @@ const open = Effect.fnUntraced(function* (
     return isMailbox(part) ? part : undefined
   }
 
-  /** Mailboxes that have new UIDs, as opening them showed. */
+  /** Mailboxes that turned out to have new UIDs when they were opened. */
   const renumbered = new Set<string>()
-  /** Prefixes of mailboxes that were found empty twice, by mailbox. */
+  /** The prefixes of mailboxes that were found empty twice, by mailbox. */
   const emptied = new Map<string, string>()
   /** Mailboxes whose messages are not all known. */
   const unread = new Set<string>()
@@ -87,7 +87,9 @@ const open = Effect.fnUntraced(function* (
     )
   }
 
-  /** The pages of a mailbox. If it fails, that is a problem of this mailbox: `failed` notes it. */
+  /**
+   * Emits the pages of a mailbox. If the mailbox fails, that is a problem of this mailbox only, which `failed` records.
+   */
   const pagesOf = (
     { name }: Mailboxes.Mailbox,
     steps: Steps,
@@ -109,7 +111,7 @@ const open = Effect.fnUntraced(function* (
         (error) => error._tag === "IntegrationError" && isOfMailbox(error),
         (error) => {
           const isGone = error._tag === "IntegrationError" && error.reason._tag === "Gone"
-          // A mailbox that was removed since it was listed is not listed again.
+          // A mailbox that was removed after LIST is not listed again.
           const isThere = isGone
             ? Effect.map(Mailboxes.names(client), ({ paths }) => paths.has(name))
             : Effect.succeed(true)
@@ -129,7 +131,7 @@ const open = Effect.fnUntraced(function* (
     return pagesOf(
       mailbox,
       Changes.read({ source, task, mailbox, part, isPassOpen: checkpoint.open }),
-      // A message under an id of another one is shown to the pass, which would otherwise delete it.
+      // The pass must also see messages that are listed here, or it would delete them.
       () => (checkpoint.open && part.anew !== undefined ? passName() : {}),
       () => ({})
     )
@@ -137,7 +139,7 @@ const open = Effect.fnUntraced(function* (
 
   const passName = () => (live ? { listing: `pass ${checkpoint.pass}` } : {})
 
-  /** Lists a mailbox, or goes on with it. `later` is how many messages the mailboxes after it have. */
+  /** Lists a mailbox, or continues its listing. `later` is the number of messages in the mailboxes after it. */
   const listMailbox = (mailbox: Mailboxes.Mailbox, later: number): Pages => {
     const { name } = mailbox
     const { pass, whole } = checkpoint
@@ -156,7 +158,7 @@ const open = Effect.fnUntraced(function* (
     )
   }
 
-  /** The prefixes of ids whose messages the server no longer has. */
+  /** Returns the prefixes of ids whose messages the server no longer has. */
   const vanished = Effect.fnUntraced(function* () {
     const current = new Map(selection.mailboxes.map((mailbox) => [mailbox.name, mailbox]))
     const gone: Array<string> = []
@@ -174,7 +176,7 @@ const open = Effect.fnUntraced(function* (
         gone.push(prefix)
         continue
       }
-      // The mailbox is not in the list. It is gone only if it cannot be opened either.
+      // The mailbox is not in the list. It counts as gone only if it can't be opened either.
       const path = Names.decode(place.mailbox, selection.separator)
       const isThere = yield* client.examine(path).pipe(
         Effect.map(() => "the server does not list it any more, and opens it"),

@@ -1,4 +1,4 @@
-/** The state that listing and downloading share, and the pages of both kinds of listing. */
+/** The state that listing and downloading share, and pages for all kinds of listing. */
 import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { Ref } from "../../contract/Content.ts"
@@ -26,18 +26,18 @@ export type ImapPage = Page<Checkpoint, Part>
 
 /** A step of the listing of a mailbox. */
 export interface Step {
-  /** Where the mailbox stands once the page is committed. */
+  /** The part of the mailbox once the page is committed. */
   readonly part: MailboxPart
   /** The content of the page. A step without it makes no page. */
   readonly page?: Pick<ImapPage, "deleted" | "problems" | "remaining"> &
     Partial<Pick<ImapPage, "listed" | "download" | "patches">>
-  /** `renumbered`: the mailbox has other UIDs now. `emptied`: it was found empty twice. */
+  /** `renumbered`: the mailbox has new UIDs. `emptied`: it was found empty twice. */
   readonly turned?: "renumbered" | "emptied"
 }
 
 export type Steps = Stream.Stream<Step, ListingError, ContentExistenceChecker>
 
-/** Messages that one page lists, and UIDs that one page asks the checker for. */
+/** The most messages that one page lists, and the most UIDs for which one page asks the checker. */
 export const pageSize = 500
 export const maxAsked = 1_000
 
@@ -46,12 +46,12 @@ export const chunksOf = <A>(all: ReadonlyArray<A>, size: number): ReadonlyArray<
 
 export const idOf = ({ name, validity }: Place, uid: number): string => Names.format({ mailbox: name, validity, uid })
 
-/** UIDs that the mailbox had when it was opened lie below this one. Old servers do not say UIDNEXT. */
+/** Returns an upper bound of the UIDs that the mailbox had when it was opened. Old servers do not report UIDNEXT. */
 export const endOf = ({ next }: Opened): number => (next > 0 ? next : 4_294_967_296)
 
 /**
- * The listed messages of one page, and which of them are downloaded. Those that are known get their flags by a patch.
- * With `copies`, the new ones get the key by which the engine finds a message that was moved or copied.
+ * Makes the refs of one page, and chooses those to download. Known messages get their flags by a patch. With `copies`,
+ * new ones get the key by which the engine finds a message that was moved or copied.
  */
 export const listed = Effect.fnUntraced(function* (
   { client, downloads }: Source,

@@ -1,4 +1,4 @@
-/** Lists all messages of a mailbox, newest first, or goes on where an earlier slice ended. */
+/** Lists all messages of a mailbox, newest first, or continues where an earlier slice ended. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -9,7 +9,7 @@ import { details, type Place, uids, unreadable } from "./Messages.ts"
 import { chunksOf, endOf, idOf, listed, pageSize, type Source, type Step, type Steps } from "./ListingPages.ts"
 import * as UidDigests from "./UidDigests.ts"
 
-/** The days of a SEARCH, with a day more on both sides: SEARCH compares dates, without time and zone. */
+/** Returns the days of a SEARCH, with one more day on both sides: SEARCH compares dates without time and zone. */
 const dayMillis = 86_400_000
 const daysOf = ({ window }: SyncTask) => ({
   since: window?.since === undefined ? undefined : new Date(DateTime.toEpochMillis(window.since) - dayMillis),
@@ -20,9 +20,9 @@ interface Options {
   readonly source: Source
   readonly task: SyncTask
   readonly mailbox: Mailbox
-  /** Where the mailbox stands. */
+  /** The part of the mailbox so far. */
   readonly before: MailboxPart | undefined
-  /** The pass that lists it, and whether it lists everything. */
+  /** The number of the pass, and whether it lists everything. */
   readonly pass: number
   readonly isWhole: boolean
 }
@@ -64,7 +64,7 @@ export const read = ({ before, isWhole, mailbox, pass, source, task }: Options):
       const begun = (): MailboxPart => ({
         validity: opened.validity,
         next,
-        // Fewer than the server has: the next poll compares the UIDs.
+        // If there are fewer messages than the server reports, the next poll compares the UIDs.
         messages: found.length,
         pass,
         ...(opened.modseq === undefined ? {} : { modseq: String(opened.modseq) }),
@@ -72,7 +72,7 @@ export const read = ({ before, isWhole, mailbox, pass, source, task }: Options):
         ...doubted,
         ...digests
       })
-      /** All UIDs are read again: of messages that are left out now, some were counted when the listing began. */
+      /** All UIDs are read again: some messages that are now gone were counted when the listing began. */
       const goneOn = (from: MailboxPart): MailboxPart => {
         const { below: _, blocks, ...rest } = from
         return isIncomplete
@@ -80,8 +80,8 @@ export const read = ({ before, isWhole, mailbox, pass, source, task }: Options):
           : { ...rest, ...(blocks === undefined ? {} : { blocks }) }
       }
       const part = resumed === undefined ? begun() : goneOn(resumed)
-      // On servers without message ids, body keys cost one more request. A first listing skips it: nothing is stored
-      // yet that a message could be a copy of.
+      // On servers without message ids, body keys cost one more request. A first listing does not need them: no message
+      // that could be copied is stored yet.
       const isFirst = isWhole && part.anew === undefined
       const copies = live && (!isFirst || capabilities.gmail || capabilities.objectId)
       const forced = (chunk: ReadonlyArray<number>, place: Place) =>

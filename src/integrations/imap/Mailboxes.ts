@@ -1,15 +1,15 @@
 /**
- * The mailboxes of an account, and the choice of those that a connection mirrors.
+ * Lists the mailboxes of an account, and selects those that a connection mirrors.
  *
- * By default, mailboxes that repeat messages of others, or hold what a person has thrown away, are left out:
+ * By default, mailboxes that repeat messages of others, or contain discarded messages, are left out:
  *
- * - On Gmail only the mailbox of all mail (`\All`) is mirrored: it holds each message once, and labels say the rest.
- *   The other mailboxes are its labels. If it is hidden from IMAP, all mailboxes are mirrored.
+ * - On Gmail only the mailbox of all mail (`\All`) is mirrored: it has each message once, with its labels. The other
+ *   mailboxes are these labels. If it is hidden from IMAP, all mailboxes are mirrored.
  * - On other servers the virtual mailboxes `\All` and `\Flagged` (RFC 6154) are left out.
  * - `\Junk` and `\Trash` are left out, by the server's own attribute or, on servers without attributes, by their usual
  *   names. `includeSpamTrash` includes them.
  *
- * Mailboxes that `mailboxes` of the config matches are always included. `exclude` is stronger.
+ * Mailboxes that match `mailboxes` in the config are always included. `exclude` takes precedence.
  */
 import type { ListResponse } from "imapflow"
 import picomatch from "picomatch"
@@ -21,7 +21,7 @@ import type { Client } from "./Client.ts"
 import type { Capabilities } from "./Capabilities.ts"
 import * as Names from "./Names.ts"
 
-/** The answer of STATUS for a mailbox; fields that the server did not give are absent. */
+/** The response of STATUS for a mailbox. Fields that the server did not return are absent. */
 export interface Status {
   readonly validity?: string | undefined
   readonly next?: number | undefined
@@ -31,18 +31,18 @@ export interface Status {
 }
 
 export interface Mailbox {
-  /** As in external ids. */
+  /** The mailbox's name in external ids. */
   readonly name: string
   /** The mailbox's name in commands to the server. */
   readonly path: string
   readonly status: Status
 }
 
-/** A failure that concerns one mailbox, and not the account or the way to the server. */
+/** Returns true for a failure of one mailbox, and not of the account or of the connection. */
 export const isOfMailbox = (error: IntegrationError): boolean =>
   error instanceof Errors.ServerFailure || ["Gone", "Forbidden", "Malformed", "TooLarge"].includes(error.reason._tag)
 
-/** Patterns of names: picomatch's, or the name itself, or of a mailbox above it. */
+/** Patterns of names: picomatch's patterns, or the name of a mailbox, or of one above it. */
 export interface Choice {
   readonly mailboxes: ReadonlyArray<string>
   readonly exclude: ReadonlyArray<string>
@@ -50,25 +50,25 @@ export interface Choice {
 }
 
 export interface Selection {
-  /** INBOX first, then by name. */
+  /** The selected mailboxes: INBOX first, then by name. */
   readonly mailboxes: ReadonlyArray<Mailbox>
   /** The separator of the personal mailboxes. */
   readonly separator: string | null
   readonly problems: ReadonlyArray<Problem>
   /** Names of mailboxes that the server lists and the connection leaves out. */
   readonly others: ReadonlySet<string>
-  /** Mailboxes that were left out although they hold messages of their own. */
+  /** Names of mailboxes that were left out although they have messages of their own. */
   readonly leftOut: ReadonlyArray<string>
 }
 
-/** The order in which mailboxes are listed. */
+/** Compares by the order in which mailboxes are listed. */
 const compare = (a: string, b: string): number =>
   a === b ? 0 : a === "INBOX" ? -1 : b === "INBOX" ? 1 : a < b ? -1 : 1
 
 const matcher = (patterns: ReadonlyArray<string>): ((name: string) => boolean) => {
   if (patterns.length === 0) return () => false
   const isGlob = picomatch([...patterns], { dot: true })
-  // `[Gmail]` is a class of characters to a pattern, and a name to people.
+  // `[Gmail]` is a character class in a pattern, but also a mailbox name.
   return (name) => patterns.some((one) => name === one || name.startsWith(`${one}/`)) || isGlob(name)
 }
 
@@ -78,7 +78,7 @@ const isFlagged = (entry: ListResponse, ...flags: ReadonlyArray<string>): boolea
 const isUse = (entry: ListResponse, ...uses: ReadonlyArray<string>): boolean =>
   entry.specialUse !== undefined && uses.includes(entry.specialUse)
 
-/** Chooses from a complete answer to LIST. */
+/** Selects from a complete response to LIST. */
 const select = (entries: ReadonlyArray<ListResponse>, choice: Choice, capabilities: Capabilities): Selection => {
   const problems: Array<Problem> = []
   const leftOut: Array<string> = []
@@ -136,17 +136,17 @@ const statusOf = (status: ListResponse["status"] | false): Status =>
         unseen: status.unseen
       }
 
-/** Every account has an INBOX (RFC 3501, 5.1): a listing without one was not answered as it should have been. */
+/** Fails for a listing without INBOX, because every account has one (RFC 3501, 5.1), so the listing is incomplete. */
 const checked = (entries: ReadonlyArray<ListResponse>): Effect.Effect<ReadonlyArray<ListResponse>, IntegrationError> =>
   entries.some(({ path }) => path.toUpperCase() === "INBOX")
     ? Effect.succeed(entries)
     : Effect.fail(Errors.transient(`the server listed ${entries.length} mailboxes and no INBOX`))
 
-/** The separator of the personal mailboxes. */
+/** Returns the separator of the personal mailboxes. */
 const separatorOf = (entries: ReadonlyArray<ListResponse>): string | null =>
   entries.find(({ path }) => path === "INBOX")?.delimiter ?? entries[0]?.delimiter ?? null
 
-/** The server's names of all mailboxes, by the names in external ids. */
+/** Returns the server's names of all mailboxes, by the names in external ids. */
 export const names = Effect.fnUntraced(function* (client: Client) {
   const entries = yield* client
     .request("LIST", "listing the mailboxes", ({ imap }) => imap.list({ listOnly: true }))
@@ -157,13 +157,16 @@ export const names = Effect.fnUntraced(function* (client: Client) {
   }
 })
 
-/** Lists the mailboxes with their status: one request where the server has LIST-STATUS (RFC 5819), else one each. */
+/**
+ * Lists the mailboxes with their status: one request if the server has LIST-STATUS (RFC 5819), else one for each
+ * mailbox.
+ */
 export const list = Effect.fnUntraced(function* (
   client: Client,
   choice: Choice
 ): Effect.fn.Return<Selection, IntegrationError> {
   const capabilities = yield* client.capabilities
-  // Without mod-sequences the number of unread messages tells of many changes of flags.
+  // Without mod-sequences, a change in the number of unread messages reveals many changes of flags.
   const query = {
     messages: true,
     uidNext: true,
@@ -182,7 +185,7 @@ export const list = Effect.fnUntraced(function* (
       .request("STATUS", `the status of ${Names.quote(mailbox.path)}`, ({ imap }) => imap.status(mailbox.path, query))
       .pipe(
         Effect.map((status) => ({ ...mailbox, status: statusOf(status) })),
-        // If STATUS fails, opening the mailbox reports why.
+        // If STATUS fails, opening the mailbox reports the reason.
         Effect.catchIf(isOfMailbox, () => Effect.succeed(mailbox))
       )
   )

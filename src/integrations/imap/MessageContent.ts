@@ -1,4 +1,4 @@
-/** A message as content: its bytes as the server has them, its flags and mailbox as metadata. */
+/** Turns a message into content: its bytes, with its flags and mailbox as metadata. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -8,14 +8,14 @@ import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as MailContent from "../../mail/MailContent.ts"
 import { type Details, keyOf, type Marks } from "./Messages.ts"
 
-/** When the server received it; absent where the server does not say. */
+/** Returns when the server received the message; undefined if the server does not report it. */
 export const receivedAt = ({ received }: Pick<Details, "received">): DateTime.Utc | undefined =>
   received === undefined ? undefined : Option.getOrUndefined(Option.map(DateTime.make(received), DateTime.toUtc))
 
-/** Metadata that changes without the body: what a patch sets. Lists are replaced as a whole by a patch. */
+/** Returns the metadata that changes without the body, which a patch sets. A patch replaces lists as a whole. */
 export const marks = ({ flags, labels }: Marks): Metadata => ({ flags, ...(labels === undefined ? {} : { labels }) })
 
-/** Metadata of a message in this mailbox, apart from what its header says. */
+/** Returns the metadata of a message in this mailbox, without the fields of its header. */
 export const placed = (mailbox: string, message: Details): Metadata => ({
   mailbox,
   ...marks(message),
@@ -23,7 +23,7 @@ export const placed = (mailbox: string, message: Details): Metadata => ({
   ...(message.threadId === undefined ? {} : { threadId: message.threadId })
 })
 
-/** All but the body: from what was listed, the start of the bytes, and how many there are. */
+/** Returns all fields except the body: from the listing, the start of the bytes, and their number. */
 const fields = (mailbox: string, message: Details, head: Uint8Array, size: number) =>
   MailContent.fields(head, {
     occurredAt: receivedAt(message),
@@ -34,7 +34,7 @@ const fields = (mailbox: string, message: Details, head: Uint8Array, size: numbe
 export const content = (mailbox: string, message: Details, body: Uint8Array): Content =>
   MailContent.whole(body, fields(mailbox, message, body, body.length))
 
-/** The content of a message whose bytes are still to come. */
+/** Returns the content of a message whose bytes are streamed. */
 export const streamed = (
   mailbox: string,
   message: Details,

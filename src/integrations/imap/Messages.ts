@@ -1,4 +1,4 @@
-/** Requests about the messages of one mailbox, and their answers. */
+/** Makes requests about the messages of one mailbox, and reads the responses. */
 import { createHash } from "node:crypto"
 import type { FetchMessageObject, FetchQueryObject } from "imapflow"
 import * as Effect from "effect/Effect"
@@ -7,7 +7,7 @@ import * as Errors from "../server/Errors.ts"
 import { type Client, maxVanished } from "./Client.ts"
 import * as Names from "./Names.ts"
 
-/** A mailbox under the UIDVALIDITY that it was opened with. */
+/** A mailbox, and its UIDVALIDITY when it was opened. */
 export interface Place {
   readonly name: string
   readonly path: string
@@ -17,7 +17,7 @@ export interface Place {
 /** The metadata of a message apart from its body. */
 export interface Marks {
   readonly uid: number
-  /** Sorted; without `\Recent`, which says something of the session and nothing of the message. */
+  /** The flags, sorted, without `\Recent`, which belongs to the session and not to the message. */
   readonly flags: ReadonlyArray<string>
   /** Gmail's labels, sorted. */
   readonly labels?: ReadonlyArray<string> | undefined
@@ -37,7 +37,7 @@ export interface Details extends Marks {
 /** Changes of a mailbox since a mod-sequence. */
 export interface Changes {
   readonly changed: ReadonlyArray<Marks>
-  /** UIDs that were deleted; none where the server does not tell, or told too many to be true. */
+  /** UIDs that were deleted; empty if the server does not report them, or reported too many to be true. */
   readonly vanished: ReadonlyArray<number>
 }
 
@@ -59,7 +59,7 @@ export const detailsOf = (row: FetchMessageObject): Details => {
   }
 }
 
-/** A message of which the server's answer was not read. It is listed all the same: the download says what it is. */
+/** Makes a message whose response could not be read. It is listed anyway: its download reports the reason. */
 export const unreadable = (uid: number): Details => ({
   uid,
   flags: [],
@@ -79,7 +79,7 @@ export const detailsQuery: FetchQueryObject = {
   labels: true
 }
 
-/** The rows of a FETCH. A server may send rows that nobody asked for: those without what was asked are left out. */
+/** Makes a FETCH. Rows that lack a requested field are left out, because a server may send unrequested rows. */
 const fetchRows = (
   client: Client,
   { name, path, validity }: Place,
@@ -92,7 +92,7 @@ const fetchRows = (
     return rows.filter((row) => row.uid > 0 && (query.flags !== true || row.flags !== undefined))
   })
 
-/** The messages with these UIDs that are there, by UID. */
+/** Returns the existing messages with these UIDs, by UID. */
 export const details = (
   client: Client,
   place: Place,
@@ -105,7 +105,7 @@ export const details = (
         return new Map(rows.filter((row) => asked.has(row.uid)).map((row) => [row.uid, detailsOf(row)]))
       })
 
-/** Flags of all messages of a range, ascending by UID. */
+/** Returns the flags of all messages in a range, in the order of UIDs. */
 export const marks = (
   client: Client,
   place: Place,
@@ -115,14 +115,19 @@ export const marks = (
     [...new Map(rows.map((row) => [row.uid, marksOf(row)])).values()].toSorted((a, b) => a.uid - b.uid)
   )
 
-/** UIDs of the first message after the last one, and of the first one of a window of UIDs. */
+/**
+ * Splits a range into windows of UIDs; the last window is open, so that the server may answer with its last message.
+ */
 const windowsOf = (from: number, to: number, limit: number): ReadonlyArray<string> => {
   const windows: Array<string> = []
   for (let start = from; start < to; start += limit) windows.push(`${start}:${Math.min(start + limit, to) - 1}`)
   return windows
 }
 
-/** UIDs from `from` to before `to`, ascending. `since` and `before` bound INTERNALDATE by whole days of any zone. */
+/**
+ * Returns the UIDs from `from` to before `to`, ascending. `since` and `before` bound INTERNALDATE by whole days of any
+ * zone.
+ */
 export const uids = Effect.fnUntraced(function* (
   client: Client,
   { name, path, validity }: Place,
@@ -181,8 +186,8 @@ export const changes = (
 const keyFields = ["message-id", "received"]
 
 /**
- * The header fields that tell messages apart, unfolded: Message-ID, and Received, in which the servers on the way wrote
- * ids and times that the sender does not choose. Undefined without a Message-ID.
+ * Returns the header fields that identify a message, unfolded: Message-ID, and Received, in which the servers on the
+ * way wrote ids and times that the sender does not choose. Undefined without a Message-ID.
  */
 const fieldsOf = (head: Uint8Array): string | undefined => {
   const text = Buffer.from(head.buffer, head.byteOffset, head.byteLength).toString("latin1")
@@ -204,8 +209,8 @@ const fieldsOf = (head: Uint8Array): string | undefined => {
 }
 
 /**
- * A key that two messages share only if they are copies of one: the server's id of the message or, without one, a
- * digest of its Message-ID and Received fields, with its size and the time it was received.
+ * Returns a key that two messages share only if they are copies: the server's id of the message or, without one, a
+ * digest of its Message-ID and Received fields, its size, and the time it was received.
  */
 export const keyOf = (
   { emailId, received, size }: Pick<Details, "emailId" | "received" | "size">,
@@ -218,7 +223,7 @@ export const keyOf = (
   return `${createHash("sha256").update(fields).digest("base64url")} ${size} ${received}`
 }
 
-/** Keys of these messages, by UID. Servers without ids of messages are asked for the header fields. */
+/** Returns the keys of these messages, by UID. On servers without message ids, this requests the header fields. */
 export const keys = Effect.fnUntraced(function* (client: Client, place: Place, messages: ReadonlyArray<Details>) {
   const found = new Map<number, string>()
   const add = (message: Details, head: Uint8Array | undefined) => {
@@ -236,6 +241,6 @@ export const keys = Effect.fnUntraced(function* (client: Client, place: Place, m
   return found
 })
 
-/** The error of a message that is not there any more. */
+/** The error of a message that no longer exists. */
 export const missing = (place: Place, uid: number): IntegrationError =>
   Errors.gone(`${Names.quote(place.name)} has no message with UID ${uid} any more`)

@@ -1,4 +1,4 @@
-/** Messages of IMAP as emails. Their labels are the mailbox, the flags, and Gmail's labels. */
+/** Projects messages of IMAP as emails. Their labels are the mailbox, the flags, and Gmail's labels. */
 import type { Projection } from "../../contract/Projection.ts"
 import * as MailProjection from "../../mail/MailProjection.ts"
 

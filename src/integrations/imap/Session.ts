@@ -22,7 +22,10 @@ const choiceOf = ({ exclude = [], includeSpamTrash = false, mailboxes = [] }: Co
   includeSpamTrash
 })
 
-/** The password, or the access token: without a refresh token the one that was given, until the server refuses it. */
+/**
+ * Returns the password, or the access token. Without a refresh token, the given access token is used until the server
+ * refuses it.
+ */
 const secretOf = ({ call, config, credentials, network, refreshCredentials }: OpenOptions<Config, Credentials>) => {
   if ("password" in credentials) return Effect.succeed({ password: Redacted.value(credentials.password) })
   const tokenUrl = tokenUrlOf(config, "tokenUrl" in credentials ? credentials.tokenUrl : undefined)
@@ -62,7 +65,7 @@ const clientOf = Effect.fnUntraced(function* (
   })
 })
 
-/** A connection in IDLE is silent for longer than one that is asked something. */
+/** A connection in IDLE may be silent for longer than one with a request. */
 const idleTimeout = "5 minutes"
 
 export const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Credentials>) {
@@ -79,7 +82,8 @@ export const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Cr
   const names = yield* Effect.cachedWithTTL(Mailboxes.names(client), "1 minute")
 
   /**
-   * A mailbox that the list does not have, which may be older than the mailbox, is gone if it can't be opened either.
+   * Returns the path of a mailbox. A mailbox that is not in the list may be newer than the list, so it counts as gone
+   * only if it can't be opened either.
    */
   const pathOf = Effect.fnUntraced(function* (mailbox: string) {
     const { paths, separator } = yield* names
@@ -107,7 +111,7 @@ export const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Cr
     download: Effect.fnUntraced(function* ({ externalId }) {
       const id = Names.parse(externalId)
       if (id === undefined) {
-        // Only a person asks for such an id.
+        // Only a person requests such an id.
         return yield* Effect.fail(
           Errors.gone(`${Names.quote(externalId)} is no id of this source: those are mailbox/UIDVALIDITY/UID`)
         )

@@ -1,7 +1,7 @@
 /**
- * Digests of what a mailbox holds, for servers that do not tell what was deleted or flagged. UIDs are divided into at
- * most 128 blocks of one size. Comparing a block's digest with the one of the last poll tells whether a message in it
- * was deleted, or has other flags: only the messages of such blocks are looked at.
+ * Digests of the messages in a mailbox, for servers that do not report deletions or changed flags. UIDs are divided
+ * into at most 128 blocks of equal size. Comparing a block's digest with that of the last poll shows whether a message
+ * in it was deleted, or has other flags: only the messages of such blocks are examined.
  */
 import { createHash } from "node:crypto"
 import * as Arr from "effect/Array"
@@ -9,10 +9,10 @@ import { maxAsked } from "./ListingPages.ts"
 
 const maxBlocks = 128
 const minSize = 512
-/** Characters of base64url: 48 bits. */
+/** The length of a digest, in characters of base64url: 48 bits. */
 const digestLength = 8
 
-/** A message as a walk through the mailbox sees it. Flags are undefined where they are not asked for. */
+/** A message in a walk through the mailbox. Flags are undefined if they were not requested. */
 export interface Seen {
   readonly uid: number
   readonly flags?: ReadonlyArray<string> | undefined
@@ -24,7 +24,10 @@ export interface Digests {
   readonly flags?: string
 }
 
-/** UIDs a block, so that the UIDs below `next` fill at most 128 blocks. A power of two, so that it rarely changes. */
+/**
+ * Returns the number of UIDs in a block, so that the UIDs below `next` fill at most 128 blocks. It is a power of two,
+ * so that it rarely changes.
+ */
 const sizeFor = (next: number): number => {
   let size = minSize
   while (size * maxBlocks < next) size *= 2
@@ -36,11 +39,11 @@ export interface Block<out A extends Seen> {
   /** The first UID of the block, and the first one after it. */
   readonly from: number
   readonly to: number
-  /** Ascending. */
+  /** The messages of the block, ascending by UID. */
   readonly messages: ReadonlyArray<A>
 }
 
-/** All blocks up to `next`. `messages` ascend by UID. */
+/** Returns all blocks up to `next`. `messages` ascend by UID. */
 export const blocksOf = <A extends Seen>(messages: ReadonlyArray<A>, next: number): ReadonlyArray<Block<A>> => {
   const size = sizeFor(next)
   const blocks: Array<Block<A>> = []
@@ -60,7 +63,7 @@ export interface Range {
   readonly to: number
 }
 
-/** The UIDs of a block or, where only their flags are wanted, those that its messages span, page by page. */
+/** Splits the UIDs of a block into ranges of a page each. If only flags are wanted, only the span of its messages. */
 export function* rangesOf({ from, messages, to }: Block<Seen>, isWhole: boolean): Generator<Range> {
   if (isWhole) for (let at = from; at < to; at += maxAsked) yield { from: at, to: Math.min(at + maxAsked, to) }
   else {
@@ -83,14 +86,16 @@ const flagsOf = ({ messages }: Block<Seen>): string =>
 
 const digestAt = (text: string, index: number): string => text.slice(index * digestLength, (index + 1) * digestLength)
 
-/** The digests of all blocks. */
+/** Returns the digests of all blocks. */
 export const digestsOf = (blocks: ReadonlyArray<Block<Seen>>, next: number, withFlags: boolean): Digests => ({
   size: sizeFor(next),
   uids: blocks.map(uidsOf).join(""),
   ...(withFlags ? { flags: blocks.map(flagsOf).join("") } : {})
 })
 
-/** The side or sides in which a block differs. Without digests of the same size each block may differ in both. */
+/**
+ * Returns whether the UIDs, the flags, or both of a block may differ. Without digests of the same block size, both may.
+ */
 export const differences = (
   block: Block<Seen>,
   before: Digests | undefined,
@@ -103,11 +108,11 @@ export const differences = (
   return { uids: differs(before?.uids, now.uids), flags: differs(before?.flags, now.flags) }
 }
 
-/** The digests of `now` for the blocks up to `index`, and those of `before` for the others. */
+/** Returns the digests of `now` for the blocks up to `index`, and those of `before` for the others. */
 export const upTo = (index: number, before: Digests | undefined, now: Digests): Digests => {
   const mix = (old: string | undefined, current: string): string => {
     const done = current.slice(0, (index + 1) * digestLength)
-    // A block that was never compared has a digest that nothing equals.
+    // A block that was never compared has a digest that equals no other.
     const rest = before?.size === now.size && old !== undefined ? old.slice(done.length) : ""
     return done + rest.padEnd(current.length - done.length, "-")
   }

@@ -1,6 +1,6 @@
 /**
- * Entries on their way from the thread that reads a feed. A page is a few bytes until it is unpacked: all entries of a
- * large feed at once would hold up the main thread.
+ * Passes entries from the worker process that reads a feed. A page stays packed until it is needed: unpacking all
+ * entries of a large feed at once would block the main thread.
  */
 import * as DateTime from "effect/DateTime"
 import { deserialize, serialize } from "node:v8"
@@ -11,10 +11,10 @@ export interface Entry extends Ref {
   readonly content: Content
 }
 
-/** Entries of one page. */
+/** The most entries of one page. */
 export const maxEntries = 500
 
-/** Times are milliseconds: a class does not come through. */
+/** Times are milliseconds, because instances of classes can't be transferred. */
 interface Packed extends Omit<Entry, "content"> {
   readonly content: Omit<Content, "occurredAt">
   readonly at: number | undefined
@@ -31,7 +31,7 @@ export const pack = (entries: ReadonlyArray<Entry>): ReadonlyArray<Uint8Array> =
   })
 
 export const unpack = (page: Uint8Array): ReadonlyArray<Entry> => {
-  // Our own thread packed it.
+  // Our own worker packed it.
   const entries = deserialize(page) as ReadonlyArray<Packed>
   return entries.map(({ at, content, ...ref }) => ({
     ...ref,

@@ -1,22 +1,25 @@
-/** Where a feed goes on, and whether it is all there is: RFC 5005, and `next_url` of JSON Feed. */
+/** Finds the next older document of a feed, and whether the feed is complete: RFC 5005, and `next_url` of JSON Feed. */
 import { Parser } from "htmlparser2"
 
-/** The document behind a feed's own: an archive, which never changes, or a page, which shifts as entries are added. */
+/**
+ * The next older document of a feed: an archive, which never changes, or a page, whose entries shift as new ones are
+ * added.
+ */
 export interface Older {
   readonly kind: "archive" | "page"
   readonly url: string
 }
 
-/** The links of a feed's own element, and the base of their addresses where the feed says one. */
+/** The links of the feed's own element, and the base URL of relative links if the feed has one. */
 export interface Links {
   readonly links: ReadonlyArray<{ readonly rel?: string | undefined; readonly href?: string | undefined }>
   readonly base: string | undefined
 }
 
 /**
- * The older document of a feed that was read at `url` and has these links: `prev-archive` before `next`, since archives
- * lose nothing. A link to the document itself, to something that is not of the web, or with a password counts as
- * absent.
+ * Returns the older document of a feed that was read at `url`; undefined if there is none. Prefers `prev-archive` to
+ * `next`, because archives lose no entries. A link to the document itself, one that is not HTTP, or one with a password
+ * counts as absent.
  */
 export const olderOf = ({ base, links }: Links, url: string): Older | undefined => {
   const addressOf = (rel: string): string | undefined => {
@@ -37,8 +40,8 @@ export const olderOf = ({ base, links }: Links, url: string): Older | undefined 
 const historyNamespace = "http://purl.org/syndication/history/1.0"
 
 /**
- * True if the feed says by `fh:complete` that it has no other entries. The element counts only as a child of the feed
- * in its namespace: an entry may quote it, and a wrong reading would delete.
+ * Returns true if the feed states with `fh:complete` that it has no other entries. The element counts only as a child
+ * of the feed in its namespace: an entry may quote it, and a false match would delete content.
  */
 export const isComplete = (text: string): boolean => {
   if (!text.includes(historyNamespace)) return false

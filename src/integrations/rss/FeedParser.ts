@@ -1,7 +1,7 @@
 /**
  * Parses a feed into its entries: RSS 2.0 (and its earlier versions), RSS 1.0, Atom (RFC 4287) and JSON Feed.
- * `feedsmith` reads the formats: it expands no entity of a feed's own, and refuses a feed that declares an external
- * one.
+ * `feedsmith` parses the formats: it does not expand entities that a feed declares, and refuses a feed that declares an
+ * external one.
  */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
@@ -13,7 +13,7 @@ import * as MailDate from "../../mail/MailDate.ts"
 import type { Entry } from "./EntryPages.ts"
 import { isComplete, type Links, type Older, olderOf } from "./FeedLinks.ts"
 
-/** The bytes are not a feed. The message says what to do, and does not quote them. */
+/** The bytes are not a feed. The message says what to do, and does not quote the bytes. */
 export class NoFeed extends Error {}
 
 interface Enclosure {
@@ -22,7 +22,7 @@ interface Enclosure {
   readonly length?: number | undefined
 }
 
-/** The fields that the formats have in common, as the feed writes them. */
+/** The fields that the formats have in common, as the feed has them. */
 interface Item {
   readonly id: string | undefined
   readonly title: string | undefined
@@ -40,11 +40,11 @@ interface Item {
   }>
   readonly comments?: string | undefined
   readonly language?: string | undefined
-  /** The address that relative ones are relative to, where the feed says one. */
+  /** The base URL of relative addresses, if the feed has one. */
   readonly base?: string | undefined
 }
 
-/** Authors, categories or enclosures of one entry: metadata is read as a whole wherever the entry is shown. */
+/** The most authors, categories or enclosures of one entry: metadata is read as a whole whenever the entry is shown. */
 const maxListed = 1000
 
 const html = "text/html; charset=utf-8"
@@ -108,7 +108,7 @@ const entryOf = (item: Item, feedUrl: string): Entry => {
   }
 }
 
-/** The text of a title that has markup. */
+/** Returns the text of a title with markup. */
 const textOf = (markup: string): string => DomUtils.textContent(parseDocument(markup).children)
 
 /** Without options, `parseFeed` returns dates as texts. */
@@ -117,7 +117,10 @@ type Parsed = ReturnType<typeof read>
 type Atom = Extract<Parsed, { format: "atom" }>["feed"]
 type AtomEntry = NonNullable<Atom["entries"]>[number]
 
-/** RFC 4287, 4.1.3: text, HTML, XHTML, or any media type: of those that are neither text nor XML, Base64. */
+/**
+ * Returns the body of an Atom entry (RFC 4287, 4.1.3): text, HTML, XHTML, or any media type. Types other than text and
+ * XML are in Base64.
+ */
 const atomBody = ({ content, summary }: AtomEntry): Item["body"] => {
   const { type = "text", value } = content?.value === undefined ? { ...summary } : content
   if (!type.includes("/")) return bodyOf(value, type === "text" ? plain : html)
@@ -151,8 +154,8 @@ const atomItems = (feed: Atom, feedUrl: string): ReadonlyArray<Item> =>
   })
 
 /**
- * The body and the summary of an RSS item. Its description is read as HTML, as all feed readers do. If the item has the
- * full text too, the description is the summary.
+ * Returns the body and the summary of an RSS item. Its description is treated as HTML, as all feed readers do. If the
+ * item also has the full text, the description is the summary.
  */
 const rssText = (content: string | undefined, description: string | undefined) => ({
   body: bodyOf(content ?? description, html),
@@ -181,7 +184,7 @@ const itemsOf = (parsed: Parsed, feedUrl: string): ReadonlyArray<Item> => {
       language
     }))
   }
-  // The links of an item are relative to the site where a feed has such, and not to the feed.
+  // If the feed links to its site, the links of items are relative to the site, and not to the feed.
   const base = URL.canParse(parsed.feed.link ?? "") ? parsed.feed.link : undefined
   const shared = { base: parsed.feed.xml?.base ?? base, language: parsed.feed.dc?.languages?.[0] }
   if (parsed.format === "rdf") {
@@ -204,7 +207,7 @@ const itemsOf = (parsed: Parsed, feedUrl: string): ReadonlyArray<Item> => {
       ...rssText(content?.encoded, item.description),
       id: item.guid?.value,
       title: item.title,
-      // A guid is the entry's address unless it says that it is none.
+      // A guid is the entry's address unless `isPermaLink` is false.
       link: item.link ?? (item.guid?.isPermaLink === false ? undefined : item.guid?.value),
       published: item.pubDate ?? dc?.dates?.[0],
       authors: dc?.creators ?? authors,
@@ -229,15 +232,15 @@ const byteOrderMarks = [
 ] as const
 
 /**
- * The text of these bytes. A byte-order mark decides, then the answer's media type, then the XML declaration
- * (RFC 7303), then UTF-8; a name that is unknown, or that the bytes do not fit, counts as absent.
+ * Decodes text: by a byte-order mark, else by the response's media type, else by the XML declaration (RFC 7303), else
+ * as UTF-8. A charset that is unknown, or that does not fit the bytes, is ignored.
  */
 const decode = (bytes: Uint8Array, mediaType: string): string => {
   const head = Buffer.from(bytes.subarray(0, 300))
   const marked = byteOrderMarks.find(([mark]) => head.toString("hex", 0, 3).startsWith(mark))?.[1]
   const inType = /charset\s*=\s*["']?([\w:.-]+)/i.exec(mediaType)?.[1]
   const inXml = /^\s*<\?xml[^>]+encoding\s*=\s*["']([\w:.-]+)/.exec(head.toString("latin1"))?.[1]
-  // A declaration that can be read byte by byte is not in UTF-16, whatever it says.
+  // If a declaration can be read byte by byte, the text is not UTF-16, whatever it declares.
   const isSingle = !head.includes(0)
   for (const label of [marked, inType, inXml]) {
     if (label === undefined || (isSingle && marked === undefined && /^utf-?16/i.test(label))) continue
@@ -276,8 +279,8 @@ export interface Read {
 }
 
 /**
- * The entries of the feed that these bytes are, in the feed's order, and where it goes on. Of an id that a feed has
- * twice, the first one counts. Throws `NoFeed`.
+ * Parses a feed: its entries, in the feed's order, and its next older document. If an id occurs twice, the first entry
+ * is used. Throws `NoFeed`.
  */
 export const parse = (bytes: Uint8Array, mediaType: string, url: URL): Read => {
   const text = decode(bytes, mediaType)
@@ -294,6 +297,6 @@ export const parse = (bytes: Uint8Array, mediaType: string, url: URL): Read => {
     const entry = entryOf(item, url.href)
     if (!entries.has(entry.externalId)) entries.set(entry.externalId, entry)
   }
-  // A feed that links to older entries is not complete, even if it says so.
+  // A feed that links to older entries is not complete, even if it states that it is.
   return { entries: [...entries.values()], older, isComplete: older === undefined && isComplete(text) }
 }

@@ -1,13 +1,14 @@
 /**
- * The older documents of a feed, read from its newest one on, one document a request.
+ * Reads the older documents of a feed, from the newest to the oldest, one request a document.
  *
- * - Archives (RFC 5005, 4) never change: each is read once. The part of an archive says so, and where it goes on, so
- *   that archives which were read lead to those which were not without a request. An archive may have an older version
- *   of an entry than a newer document (RFC 5005, 4.2): entries that are known stay as they are.
- * - Pages (RFC 5005, 3, and JSON Feed) shift as entries are added. All are read once, and after that, whenever the feed
- *   has changed, as many as bring something new. An entry that is removed while they are read may hide another one.
+ * - Archives (RFC 5005, 4) never change: each is read once. A part for each archive that was read stores the next older
+ *   one, so that known archives are skipped without a request. An archive may have an older version of an entry than a
+ *   newer document (RFC 5005, 4.2), so entries that are known stay unchanged.
+ * - Pages (RFC 5005, 3, and JSON Feed) shift as entries are added. All pages are read once; after that, whenever the
+ *   feed has changed, as many as bring new entries. If an entry is removed during that reading, another one may be
+ *   missed.
  *
- * A walk is bounded: at most `maxDocuments`, none of them twice in a circle.
+ * A walk reads at most `maxDocuments` documents, and detects cycles.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -23,35 +24,35 @@ import { inWindow, type SyncTask } from "../../contract/SyncTask.ts"
 import { maxEntries, unpack } from "./EntryPages.ts"
 import type { Older } from "./FeedLinks.ts"
 
-/** The part of an archive that was read: the archive behind it; null if nothing behind it is left to read. */
+/** The part of an archive that was read: the next older archive; null if no older one is left to read. */
 export const Part = Schema.Struct({ older: Schema.NullOr(Schema.String) })
 export type Part = typeof Part.Type
 
-/** Where a walk stands. */
+/** The position of a walk. */
 export const Walk = Schema.Struct({
   kind: Schema.Literals(["archive", "page"]),
   /** The document to read next. */
   at: Schema.String,
-  /** The document that the feed itself names. */
+  /** The document to which the feed itself links. */
   first: Schema.String,
   /** How many documents the walk has read. */
   documents: Schema.Int,
-  /** A document that the walk has been at: a circle leads there again. */
+  /** A document that the walk has read: in a cycle, the walk meets it again. */
   mark: Schema.optionalKey(Schema.String),
-  /** Of pages: a digest of the ids of the page before. */
+  /** For pages: a digest of the ids of the previous page. */
   before: Schema.optionalKey(Schema.String),
-  /** How many entries of this document have been listed, where that was interrupted. */
+  /** How many entries of this document have been listed, if its listing was interrupted. */
   listed: Schema.optionalKey(Schema.Int),
-  /** Of pages: true if the walk ends at a page that brings nothing new. */
+  /** For pages: true if the walk ends at a page without new entries. */
   untilKnown: Schema.optionalKey(Schema.Boolean),
-  /** Of pages: true if the entries of this document that have been listed brought something new. */
+  /** For pages: true if the listed entries of this document had new ones among them. */
   isNew: Schema.optionalKey(Schema.Boolean),
-  /** Of pages: true if the feed has changed since the walk began. */
+  /** For pages: true if the feed has changed since the walk began. */
   isBehind: Schema.optionalKey(Schema.Boolean)
 })
 export type Walk = typeof Walk.Type
 
-/** Where the reading of older documents stands; `"read"` once all pages have been read. */
+/** The progress of reading older documents; `"read"` once all pages have been read. */
 export const Progress = Schema.NullOr(Schema.Union([Walk, Schema.Literal("read")]))
 export type Progress = typeof Progress.Type
 
@@ -59,10 +60,10 @@ export const isWalk = (progress: Progress | undefined): progress is Walk =>
   progress !== undefined && progress !== null && progress !== "read"
 
 const maxDocuments = 10_000
-/** Longer addresses are not followed: a part is small. */
+/** Longer addresses are not followed, because a part is limited to 4 KiB. */
 const maxAddress = 2_000
 
-/** A document of a feed as it was read, and the older one that it links to. */
+/** A document of a feed that was read, and the older one to which it links. */
 export interface Document {
   readonly pages: ReadonlyArray<Uint8Array>
   readonly older: Older | undefined
@@ -77,7 +78,7 @@ export interface Step {
   readonly progress: Progress
 }
 
-/** Reasons why one document can't be read, and the feed can: it may be at another server. */
+/** Reasons that concern one document only, which may be on another server than the feed. */
 const ofOneDocument = new Set<Reason["_tag"]>([
   "Forbidden",
   "Gone",
@@ -90,7 +91,7 @@ const ofOneDocument = new Set<Reason["_tag"]>([
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("base64url")
 const keyOf = (address: string): string => `archive ${sha256(address)}`
 
-/** The first archive from this one on that was not read. Undefined if all were. */
+/** Returns the first archive from this one on that was not read yet; undefined if all were. */
 const unread = Effect.fnUntraced(function* (parts: Parts<Part>, from: string | undefined, passed = from) {
   const known = new Set([passed])
   let at = from
@@ -104,7 +105,10 @@ const unread = Effect.fnUntraced(function* (parts: Parts<Part>, from: string | u
   return undefined
 })
 
-/** The parts once this document is read. Once the walk has ended, nothing behind its first archive is left. */
+/**
+ * Returns the parts to store once this document is read. At the end of the walk, no archive after its first one is
+ * left.
+ */
 const movesOf = ({ at, first, kind }: Walk, older: Older | undefined, isEnd: boolean): Step["parts"] => {
   if (kind === "page") return []
   const ended = { key: keyOf(first), checkpoint: { older: null } }
@@ -113,12 +117,12 @@ const movesOf = ({ at, first, kind }: Walk, older: Older | undefined, isEnd: boo
   return isEnd ? [read, ended] : [read]
 }
 
-/** The progress once a feed that has changed names this older document. */
+/** Returns the progress after a changed feed links to this older document. */
 export const begin = Effect.fnUntraced(function* (before: Progress, older: Older | undefined, parts: Parts<Part>) {
   if (older === undefined) return before
   const { kind, url: first } = older
   if (isWalk(before) && before.kind === kind) {
-    // Pages that shift while they are read are read to the end, and then the newest of them again.
+    // Pages that shift during a walk are read to the end; then the newest of them are read again.
     if (kind === "page") return { ...before, isBehind: true }
     if (before.first === first) return before
   }
@@ -132,20 +136,20 @@ interface State {
   readonly walk: Walk
   /** True until the first document of this listing was read. */
   readonly isResumed: boolean
-  /** The document at which the walk stands, while its pages are listed. */
+  /** The current document of the walk, while its entries are listed. */
   readonly document?: Document
 }
 
-/** Walks on from where `from` stands. `isResumed` is true if an earlier listing began the walk. */
+/** Continues the walk at `from`. `isResumed` is true if an earlier listing began the walk. */
 export const walk = (options: {
   readonly read: (address: string) => Effect.Effect<Document, IntegrationError>
   readonly task: SyncTask
   readonly parts: Parts<Part>
   readonly from: Walk
   readonly isResumed: boolean
-  /** The ids that this slice of the listing has given already, from newer documents. */
+  /** The ids that this slice of the listing has already listed, from newer documents. */
   readonly given: Set<string>
-  /** True if earlier slices of this listing have given ids too. */
+  /** True if earlier slices of this listing have listed ids too. */
   readonly isLaterSlice: boolean
 }) => {
   const { given, isLaterSlice, parts, read, task } = options
@@ -165,7 +169,7 @@ export const walk = (options: {
     message
   })
 
-  /** Where the walk goes on after the document whose last entries are `refs`; undefined at its end. */
+  /** Returns where the walk continues after the document whose last entries are `refs`; undefined at its end. */
   const following = Effect.fnUntraced(function* (
     at: Walk,
     { isNew, older }: { readonly isNew: boolean; readonly older: Document["older"] },
@@ -178,7 +182,7 @@ export const walk = (options: {
     if (url === undefined) return stop()
     if (url.length > maxAddress) return stop("the address of the next document is too long")
     if (documents >= maxDocuments) return stop(`the listing ended here: it has read ${maxDocuments} documents`)
-    // A mark at each power of two is met again by every circle (R. P. Brent, 1980).
+    // A mark is set at each power of two, so every cycle leads back to one (R. P. Brent, 1980).
     const mark = (documents & (documents - 1)) === 0 ? at.at : at.mark
     if (url === at.at || url === mark) return stop("it leads back to a document that was read before")
     const { isNew: _, listed: __, ...rest } = at
@@ -191,9 +195,9 @@ export const walk = (options: {
   })
 
   /**
-   * Leaves out entries of an archive that a newer document has given. `force` asks the checker nothing, and would store
-   * the archive's older version in place of the newer one. The ids that earlier slices have given are not kept: a
-   * forced entry that is known under another revision counts as one of them.
+   * Leaves out entries of an archive that a newer document has already listed. `force` does not use the checker, so it
+   * would store the archive's older version in place of the newer one. The ids listed by earlier slices are not stored:
+   * a forced entry that is known under another revision counts as one of them.
    */
   const withoutOlder = Effect.fnUntraced(function* (listed: ReadonlyArray<Ref>) {
     const left = listed.filter(({ externalId }) => !given.has(externalId))
@@ -212,10 +216,11 @@ export const walk = (options: {
     if (found._tag === "Failure") {
       const { message, reason } = found.failure
       if (!ofOneDocument.has(reason._tag)) return yield* Effect.fail(found.failure)
-      // The last page went, or was never there. A place that was kept may be one that the server has forgotten.
+      // The last page does not exist (any more). A resumed position, however, may be one that the server no longer
+      // knows.
       if (walk.kind === "page" && reason._tag === "Gone" && !isResumed) return end({})
-      // An archive is asked for again at each poll, and so is a server that gives no answer. Pages are otherwise read
-      // again from the newest on, once the feed has changed.
+      // Archives are requested again at each poll, and so are pages if the server gives no answer. Otherwise pages are
+      // read again from the newest one, once the feed has changed.
       const left = walk.kind === "archive" || reason._tag === "Transient" ? walk : null
       return end({ problems: [problemAt(walk, message)], progress: left })
     }
@@ -247,7 +252,10 @@ export const walk = (options: {
   return Stream.paginate({ walk: options.from, isResumed: options.isResumed } as State, step)
 }
 
-/** The content of an entry of an older document; undefined if none has it. Reads all of them in the worst case. */
+/**
+ * Returns the content of an entry in an older document; undefined if none has it. Reads all documents in the worst
+ * case.
+ */
 export const find = Effect.fnUntraced(function* (
   read: (address: string) => Effect.Effect<Document, IntegrationError>,
   from: Older | undefined,

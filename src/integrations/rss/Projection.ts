@@ -1,4 +1,4 @@
-/** Entries of feeds as rows of `mirror.feed_entry`. */
+/** Projects entries of feeds to rows of `mirror.feed_entry`. */
 import * as DateTime from "effect/DateTime"
 import * as Projection from "../../contract/Projection.ts"
 

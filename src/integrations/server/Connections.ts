@@ -1,8 +1,8 @@
 /**
- * A pool of connections to one server. A connection serves one request at a time, is opened when it is first needed,
- * opened again when it broke, and closed after a minute without use.
+ * A pool of connections to one server. A connection serves one request at a time. It is opened when it is needed,
+ * reopened after it broke, and closed after a minute without use.
  *
- * A server limits the connections of one client, and refuses more in many ways: 421, 530 in any wording, or a dropped
+ * A server limits the connections of one client, and refuses more in many ways: 421, 530 with any text, or a dropped
  * connection. A login that fails while other connections of the pool are open is treated as such a refusal: the pool
  * shrinks to the open connections, and the request waits for one of them. The call does not fail, so no cool-down
  * begins and no item loses an attempt.
@@ -23,7 +23,7 @@ export interface Options<Client> {
   readonly max: number
   readonly open: Effect.Effect<Client, IntegrationError>
   readonly isOpen: (client: Client) => boolean
-  /** Closes the connection, also during a request, within a bounded time. */
+  /** Closes the connection, even during a request, within a bounded time. */
   readonly close: (client: Client) => Effect.Effect<void>
 }
 
@@ -33,20 +33,20 @@ export interface Connection<out Client> {
     method: string,
     request: (client: Client) => Effect.Effect<A, IntegrationError>
   ) => Effect.Effect<A, IntegrationError>
-  /** Drops the connection: for a request that was given up midway, whose answer is still under way. */
+  /** Drops the connection after a request was abandoned, because the rest of its response may still arrive. */
   readonly drop: Effect.Effect<void>
 }
 
 /** The number of connections that a server allows, as far as it is known. */
 export interface Size {
-  /** The most connections that were open before the server refused another; undefined while it refused none. */
+  /** Returns the number of connections at which the server refused another one; undefined while it has refused none. */
   readonly allowed: () => number | undefined
-  /** Opens at most `connections` at a time, which an earlier listing learned; `oneMore` tries another one again. */
+  /** Limits the pool to `connections`, as an earlier listing learned; with `oneMore`, one more is tried. */
   readonly restore: (connections: number, oneMore: boolean) => Effect.Effect<void>
 }
 
 export interface Connections<out Client> {
-  /** Waits for a free connection, outside of any `call`: a call's deadline is the server's, not the queue's. */
+  /** Waits for a free connection, outside of any `call`, because a call's deadline does not include the queue. */
   readonly get: Effect.Effect<Connection<Client>, never, Scope.Scope>
   readonly request: Connection<Client>["request"]
   readonly connect: Effect.Effect<void, IntegrationError>
@@ -59,14 +59,14 @@ interface Slot<Client> {
   usedAt: number
 }
 
-/** Replies of servers to a wrong password, as opposed to one connection too many. */
+/** Matches servers' replies to a wrong password, as opposed to too many connections. */
 const aboutPassword = /incorrect|invalid|wrong|password|credential|authentication/i
 
 const idleMillis = 60_000
 
 /**
- * A server counts a connection for a while after its end. A pool that a reopened connection made smaller than it was
- * tries its former size once more after this time.
+ * A server counts a connection for a while after it ended. A pool that shrank because of a reopened connection tries
+ * its former size once more after this time.
  */
 const regrowAfter = "5 seconds"
 
@@ -79,7 +79,7 @@ export const make = Effect.fnUntraced(function* <Client>(
   const permits = Semaphore.makeUnsafe(options.max)
   let size = options.max
   let allowed: number | undefined
-  /** The most connections that were open at a time. */
+  /** The most connections that were open at the same time. */
   let proven = 0
 
   const isReady = (slot: Slot<Client>): boolean => slot.client !== undefined && options.isOpen(slot.client)
@@ -119,7 +119,7 @@ export const make = Effect.fnUntraced(function* <Client>(
     yield* permits.release(1)
   })
 
-  /** The server refused one connection while this many others were open. */
+  /** Shrinks the pool after the server refused a connection while this many others were open. */
   const refused = Effect.fnUntraced(function* (open: number) {
     const former = proven
     proven = Math.min(proven, open)
@@ -130,7 +130,7 @@ export const make = Effect.fnUntraced(function* <Client>(
     }
   })
 
-  /** Logs in. False if the server allows no more connections than there are. */
+  /** Logs in. Returns false if the server allows no more connections than are open. */
   const login = (slot: Slot<Client>): Effect.Effect<boolean, IntegrationError> =>
     Effect.suspend(() => {
       slot.isOpening = true
@@ -146,8 +146,8 @@ export const make = Effect.fnUntraced(function* <Client>(
         Effect.suspend(() => {
           const open = others(slot)
           if (open > 0) return Effect.as(refused(open), false)
-          // Connections that were just closed may count for a while: only what names the password is about the
-          // password.
+          // The server may still count connections that were just closed: only a reply that mentions the password is
+          // about it.
           return allowed !== undefined && error.reason._tag === "Unauthorized" && !aboutPassword.test(error.message)
             ? Effect.fail(Errors.transient(error.message))
             : Effect.fail(error)
@@ -156,7 +156,7 @@ export const make = Effect.fnUntraced(function* <Client>(
       Effect.ensuring(Effect.sync(() => (slot.isOpening = false)))
     )
 
-  /** A call that does not repeat what failed for good, as a request whose time is up. */
+  /** Makes a call that does not repeat permanent failures, such as a timeout. */
   const call = <A>(method: string, effect: Effect.Effect<A, IntegrationError>): Effect.Effect<A, IntegrationError> =>
     options
       .call(
@@ -176,7 +176,7 @@ export const make = Effect.fnUntraced(function* <Client>(
       let current: Slot<Client> | undefined = yield* restore(take)
       yield* Effect.addFinalizer(() => (current === undefined ? Effect.void : give(current)))
 
-      /** Gives the slot up, and waits for another. */
+      /** Returns the slot to the pool, and waits for another one. */
       const swap = Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           if (current !== undefined) yield* give(current)
@@ -184,7 +184,7 @@ export const make = Effect.fnUntraced(function* <Client>(
           current = yield* restore(take)
         })
       )
-      /** A slot that is logged in. A first login is a call of its own. */
+      /** Returns a slot with a login. A first login is a call of its own. */
       const ready = Effect.gen(function* () {
         while (true) {
           const slot = current
@@ -205,7 +205,7 @@ export const make = Effect.fnUntraced(function* <Client>(
           const answer = yield* call(
             method,
             Effect.gen(function* () {
-              // The connection broke at the attempt before: it is opened again, within the call.
+              // The connection broke during the previous attempt, so it is reopened within the call.
               if (!isReady(slot)) {
                 yield* drop(slot)
                 yield* login(slot)
@@ -215,7 +215,7 @@ export const make = Effect.fnUntraced(function* <Client>(
               return yield* ask(client).pipe(
                 Effect.map(Option.some),
                 Effect.onInterrupt(() => drop(slot)),
-                // After a time-out or a lost answer, the next answer may belong to the earlier request.
+                // After a time-out or a lost response, the next response may belong to the earlier request.
                 Effect.tapError((error) =>
                   error.reason._tag === "Transient" && !(error instanceof Errors.ServerFailure)
                     ? drop(slot)

@@ -1,15 +1,17 @@
-/** Errors of sources that are servers of some protocol: how they are made, and what a library says went wrong. */
+/** Makes the errors of sources that are servers of a protocol, and describes libraries' errors. */
 import * as IntegrationError from "../../contract/IntegrationError.ts"
 import { redact } from "../../contract/Redaction.ts"
 
 const error = (reason: IntegrationError.Reason) => new IntegrationError.IntegrationError({ reason })
 
-/** An error of a request that is not repeated within its call: a second attempt would cost as much as the first. */
+/**
+ * An error of a request that is not repeated within its call, because a second attempt would cost as much as the first.
+ */
 export class Unrepeated extends IntegrationError.IntegrationError {}
 
 /**
- * The server answered that it failed at what was asked for, which may pass when the request is repeated. The connection
- * is in order, and so is what else the server has: of a folder or a mailbox it is a problem of that one.
+ * The server answered that a request failed, which may pass when it is repeated. The connection works, and so do other
+ * requests: for a folder or a mailbox, it is a problem of that one.
  */
 export class ServerFailure extends IntegrationError.IntegrationError {
   readonly isAnswer = true
@@ -17,7 +19,9 @@ export class ServerFailure extends IntegrationError.IntegrationError {
 
 export const failed = (message: string) => new ServerFailure({ reason: new IntegrationError.Transient({ message }) })
 
-/** The error of a request about one item. A server that answers is not down: the item alone is tried again later. */
+/**
+ * Converts the error of a request about one item. A server that answers is not down: only this item is retried later.
+ */
 export const ofItem = (error: IntegrationError.IntegrationError): IntegrationError.IntegrationError =>
   error instanceof ServerFailure ? forbidden(error.message) : error
 
@@ -35,13 +39,13 @@ export const unsettled = (message: string) => error(new IntegrationError.Unsettl
 
 const sockets = ["ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EPIPE", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH"]
 
-/** The code of a system error or of a library's, where it has one. */
+/** Returns the code of a system error or of a library's error; undefined if it has none. */
 export const codeOf = (cause: unknown): string | number | undefined => {
   if (typeof cause !== "object" || cause === null || !("code" in cause)) return undefined
   return typeof cause.code === "string" || typeof cause.code === "number" ? cause.code : undefined
 }
 
-/** The message of a library's error, on one line of at most 300 characters, without the secrets. */
+/** Returns the message of a library's error, on one line of at most 300 characters, without the secrets. */
 export const describe = (cause: unknown, secrets: ReadonlyArray<string>): string => {
   const code = codeOf(cause)
   const text = cause instanceof Error ? cause.message : String(cause)

@@ -1,5 +1,5 @@
 /**
- * Credentials, and the token that each request carries.
+ * Manages the credentials, and the token that each request carries.
  *
  * An app with token rotation has access tokens of 12 hours and a refresh token, which each refresh replaces
  * (https://docs.slack.dev/authentication/using-token-rotation).
@@ -55,7 +55,7 @@ const Rotating = Schema.Struct({
     description: "Idem keeps it here.",
     isInternal: true
   }),
-  /** Without it the token is used until Slack refuses it. */
+  /** Without it, the token is used until Slack refuses it. */
   expiresAt: field(Schema.optionalKey(Schema.DateTimeUtcFromString), {
     title: "End of the last token",
     description: "Idem keeps it here.",
@@ -72,7 +72,7 @@ const Tokens = Schema.Struct({
   refresh_token: Schema.optionalKey(Schema.NonEmptyString),
   expires_in: Schema.optionalKey(Schema.Finite)
 })
-/** A refreshed token of a person stands where a bot's does; the one of a sign-in stands in `authed_user`. */
+/** The refreshed token of a person is in the same place as a bot's; that of a sign-in is in `authed_user`. */
 const decodeTokens = Schema.decodeUnknownEffect(Schema.Union([Tokens, Schema.Struct({ authed_user: Tokens })]))
 
 /** Exchanges a refresh token. Slack revokes it with the first use of the tokens that it returns. */
@@ -92,7 +92,7 @@ const refresh = Effect.fnUntraced(function* (options: {
   const method = "oauth.v2.access"
   const answer = yield* options.call(method, 0, sender(options)(method, args, undefined)).pipe(
     Effect.flatMap((json) =>
-      // The decoder's error would quote the tokens.
+      // The decoder's error would contain the tokens.
       Effect.mapError(decodeTokens(json), () => fail(new Transient({ message: `${method}: the answer can't be read` })))
     ),
     Effect.interruptible,
@@ -116,7 +116,7 @@ const refresh = Effect.fnUntraced(function* (options: {
   } satisfies Rotating
 })
 
-/** A token is not used in its last minutes: a request that waits for quota is sent later than it is made. */
+/** A token is not used in its last minutes, because a request that waits for quota is sent later than it is made. */
 const margin = Duration.minutes(5)
 
 export const make = (options: {

@@ -1,4 +1,4 @@
-/** JSON as bodies have it: with the names of each object in order, so that equal objects give the same bytes. */
+/** Writes JSON bodies with the names of each object sorted, so that equal objects have the same bytes. */
 import { createHash } from "node:crypto"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
@@ -13,7 +13,7 @@ const inOrder = (value: unknown): unknown => {
   return Object.fromEntries(entries.map(([name, inner]) => [name, inOrder(inner)]))
 }
 
-/** JSON with the names of each object in order. */
+/** Returns JSON with the names of each object sorted. */
 const canonical = (value: unknown): string => JSON.stringify(inOrder(value))
 
 const encoder = new TextEncoder()
@@ -21,7 +21,7 @@ export const json = (value: unknown): Uint8Array => encoder.encode(canonical(val
 
 const decodeMetadata = Schema.decodeUnknownSync(Schema.Record(Schema.String, Schema.Json))
 
-/** The value without the fields named, and those fields. */
+/** Splits a value into the object without the named fields, and those fields. */
 export const split = (value: object, names: ReadonlySet<string>) => {
   const entries = Object.entries(value)
   return {

@@ -1,25 +1,25 @@
 /**
  * The stored state of a listing: a checkpoint of bounded size, and a part for each conversation (contract/Parts.ts).
- * The ids of all conversations are kept in parts too, a few hundred in each, so that only a new round asks Slack for
- * them.
+ * Parts also store the ids of all conversations, a few hundred in each, so that only a new round asks Slack for them.
  */
 import * as Schema from "effect/Schema"
 
 /**
- * A place in a conversation's history, which is read from the newest message to the oldest: all that is newer than `at`
- * is done. `cursor` is Slack's for the answer that holds `at`; Slack forgets it after a while, then `at` alone is
- * enough. `thread` is the parent whose replies are listed up to `after`, while the parent itself is not.
+ * A place in a conversation's history, which is read from the newest message to the oldest: all messages newer than
+ * `at` are done. `cursor` is Slack's cursor for the response that contains `at`; Slack expires it after a while, and
+ * then `at` alone is enough. `thread` is the parent whose replies are listed up to `after`, while the parent itself is
+ * not.
  */
 export const Place = Schema.Struct({
   at: Schema.optionalKey(Schema.String),
   cursor: Schema.optionalKey(Schema.String),
   thread: Schema.optionalKey(Schema.Struct({ ts: Schema.String, after: Schema.String })),
-  /** True once something of this pass could not be read: it proves nothing about what it did not see. */
+  /** True if this pass could not read something: then it proves nothing about messages that it did not see. */
   broken: Schema.optionalKey(Schema.Boolean)
 })
 export type Place = typeof Place.Type
 
-/** A place without the keys that are undefined. */
+/** Makes a place without undefined keys. */
 export const place = (fields: { readonly [K in keyof Place]?: Place[K] | undefined }): Place => ({
   ...(fields.at === undefined ? {} : { at: fields.at }),
   ...(fields.cursor === undefined ? {} : { cursor: fields.cursor }),
@@ -28,42 +28,41 @@ export const place = (fields: { readonly [K in keyof Place]?: Place[K] | undefin
 })
 
 /**
- * How many messages of a history there are up to `upTo`, and the sum of their hashes: another one means that one
- * vanished.
+ * The number of messages of a history up to `upTo`, and the sum of their hashes. A different tally means that a message
+ * was deleted.
  */
 const Tally = Schema.Struct({ upTo: Schema.String, count: Schema.Int, sum: Schema.Int })
 export type Tally = typeof Tally.Type
 
-/** The state of a conversation. All times are ms since 1970, all `ts` are Slack's. */
+/** The state of a conversation. Times are milliseconds since 1970; each `ts` is Slack's. */
 export const Conversation = Schema.Struct({
-  /** Messages of its history up to here are listed, or left to the backfill. Absent before its first visit. */
+  /** Messages of its history up to here are listed, or left to the backfill. Absent before the first visit. */
   watermark: Schema.optionalKey(Schema.String),
-  /** A visit that is under way, and the watermark once it ends. */
+  /** The visit in progress, and the watermark after it. */
   visit: Schema.optionalKey(Schema.Struct({ place: Place, top: Schema.String, startedAt: Schema.Finite })),
-  /** When its last visit began. */
+  /** When the last visit began. */
   visitedAt: Schema.optionalKey(Schema.Finite),
-  /** The newest message or reply that was seen in it. */
+  /** The newest message or reply that was seen in the conversation. */
   newest: Schema.optionalKey(Schema.String),
-  /** Digest of its newest parents, to notice that one vanished. */
+  /** A digest of the newest parents, by which a deletion among them is noticed. */
   digest: Schema.optionalKey(Schema.String),
   /**
-   * A pass over its whole history that is under way. `seen` counts what the last pass counted, `now` what this one
-   * does.
+   * The pass over the whole history that is in progress. `seen` is the tally of the last pass, `now` that of this one.
    */
   history: Schema.optionalKey(Schema.Struct({ place: Place, startedAt: Schema.Finite, seen: Tally, now: Tally })),
-  /** When the last complete pass over its history began, and what it counted. */
+  /** When the last complete pass over the history began, and its tally. */
   historyAt: Schema.optionalKey(Schema.Finite),
   tally: Schema.optionalKey(Tally),
-  /** The oldest message of its history, as the last pass that read all of it found it (see PlanLimit.ts). */
+  /** The oldest message that the last pass over the whole history found (see PlanLimit.ts). */
   oldest: Schema.optionalKey(Schema.String),
-  /** Something in it was deleted: a complete pass shall find out what. */
+  /** True if a message was deleted, which a complete pass has still to find. */
   suspect: Schema.optionalKey(Schema.Boolean),
-  /** True if a message came in it that no event told, and no event since. */
+  /** True if a message arrived for which no event came, and no event has come since. */
   isUnheard: Schema.optionalKey(Schema.Boolean)
 })
 export type Conversation = typeof Conversation.Type
 
-/** Ids of conversations: part `directory/N`. */
+/** The ids of conversations, in the part `directory/N`. */
 const Directory = Schema.Struct({ conversations: Schema.String })
 
 /** The kinds of conversations. */
@@ -71,20 +70,20 @@ export const Kind = Schema.Literals(["public_channel", "private_channel", "im", 
 export type Kind = typeof Kind.Type
 
 /**
- * A listing of the conversations that has not come to its end. The first `count` of the stored conversations are those
- * that it has found; the others are from the listing before.
+ * An unfinished listing of the conversations. It has found the first `count` of the stored conversations; the others
+ * are from the previous listing.
  */
 export const DirectoryListing = Schema.Struct({
-  /** Kinds still to be listed, each group in one go. */
+  /** The kinds still to be listed. Each group is listed with one request. */
   groups: Schema.Array(Schema.Array(Kind)),
   /** Slack's cursor in the first group. */
   cursor: Schema.optionalKey(Schema.String),
   count: Schema.Int,
-  /** Kinds whose scope is missing. */
+  /** Kinds for which the token lacks the scope. */
   refused: Schema.Array(Kind),
-  /** Channels that a bot can't read. */
+  /** The number of channels that a bot can't read. */
   outside: Schema.Int,
-  /** Places in the config's list of the names that no conversation has so far: thousands of names would not fit. */
+  /** Indexes in the config's list of names without a conversation so far. Thousands of names would not fit. */
   missing: Schema.Array(Schema.Int)
 })
 export type DirectoryListing = typeof DirectoryListing.Type
@@ -94,54 +93,52 @@ export type Part = typeof Part.Type
 
 export const Checkpoint = Schema.Struct({
   version: Schema.Literal(2),
-  /** How many parts hold the ids of conversations. */
+  /** The number of parts that hold the ids of conversations. */
   directories: Schema.Int,
-  /** The newest `ts` ever seen. */
+  /** The newest `ts` that was ever seen. */
   seen: Schema.optionalKey(Schema.String),
-  /** When a page was last given, and whether that was the last page of its listing. */
+  /** When the last page was emitted, and whether it was the last page of its listing. */
   movedAt: Schema.Finite,
   ended: Schema.Boolean,
-  /**
-   * Calls that this poll has made so far for passes over histories that earlier passes read, and for complete passes.
-   */
+  /** Calls that this poll has made so far for repeated passes over histories, and for complete passes. */
   spent: Schema.Struct({ history: Schema.Int, complete: Schema.Int }),
-  /** The round of visits that is under way. */
+  /** The round of visits in progress. */
   round: Schema.optionalKey(
     Schema.Struct({
       startedAt: Schema.Finite,
-      /** True if the round before it was interrupted: then no other round follows this one at once. */
+      /** True if the previous round was interrupted: then no other round directly follows this one. */
       again: Schema.Boolean,
       calls: Schema.Int,
-      /** Calls spent on the look-back so far, beyond one a conversation. */
+      /** Calls spent on the look-back so far, beyond one for each conversation. */
       extra: Schema.Int
     })
   ),
   /** Calls that the backfill may still make before the next round: as many as the last round made. */
   allowance: Schema.Int,
-  /** Rounds of visits that ended in this poll since a pass last listed anything. */
+  /** Rounds of visits that ended in this poll since a pass last emitted a page. */
   rounds: Schema.optionalKey(Schema.Int),
   /** The conversation whose history a pass is reading. */
   historyOf: Schema.optionalKey(Schema.String),
-  /** The complete pass over one conversation. `name` is the engine's name of the listing. */
+  /** The complete pass over one conversation. `name` is its `listing` in pages. */
   pass: Schema.optionalKey(
     Schema.Struct({ channel: Schema.String, name: Schema.String, suspect: Schema.Boolean, place: Place })
   ),
-  /** Complete passes begun so far: no two have the same name. */
+  /** The number of complete passes begun so far, which makes their names unique. */
   passes: Schema.Int,
-  /** The tour of complete passes: when it began, and the conversation it is at while it goes on. */
+  /** The tour of complete passes: when it began, and its present conversation while it runs. */
   tour: Schema.Struct({ at: Schema.Finite, next: Schema.optionalKey(Schema.String) }),
-  /** True if the last complete pass was over a suspect: the next one is the tour's. */
+  /** True if the last complete pass was over a suspect conversation: the next one belongs to the tour. */
   suspectLast: Schema.Boolean,
   /** When the last round of visits began. */
   roundAt: Schema.optionalKey(Schema.Finite),
   /**
-   * A deletion was noticed: what is absent counts once every conversation was visited since this time, and each in
-   * which a deletion was noticed has had its complete pass.
+   * Set when a deletion was noticed. Absent messages are deleted once every conversation was visited since this time,
+   * and every suspect conversation has had its complete pass.
    */
   absentSince: Schema.optionalKey(Schema.Finite),
-  /** When Slack last showed a message that is too old for a free plan (see PlanLimit.ts). */
+  /** When Slack last showed a message that a free plan would hide (see PlanLimit.ts). */
   unlimitedAt: Schema.optionalKey(Schema.Finite),
-  /** Parts that hints named and that are still to be looked at (see HintLookups.ts). */
+  /** Hinted parts that still have to be looked up (see HintLookups.ts). */
   hinted: Schema.optionalKey(Schema.Array(Schema.String)),
   /**
    * The last search for messages: when it was, up to when it searched, and until when none is tried after a refusal
@@ -156,7 +153,7 @@ export const Checkpoint = Schema.Struct({
     })
   ),
   /**
-   * The stream of events, while it listens: since when, when an event last came, and whether one was missed since (see
+   * The stream of events, while it is open: since when, when an event last came, and whether one was missed since (see
    * EventDelivery.ts).
    */
   events: Schema.optionalKey(
@@ -166,13 +163,13 @@ export const Checkpoint = Schema.Struct({
       isMissing: Schema.optionalKey(Schema.Boolean)
     })
   ),
-  /** The listing of the conversations that is under way. */
+  /** The listing of the conversations in progress. */
   listing: Schema.optionalKey(DirectoryListing),
   /** When the conversations were last listed. */
   listedAt: Schema.optionalKey(Schema.Finite),
   /** Whether a bot may read channels that it did not join, and when that was tried. */
   outside: Schema.optionalKey(Schema.Struct({ at: Schema.Finite, readable: Schema.Boolean })),
-  /** When the users were last listed, and Slack's cursor while that goes on. */
+  /** When the users were last listed, and Slack's cursor while a listing is in progress. */
   users: Schema.Struct({ at: Schema.optionalKey(Schema.Finite), cursor: Schema.optionalKey(Schema.String) })
 })
 export type Checkpoint = typeof Checkpoint.Type

@@ -15,7 +15,7 @@ import * as JsonBounds from "../../contract/JsonBounds.ts"
 import { AnswerTooMuch, fail, fromThrown, TooManyItems } from "./Errors.ts"
 import * as FileBytes from "./FileBytes.ts"
 
-/** The library would write to the console; what matters is in the errors. */
+/** Silences the library, which would write to the console. Its errors contain the relevant information. */
 export const silent: Logger = {
   debug: () => {},
   info: () => {},
@@ -28,7 +28,7 @@ export const silent: Logger = {
 
 export type Args = Readonly<Record<string, string | number | boolean | undefined>>
 
-/** A refusal that concerns only the requested object. `refused` is Slack's error code, or a message of ours. */
+/** A refusal that concerns only the requested object. `refused` is Slack's error code, or our own message. */
 export interface Refusal {
   readonly refused: string
 }
@@ -36,11 +36,11 @@ export interface Refusal {
 export const isRefusal = <A extends object>(answer: A | Refusal): answer is Refusal => "refused" in answer
 
 export interface Client {
-  /** Makes one request, and decodes its answer. */
+  /** Makes one request, and decodes its response. */
   readonly request: <A>(method: string, args: Args, schema: Schema.Decoder<A>) => Effect.Effect<A, IntegrationError>
   /**
-   * The same for a request about one conversation or one list. Fails for `Unauthorized`, `RateLimited` and `Transient`,
-   * which concern the whole source, but for an `internal_error` of one conversation. Any other failure is returned as a
+   * Makes a request about one conversation or one list. Fails for `Unauthorized`, `RateLimited` and `Transient`, which
+   * concern the whole source, except for an `internal_error` of one conversation. Any other failure is returned as a
    * `Refusal`.
    */
   readonly ask: <A extends object>(
@@ -48,19 +48,19 @@ export interface Client {
     args: Args,
     schema: Schema.Decoder<A>
   ) => Effect.Effect<A | Refusal, IntegrationError>
-  /** A file's bytes. Follows redirects; fails with `TooLarge` before the body is read. */
+  /** Streams a file's bytes. Follows redirects; fails with `TooLarge` before the body is read. */
   readonly bytes: (file: FileBytes.Announced, maxSize: number) => Stream.Stream<Uint8Array, IntegrationError>
-  /** True for a URL that the token may be sent to: Slack's hosts, or the configured origin. */
+  /** Returns true for a URL to which the token may be sent: Slack's hosts, or the configured origin. */
   readonly takesToken: (url: string) => boolean
 }
 
 export const apiUrlOf = (configured: string | undefined) => new URL(configured ?? "https://slack.com/api/")
 
-/** How many items the smallest page has: no message is so large that ten of them are too much. */
+/** The smallest page size: ten messages never exceed the size limit. */
 const fewest = 10
 
 /**
- * A page of 999 messages has a few MB; their text and blocks could be larger, and are then asked for in smaller pages.
+ * The size limit of a response. A page of 999 messages has a few MB; larger pages are requested again with fewer items.
  */
 const maxAnswerBytes = 32 * 1024 * 1024
 
@@ -115,7 +115,7 @@ export const make = (options: {
         1,
         Effect.flatMap(send(method, args, token), (answer) =>
           Effect.mapError(decode(answer), () =>
-            // The answer may come from another server, so the error does not quote it.
+            // The response may come from another server, so the error does not quote it.
             fail(new Malformed({ message: `${method}: the answer is not what Slack's API documents` }))
           )
         )
@@ -131,7 +131,7 @@ export const make = (options: {
         : Effect.fail(error)
     )
 
-  /** Requests about a conversation in a row that Slack failed to answer. */
+  /** The number of requests about a conversation in a row that Slack failed to answer. */
   let failures = 0
 
   const ask: Client["ask"] = (method, args, schema) =>
@@ -139,8 +139,8 @@ export const make = (options: {
       Effect.tap(() => Effect.sync(() => void (failures = 0))),
       Effect.catch(({ reason }) => {
         const word = reason.message.replace(`${method}: `, "")
-        // Slack's trouble with one conversation, after the retries of the call. With that many in a row it is Slack's
-        // trouble with all of them.
+        // Slack's failure for one conversation, after the retries of the call. After many in a row, Slack fails for all
+        // conversations.
         const isOfOne = args.channel !== undefined && ofConversation.has(word) && ++failures < mostFailures
         return ofSource.has(reason._tag) && !isOfOne ? Effect.fail(fail(reason)) : Effect.succeed({ refused: word })
       })
@@ -151,7 +151,7 @@ export const make = (options: {
   return { request, ask, bytes, takesToken }
 }
 
-/** Slack's words for a failure of its own that may concern one conversation only, for as long as it lasts. */
+/** Slack's error codes for a failure of its own, which may concern one conversation only while it lasts. */
 const ofConversation: ReadonlySet<string> = new Set(["internal_error", "fatal_error"])
 const mostFailures = 20
 

@@ -1,6 +1,6 @@
 /**
- * Complete passes over conversations: each thread is listed, changed or not. They prove deletions. Listing.ts says when
- * they are made.
+ * Complete passes over conversations: every thread is listed, changed or not. They prove deletions. Listing.ts
+ * describes when they are made.
  */
 import * as Duration from "effect/Duration"
 import * as Stream from "effect/Stream"
@@ -10,7 +10,7 @@ import type { Env } from "./MessageRefs.ts"
 import type { Pass } from "./Pass.ts"
 import { type Pages, save, type State, update } from "./State.ts"
 
-/** Calls of complete passes in one poll: for the tour, and for passes over suspects. */
+/** The most calls of complete passes in one poll: for the tour, and for suspect conversations. */
 export interface Settings {
   readonly sweepEvery: Duration.Duration
   readonly tourCalls: number
@@ -19,18 +19,21 @@ export interface Settings {
 
 type Begun = NonNullable<State["pass"]>
 
-/** True if every conversation that can be visited was visited since a deletion was noticed. */
+/** Returns true if every conversation that can be visited was visited since a deletion was noticed. */
 const isVisitedAll = ({ absentSince = 0, conversations }: State): boolean =>
   Array.from(conversations.values()).every(({ archived, part }) => archived || (part.visitedAt ?? -1) >= absentSince)
 
-/** Complete passes within the budget of calls. `skip` names the conversations that can't be read now. */
+/** Makes complete passes within the budget of calls. `skip` names the conversations that can't be read now. */
 export const make = (settings: Settings, env: Env, state: State, now: number, skip: ReadonlySet<string>): Pages => {
-  /** Conversations that turn out to be closed. */
+  /** Conversations that this listing found to be closed. */
   const unreadable = new Set<string>()
 
   const isReadable = (id: string) => !skip.has(id) && !unreadable.has(id)
 
-  /** The tour goes on at its conversation, or at the next one that can be read; from the start if that one is gone. */
+  /**
+   * Returns the tour's next conversation: the present one, or the next that can be read. If the present one no longer
+   * exists, the tour begins again.
+   */
   const touring = (): string | undefined => {
     const ids = Array.from(state.conversations.keys())
     if (state.tour.next === undefined && now - state.tour.at >= Duration.toMillis(settings.sweepEvery)) {
@@ -43,7 +46,7 @@ export const make = (settings: Settings, env: Env, state: State, now: number, sk
     return channel
   }
 
-  /** A conversation in which a deletion was noticed and that can be read. */
+  /** Returns a conversation that can be read and in which a deletion was noticed; undefined if there is none. */
   const nextSuspect = () =>
     Array.from(state.conversations).find(([id, { part }]) => part.suspect === true && isReadable(id))?.[0]
 
@@ -70,12 +73,12 @@ export const make = (settings: Settings, env: Env, state: State, now: number, sk
   }
 
   /**
-   * Absent messages are deleted once the whole workspace has been looked at, in as many rounds as that takes. A source
-   * that loses everything is then noticed as a whole.
+   * Returns true once the whole workspace has been examined, in as many rounds as that takes. Absent messages are
+   * deleted only then, so that a source that loses everything is noticed before the first deletion.
    */
   const isAllVisited = () => nextSuspect() === undefined && isVisitedAll(state)
 
-  /** The page that says so, where the last pass came before the last visit. */
+  /** Returns the page that completes the passes, if the last pass ended before the last visit. */
   const completion = (): Pages | undefined => {
     if (state.absentSince === undefined || state.pass !== undefined || !isAllVisited()) return undefined
     delete state.absentSince
@@ -106,7 +109,7 @@ export const make = (settings: Settings, env: Env, state: State, now: number, sk
       if (end === "refused") unreadable.add(begun.channel)
       delete state.pass
       advance(begun.channel)
-      // Absent messages wait until the whole workspace was looked at, or for the end of the tour.
+      // Absent messages are deleted when the whole workspace was examined, or at the end of the tour.
       const complete = begun.suspect ? isAllVisited() : state.tour.next === undefined
       if (complete) delete state.absentSince
       return { ...save(state), complete }

@@ -1,4 +1,4 @@
-/** The visits of conversations: the choice of those that are due, and the newest part of the history of each. */
+/** Visits conversations: selects those that are due, and reads the newest part of their history. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -17,15 +17,19 @@ import type { Env } from "./MessageRefs.ts"
 import type { Pass } from "./Pass.ts"
 import { compareTs, millisOf, newest, tsOf } from "./Timestamp.ts"
 
-/** Objects of the first answer of a visit, and calls for threads in the first visit of a conversation. */
+/**
+ * The number of objects in the first response of a visit, and the calls for threads in a conversation's first visit.
+ */
 const visitLimit = 200
 const firstVisitThreads = 2
-/** How long after its last activity a thread is listed again, and how many of them a poll. */
+/** How long after its last activity a thread is listed again, and the most such threads in one poll. */
 const overlap = Duration.toMillis("10 minutes")
 const overlapThreads = 5
-/** Conversations that a round visits at least, if there are so many. */
+/** The least number of conversations that a round visits, if there are as many. */
 export const visitsPerRound = 100
-/** A conversation that was active this lately is visited in each round; another one at this share of its silence. */
+/**
+ * A conversation that was active this recently is visited in each round; any other one after this share of its silence.
+ */
 const activeFor = Duration.toMillis("1 hour")
 const silenceShare = 1 / 12
 
@@ -33,20 +37,20 @@ const silenceShare = 1 / 12
 export const sweepEvery = Duration.days(1)
 
 export interface Settings extends Omit<CompletePasses.Settings, "sweepEvery"> {
-  /** How often a pass reads each history again, if the config says so. */
+  /** How often a pass reads each history again; undefined if the config does not say. */
   readonly sweepEvery: Duration.Duration | undefined
   readonly client: Client
   readonly types: ReadonlyArray<Kind>
   readonly channels: ReadonlyArray<string> | undefined
-  /** True where the token is a bot's, which can read a channel only as its member. */
+  /** True if the token is a bot's, which can read only channels that it has joined. */
   readonly bot: Effect.Effect<boolean, IntegrationError>
   readonly lookback: Duration.Duration
   readonly files: boolean
-  /** Calls that one poll may make for the look-back, beyond one a conversation. */
+  /** The most calls of one poll for the look-back, beyond one for each conversation. */
   readonly lookbackCalls: (conversations: number) => number
-  /** Calls that one poll may make to read histories again. */
+  /** The most calls of one poll for repeated passes over histories. */
   readonly historyCalls: number
-  /** Objects of one answer; calls for threads in one step. */
+  /** The number of objects in one response, and the most calls for threads in one step. */
   readonly limit: number
   readonly callsPerStep: number
 }
@@ -64,21 +68,24 @@ export interface ListingContext {
   readonly now: number
 }
 
-/** True if the conversation's turn has come by its silence. */
+/** Returns true if a visit is due, in proportion to the conversation's silence. */
 const isOverdue = (part: Conversation, now: number, longest: number): boolean => {
   if (part.visit !== undefined || part.visitedAt === undefined) return true
   const silence = part.newest === undefined ? Number.POSITIVE_INFINITY : now - millisOf(part.newest)
   return silence <= activeFor || now - part.visitedAt >= Math.min(silence * silenceShare, longest)
 }
 
-/** The same while hints are received: dormant conversations are left to the passes over all histories. */
+/**
+ * Returns true if a visit is due while hints are received. Dormant conversations are left to the passes over all
+ * histories.
+ */
 const isOverdueAmidHints = (part: Conversation, now: number): boolean => {
   if (part.visit !== undefined || part.visitedAt === undefined) return true
   const wait = part.newest === undefined ? Number.POSITIVE_INFINITY : (now - millisOf(part.newest)) * silenceShare
   return wait < Duration.toMillis(sweepEvery) && now - part.visitedAt >= Math.max(activeFor, wait)
 }
 
-/** `skip` gets the conversations that turn out to be closed. `longest`: the longest time between two visits. */
+/** Makes the visits. Closed conversations are added to `skip`. `longest` is the longest time between two visits. */
 export const make = (
   listing: ListingContext,
   {
@@ -92,10 +99,10 @@ export const make = (
   }
 ) => {
   const { isListening, now, settings, state, time } = listing
-  /** Unchanged threads that this listing may still list for edited replies. */
+  /** The number of unchanged threads that this listing may still list for edited replies. */
   let relistsLeft = overlapThreads
 
-  /** `isHinted`: an event told that the conversation has something new. */
+  /** Visits a conversation. `isHinted`: an event reported something new in it. */
   const visit = (channel: string, isHinted: boolean): Pages =>
     HistoryReader.read(env, passOf(channel, state.conversations.get(channel)?.part ?? {}, isHinted))
 
@@ -114,7 +121,7 @@ export const make = (
       update(state, channel, { newest: messages.reduce((seen, { ts }) => newest(seen, ts), before) })
     }
 
-    /** The look-back begins at Slack's time, not at ours. */
+    /** The look-back is computed from Slack's time, and not from ours. */
     const lookbackFrom = tsOf(millisOf(state.seen ?? tsOf(now)) - Duration.toMillis(settings.lookback))
     const looksBack = (oldest: string) =>
       isBackfilled() &&
@@ -136,7 +143,7 @@ export const make = (
           state.round = { ...round, calls: round.calls + calls, extra }
           isFirstCall = false
         }
-        // The first visit ends after one step, and the backfill goes on where it stopped.
+        // The first visit ends after one step, and the backfill continues where it stopped.
         return !isFirst
       },
       onAnswer: ({ hasLostReplies, isLast, isTop, messages, unknown }) => {
@@ -183,8 +190,8 @@ export const make = (
   }
 
   /**
-   * The conversations that the round has still to visit: those in which a search found new messages, then those that
-   * were visited longest ago.
+   * Returns the conversations that the round has still to visit: first those in which a search found new messages, then
+   * those that were visited longest ago.
    */
   const due = (): ReadonlyArray<string> => {
     const { round } = state

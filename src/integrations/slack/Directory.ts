@@ -1,4 +1,7 @@
-/** Conversations and users: content of their own, so that the ids in messages can be read as names offline. */
+/**
+ * Lists conversations and users, which are content of their own, so that the ids in messages can be shown as names
+ * offline.
+ */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -20,7 +23,7 @@ const Metadata = Schema.optionalKey(
 const Channels = Schema.Struct({ channels: Schema.Array(Schema.Unknown), response_metadata: Metadata })
 const Users = Schema.Struct({ members: Schema.Array(Schema.Unknown), response_metadata: Metadata })
 
-/** Slack allows fewer than 1,000 conversations an answer, and likes smaller answers for users, which are large. */
+/** Slack allows fewer than 1,000 conversations in a response, and recommends fewer users, which are large. */
 const channelsPerAnswer = 999
 const usersPerAnswer = 500
 
@@ -31,21 +34,22 @@ export interface Options {
   readonly client: Client
   readonly task: SyncTask
   readonly types: ReadonlyArray<Kind>
-  /** Ids or names; undefined takes all. */
+  /** The ids or names to list; undefined lists all. */
   readonly named: ReadonlyArray<string> | undefined
-  /** True where the token is a bot's, which can read a channel only as its member. */
+  /** True if the token is a bot's, which can read only channels that it has joined. */
   readonly bot: Effect.Effect<boolean, IntegrationError>
   readonly parts: Parts<Part>
   /** Milliseconds since 1970. */
   readonly now: () => number
-  /** False for a windowed task, whose window says nothing about conversations and users. */
+  /** False for a windowed task, because a window does not apply to conversations and users. */
   readonly asContent: boolean
 }
 
 /**
- * All conversations, one call for each 999, from where an earlier slice was cut off. Kinds whose scope is missing are
- * problems, and fail the listing only if that leaves none. `state` knows the conversations of each page; with the last
- * page, those that are gone leave it, and their content stays stored. New ones have their backfill to do.
+ * Lists all conversations, 999 a call, from where an earlier slice was interrupted. Kinds for which the scope is
+ * missing are problems; the listing fails only if no kind is left. The conversations of each page are added to `state`;
+ * with the last page, those that no longer exist are removed from it, and their content stays stored. New ones begin
+ * their backfill.
  */
 export const channels = (options: Options, state: State): Pages => {
   const { client, task } = options
@@ -61,11 +65,14 @@ export const channels = (options: Options, state: State): Pages => {
     missing: (names ?? []).map((_, index) => index)
   }
 
-  /** A channel that the token's owner did not join; a bot can't read those. */
+  /** Returns true for a channel that the token's owner did not join, which a bot can't read. */
   const isOutside = (channel: Message.Channel) =>
     names === undefined && channel.is_member === false && channel.is_im !== true
 
-  /** Slack lets a bot read only where it is a member: one channel is tried, so that not thousands are, once a day. */
+  /**
+   * Slack lets a bot read only channels that it has joined: once a day, one other channel is tried instead of
+   * thousands.
+   */
   const probe = Effect.fnUntraced(function* (outside: ReadonlyArray<Message.Channel>) {
     const [first] = outside
     const now = options.now()
@@ -74,7 +81,7 @@ export const channels = (options: Options, state: State): Pages => {
     state.outside = { at: now, readable: !isRefusal(answer) }
   })
 
-  /** Those of an answer that can be read. */
+  /** Returns the conversations of a response that can be read. */
   const readable = Effect.fnUntraced(function* (here: ReadonlyArray<Message.Channel>) {
     const outside = here.filter(isOutside)
     if (outside.length === 0 || !(yield* options.bot)) return here
@@ -82,7 +89,7 @@ export const channels = (options: Options, state: State): Pages => {
     return state.outside?.readable === true ? here : here.filter((channel) => !isOutside(channel))
   })
 
-  /** Brings the conversations of an answer in, behind those that this listing has found before. */
+  /** Adds the conversations of a response, after those that this listing has already found. */
   const bringIn = Effect.fnUntraced(function* (
     here: ReadonlyArray<Message.Channel>,
     listing: DirectoryListing,
@@ -126,10 +133,10 @@ export const channels = (options: Options, state: State): Pages => {
       const more = answer.response_metadata?.next_cursor || undefined
       next = more === undefined ? { ...rest, groups: others } : { ...rest, cursor: more }
     } else if (answer.refused === "invalid_cursor" && cursor !== undefined) {
-      // Slack forgot the cursor of an earlier slice.
+      // Slack no longer accepts the cursor of an earlier slice.
       next = start
     } else if (answer.refused === "missing_scope") {
-      // A call for all kinds is refused if one scope is missing. Then each kind is requested by itself.
+      // A request for all kinds is refused if one scope is missing. Then each kind is requested separately.
       next =
         group.length > 1
           ? { ...rest, groups: [...group.map((kind) => [kind]), ...others] }
@@ -166,13 +173,16 @@ export const channels = (options: Options, state: State): Pages => {
   return Stream.suspend(() => Stream.paginate(state.listing ?? start, step))
 }
 
-/** All users, one call for each 500; `now` (ms since 1970) is kept as the time of the listing once it ends. */
+/**
+ * Lists all users, 500 a call. After the last page, `now` (in milliseconds since 1970) is stored as the time of the
+ * listing.
+ */
 export const users = (options: Pick<Options, "client" | "task">, state: State, now: number): Pages => {
   const { client, task } = options
   const step = Effect.fnUntraced(function* (cursor: string | undefined) {
     const answer = yield* client.ask("users.list", { limit: usersPerAnswer, cursor }, Users)
     if (isRefusal(answer)) {
-      // A cursor that Slack forgot: from the start again, the checker makes that cheap.
+      // Slack no longer accepts the cursor: begins again, which the checker makes cheap.
       const again = answer.refused === "invalid_cursor" && cursor !== undefined
       state.users = again ? {} : { at: now }
       const problems: ReadonlyArray<Problem> = again

@@ -24,9 +24,9 @@ const unreadable = (id: string) =>
   new IntegrationError({ reason: new Malformed({ message: `Slack's answer for ${id} can't be read` }) })
 
 /**
- * The properties of a file's bytes that are certain. Slack's size is the number of uploaded bytes
+ * Returns the certain properties of a file's bytes. Slack's size is the number of uploaded bytes
  * (42wim/matterbridge#656). Posts, canvases and emails are served in another form than they are stored in, so nothing
- * is certain of those.
+ * is certain for them.
  */
 const announced = ({ mimetype, mode, size }: Message.File): Announced => {
   const isUpload = mode === undefined || mode === null || mode === "hosted" || mode === "snippet"
@@ -37,9 +37,9 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
   const { client } = options
 
   /**
-   * A parent comes from `conversations.history`, a reply from `conversations.replies`, and the id does not tell which
-   * it is: history bounded by the `ts` from above gives the parent itself, or an older one; then it is a reply, or
-   * gone. If it gives nothing, a free plan may hide the message (see PlanLimit.ts).
+   * Reads a message. A parent comes from `conversations.history`, a reply from `conversations.replies`, and the id does
+   * not show which it is. A history that is bounded above by the `ts` returns the parent itself, or an older message;
+   * then the id is a reply, or gone. If it returns nothing, a free plan may hide the message (see PlanLimit.ts).
    */
   const message = Effect.fnUntraced(function* (id: string, channel: string, ts: string) {
     const find = (messages: ReadonlyArray<unknown>) =>
@@ -69,7 +69,8 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
     }
     if (Message.isTombstone(found)) return yield* gone(id)
     const content = Message.messageContent(channel, found)
-    // The revision of a thread's parent says that its replies are stored, which this did not do: a listing says it.
+    // The revision of a thread's parent states that its replies are stored, which this download does not do: only a
+    // listing sets it.
     return Message.hasThread(found) ? content : { ...content, revision: Message.revisionOf(found) }
   })
 
@@ -80,7 +81,7 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
     if (Message.isDeletedFile(info)) return yield* gone(id)
     if (Message.isWithheldFile(info)) return yield* hidden(id, info.mode ?? info.file_access ?? "withheld")
     const url = info.url_private_download ?? info.url_private
-    // A file that another host keeps (a linked document) has no bytes at Slack, and that host must not get the token.
+    // A file on another host (a linked document) has no bytes at Slack, and that host must not get the token.
     if (info.is_external === true || info.mode === "external" || typeof url !== "string" || !client.takesToken(url)) {
       return Message.fileContent(info, json(info), "application/json")
     }
@@ -95,7 +96,7 @@ export const make = (options: { readonly client: Client; readonly maxFileSize: n
   return Effect.fn("Slack.download")(function* (id: string): Effect.fn.Return<Content, IntegrationError> {
     const [head = "", ...tail] = id.split("/")
     const name = tail.join("/")
-    // Only a person asks for an id of another form.
+    // Only a person requests an id of another form.
     if (head === "" || name === "" || tail.length > 1) return yield* gone(id)
     if (head === "files") return yield* file(id, name)
     if (head === "users") {

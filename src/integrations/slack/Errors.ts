@@ -59,9 +59,9 @@ const transient = new Set([
 ])
 const cursors = new Set(["invalid_cursor", "invalid_ts_latest", "invalid_ts_oldest"])
 
-/** Slack's `error` as a reason. An error that is not listed above concerns this request only. */
+/** Classifies Slack's `error`. An error that is not listed above concerns this request only. */
 const classify = (method: string, error: string, retryAfter?: number): IntegrationError => {
-  // A body that is no JSON reaches us as `error`; whatever Slack calls an error is one short word.
+  // A body that is not JSON arrives as `error`; Slack's own error codes are one short word.
   if (!/^[a-z0-9_]{1,64}$/.test(error)) return fail(new Transient({ message: `${method}: the answer is not JSON` }))
   const message = `${method}: ${error}`
   if (unauthorized.has(error)) return fail(new Unauthorized({ message }))
@@ -106,10 +106,10 @@ export const httpStatus = (what: string, status: number): IntegrationError => {
   return status >= 500 || status === 408 ? fail(new Transient({ message })) : fail(new Malformed({ message }))
 }
 
-/** Why an answer is not parsed: reading it would take too long. */
+/** The response is not parsed, because that would take too long. */
 export class AnswerTooMuch extends Error {}
 
-/** An answer that is not parsed. Fewer items may be asked for. */
+/** The response is not parsed. Fewer items can be requested. */
 export class TooManyItems extends Malformed {}
 
 export const fromThrown = (method: string, host: string, error: unknown): IntegrationError => {
@@ -123,14 +123,14 @@ export const fromThrown = (method: string, host: string, error: unknown): Integr
     return fail(
       new Transient({ message: `Slack could not be reached at ${host} for ${method}: ${detail(error.original)}` })
     )
-  // The one plain Error of the library: a 429 whose Retry-After is missing or not a number.
+  // The library's only plain Error: a 429 whose Retry-After is missing or not a number.
   if (error instanceof Error && error.message.startsWith("Retry header")) {
     return fail(limited(`${method}: ratelimited`, undefined))
   }
   return fail(new Transient({ message: `${method}: ${error instanceof Error ? error.message : "failed"}` }))
 }
 
-/** The reason is in the cause (ECONNREFUSED, ECONNRESET): the message is only `fetch failed`. */
+/** Adds the reason from the cause (ECONNREFUSED, ECONNRESET), because the message is only `fetch failed`. */
 export const detail = (error: { readonly message: string; readonly cause?: unknown }) => {
   const cause = error.cause
   const code = Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined

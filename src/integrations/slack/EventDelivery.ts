@@ -1,12 +1,13 @@
 /**
- * Whether Slack delivers events. An open socket does not prove it: Slack switches off the subscriptions of an app that
- * acknowledged under 5 % of its events within an hour (https://docs.slack.dev/reference/events/app_rate_limited), as
- * after an hour in which it did not run (bolt-js#2105). Its socket is then greeted and pinged as before, and gets no
- * event (hermes-agent#38847, openclaw#17847). An event that was not subscribed to, or that another program with the
- * same app token got, does not come either.
+ * Detects whether Slack delivers events. An open socket does not prove it: Slack switches off the subscriptions of an
+ * app that acknowledged under 5 % of its events within an hour
+ * (https://docs.slack.dev/reference/events/app_rate_limited), for example after an hour in which it did not run
+ * (bolt-js#2105). Its socket is then greeted and pinged as before, and gets no events (hermes-agent#38847,
+ * openclaw#17847). An event without a subscription, or one that another program with the same app token received, does
+ * not come either.
  *
- * So polls rely on events once one has come over the stream that listens, and no more after a message that no event
- * told, until the next event.
+ * So polls rely on events after one has come over the open stream. After a message without an event, they stop relying
+ * on events until the next one comes.
  */
 import * as Duration from "effect/Duration"
 import type { Hinted } from "../../contract/Hints.ts"
@@ -14,10 +15,10 @@ import type { Problem } from "../../contract/Page.ts"
 import { millisOf } from "./Timestamp.ts"
 import { type State, update } from "./State.ts"
 
-/** Events come within seconds, and repetitions after a minute and five (https://docs.slack.dev/apis/events-api). */
+/** Events come within seconds, and repetitions after one and five minutes (https://docs.slack.dev/apis/events-api). */
 const deliveredWithin = Duration.toMillis("6 minutes")
 
-/** Records what was hinted since the last poll. Returns true if polls may rely on events. */
+/** Records the hints since the last poll. Returns true if polls may rely on events. */
 export const begin = (state: State, { isListening, parts }: Hinted, now: number): boolean => {
   if (isListening) {
     state.events =
@@ -30,7 +31,7 @@ export const begin = (state: State, { isListening, parts }: Hinted, now: number)
   return state.events?.heardAt !== undefined && state.events.isMissing !== true
 }
 
-/** Records a new message that no hint led to. */
+/** Records a new message for which no hint came. */
 export const onUnhinted = (state: State, channel: string, ts: string, now: number): void => {
   const { events } = state
   const at = millisOf(ts)

@@ -1,13 +1,13 @@
 /**
- * Events of Slack's Events API as hints. The parts that hints name:
+ * Turns events of Slack's Events API into hints. The parts of hints:
  *
- * - `C…`: the conversation has something new;
+ * - `C…`: the conversation has new messages;
  * - `C…/ts`: this message, or the thread that it begins, has changed;
  * - `C…/ts/thread`: this reply to `thread` was deleted;
- * - `channels`: conversations came, went, or were renamed; `users/U…` and `files/F…`: these have changed.
+ * - `channels`: conversations were created, removed or renamed; `users/U…` and `files/F…`: these have changed.
  *
- * An event says for which workspaces it is (https://docs.slack.dev/apis/events-api): `team_id`, `enterprise_id` for an
- * app that a whole organization has installed, and one of its `authorizations`.
+ * An event names its workspaces (https://docs.slack.dev/apis/events-api): `team_id`, `enterprise_id` for an app that a
+ * whole organization has installed, and one of its `authorizations`.
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -15,7 +15,7 @@ import type { Hint } from "../../contract/Hints.ts"
 
 const Text = Schema.optionalKey(Schema.NullOr(Schema.String))
 const Place = Schema.optionalKey(Schema.NullOr(Schema.Struct({ ts: Text, thread_ts: Text })))
-/** Events name a conversation, a user and a file by the id or by an object that has it. */
+/** Events name a conversation, a user or a file by its id, or by an object with its id. */
 const Named = Schema.optionalKey(Schema.NullOr(Schema.Union([Schema.String, Schema.Struct({ id: Schema.String })])))
 
 const Event = Schema.Struct({
@@ -47,7 +47,7 @@ const decode = Schema.decodeUnknownOption(Callback)
 const idOf = (named: Event["channel"] | undefined): string | undefined =>
   (typeof named === "string" ? named : named?.id) ?? undefined
 
-/** Events after which the list of conversations is another one. */
+/** Matches events that change the list of conversations. */
 const ofDirectory =
   /^(channel|group|im|mpim)_(created|joined|left|rename|archive|unarchive|deleted|open|close|shared|unshared|id_changed)$|^member_(joined|left)_channel$/
 
@@ -87,14 +87,14 @@ const partsOf = (event: Event): ReadonlyArray<string> => {
   return ofDirectory.test(type) ? ["channels"] : []
 }
 
-/** The hints of one callback; none if it can't be read or does not concern content. */
+/** Returns the hints of one callback; empty if it can't be read or does not concern content. */
 export const hintsOf = (payload: unknown): ReadonlyArray<Hint> => {
   const callback = Option.getOrUndefined(decode(payload))
   if (callback === undefined) return []
   const { authorizations, enterprise_id, event, team_id, type } = callback
   const named = [team_id, enterprise_id, ...(authorizations ?? []).flatMap((one) => [one.team_id, one.enterprise_id])]
   const accounts = [...new Set(named.filter((name) => typeof name === "string" && name !== ""))]
-  // Slack leaves out events of a workspace that has more than 30,000 an hour, and says so.
+  // Slack drops events of a workspace with more than 30,000 an hour, and reports that.
   if (type === "app_rate_limited") return accounts.map((account) => ({ account: account ?? undefined }))
   if (event === undefined) return []
   return accounts.flatMap((account) => partsOf(event).map((part) => ({ account: account ?? undefined, part })))

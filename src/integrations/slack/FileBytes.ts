@@ -1,4 +1,4 @@
-/** The bytes of Slack's files. Follows redirects, and recognizes a page that Slack sends instead of the file. */
+/** Reads the bytes of Slack's files. Follows redirects, and detects a page that Slack sends instead of the file. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
@@ -14,7 +14,7 @@ export interface Announced {
   readonly mediaType: string | undefined
 }
 
-/** Enterprise Grid answers with one redirect, to `files-origin.slack.com` (hermes-agent#114483, goclaw#233). */
+/** Enterprise Grid sends one redirect, to `files-origin.slack.com` (hermes-agent#114483, goclaw#233). */
 const maxRedirects = 3
 
 /**
@@ -28,7 +28,7 @@ export const make = (options: {
 }) => {
   const { takesToken } = options
 
-  /** The response of a file's URL. The token goes only where it may, also after a redirect. */
+  /** Requests a file's URL, and follows redirects. The token is sent only to allowed URLs. */
   const follow = (id: string, url: string, token: Redacted.Redacted) =>
     Effect.gen(function* () {
       let at = url
@@ -105,9 +105,9 @@ const discard = (response: Response) =>
   Effect.promise(() => response.body?.cancel().catch(() => {}) ?? Promise.resolve())
 
 /**
- * The media type of a page that Slack sent instead of a file: its page for signing in is HTML with status 200
- * (deno-slack-sdk#285, bolt-js#2585), its errors are JSON. Canvases and posts are HTML or JSON themselves
- * (slackdump#401).
+ * Returns the media type of a page that Slack sent instead of a file; undefined for the file itself. Slack's sign-in
+ * page is HTML with status 200 (deno-slack-sdk#285, bolt-js#2585), its errors are JSON. Canvases and posts are HTML or
+ * JSON themselves (slackdump#401).
  */
 const pageInstead = (announced: string | undefined, answered: string | null): string | undefined => {
   const type = answered?.split(";")[0]?.trim().toLowerCase()

@@ -1,10 +1,10 @@
 /**
- * Looks at what hints named: single messages, threads, users and files. Each look is a call or two, and what Slack
- * answers is what counts, whatever the hint was.
+ * Looks up the parts that hints named: single messages, threads, users and files. Each look-up is one or two calls, and
+ * only Slack's response counts, whatever the hint was.
  *
  * `conversations.replies` finds a message by its `ts` alone: a parent with its thread, or one reply (bolt-python#783).
- * A message that it does not find (`thread_not_found`: bolt-js#2307) is deleted only if history does not show it
- * either, and if no free plan can hide it (see PlanLimit.ts).
+ * A message that it does not find (`thread_not_found`: bolt-js#2307) is deleted only if the history does not show it
+ * either, and no free plan can hide it (see PlanLimit.ts).
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -27,14 +27,14 @@ const UserAnswer = Schema.Struct({ user: Schema.Unknown })
 
 const isFile = Schema.is(Message.File)
 
-/** Slack's words for a message that is not there. */
+/** Slack's error codes for a message that does not exist. */
 const absent: ReadonlySet<string> = new Set(["thread_not_found", "message_not_found"])
 const absentFile: ReadonlySet<string> = new Set(["file_not_found", "file_deleted"])
 
-/** The parts that wait to be looked at, at most so many: each is about 40 bytes of the checkpoint. */
+/** The most parts that wait to be looked up: each takes about 40 bytes of the checkpoint. */
 const maxWaiting = 500
 
-/** Adds hinted parts to the state. Beyond the bound, a message's whole conversation is added instead. */
+/** Adds hinted parts to the state. Beyond the limit, a message's whole conversation is added instead. */
 export const wait = (state: State, parts: ReadonlyArray<string>): void => {
   if (parts.length === 0) return
   const all = [...new Set([...(state.hinted ?? []), ...parts])]
@@ -44,13 +44,16 @@ export const wait = (state: State, parts: ReadonlyArray<string>): void => {
 }
 
 export interface HintLookups {
-  /** Pages of the part, or none. The part leaves the state with the last of them. */
+  /** Returns the pages of the part. The part is removed from the state with the last page. */
   readonly at: (part: string) => Pages
 }
 
 export const make = (env: MessageRefs.Env, state: State): HintLookups => {
   const { client, task } = env
-  /** Replies found deleted in this listing, by their thread: a thread that is shorter by these hides nothing else. */
+  /**
+   * The number of replies found deleted in this listing, by their thread: a thread that is shorter by this number lost
+   * no others.
+   */
   const deletedReplies = new Map<string, number>()
 
   const end = (part: string, page: Omit<Page<Checkpoint, Part>, "checkpoint" | "parts">): Page<Checkpoint, Part> => {
@@ -59,14 +62,14 @@ export const make = (env: MessageRefs.Env, state: State): HintLookups => {
   }
   const nothing = (part: string) => [end(part, { listed: [], download: [] })]
 
-  /** The conversation's history is one message shorter, and known to be. */
+  /** Removes the message from the tally of its history, so that its deletion is not noticed again. */
   const forget = (channel: string, ts: string) => {
     const { tally } = state.conversations.get(channel)?.part ?? {}
     update(state, channel, { digest: undefined, ...(tally === undefined ? {} : { tally: untallied(tally, ts) }) })
   }
 
   const deleted = Effect.fnUntraced(function* (part: string, channel: string, ts: string, thread: string | undefined) {
-    /** The message itself, or the newest that is older. */
+    /** Requests the message itself, or the newest one before it. */
     const look = (latest: string) =>
       client.ask("conversations.history", { channel, latest, inclusive: true, limit: 1 }, Messages)
     const answer = yield* look(ts)
@@ -143,7 +146,7 @@ export const make = (env: MessageRefs.Env, state: State): HintLookups => {
   const file = Effect.fnUntraced(function* (part: string, id: string) {
     if (!env.files) return nothing(part)
     const checker = yield* ContentExistenceChecker
-    // A file that no message of ours carries is not ours to keep.
+    // A file that no stored message contains is not mirrored.
     if (!(yield* checker.existing([part])).has(part)) return nothing(part)
     const answer = yield* client.ask("files.info", { file: id }, FileAnswer)
     const isGone = isRefusal(answer)

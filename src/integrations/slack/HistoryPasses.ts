@@ -1,6 +1,6 @@
 /**
- * Passes over the history of conversations: parents, and the threads that changed. Listing.ts says when they are made.
- * Each counts the messages of its history, so that the next one finds that a message vanished.
+ * Passes over the history of conversations: they list parents, and the threads that changed. Listing.ts describes when
+ * they are made. Each pass counts the messages of its history, so that the next one notices a deletion.
  */
 import { type Conversation } from "./Checkpoint.ts"
 import { type Pages, save, type State, update } from "./State.ts"
@@ -12,7 +12,7 @@ import type { Pass, Progress } from "./Pass.ts"
 import { unknownFloor } from "./PlanLimit.ts"
 import { newest, tsOf } from "./Timestamp.ts"
 
-/** Begins a pass over the history of a conversation, unless one is under way. It counts messages up to `top`. */
+/** Begins a pass over the history of a conversation, unless one is in progress. It counts messages up to `top`. */
 export const beginHistory = (state: State, channel: string, now: number, top: string): void => {
   const part = state.conversations.get(channel)?.part
   if (part === undefined || part.history !== undefined) return
@@ -20,13 +20,13 @@ export const beginHistory = (state: State, channel: string, now: number, top: st
   update(state, channel, { history: { place: {}, startedAt: now, seen, now: noTally(top) } })
 }
 
-/** The message that the history ended with when it was last read as a whole; undefined if it never was read. */
+/** Returns the last message of the history when it was last read as a whole; undefined if it never was. */
 export const floorOf = ({ historyAt, oldest }: Conversation): string | undefined =>
   oldest ?? (historyAt === undefined ? undefined : unknownFloor)
 
 /**
- * Records how far the pass over the history is, and counts the messages that it brings. A whole pass that counts fewer
- * messages, or others, than the last one counted up to the same time proves that one of them vanished.
+ * Records the progress of the pass over the history, and counts the messages of its page. If a whole pass has another
+ * tally than the last pass up to the same time, a message was deleted.
  */
 export const moveHistory = (state: State, channel: string, progress: Progress): void => {
   const part = state.conversations.get(channel)?.part
@@ -50,7 +50,7 @@ export const moveHistory = (state: State, channel: string, progress: Progress): 
   })
 }
 
-/** Records the newest message or reply that was ever seen. */
+/** Records the newest message or reply ever seen. */
 export const recordSeen = (state: State, messages: ReadonlyArray<Message>): void => {
   const seen = messages.reduce<string | undefined>((before, { ts }) => newest(before, ts), state.seen)
   if (seen !== undefined) state.seen = seen
@@ -60,19 +60,19 @@ export interface Options {
   readonly now: number
   /** The oldest message to request. */
   readonly oldest?: string | undefined
-  /** The listing that the pages are part of. */
+  /** The listing to which the pages belong. */
   readonly listing?: string | undefined
-  /** Conversations whose history is due, asked before each of them. */
+  /** Returns true if the conversation's history is due. Called before each conversation. */
   readonly isDue: (id: string) => boolean
-  /** Records calls, also none. Returns whether another conversation may follow. */
+  /** Records calls, also 0. Returns whether another conversation may follow. */
   readonly spend: (calls: number) => boolean
   /** Records a message that is not stored yet. */
   readonly onNew?: ((channel: string, ts: string) => void) | undefined
 }
 
 /**
- * Passes over the history of every conversation that is due, in their order. `skip` names those that can't be read now,
- * and gets more of them.
+ * Makes passes over the history of every conversation that is due, in order. `skip` names conversations that can't be
+ * read now, and further ones are added to it.
  */
 export const make = (env: Env, state: State, skip: Set<string>, options: Options): Pages =>
   HistoryReader.inTurn(() => {
@@ -82,7 +82,7 @@ export const make = (env: Env, state: State, skip: Set<string>, options: Options
     const channel = begun !== undefined && isDue(begun) ? begun : Array.from(state.conversations.keys()).find(isDue)
     if (channel === undefined) return undefined
     state.historyOf = channel
-    // Messages that come later than what was seen so far are counted by the next pass.
+    // Messages that arrive later are counted by the next pass.
     beginHistory(state, channel, options.now, state.seen ?? "0.0")
     return HistoryReader.read(env, passOf(channel, env, state, skip, options))
   })
@@ -128,7 +128,7 @@ const passOf = (
   }
 }
 
-/** Pages of another listing drop the engine's marks of the complete pass: it has to begin again. */
+/** Restarts the complete pass, because pages of another listing delete its marks in the store. */
 const restartCompletePass = (state: State): void => {
   if (state.pass?.suspect === true) update(state, state.pass.channel, { suspect: true })
   delete state.pass

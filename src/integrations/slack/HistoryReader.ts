@@ -1,21 +1,21 @@
 /**
  * Reads the history of one conversation for a pass, from the newest message to the oldest, with the threads that belong
- * to it. The pass says what to read, and folds what was read into the listing's state (see Pass.ts).
+ * to it. The pass decides what to read, and adds what was read to the listing's state (see Pass.ts).
  *
  * The protocol: a parent's revision names its last reply, so a stored revision proves that the thread is stored up to
  * that reply, and no state for each thread is needed. Pages are committed in this order:
  *
- * 1. an answer of `conversations.history` (or the rest of one) is passed to the checker, once;
- * 2. the threads of the chosen parents are listed completely; their replies make pages whose checkpoint still stands
- *    before these parents;
- * 3. then the parents make a page, whose checkpoint stands behind them.
+ * 1. a response of `conversations.history` (or the rest of one) is passed to the checker, once;
+ * 2. the threads of the chosen parents are listed completely; the checkpoint of their pages is still before these
+ * parents;
+ * 3. then the parents make a page, and its checkpoint is after them.
  *
  * After a crash between 2 and 3, the parents are still changed: their threads are listed again, and the replies are
  * known. A step makes a bounded number of calls before its pages, so that a slice of any length makes progress; a
  * longer thread leaves its position in the checkpoint.
  *
- * Besides revisions, a pass looks for two signs of a deletion, so that a complete pass finds what was deleted: a thread
- * that has become shorter, and a parent that has vanished (see `parentsDigest`).
+ * Besides revisions, a pass looks for two signs of a deletion, so that a complete pass finds the deleted message: a
+ * thread that has become shorter, and a parent that is missing (see `parentsDigest`).
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -34,23 +34,23 @@ import { unknownFloor } from "./PlanLimit.ts"
 import * as Thread from "./Thread.ts"
 import { compareTs, tsOf } from "./Timestamp.ts"
 
-/** More than two clocks differ by. */
+/** More than two clocks differ. */
 const day = Duration.toMillis("1 day")
 
 interface Step {
   readonly place: Place
-  /** The rest of the last answer, newest first; undefined before the first answer. */
+  /** The rest of the last response, newest first; undefined before the first response. */
   readonly rest: ReadonlyArray<Message.Message> | undefined
   readonly chosen: ReadonlySet<string>
   readonly patched: ReadonlySet<string>
   /** Parents whose thread differs from the stored one. */
   readonly changed: ReadonlySet<string>
-  /** Slack's cursor for the next answer; undefined at the end. */
+  /** Slack's cursor for the next response; undefined at the end. */
   readonly more: string | undefined
   readonly problems: ReadonlyArray<Problem>
 }
 
-/** Reads one conversation after the other, until `next` gives none. Each pass is made once its turn has come. */
+/** Reads one conversation after the other, until `next` returns undefined. Each pass is made when its turn comes. */
 export const inTurn = (next: () => Pages | undefined): Pages =>
   Stream.suspend(() => {
     const pages = next()
@@ -62,7 +62,7 @@ export const read = (env: MessageRefs.Env, pass: Pass): Pages => {
   const { client, task } = env
   const callsPerStep = pass.callsPerStep ?? env.callsPerStep
   const { idOf, inWindow, page, select } = MessageRefs.make(env, pass)
-  // With `oldest` alone, Slack once gave the messages nearest to it, and no newer ones (slackhq/slack-api-docs#4).
+  // With `oldest` alone, Slack has returned the messages nearest to it, and no newer ones (slackhq/slack-api-docs#4).
   const upTo = env.until ?? (pass.oldest === undefined ? undefined : tsOf(env.now() + day))
   const history = Effect.fnUntraced(function* (step: Step) {
     const { place } = step
@@ -72,7 +72,7 @@ export const read = (env: MessageRefs.Env, pass: Pass): Pages => {
       channel,
       limit: Math.min(env.limit, (top ? pass.firstLimit : undefined) ?? env.limit),
       oldest: pass.oldest,
-      // `oldest` counts as inside. This lets Slack count `latest` as inside too, which is taken out again below.
+      // Makes `oldest` inclusive. Slack then makes `latest` inclusive too, so that message is removed again below.
       inclusive: pass.oldest === undefined ? undefined : true
     }
     const ask = (more: Args) => client.ask("conversations.history", { ...args, ...more }, Thread.Messages)
@@ -105,10 +105,10 @@ export const read = (env: MessageRefs.Env, pass: Pass): Pages => {
       unknown: inSpan.flatMap(({ ts }) => (chosen.has(idOf(ts)) && !known.has(idOf(ts)) ? [ts] : [])),
       hasLostReplies: lostReplies.size > 0
     })
-    // Without a cursor the next request is by time: after an answer without new messages it would repeat without end.
+    // Without a cursor the next request is by time. After a response without new messages it would repeat forever.
     const stuck = Thread.nextCursor(answer) === undefined && inSpan.length === 0
     const ended = stuck || (last !== undefined && !goesOn)
-    // A first reading that ends with a stored message follows a former mirror, which may hold hidden messages too.
+    // If the first reading ends with a stored message, an earlier mirror may have stored messages that are now hidden.
     const floor = pass.floor ?? (last !== undefined && known.has(idOf(last)) ? unknownFloor : undefined)
     const isCut = answer.is_limited === true || ((complete || stuck) && !env.planLimit.isWhole(last ?? place.at, floor))
     return {
@@ -126,7 +126,7 @@ export const read = (env: MessageRefs.Env, pass: Pass): Pages => {
     }
   })
 
-  /** Decides whether a thread is to be listed, and from when. */
+  /** Decides whether a thread is to be listed, and from which reply. */
   const threadDue = (step: Step, parent: Message.Message): boolean => {
     if (!Message.hasThread(parent)) return false
     const latest = parent.latest_reply ?? undefined
@@ -141,7 +141,7 @@ export const read = (env: MessageRefs.Env, pass: Pass): Pages => {
     return due || isRelisted(false)
   }
 
-  /** Lists the threads that are due of the answer's next parents, as far as one step goes. */
+  /** Lists the due threads of the next parents in the response, as many as one step allows. */
   const listThreads = Effect.fnUntraced(function* (from: Step) {
     const rest = [...(from.rest ?? [])]
     const parents: Array<Message.Message> = []
@@ -149,10 +149,10 @@ export const read = (env: MessageRefs.Env, pass: Pass): Pages => {
     const problems = [...from.problems]
     const cut = new Set<string>()
     let { at, broken, thread } = from.place
-    // The last thread listed, finished or not: what the replies' checkpoint says, while its parent is not in a page
-    // yet.
+    // The last listed thread, finished or not. The checkpoint of the replies' pages contains it while its parent is not
+    // in a page yet.
     let listedTo = thread
-    // Replies to newer parents than the place's: a slice was cut before these parents' page, and has committed them.
+    // Replies to parents newer than the place's: an earlier slice committed them, but ended before these parents' page.
     const committed = new Set<string>()
     let calls = 0
     let refs = 0
@@ -189,11 +189,11 @@ export const read = (env: MessageRefs.Env, pass: Pass): Pages => {
       parents.push(parent)
       refs += MessageRefs.sizeOf(parent)
       at = parent.ts
-      // The page of these parents comes first, before any further replies: a slice that has room for one page gets on.
+      // The page of these parents comes before further replies, so that a slice with room for one page makes progress.
       if (resumed) break
     }
     const cursor = (rest.length === 0 ? from.more : from.place.cursor) || undefined
-    /** Where the pass stands behind the replies, and behind the parents. */
+    /** The places of the pass after the replies, and after the parents. */
     const places = {
       replies: placeOf({ ...from.place, thread: listedTo, broken }),
       parents: placeOf({ at, cursor, thread, broken })

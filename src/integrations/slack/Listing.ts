@@ -59,14 +59,17 @@ import { type ListingContext, type Settings, sweepEvery, visitsPerRound } from "
 import * as ConversationVisits from "./ConversationVisits.ts"
 import { tsOf } from "./Timestamp.ts"
 
-/** Between two slices of one poll there is mostly less than this: a later slice may belong to another sync. */
+/** The usual upper bound of the time between two slices of one poll: a later slice may belong to another sync. */
 const sliceGap = Duration.toMillis("15 seconds")
-/** How often a poll whose slices are further apart visits the conversations. */
+/** How often a poll visits the conversations if its slices are further apart. */
 const roundEvery = Duration.toMillis("5 minutes")
 const usersEvery = Duration.toMillis("1 hour")
-/** How often a pass reads each history again while hints are received. */
+/** How often a pass reads each history again while events are received. */
 const sweepWhileListening = Duration.days(7)
-/** How often conversations are listed while hints come; for a hint about an unknown conversation, sooner. */
+/**
+ * How often conversations are listed while events are received, and how soon after a hint about an unknown
+ * conversation.
+ */
 const directoryEvery = Duration.toMillis("1 hour")
 const directoryForUnknown = Duration.toMillis("5 minutes")
 
@@ -80,8 +83,9 @@ export const make = (
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       const state = yield* load(checkpoint, parts, clock.currentTimeMillisUnsafe())
-      // A process whose clock is ahead may have kept the state, and the listing's time goes on from there. By an
-      // earlier time, no visit would be part of its round, and two processes in turn would each begin its own poll.
+      // The stored state may come from a process whose clock is ahead; then the listing continues from that time. With
+      // an earlier time, no visit would be part of its round, and two alternating processes would each begin a poll of
+      // their own.
       const behind = changedAt(state) - clock.currentTimeMillisUnsafe()
       const time = () => clock.currentTimeMillisUnsafe() + (behind > 0 ? behind + 1 : 0)
       const now = time()
@@ -114,7 +118,10 @@ const envOf = ({ settings, state, task, time }: ListingContext): Env => ({
 
 const empty = (state: State): Page<Checkpoint, Part> => ({ listed: [], download: [], ...save(state) })
 
-/** Every conversation between the task's bounds. Replies in the window belong to parents of up to `lookback` before. */
+/**
+ * Lists every conversation between the task's bounds. Replies in the window may belong to parents up to `lookback`
+ * before.
+ */
 const bounded = (context: ListingContext): Pages => {
   const { now, settings, state, task } = context
   const since = task.window?.since
@@ -145,7 +152,7 @@ const live = (context: ListingContext): Pages => {
 
   const isKnown = (part: string) => state.conversations.has(part.split("/")[0] ?? "")
 
-  /** The rest of the round. */
+  /** Continues the round. */
   const round: Pages = Stream.suspend(() => {
     const channels = [...visits.due()]
     const all = HistoryReader.inTurn(() => {
@@ -171,7 +178,7 @@ const live = (context: ListingContext): Pages => {
       return isListed ? round : Stream.concat(channels(context), round)
     })
 
-  /** Lists the conversations, and visits those that are new among them. */
+  /** Lists the conversations, and visits new ones. */
   const directory: Pages = Stream.concat(
     channels(context),
     Stream.suspend(() => {
@@ -183,7 +190,7 @@ const live = (context: ListingContext): Pages => {
     })
   )
 
-  /** The rest of a listing of the conversations that the slice before did not come to the end of. */
+  /** Continues a listing of the conversations that the previous slice did not complete. */
   const unfinished: Pages = Stream.suspend(() => (state.listing === undefined ? Stream.empty : directory))
 
   const looks = HintLookups.make(env, state)
@@ -195,7 +202,7 @@ const live = (context: ListingContext): Pages => {
       state.hinted = (state.hinted ?? []).filter((one) => one !== part)
       const isStale = now - (state.listedAt ?? 0) >= directoryForUnknown
       if (part === "channels" || (!isKnown(part) && isStale)) {
-        // The part is looked at once its conversation is known; it is stale no more by then.
+        // The part is looked up once its conversation is known.
         if (part !== "channels") HintLookups.wait(state, [part])
         return directory
       }
@@ -269,7 +276,7 @@ const live = (context: ListingContext): Pages => {
     }
     if (state.round !== undefined) {
       // The next slice of the same poll ends with its round. After an interruption, conversations that were visited
-      // before it may have changed since: another round follows.
+      // before it may have changed, so another round follows.
       const isLast = state.round.again || isSamePoll
       const next = isLast ? Stream.empty : Stream.concat(begin(true), rest)
       return round.pipe(Stream.concat(rest), Stream.concat(next), Stream.concat(end))
@@ -280,17 +287,17 @@ const live = (context: ListingContext): Pages => {
     if (isNewPoll || (rounds === 0 && !(isRecent && mayGoOn))) {
       return begin(false).pipe(Stream.concat(rest), Stream.concat(end))
     }
-    // A sync that follows on one that was cut off looks like the next slice: so a round ends what was left, unless the
-    // slice before ended with one. A late slice may follow on a round that is old: then a second one ends it.
+    // A sync that follows an interrupted one looks like its next slice, so a round ends it, unless the previous slice
+    // ended with one. A late slice may follow an old round: then a second round ends it.
     const enough = isSamePoll ? 1 : 2
     const last = Stream.suspend(() => ((state.rounds ?? 0) >= enough ? Stream.empty : begin(false)))
     return rest.pipe(Stream.concat(last), Stream.concat(end))
   }
 
   return Stream.suspend(() => {
-    // The first page of the slice keeps the hints, whichever page it is: hints are given to one slice.
+    // The first page of the slice stores the hints, whichever page it is, because only one slice gets them.
     HintLookups.wait(state, parts.hinted.parts)
-    // Asked before visits move the time.
+    // Read before visits change the time.
     const isSamePoll = !state.ended && now - state.movedAt <= sliceGap
     const first = Stream.concat(unfinished, parts.hinted.only || isSamePoll ? hinted : Stream.concat(search, hinted))
     return parts.hinted.only

@@ -1,19 +1,19 @@
 /**
- * Slack's objects as content.
+ * Turns Slack's objects into content.
  *
- * A body is the JSON that Slack sent, with the names of each object in order: two answers with the same JSON give the
- * same bytes. Fields that differ between two fetches of an unchanged message are kept in `volatile`, which is never
- * compared, and not in the body:
+ * A body is the JSON that Slack sent, with the names of each object sorted, so that equal JSON has equal bytes. Fields
+ * that differ between two fetches of an unchanged message are stored in `volatile`, which is never compared, and not in
+ * the body:
  *
- * - `last_read`, `unread_count`, `subscribed`, `is_starred`: they tell how far the token's owner has read the thread;
- * - `root` and `parent_user_id`: the thread's parent in a reply. Only one of the methods that list replies has them,
- *   and `root` changes with each later reply;
- * - `reply_users`, `is_locked` and a parent's own `thread_ts`: they follow the thread.
+ * - `last_read`, `unread_count`, `subscribed`, `is_starred`: how far the token's owner has read the thread;
+ * - `root` and `parent_user_id`: the thread's parent in a reply. Only one of the methods that list replies returns
+ *   them, and `root` changes with each later reply;
+ * - `reply_users`, `is_locked` and a parent's own `thread_ts`: they change with the thread.
  *
- * Reactions and reply counts are metadata: a change of them alone patches the row, and the body stays. The revision is
- * a digest of the body, since unfurls and updates of `blocks` or attachments need not set `edited`; reactions and the
- * thread follow it. Of a conversation, `num_members`, `priority`, `latest`, `last_read`, the unread counts, `is_open`
- * and `is_member` change without a change of the conversation. A file's URLs carry no expiring signature.
+ * Reactions and reply counts are metadata: if only they change, the row is patched, and the body stays. The revision is
+ * a digest of the body, because unfurls and updates of `blocks` or attachments need not set `edited`; reactions and the
+ * thread are appended to it. In a conversation, `num_members`, `priority`, `latest`, `last_read`, the unread counts,
+ * `is_open` and `is_member` change without a change of the conversation. A file's URLs have no expiring signature.
  */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
@@ -60,7 +60,7 @@ export const Message = Schema.Struct({
   ),
   files: Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.Unknown)))
 })
-/** The fields that are read; the value itself has all that Slack sent. */
+/** The fields that Idem reads. The value itself has all fields that Slack sent. */
 export type Message = typeof Message.Type
 
 export const Channel = Schema.Struct({
@@ -92,31 +92,37 @@ export const isChannel = Schema.is(Channel)
 export const isUser = Schema.is(User)
 const isFile = Schema.is(File)
 
-/** The date of so many seconds since 1970; undefined for 0, which says nothing, and where no date is so far away. */
+/**
+ * Returns the date of a number of seconds since 1970; undefined for 0, which means unknown, and for an impossible date.
+ */
 const dateOf = (seconds: number | null | undefined): DateTime.Utc | undefined =>
   seconds == null || seconds === 0 ? undefined : Option.getOrUndefined(DateTime.make(seconds * 1000))
 
 export const messageId = (channel: string, ts: string): string => `${channel}/${ts}`
 
-/** A reply belongs to another message's thread; the parent of a thread carries its own `ts` there. */
+/** Returns true for a reply to another message. The parent of a thread has its own `ts` in `thread_ts`. */
 const isReply = (message: Message): boolean => typeof message.thread_ts === "string" && message.thread_ts !== message.ts
 
-/** True for the placeholder of a deleted message whose thread lives on. */
+/** Returns true for the placeholder of a deleted message whose thread still exists. */
 export const isTombstone = (message: Message): boolean => message.subtype === "tombstone"
 
 export const hasThread = (message: Message): boolean => !isReply(message) && (message.reply_count ?? 0) > 0
 
-/** The part of a revision that changes with the thread: empty without replies. */
+/** Returns the part of a revision that changes with the thread: empty without replies. */
 const threadOf = (message: Message) =>
   hasThread(message) ? `|${message.latest_reply ?? ""}|${message.reply_count ?? 0}` : ""
 
-/** The suffix of a parent's revision whose thread was not listed completely: it never equals a complete one. */
+/**
+ * The suffix of a parent's revision whose thread was not listed completely. It never equals the revision of a complete
+ * one.
+ */
 export const partial = "|partial"
 
 const revisions = new WeakMap<Message, string>()
 
 /**
- * The digest of the body; of a thread's parent with `|latest_reply|reply_count`; with reactions their digest after `~`.
+ * Returns the revision: the digest of the body; for a thread's parent with `|latest_reply|reply_count`; with reactions,
+ * their digest after `~`.
  */
 export const revisionOf = (message: Message): string => {
   const known = revisions.get(message)
@@ -128,17 +134,17 @@ export const revisionOf = (message: Message): string => {
   return revision
 }
 
-/** True if the two revisions stand for the same body. */
+/** Returns true if two revisions have the same body. */
 export const isSameBody = (a: string, b: string): boolean => a.split(/[|~]/)[0] === b.split(/[|~]/)[0]
 
-/** The replies that a stored revision counts; undefined where it counts none, or not all of them. */
+/** Returns the replies that a stored revision counts; undefined if it counts none, or not all of them. */
 export const repliesOf = (revision: string): { readonly latest: string; readonly count: number } | undefined => {
   if (revision.endsWith(partial)) return undefined
   const [, latest, count] = (revision.split("~")[0] ?? "").split("|")
   return latest === undefined || count === undefined ? undefined : { latest, count: Number(count) }
 }
 
-/** Without the names whose value Slack left out. */
+/** Returns the fields without those that Slack left out. */
 const present = (fields: Record<string, Schema.Json | null | undefined>): Metadata =>
   Object.fromEntries(
     Object.entries(fields).flatMap(([name, value]) => (value === undefined || value === null ? [] : [[name, value]]))
@@ -160,12 +166,12 @@ const moving = new Set([
 ])
 const movingOfParent = new Set([...moving, "thread_ts"])
 
-/** The names that are no part of the body. */
+/** Returns the names of the fields that are not part of the body. */
 const namesOutside = (message: Message) => (isReply(message) ? moving : movingOfParent)
 
 const decodeReactions = Schema.decodeUnknownOption(Schema.Array(Schema.Json))
 
-/** Metadata that others change, with null for what there is none of: as a patch. */
+/** Returns the metadata that other people change, as a patch: null removes a name. */
 export const statePatch = (message: Message): Metadata => ({
   replyCount: message.reply_count || null,
   latestReply: message.latest_reply ?? null,
@@ -193,10 +199,10 @@ export const messageContent = (channel: string, message: Message): Content => ({
   ...split(message, namesOutside(message))
 })
 
-/** A file's ref, where it has bytes or a page of its own; a deleted one has not, and is told by `isDeletedFile`. */
+/** Returns a file's ref, if it has bytes or a page of its own. A deleted file has none; see `isDeletedFile`. */
 export const fileRef = (file: File): Ref => ({ externalId: `files/${file.id}`, revision: fileRevision(file) })
 
-/** A file whose message does not say more than its id has no revision. */
+/** Returns a file's revision; undefined if its message has only its id. */
 const fileRevision = (file: File): string | undefined => {
   if (isInfoOnly(file)) return undefined
   const time = file.updated ?? file.timestamp ?? file.created
@@ -205,12 +211,12 @@ const fileRevision = (file: File): string | undefined => {
 
 export const isDeletedFile = (file: File): boolean => file.mode === "tombstone"
 
-/** True for a file of Slack Connect that a message names by id only: `files.info` gives its other fields. */
+/** Returns true for a file of Slack Connect that a message names by id only: `files.info` returns its other fields. */
 export const isInfoOnly = (file: File): boolean => file.file_access === "check_file_info"
 
 /**
- * Slack names files that it does not give, and that are not deleted: behind the limit of a free plan
- * (zulip/zulip#12011, sgratzl/slack_cleaner2#101), and of Slack Connect where we may not see them (zulip/zulip#23197).
+ * Returns true for files that Slack names but withholds, and that are not deleted: beyond the limit of a free plan
+ * (zulip/zulip#12011, sgratzl/slack_cleaner2#101), or of Slack Connect without access (zulip/zulip#23197).
  */
 export const isWithheldFile = ({ file_access: access, mode }: File): boolean =>
   mode === "hidden_by_limit" || access === "access_denied" || access === "file_not_found"
@@ -258,7 +264,7 @@ export const channelContent = (channel: Channel): Content => ({
   ...split(channel, movingOfChannel)
 })
 
-/** `updated` is in milliseconds, and moves with a topic or a setting; archiving need not move it. */
+/** `updated` is in milliseconds, and changes with a topic or a setting. Archiving may not change it. */
 export const channelRef = (channel: Channel): Ref => {
   const content = channelContent(channel)
   const revision =

@@ -1,4 +1,7 @@
-/** Messages as refs and pages: what of a conversation is listed, chosen, deleted, and under which revision. */
+/**
+ * Turns messages into refs and pages: selects what is listed, downloaded and deleted in a conversation, and under which
+ * revision.
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Ref } from "../../contract/Content.ts"
@@ -12,10 +15,10 @@ import * as Message from "./Message.ts"
 import type { PlanLimit } from "./PlanLimit.ts"
 import { compareTs } from "./Timestamp.ts"
 
-/** Refs of one page, the contract's bound. */
+/** The most refs of one page, from the contract. */
 export const maxRefs = 1000
 
-/** Refs that a message may give: itself and its files. */
+/** Returns the number of refs of a message: itself and its files. */
 export const sizeOf = (message: Message.Message) => 1 + (message.files?.length ?? 0)
 
 export const grouped = (messages: ReadonlyArray<Message.Message>): ReadonlyArray<ReadonlyArray<Message.Message>> => {
@@ -37,13 +40,13 @@ export interface Env {
   readonly client: Client
   readonly task: SyncTask
   readonly files: boolean
-  /** Objects of one answer, and calls for threads before a page is given. */
+  /** The number of objects in one response, and the most calls for threads before a page is emitted. */
   readonly limit: number
   readonly callsPerStep: number
   readonly planLimit: PlanLimit
   /** Milliseconds since 1970. */
   readonly now: () => number
-  /** Bounds of a windowed task: since inclusive, until exclusive. */
+  /** The bounds of a windowed task: since inclusive, until exclusive. */
   readonly since: string | undefined
   readonly until: string | undefined
 }
@@ -78,10 +81,9 @@ export const make = (
   ]
 
   /**
-   * Chooses what to download, with one query and the force rules as they are. `patched` is what changed in its
-   * reactions or its thread only; `changed` are parents whose stored thread is not the one that Slack tells of;
-   * `lostReplies` says by how many replies a parent's thread is shorter than the stored one; `known` has the stored
-   * revisions.
+   * Chooses what to download, with one query and the usual rules for `force`. `patched` are messages of which only the
+   * reactions or the thread changed; `changed` are parents whose stored thread differs from Slack's; `lostReplies` is
+   * the number of replies by which a parent's thread is shorter than the stored one; `known` has the stored revisions.
    */
   const select = Effect.fnUntraced(function* (
     messages: ReadonlyArray<Message.Message>,
@@ -105,7 +107,7 @@ export const make = (
                 id,
                 Option.getOrElse(revision, () => Message.partial)
               )
-            // The stored revision of such a file is from `files.info`, and its message has none to compare with it.
+            // The stored revision of such a file comes from `files.info`, and its message has none to compare with it.
             return new Map(
               Array.from(revisions, ([id, revision]) => [id, infoOnly.has(id) ? Option.none() : revision] as const)
             )
@@ -144,7 +146,9 @@ export const make = (
     }
   })
 
-  /** A windowed task lists a part of a thread: the parent's revision must not say that all of it is stored. */
+  /**
+   * A windowed task lists only a part of a thread, so the parent's revision must not state that all of it is stored.
+   */
   const parentRevision = (parent: Message.Message) => {
     const latest = parent.latest_reply ?? undefined
     const whole = env.until === undefined || (latest !== undefined && compareTs(latest, env.until) < 0)

@@ -1,18 +1,18 @@
 /**
- * Finds new messages and late replies by `search.messages`, which looks at all conversations at once: a call or two a
- * poll, where visits and sweeps need one for each conversation. It is a finder, as hints are: its hits only say where
- * the poll looks, and what it does not find is left to visits and sweeps.
+ * Finds new messages and late replies with `search.messages`, which covers all conversations at once: one or two calls
+ * a poll, where visits and sweeps need one for each conversation. Its hits, like hints, only show where the poll looks;
+ * anything that it misses is found by visits and sweeps.
  *
- * - It takes a user's token with the scope `search:read` (https://docs.slack.dev/reference/methods/search.messages).
+ * - It requires a user's token with the scope `search:read` (https://docs.slack.dev/reference/methods/search.messages).
  *   Without the scope, it is tried again a day later.
- * - It knows no order by the time of a change: edits, reactions, unfurls and deletions of older messages are not found.
- *   The search leaves out bots' messages (python-slack-sdk#1419) and what the person filters out of searches.
- * - The index lags, by minutes at times (java-slack-sdk#798), and nobody says how far: each search reaches an hour back
- *   behind the last one. Hits that are stored already cost nothing.
- * - Dates in a query are days in the person's time zone, and `after:` leaves its day out (msgvault#494, Memex#37). The
- *   query asks for several days, newest first, and the hits' own `ts` say where to stop.
- * - Answers are cached by the query's text, so that each search has another word to leave out (msgvault#494).
- * - Hits are also from public channels that are not mirrored (msgvault#494).
+ * - It can't sort by the time of a change: edits, reactions, unfurls and deletions of older messages are not found. It
+ *   leaves out bots' messages (python-slack-sdk#1419) and messages that the person excludes from searches.
+ * - The index lags, sometimes by minutes (java-slack-sdk#798), and the lag is not reported: each search begins an hour
+ *   before the end of the last one. Hits that are already stored cost nothing.
+ * - Dates in a query are days in the person's time zone, and `after:` excludes its day (msgvault#494, Memex#37). The
+ *   query asks for several days, newest first, and stops by the hits' own `ts`.
+ * - Responses are cached by the query's text, so each search excludes another word (msgvault#494).
+ * - Hits also come from public channels that are not mirrored (msgvault#494).
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -38,33 +38,35 @@ const Answer = Schema.Struct({
   })
 })
 
-/** The most that a page has. A search takes 1,000 hits at most; more are left to the visits. */
+/** The largest page, and the most pages. A search reads at most 1,000 hits; visits find the others. */
 const hitsOfPage = 100
 const pages = 10
 
 const searchEvery = Duration.toMillis("1 minute")
 const overlap = Duration.toMillis("1 hour")
 const retryAfterRefusal = Duration.toMillis("1 day")
-/** More than the difference between two time zones, and the day that `after:` leaves out. */
+/** More than the difference between two time zones, plus the day that `after:` excludes. */
 const dateSlack = Duration.toMillis("3 days")
 
 const isTs = (ts: string) => /^\d{1,12}\.\d{1,9}$/.test(ts)
 
-/** The parent's `ts` in the link to a reply; undefined in the link to another message. */
+/** Returns the parent's `ts` from the link to a reply; undefined for any other message. */
 const parentOf = ({ permalink, ts }: typeof Hit.Type): string | undefined => {
   const parent = URL.parse(permalink ?? "")?.searchParams.get("thread_ts") ?? undefined
   return parent !== undefined && isTs(parent) && parent !== ts ? parent : undefined
 }
 
-/** True if a search is due: not while events come, and only for conversations whose history is there. */
+/**
+ * Returns true if a search is due: not while events are received, and only for conversations whose history is stored.
+ */
 export const isDue = (state: State, now: number): boolean =>
   now - (state.search?.at ?? 0) >= searchEvery &&
   now >= (state.search?.offUntil ?? 0) &&
   Array.from(state.conversations.values()).some(({ part }) => part.historyAt !== undefined)
 
 /**
- * Searches since the last time. Threads with unknown replies wait to be looked at (`State.hinted`), and conversations
- * with other unknown messages wait for their visit (`State.search`).
+ * Searches for messages since the last search. Threads with unknown replies are added to `State.hinted`, to be looked
+ * up; conversations with other unknown messages are added to `State.search`, to be visited.
  */
 export const find = Effect.fnUntraced(function* (client: Client, state: State, now: number) {
   const upTo = state.search?.upTo ?? now
@@ -76,7 +78,7 @@ export const find = Effect.fnUntraced(function* (client: Client, state: State, n
     const args = { query, sort: "timestamp", sort_dir: "desc", count: hitsOfPage, page }
     const answer = yield* client.ask("search.messages", args, Answer).pipe(
       Effect.catch(({ reason }) =>
-        // A token of another kind is refused like one that is not valid: another call tells.
+        // Slack refuses a token of another kind like an invalid one. Another call shows which it is.
         Effect.succeed(reason._tag === "Unauthorized" ? { refused: reason.message } : undefined)
       )
     )
@@ -86,7 +88,7 @@ export const find = Effect.fnUntraced(function* (client: Client, state: State, n
       return
     }
     const { matches, paging } = answer.messages
-    // A page beyond the last that Slack gives is the first one again (msgvault#494).
+    // Beyond the last page, Slack returns the first page again (msgvault#494).
     if (paging.page !== page) break
     const read = matches.filter((hit) => isHit(hit)).filter(({ ts }) => isTs(ts) && compareTs(ts, tsOf(since)) > 0)
     hits.push(...read)
@@ -108,7 +110,7 @@ export const find = Effect.fnUntraced(function* (client: Client, state: State, n
   state.search = { at: now, upTo: now, found: [...new Set([...waiting, ...found])].slice(0, hitsOfPage * pages) }
 })
 
-/** Forgets the conversations that the search found and that were visited since, or are visited no more. */
+/** Removes conversations that the search found if they were visited since, or are no longer visited. */
 export const forgetVisited = (state: State): void => {
   const { search } = state
   if (search?.found === undefined) return

@@ -1,36 +1,41 @@
 /**
  * A pass over the history of one conversation: a visit (ConversationVisits.ts), a pass over the whole history
- * (HistoryPasses.ts), or a complete pass (CompletePasses.ts). HistoryReader.ts reads what it asks for.
+ * (HistoryPasses.ts), or a complete pass (CompletePasses.ts). HistoryReader.ts carries it out.
  */
 import type { Place } from "./Checkpoint.ts"
 import type { Saved } from "./State.ts"
 import type { Message } from "./Message.ts"
 
-/** The parts of a history to read, then, in the order of a step, functions that take what was read. */
+/** The part of a history to read and, in the order of a step, callbacks for what was read. */
 export interface Pass {
   readonly channel: string
   readonly place: Place
-  /** Objects of the first answer, where fewer than usual will mostly do. */
+  /** The number of objects in the first response, if fewer than usual mostly suffice. */
   readonly firstLimit?: number | undefined
-  /** Calls for threads in one step, where fewer than usual will do. */
+  /** The most calls for threads in one step, if fewer than usual suffice. */
   readonly callsPerStep?: number | undefined
   /** The oldest message to request. */
   readonly oldest?: string | undefined
-  /** The message that the history ended with before; undefined if it is read for the first time. */
+  /** The last message of the history when it was read before; undefined if it is read for the first time. */
   readonly floor: string | undefined
-  /** The listing that its pages are part of. */
+  /** The listing to which its pages belong. */
   readonly listing?: string | undefined
-  /** True if it lists each thread, changed or not. At its end it covers the conversation, if all could be read. */
+  /**
+   * True if every thread is listed, changed or not. At its end the pass covers the conversation, if all of it could be
+   * read.
+   */
   readonly isComplete: boolean
-  /** Records calls. Returns whether the pass goes on after this step. */
+  /** Records calls. Returns whether the pass continues after this step. */
   readonly spend: (calls: number) => boolean
-  /** Folds an answer of `conversations.history`. Returns whether to go on to older messages, while Slack has more. */
+  /**
+   * Handles a response of `conversations.history`. Returns whether to continue to older messages, while Slack has more.
+   */
   readonly onAnswer: (answer: Answer) => boolean
-  /** Whether a thread is listed although nothing tells that it changed. */
+  /** Returns true if a thread is to be listed although it seems unchanged. */
   readonly relists: (thread: QuietThread) => boolean
-  /** Folds replies that were listed. */
+  /** Handles listed replies. */
   readonly onReplies: (replies: ReadonlyArray<Message>) => void
-  /** Folds how far the pass is with the page that is given next, and gives the checkpoint that says so. */
+  /** Records the progress of the pass with the next page, and returns the checkpoint and parts of that page. */
   readonly save: (progress: Progress) => Saved & {
     /** True if the listing is complete with this page. */
     readonly complete?: boolean
@@ -38,11 +43,11 @@ export interface Pass {
 }
 
 interface Answer {
-  /** Newest first. */
+  /** The messages, newest first. */
   readonly messages: ReadonlyArray<Message>
-  /** True for the first answer of a pass that begins with the newest message. */
+  /** True for the first response of a pass that begins with the newest message. */
   readonly isTop: boolean
-  /** True if no older messages are left, or hidden. */
+  /** True if no older messages are left, or they are hidden. */
   readonly isLast: boolean
   /** Messages that are not known yet. */
   readonly unknown: ReadonlyArray<string>
@@ -52,14 +57,14 @@ interface Answer {
 
 interface QuietThread {
   readonly latestReply: string
-  /** A deleted parent has no revision that would tell whether its thread changed. */
+  /** True if the parent is deleted: then no revision shows whether its thread changed. */
   readonly isParentDeleted: boolean
 }
 
 export interface Progress {
   readonly place: Place
-  /** The messages of the history that the page brings; none for a page of replies. */
+  /** The messages of the history in the page; empty for a page of replies. */
   readonly history: ReadonlyArray<string>
-  /** The end of the pass: all is read, or Slack refuses to show the conversation. */
+  /** Why the pass ended: everything was read, or Slack refuses to show the conversation. Undefined until then. */
   readonly end?: "read" | "refused" | undefined
 }

@@ -1,5 +1,5 @@
 /**
- * The text of a message as people read it. Slack's `text` is mrkdwn: `<…>` holds a link, a user, a channel or a
+ * Returns the text of a message as people read it. Slack's `text` is mrkdwn: `<…>` holds a link, a user, a channel or a
  * command, with a label after `|`, and `&`, `<` and `>` are escaped (docs.slack.dev, "Formatting message text").
  */
 import * as Schema from "effect/Schema"
@@ -16,7 +16,7 @@ const isAttachment = Schema.is(Attachment)
 const unescaped = (text: string): string =>
   text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&")
 
-/** The text for `<inside>`: its label if it has one, followed by the address of a link. */
+/** Returns the text for `<inside>`: its label if it has one, followed by the address of a link. */
 const reference = (inside: string): string => {
   const bar = inside.indexOf("|")
   const target = bar === -1 ? inside : inside.slice(0, bar)
@@ -38,7 +38,7 @@ const reference = (inside: string): string => {
 const plain = (text: string): string =>
   unescaped(text.replaceAll(/<([^<>\n]+)>/g, (_, inside: string) => reference(inside)))
 
-/** The text of a message's body; where it has none, that of its attachments, as bots write them. */
+/** Returns the text of a message's body or, if it has none, the text of its attachments, which bots use. */
 export const plainText = (body: unknown): string => {
   if (!isBody(body)) return ""
   const own = body.text ?? ""

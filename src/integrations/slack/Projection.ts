@@ -1,4 +1,4 @@
-/** Conversations, users, messages and files of Slack as rows. */
+/** Projects conversations, users, messages and files of Slack to rows. */
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import * as Projection from "../../contract/Projection.ts"
@@ -111,13 +111,13 @@ const textOf = (value: unknown): string | null => (typeof value === "string" && 
 const iso = (at: DateTime.Utc | null): string | null => (at === null ? null : DateTime.formatIso(at))
 const countOf = (value: unknown): number => (typeof value === "number" && Number.isSafeInteger(value) ? value : 0)
 
-/** The time of a `ts`; null for a `ts` that is none, or beyond the year 9999. */
+/** Returns the time of a `ts`; null if it is malformed, or after the year 9999. */
 const timeOf = (ts: unknown): string | null =>
   typeof ts === "string" && /^\d{1,11}\.\d{1,9}$/.test(ts)
     ? DateTime.formatIso(DateTime.makeUnsafe(millisOf(ts)))
     : null
 
-/** The external id without what comes before its last slash. */
+/** Returns the part of the external id after its last slash. */
 const lastOf = (externalId: string) => externalId.slice(externalId.lastIndexOf("/") + 1)
 
 const project = (content: Projection.ProjectedContent): Projection.Projected => {

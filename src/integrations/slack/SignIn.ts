@@ -1,6 +1,7 @@
 /**
- * Signing in at Slack, version 2 (https://docs.slack.dev/authentication/installing-with-oauth), as the person: a user's
- * token reads what that person can read. Its answers are Slack's own: `ok`, and the person's token in `authed_user`.
+ * Signs in at Slack, version 2 (https://docs.slack.dev/authentication/installing-with-oauth), as the person, because a
+ * user's token can read whatever that person can read. Slack's responses have their own form: `ok`, and the person's
+ * token in `authed_user`.
  */
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -9,7 +10,7 @@ import type { Guide } from "../../contract/Integration.ts"
 import type { SignIn } from "../../contract/SignIn.ts"
 import type { Credentials } from "./Auth.ts"
 
-/** The scopes of the methods that are called. None of them writes. */
+/** The scopes of the called methods. None of them writes. */
 const scopes = [
   "channels:history",
   "channels:read",
@@ -24,7 +25,7 @@ const scopes = [
   "users:read"
 ]
 
-/** How the app is made (https://docs.slack.dev/authentication/installing-with-oauth). */
+/** How to create the app (https://docs.slack.dev/authentication/installing-with-oauth). */
 export const guide: Guide = {
   url: "https://api.slack.com/apps",
   steps: [
@@ -63,8 +64,8 @@ export const signIn = {
       parameters: { user_scope: scopes.join(",") }
     }
   },
-  // Only an app that was switched to PKCE takes it, and that app has no secret. It may be redirected to
-  // http://localhost, others need https. Other apps answer `pkce_not_allowed` or `internal_error` (nango#4640,
+  // Only an app that was switched to PKCE accepts it, and such an app has no secret. Its redirect URI may be
+  // http://localhost; other apps need https. Other apps answer `pkce_not_allowed` or `internal_error` (nango#4640,
   // centaur#1100).
   publicClients: true,
   pkce: "public",
@@ -89,7 +90,8 @@ export const signIn = {
             ...(expiresAt === undefined ? {} : { expiresAt })
           }
     ),
-  // The app-level token is the app's, so another app's sign-in does not keep it. Not every token tells its app.
+  // The app-level token belongs to its app, so a sign-in with another app does not keep it. Not every token shows its
+  // app.
   keep: (signedIn, before) => {
     const isOtherApp = "clientId" in signedIn && "clientId" in before && signedIn.clientId !== before.clientId
     return before.appToken === undefined || isOtherApp ? signedIn : { ...signedIn, appToken: before.appToken }

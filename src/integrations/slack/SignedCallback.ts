@@ -1,7 +1,8 @@
 /**
- * Slack's Events API over HTTP. A callback is signed with the app's signing secret over its time and its body, and is
- * refused when it is older than five minutes (https://docs.slack.dev/authentication/verifying-requests-from-slack). A
- * retry (`X-Slack-Retry-Num`) is one more hint, and harmless.
+ * Reads callbacks of Slack's Events API over HTTP. Slack signs the time and the body of a callback with the app's
+ * signing secret. Callbacks older than five minutes are refused
+ * (https://docs.slack.dev/authentication/verifying-requests-from-slack). A retry (`X-Slack-Retry-Num`) is only one more
+ * hint.
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
@@ -25,11 +26,11 @@ const isSigned = ({ body, headers, now, secrets }: Callback): boolean => {
   const signatures = secrets.map((secret) =>
     Buffer.from(`v0=${createHmac("sha256", Redacted.value(secret)).update(`v0:${timestamp}:${body}`).digest("hex")}`)
   )
-  // Each is compared, so that the time does not tell which app it was.
+  // All are compared, so that the duration does not reveal which app it was.
   return signatures.filter((one) => one.length === given.length && timingSafeEqual(one, given)).length > 0
 }
 
-/** Reads a callback. None if Slack has not signed it just now. */
+/** Reads a callback. Returns `Option.none` unless Slack signed it within the last five minutes. */
 export const receive = (callback: Callback): Option.Option<Received> => {
   if (!isSigned(callback)) return Option.none()
   const payload = Option.getOrUndefined(decode(callback.body))

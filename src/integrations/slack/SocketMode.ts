@@ -1,10 +1,10 @@
 /**
  * Hints by Socket Mode (https://docs.slack.dev/apis/events-api/using-socket-mode): events over a WebSocket, for an app
- * with an app-level token. Slack's library keeps the protocol: pings, acknowledgements, the greeting. Its reconnects
- * are off: the engine opens the stream again, with back-off.
+ * with an app-level token. Slack's library implements the protocol: pings, acknowledgements, the greeting. Its
+ * reconnects are off: the engine reopens the stream, with back-off.
  *
- * Slack gives each event to one of the sockets of an app (at most 10), so an event is routed by its workspace, not by
- * the socket that it came over. An event that is not acknowledged comes again.
+ * Slack sends each event to one of an app's sockets (at most 10), so an event is routed by its workspace, and not by
+ * its socket. An event that is not acknowledged is sent again.
  */
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
@@ -69,13 +69,13 @@ const dispatcherOf = Effect.fnUntraced(function* (network: Network) {
   )
 })
 
-/** A client that is not connected yet. Messages that it can't read are dropped. */
+/** Makes a client that is not connected yet. It drops messages that it can't read. */
 const clientOf = Effect.fnUntraced(function* ({ appToken, network, slackApiUrl }: Options) {
-  // By its default export: a bundle gives a CommonJS package that is imported on demand no other.
+  // Uses the default export, because a bundle has no other export for a CommonJS package that is imported on demand.
   const { SocketModeClient } = (yield* Effect.promise(() => import("@slack/socket-mode"))).default
   const dispatcher = yield* dispatcherOf(network)
   class Client extends SocketModeClient {
-    // The library reads fields that a message need not have, in a promise that nobody awaits.
+    // The library reads fields that a message may lack, in a promise that is never awaited.
     protected override onWebSocketMessage(data: string | ArrayBuffer, isBinary: boolean): Promise<void> {
       return super.onWebSocketMessage(data, isBinary).catch(() => {})
     }
@@ -95,7 +95,7 @@ const clientOf = Effect.fnUntraced(function* ({ appToken, network, slackApiUrl }
   })
 })
 
-/** The events of the app's workspaces as hints. The first hint comes with Slack's greeting. */
+/** Returns the events of the app's workspaces as hints. The first hint follows Slack's greeting. */
 export const hints = (options: Options): Stream.Stream<Hint, IntegrationError> =>
   Stream.callback<Hint, IntegrationError>((queue) => listen(options, queue))
 
@@ -106,7 +106,7 @@ const listen = (
   Effect.gen(function* () {
     const client = yield* clientOf(options)
     client.on("slack_event", ({ ack, body, type }: { ack: () => Promise<void>; body: unknown; type: string }) => {
-      // An acknowledgement that fails makes Slack send the event again.
+      // If an acknowledgement fails, Slack sends the event again.
       ack().catch(() => {})
       if (type === "events_api") for (const hint of hintsOf(body)) Queue.offerUnsafe(queue, hint)
     })

@@ -1,4 +1,4 @@
-/** The state of a listing: read from its checkpoint and parts when it begins, and kept with each page. */
+/** The state of a listing. It is read from the checkpoint and the parts at the beginning, and stored with each page. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
@@ -11,7 +11,7 @@ import type { Checkpoint, Conversation, Part } from "./Checkpoint.ts"
 
 type Writable<A> = { -readonly [K in keyof A]: A[K] }
 
-/** The checkpoint and the parts while they are worked with. */
+/** The mutable form of the checkpoint and the parts during a listing. */
 export type State = Writable<Omit<Checkpoint, "directories">> & {
   /** The conversations in Slack's order, and whether they are archived. */
   conversations: Map<string, { readonly archived: boolean; readonly part: Conversation }>
@@ -20,7 +20,7 @@ export type State = Writable<Omit<Checkpoint, "directories">> & {
   readonly moved: Map<string, Part>
 }
 
-/** Nothing is listed yet. */
+/** The state before anything was listed. */
 const initial = (now: number): State => ({
   version: 2,
   conversations: new Map(),
@@ -65,11 +65,11 @@ export const load = Effect.fnUntraced(function* (
   return state
 })
 
-/** The latest time that the state was changed at, in ms. */
+/** Returns when the state was last changed, in milliseconds. */
 export const changedAt = ({ listedAt = 0, movedAt, roundAt = 0, users }: State): number =>
   Math.max(listedAt, movedAt, roundAt, users.at ?? 0)
 
-/** Sets the conversations. Those that are gone keep their parts, in case they come back. */
+/** Sets the conversations. Those that no longer exist keep their parts, in case they return. */
 export const setConversations = Effect.fnUntraced(function* (
   state: State,
   found: ReadonlyArray<{ readonly id: string; readonly archived: boolean }>,
@@ -95,7 +95,7 @@ export const setConversations = Effect.fnUntraced(function* (
   state.directories = directories
 })
 
-/** Changes what is kept of a conversation. An undefined value removes its key. */
+/** Changes the stored state of a conversation. An undefined value removes its key. */
 export const update = (
   state: State,
   id: string,
@@ -110,7 +110,7 @@ export const update = (
   state.moved.set(id, part)
 }
 
-/** The pages of a listing, or of a part of one. */
+/** The pages of a listing, or of a part of it. */
 export type Pages = Stream.Stream<
   Page<Checkpoint, Part>,
   IntegrationError | ContentExistenceCheckerError,
@@ -122,7 +122,7 @@ export interface Saved {
   readonly parts: ReadonlyArray<PartMove<Part>>
 }
 
-/** The state as a page says it: its checkpoint, and the parts that changed since the page before. */
+/** Returns the state for a page: its checkpoint, and the parts that changed since the previous page. */
 export const save = (state: State): Saved => {
   const { conversations: _, directories, moved, ...rest } = state
   const parts = Array.from(moved, ([key, checkpoint]) => ({ key, checkpoint }))
@@ -130,7 +130,7 @@ export const save = (state: State): Saved => {
   return { checkpoint: { ...rest, directories: directories.length }, parts }
 }
 
-/** Ids in one part: of 13 characters and a separator, in less than 4 KiB. */
+/** The ids in one part, of 13 characters and a separator each, in less than 4 KiB. */
 const idsInPart = 240
 const separator = ","
 

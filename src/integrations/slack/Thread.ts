@@ -1,4 +1,4 @@
-/** Answers that list messages, and the replies of one thread. */
+/** Reads responses that list messages, and the replies of one thread. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Problem } from "../../contract/Page.ts"
@@ -10,7 +10,7 @@ import { compareTs, newest } from "./Timestamp.ts"
 export const Messages = Schema.Struct({
   messages: Schema.Array(Schema.Unknown),
   has_more: Schema.optionalKey(Schema.Boolean),
-  // A free plan: older messages are there, and not shown (see PlanLimit.ts).
+  // True on a free plan: older messages exist, but are not shown (see PlanLimit.ts).
   is_limited: Schema.optionalKey(Schema.NullOr(Schema.Boolean)),
   response_metadata: Schema.optionalKey(
     Schema.NullOr(Schema.Struct({ next_cursor: Schema.optionalKey(Schema.NullOr(Schema.String)) }))
@@ -21,7 +21,7 @@ type Messages = typeof Messages.Type
 export const nextCursor = (answer: Messages) => answer.response_metadata?.next_cursor || undefined
 export const hasMore = (answer: Messages) => nextCursor(answer) !== undefined || answer.has_more === true
 
-/** The messages of an answer about `channel`, and a problem if some can't be read. */
+/** Returns the messages of a response about `channel`, and a problem if some can't be read. */
 export const read = (channel: string, answer: Messages) => {
   const messages = answer.messages.filter((message) => Message.isMessage(message))
   const unread = answer.messages.length - messages.length
@@ -33,15 +33,18 @@ export const read = (channel: string, answer: Messages) => {
 export interface Listed {
   /** The replies that are newer than those listed before, oldest first. */
   readonly replies: ReadonlyArray<Message.Message>
-  /** The last reply that is listed by now. */
+  /** The last reply that has been listed. */
   readonly after: string | undefined
   readonly calls: number
-  /** Whether all replies are listed, the budget ended first, or Slack refused to show them. */
+  /** Why the listing ended: all replies are listed, the budget is used up, or Slack refused to show them. */
   readonly end: "complete" | "budget" | "refused"
   readonly problems: ReadonlyArray<Problem>
 }
 
-/** Lists the replies after `after`, within a budget of calls and of refs; the last answer may exceed that of refs. */
+/**
+ * Lists the replies after `after`, within a budget of calls and of refs. The last response may exceed the budget of
+ * refs.
+ */
 export const list = Effect.fnUntraced(function* (options: {
   readonly client: Client
   readonly channel: string
@@ -59,10 +62,10 @@ export const list = Effect.fnUntraced(function* (options: {
   const listed = (end: Listed["end"]): Listed => ({ replies, after, calls, end, problems })
   while (calls < budget.calls && refs < budget.refs) {
     calls += 1
-    // Bounded from below by the last reply seen, so that no cursor need be kept; the parent comes first all the same.
+    // Bounded below by the last listed reply, so that no cursor is needed. Slack always returns the parent first.
     const answer = yield* client.ask("conversations.replies", { channel, ts: parent, oldest: after, limit }, Messages)
     if (isRefusal(answer)) {
-      // The thread went away between the two answers, or is closed to us: the next listing asks again.
+      // The thread was deleted between the two requests, or can't be read: the next listing tries again.
       const place = Message.messageId(channel, parent)
       problems.push({ place, message: `its replies can't be read: ${answer.refused}` })
       return listed("refused")
@@ -76,7 +79,7 @@ export const list = Effect.fnUntraced(function* (options: {
       refs += MessageRefs.sizeOf(one)
       after = newest(after, one.ts)
     }
-    // An answer with `has_more` and no new reply would be requested again without end.
+    // A response with `has_more` but no new reply would be requested forever.
     if (fresh.length === 0 || !hasMore(answer)) return listed("complete")
   }
   return listed("budget")
