@@ -21,7 +21,7 @@ import { RequestErrors } from "./RequestErrors.ts"
 export class Api extends HttpApi.make("idem")
   .add(system, connections, tasks, contents, mirror, tokens, searches, emails, signIn, webhooks)
   .middleware(RequestErrors)
-  // An unknown field or parameter is a mistake of the caller: the API reports it instead of dropping it.
+  // Reports an unknown field or parameter, which is a mistake of the caller, instead of dropping it.
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
   .annotate(HttpApi.QueryParseOptions, { onExcessProperty: "error", errors: "all" })
   .annotateMerge(

@@ -15,6 +15,6 @@ import { webhooks } from "./webhooks/WebhookEndpoints.ts"
 export class CommandApi extends HttpApi.make("idem")
   .add(connections, tasks, contents, mirror, tokens, searches, webhooks)
   .middleware(RequestErrors)
-  // An unknown field or parameter is a mistake of the caller: the API reports it instead of dropping it.
+  // Reports an unknown field or parameter, which is a mistake of the caller, instead of dropping it.
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
   .annotate(HttpApi.QueryParseOptions, { onExcessProperty: "error", errors: "all" }) {}

@@ -30,7 +30,7 @@ const read = Effect.fnUntraced(function* (path: string) {
   })
 })
 
-/** The page and its files, or undefined if they have not been built. */
+/** Reads the page and its files; undefined if they have not been built. */
 const bundle = Effect.gen(function* () {
   const files = yield* FileSystem.FileSystem
   const page = yield* read(Path.join(folder, "index.html"))
@@ -63,7 +63,7 @@ export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | FileSystem
         const { name = "" } = yield* HttpRouter.params
         const file = built.assets.get(name)
         if (file === undefined) {
-          // A page of another version that was left open requests this file.
+          // A page of an older version that is still open may request this file.
           return yield* toResponse(
             new NotFoundProblem({ what: "path", detail: "there is no such file: load the page again" })
           )

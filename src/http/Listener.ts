@@ -1,10 +1,10 @@
 /**
- * The listening socket: Node's HTTP server, with bounds on what one client may take of it.
+ * The listening socket: Node's HTTP server, with limits for each client.
  *
- * A slow client costs one socket for 10 seconds. When connections get scarce, the one that has waited longest for its
- * client makes room for a new one (nginx reuses connections in the same way), so that slow clients never lock others
- * out. On shutdown, waiting readers are answered at once, requests in progress may end within `grace`, and then every
- * connection is closed.
+ * A slow client occupies one socket for 10 seconds. When connections become scarce, the connection that has waited
+ * longest for its client is closed to make room for a new one (like nginx's reuse of connections), so that slow clients
+ * never lock others out. On shutdown, waiting readers get a response at once, requests in progress may end within
+ * `grace`, and then every connection is closed.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Context from "effect/Context"
@@ -20,7 +20,7 @@ import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import { ListenError, Settings } from "./ServerSettings.ts"
 
-/** Bounds on what clients may take of the server. */
+/** Limits of the server's connections. */
 export interface ListenerLimits {
   readonly maxConnections: number
   /** Milliseconds within which a whole request (at most 1 MB) must arrive. Node checks every second. */
@@ -30,31 +30,35 @@ export const ListenerLimits = Context.Reference<ListenerLimits>("idem/http/Liste
   defaultValue: () => ({ maxConnections: 1_000, requestTimeout: 10_000 })
 })
 
-/** The share of connections that stays free for new clients: beyond the rest, each new one closes a waiting one. */
+/**
+ * The share of connections that stays free for new clients. When the others are in use, each new connection closes a
+ * waiting one.
+ */
 const reserve = 0.1
 
-/** A connection without traffic is closed after this many milliseconds: longer than any answer takes. */
+/** A connection without traffic is closed after this many milliseconds: longer than any response takes. */
 const quietTimeout = 120_000
 
-/** Milliseconds between two requests of one connection. */
+/** The most milliseconds between two requests of one connection. */
 const keepAliveTimeout = 5_000
 
-/** How long a refused client may take to read why. */
+/** How long a refused client has to read the reason. */
 const refusalTimeout = Duration.seconds(1)
 
 /**
- * The exchange of each open connection, in the order in which connections were opened; undefined before its request.
+ * The exchange of each open connection, in the order in which the connections were opened; undefined before its
+ * request.
  */
 type Exchanges = Map<Net.Socket, Http.ServerResponse | undefined>
 
 /**
- * True while the connection waits for its client: for a request, for the rest of one, or for the client to read an
- * answer that is complete.
+ * Returns true while the connection waits for its client: for a request, for the rest of one, or for the client to read
+ * a complete response.
  */
 const waitsForClient = (exchange: Http.ServerResponse | undefined): boolean =>
   exchange === undefined || !exchange.req.complete || exchange.writableEnded
 
-/** Closes the oldest connections that wait for their client, once more than `most` are open. */
+/** Closes the oldest connections that wait for their client, if more than `most` are open. */
 const makeRoom = (exchanges: Exchanges, newest: Net.Socket, most: number): void => {
   let excess = exchanges.size - most
   for (const [socket, exchange] of exchanges) {
@@ -66,7 +70,7 @@ const makeRoom = (exchanges: Exchanges, newest: Net.Socket, most: number): void 
   }
 }
 
-/** Follows the server's connections, and makes room for new ones. */
+/** Tracks the server's connections, and makes room for new ones. */
 const track = (server: Http.Server, most: number): Exchanges => {
   const exchanges: Exchanges = new Map()
   server.on("connection", (socket) => {
@@ -80,7 +84,8 @@ const track = (server: Http.Server, most: number): Exchanges => {
     exchanges.set(socket, response)
     response.once("close", () => {
       if (exchanges.get(socket) !== response) return
-      // The connection is idle from now on: connections that have been idle for longer are closed first.
+      // The connection is now idle. It moves to the end, because connections that were idle for longer are closed
+      // first.
       exchanges.delete(socket)
       exchanges.set(socket, undefined)
     })
@@ -146,7 +151,7 @@ export const layer: Layer.Layer<HttpServer.HttpServer, ListenError, Settings> = 
     const exchanges = track(server, Math.floor(maxConnections * (1 - reserve)))
     server.on("clientError", (error, socket) => {
       refuse(error, socket, socket instanceof Net.Socket && exchanges.get(socket)?.headersSent === true)
-      // A client that neither reads nor closes would keep the connection: the end of the answer is not its end.
+      // A client that neither reads nor closes would keep the connection open after the response.
       fork(
         Effect.andThen(
           Effect.sleep(refusalTimeout),

@@ -4,10 +4,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-/** Annotation of an endpoint or a group: its requests hold no credential, so errors may name what is wrong. */
+/** An annotation for endpoints and groups whose requests contain no credential, so that errors may quote the input. */
 export const NoSecrets = Context.Reference<boolean>("idem/http/Parameters", { defaultValue: () => false })
 
-/** Options of the router. `maxParamLength` exceeds every percent-encoded id or name. */
+/** Options of the router. `maxParamLength` exceeds the length of every percent-encoded id or name. */
 export const routerConfig = { caseSensitive: true, maxParamLength: 4096 } as const
 
 /** The path parameter of a connection: its id or its name, percent-encoded. */
@@ -17,12 +17,12 @@ export const connectionRef = {
   })
 }
 
-/** Why this text cannot be a connection's name; undefined if it can. The reason repeats nothing of the text. */
+/** Returns why this text can't be a connection's name; undefined if it can. The reason does not repeat the text. */
 export const nameProblem = (name: string): string | undefined => {
   const characters = Array.from(name.slice(0, 300)).length
   if (characters === 0 || name.trim() === "") return "a connection's name may not be empty"
   if (characters > 100) return "a connection's name may have at most 100 characters"
-  // In a path they mean a folder, also percent-encoded.
+  // In a path these mean a folder, even if they are percent-encoded.
   if (name === "." || name === "..") return "a connection's name may not be . or .."
   return /\p{Control}|\p{Surrogate}/u.test(name) ? "a connection's name may not hold control characters" : undefined
 }
@@ -30,7 +30,7 @@ export const nameProblem = (name: string): string | undefined => {
 /** A connection's name: 1 to 100 characters, no control characters. */
 export const Name = Schema.String.pipe(Schema.check(Schema.makeFilter<string>(nameProblem)))
 
-/** How often a connection is polled, as Effect writes durations (`5 minutes`): 1 second to 366 days. */
+/** A polling interval in Effect's form (`5 minutes`): 1 second to 366 days. */
 export const Every = Schema.DurationFromString.pipe(
   Schema.check(
     Schema.makeFilter<Duration.Duration>((every) =>
@@ -44,14 +44,14 @@ export const Every = Schema.DurationFromString.pipe(
 const instant = /^(\d{4})-(\d{2})-(\d{2})(?:T([01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2}))?$/
 
 /**
- * A time: ISO 8601 with an offset, or a date (its first instant in UTC). One without an offset is refused: it would
- * mean another instant on another machine.
+ * A time: ISO 8601 with an offset, or a date (its first instant in UTC). A timestamp without an offset is refused,
+ * because it would mean another instant on another machine.
  */
 export const Instant = Schema.String.pipe(
   Schema.check(
     Schema.makeFilter<string>((text) => {
       const [whole, year, month, day] = instant.exec(text) ?? []
-      // A day that its month doesn't have would roll over into the next.
+      // An impossible day would roll over to the next month.
       const days = new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()
       return whole !== undefined && Number(day) >= 1 && Number(day) <= days
         ? undefined

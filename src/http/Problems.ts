@@ -1,6 +1,6 @@
 /**
  * The errors of the API as problem details (RFC 9457, `application/problem+json`). `type` distinguishes errors that
- * share a status; `detail` is for a person. No problem repeats anything of a request's body.
+ * share a status; `detail` is for a person. No problem repeats any part of a request's body.
  */
 import * as Effect from "effect/Effect"
 import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
@@ -20,14 +20,14 @@ export class BadRequestProblem extends HttpApiError.Problem<BadRequestProblem>()
   { errors: Schema.optionalKey(Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String }))) }
 ) {}
 
-/** The cursor is damaged, or is of another list. */
+/** The cursor is damaged, or belongs to another list. */
 export class CursorProblem extends HttpApiError.Problem<CursorProblem>()(
   "CursorProblem",
   { type: urn("cursor"), status: 400, title: "The cursor can't be used" },
   { reason: Schema.Literals(["malformed", "foreign"]) }
 ) {}
 
-/** No token, no session, or a wrong one. */
+/** The request has no valid token or session. */
 export class UnauthorizedProblem extends HttpApiError.Problem<UnauthorizedProblem>()("UnauthorizedProblem", {
   type: urn("unauthorized"),
   status: 401,
@@ -73,7 +73,7 @@ export class NameTakenProblem extends HttpApiError.Problem<NameTakenProblem>()(
   { name: Schema.String }
 ) {}
 
-/** The cursor was valid once. The reader begins again without one. */
+/** The cursor was valid once. The reader has to begin again without a cursor. */
 export class CursorGoneProblem extends HttpApiError.Problem<CursorGoneProblem>()("CursorGoneProblem", {
   type: urn("cursor-gone"),
   status: 410,
@@ -97,7 +97,7 @@ export class RangeProblem extends HttpApiError.Problem<RangeProblem>()(
   { size: Schema.Int }
 ) {}
 
-/** The request is understood and cannot be done. `detail` says why, and what to do next. */
+/** The request is valid, but can't be carried out. `detail` says why, and what to do next. */
 export class UsageProblem extends HttpApiError.Problem<UsageProblem>()(
   "UsageProblem",
   { type: urn("usage"), status: 422, title: "It can't be done" },
@@ -116,7 +116,7 @@ export class SourceRefusedProblem extends HttpApiError.Problem<SourceRefusedProb
   { reason: Schema.String }
 ) {}
 
-/** Too many wrong tokens from this address; `retryAfter` in seconds, as the header `Retry-After`. */
+/** Too many wrong tokens from this address. `retryAfter` is in seconds, like the header `Retry-After`. */
 export class TooManyRequestsProblem extends HttpApiError.Problem<TooManyRequestsProblem>()(
   "TooManyRequestsProblem",
   { type: urn("too-many-requests"), status: 429, title: "Too many wrong tokens" },
@@ -130,14 +130,14 @@ export class UnexpectedProblem extends HttpApiError.Problem<UnexpectedProblem>()
   { id: Schema.String }
 ) {}
 
-/** The source does not answer, or asked to wait. */
+/** The source did not answer, or asked to wait. */
 export class SourceAwayProblem extends HttpApiError.Problem<SourceAwayProblem>()(
   "SourceAwayProblem",
   { type: urn("source-away"), status: 502, title: "The source does not answer" },
   { reason: Schema.String }
 ) {}
 
-/** The database does not answer, or the process is shutting down. */
+/** The database can't be reached, or the process is shutting down. */
 export class UnavailableProblem extends HttpApiError.Problem<UnavailableProblem>()("UnavailableProblem", {
   type: urn("unavailable"),
   status: 503,
@@ -168,10 +168,10 @@ type ProblemOf<E> = E extends CursorInvalid
           ? UnavailableProblem
           : E
 
-/** Reasons after which a source may answer later. */
+/** Reasons after which the source may succeed later. */
 const passing = new Set(["Transient", "RateLimited", "Timeout"])
 
-/** The problem for an error of the engine; any other error as it is. */
+/** Returns the problem for an error of the engine. Returns any other error unchanged. */
 export const problemOf = (error: unknown): unknown => {
   if (error instanceof CursorInvalid) {
     return error.reason === "gone"
@@ -201,12 +201,12 @@ export const problemOf = (error: unknown): unknown => {
   return error
 }
 
-/** The engine's errors as problems; a handler's own problems stay what they are. */
+/** Maps the engine's errors to problems. A handler's own problems stay unchanged. */
 export const asProblem = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, ProblemOf<E>, R> =>
-  // Each error is replaced by the problem that its type says.
+  // The cast is correct because `problemOf` maps each error to the problem in `ProblemOf`.
   Effect.mapError(work, (error) => problemOf(error) as ProblemOf<E>)
 
-/** Headers that belong to a problem's status. */
+/** Returns the headers that a problem's status requires. */
 const headersOf = (problem: unknown): Record<string, string> => {
   if (problem instanceof UnauthorizedProblem) return { "www-authenticate": 'Bearer realm="idem"' }
   if (problem instanceof TooManyRequestsProblem) return { "retry-after": String(problem.retryAfter) }
@@ -215,7 +215,7 @@ const headersOf = (problem: unknown): Record<string, string> => {
   return {}
 }
 
-/** A problem as a response, with these headers. */
+/** Makes a response of a problem, with these headers. */
 export const toResponse = (
   problem: HttpServerRespondable.Respondable
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> =>

@@ -1,6 +1,6 @@
 /**
  * The API's middleware for requests that do not fit an endpoint's schemas. It also declares the problems that any
- * endpoint may answer.
+ * endpoint may return.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -25,8 +25,8 @@ const places = {
 }
 
 /**
- * Names the fields of a request that are wrong. The problem repeats no value. With `secret` it also repeats no unknown
- * field name, since a credential may stand in its place.
+ * Names the wrong fields of a request. The problem never repeats values. With `secret` it does not repeat unknown field
+ * names either, because a credential may be in their place.
  */
 export const badRequest = (error: HttpApiError.HttpApiSchemaError, secret: boolean): Problems.BadRequestProblem => {
   const place = places[error.kind]
@@ -40,7 +40,7 @@ export const badRequest = (error: HttpApiError.HttpApiSchemaError, secret: boole
 }
 
 /**
- * Fails with a `BadRequestProblem` for a request that can't be decoded; a response that can't be encoded is a defect.
+ * Fails with a `BadRequestProblem` for a request that can't be decoded. A response that can't be encoded is a defect.
  */
 export const layer: Layer.Layer<RequestErrors> = HttpApiMiddleware.layerSchemaErrorTransform(
   RequestErrors,

@@ -1,6 +1,6 @@
 /**
  * The outermost middleware. It turns every result of a route into a response. Errors become problem details; a defect
- * shows only the id of its log line. Every response gets the security headers.
+ * becomes the id of its log line. Every response gets the security headers.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -36,7 +36,7 @@ const unexpected = Effect.fnUntraced(function* (
 
 const pathOf = (url: string): string => url.replace(/[?#].*$/s, "")
 
-/** The problem of this error or defect; undefined for an unexpected one. */
+/** Returns the problem of this error or defect; undefined for an unexpected one. */
 const problemOf = (
   error: unknown,
   request: HttpServerRequest.HttpServerRequest,
@@ -63,7 +63,7 @@ const problemOf = (
   return HttpServerRespondable.isRespondable(known) ? known : undefined
 }
 
-/** The problem for responses of the toolkit that have only a status. */
+/** Returns the problem for responses of the toolkit that have only a status. */
 const bare = (response: HttpServerResponse.HttpServerResponse): Problem | undefined => {
   if (response.status < 400) return undefined
   const { body } = response
@@ -81,7 +81,7 @@ const bare = (response: HttpServerResponse.HttpServerResponse): Problem | undefi
   }
 }
 
-/** `Retry-After` in seconds while the database is away or the process is shutting down. */
+/** The `Retry-After`, in seconds, while the database can't be reached or the process is shutting down. */
 const comeBack = "5"
 
 const stopped = new Problems.UnavailableProblem({ detail: "the process is stopping; ask again" })
@@ -118,7 +118,7 @@ export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | Routes | S
       return HttpServerResponse.setHeaders(SecurityHeaders.add(response), headers)
     })
 
-    // This middleware handles every error, but the router's type expects errors to pass.
+    // This middleware handles every error, but the router's type expects errors to pass through.
     yield* router.addGlobalMiddleware(
       (
         app
@@ -126,7 +126,7 @@ export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | Routes | S
         app.pipe(
           Effect.catchCause((cause) => {
             if (!Cause.hasInterruptsOnly(cause)) return answerOf(cause)
-            // A client that has gone gets no response.
+            // A client that has disconnected gets no response.
             const isAway = cause.reasons.some(({ annotations }) => annotations.has(HttpServerError.ClientAbort.key))
             return isAway ? Effect.failCause(cause as Cause.Cause<never>) : Problems.toResponse(stopped)
           }),

@@ -1,8 +1,8 @@
 /**
  * The HTTP server of `idem serve`: the API, the dashboard, the reference and the metrics.
  *
- * A feature with routes of its own is one more layer in `pages`. A group of the API is one more `.add` in `Api.ts` and
- * one more layer in `groups`. The guard protects all of them.
+ * To add a feature with its own routes, add its layer to `pages`. To add a group of the API, `.add` it in `Api.ts`, and
+ * add its layer to `groups`. The guard protects all of them.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
@@ -44,7 +44,7 @@ import { Stopping } from "./ShutdownSignal.ts"
 /** The groups of the API. */
 const groups = Layer.mergeAll(CommandHandlers.layer, SystemHandlers.layer, EmailHandlers.layer, SignInHandlers.layer)
 
-/** Routes beside the API's. */
+/** The routes in addition to the API's. */
 const pages = Layer.mergeAll(
   Dashboard.layer,
   ApiReference.layer,
@@ -53,7 +53,7 @@ const pages = Layer.mergeAll(
   EventRoute.layer
 )
 
-/** HTTP/1.1 only: HTTP/2 is not served. */
+/** Sends interim responses over HTTP/1.1; HTTP/2 is not served. */
 const interim = Layer.succeed(InterimResponses.SendInterim, (request) =>
   Effect.sync(() => {
     const response = NodeHttpServerRequest.toServerResponse(request)
@@ -88,12 +88,12 @@ class Application extends Context.Service<
   )
 }
 
-/** Serves the routes once the listener exists, which is created last: no request arrives before its route does. */
+/** Serves the routes. The listener is created last, so that no request arrives before its route exists. */
 const serving = Layer.unwrap(
   Effect.map(Application, (application) => HttpServer.serve(application, MetricsEndpoint.counting))
 )
 
-/** Its finalizer runs first: waiting readers are answered before the server waits for the requests in progress. */
+/** Its finalizer runs first: waiting readers get a response before the server waits for the requests in progress. */
 const stops = Layer.effectDiscard(
   Effect.gen(function* () {
     const stopping = yield* Stopping
@@ -109,7 +109,7 @@ export const layer = stops.pipe(
   Layer.provide(Layer.effect(Stopping, Latch.make(false)))
 )
 
-/** The same, configured by the environment, for a process that also polls. */
+/** The same as `layer`, configured by the environment, for a process that also polls. */
 export const layerConfig = Layer.provide(layer, [
   Settings.layer,
   Layer.provide(Gauges.layer, LagGauges.layer),

@@ -1,4 +1,4 @@
-/** The server's settings: where it listens, and who may call it. They are read once, when it starts. */
+/** The server's settings: its address, and who may call it. They are read once, when it starts. */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -15,16 +15,16 @@ import * as DurationSetting from "../engine/DurationSetting.ts"
 /** The settings do not allow the server to start. The message says what to do. */
 export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
   message: Schema.String,
-  /** The name of the setting that is wrong, if one is. */
+  /** The name of the setting that is wrong, if a setting is the cause. */
   setting: Schema.optionalKey(Schema.String)
 }) {}
 
-/** Ten guesses a minute do not find a token of this length. */
+/** The least length of a token. At ten guesses a minute, a token of this length is not found. */
 const shortestToken = 16
 
 const howToMake = `make one with: node -p "crypto.randomBytes(32).toString('base64url')"`
 
-/** True if this host name or address is loopback. */
+/** Returns true if this host name or address is loopback. */
 export const isLoopback = (host: string): boolean => {
   if (host === "localhost" || host.endsWith(".localhost")) return true
   const address = NetAddress.ipFromString(host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host)
@@ -35,9 +35,9 @@ export class Settings extends Context.Service<
   Settings,
   {
     readonly host: string
-    /** 0 takes any free port. */
+    /** The port; 0 uses any free port. */
     readonly port: number
-    /** Undefined: the server is open to this machine only. */
+    /** The token. Undefined: the server is open to this machine only. */
     readonly token: Redacted.Redacted<string> | undefined
     /** Proxies whose `X-Forwarded-…` headers are trusted. */
     readonly proxies: ReadonlyArray<IpNetwork.IpNetwork>
@@ -46,8 +46,8 @@ export class Settings extends Context.Service<
   }
 >()("idem/http/ServerSettings") {
   /**
-   * `HOST` (127.0.0.1), `PORT` (3000), `IDEM_API_TOKEN`, `IDEM_TRUSTED_PROXIES` (addresses or networks, with commas
-   * between them; none), and a part of `IDEM_SHUTDOWN_TIMEOUT` (30 seconds).
+   * Reads `HOST` (127.0.0.1), `PORT` (3000), `IDEM_API_TOKEN`, `IDEM_TRUSTED_PROXIES` (addresses or networks, separated
+   * by commas; none), and `IDEM_SHUTDOWN_TIMEOUT` (30 seconds), of which the server uses a part.
    */
   static readonly layer: Layer.Layer<Settings, Config.ConfigError | ListenError> = Layer.effect(
     Settings,

@@ -1,6 +1,6 @@
 /**
- * Signals that the server is shutting down: waiting readers answer at once, and connections are not kept alive.
- * cli/Shutdown.ts handles SIGTERM.
+ * Signals that the server is shutting down: then waiting readers get a response at once, and connections are not kept
+ * alive. cli/Shutdown.ts handles SIGTERM.
  */
 import * as Context from "effect/Context"
 import * as Latch from "effect/Latch"

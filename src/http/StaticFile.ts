@@ -1,6 +1,6 @@
 /**
- * Files that do not change while the server runs. They have an ETag, and are sent compressed if the client accepts
- * that.
+ * Serves files that do not change while the server runs. They have an ETag, and are sent compressed if the client
+ * accepts that.
  */
 import * as Effect from "effect/Effect"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -39,7 +39,7 @@ export const make = (
 const brotli = Util.promisify(Zlib.brotliCompress)
 const gzip = Util.promisify(Zlib.gzip)
 
-/** Compresses text that was made at run time, faster and less well than a build does, because a client waits. */
+/** Compresses a generated text at run time: faster and less than a build does, because a client waits. */
 export const compress = (mediaType: string, text: string): Effect.Effect<StaticFile> =>
   Effect.promise(async () => {
     const plain = new TextEncoder().encode(text)
@@ -48,14 +48,14 @@ export const compress = (mediaType: string, text: string): Effect.Effect<StaticF
     return make(mediaType, plain, { br, gzip: gz })
   })
 
-/** True if the client accepts this content coding (RFC 9110, section 12.5.3). */
+/** Returns true if the client accepts this content coding (RFC 9110, section 12.5.3). */
 const accepts = (header: string, coding: string): boolean =>
   header.split(",").some((each) => {
     const [name = "", ...parameters] = each.split(";").map((part) => part.trim().toLowerCase())
     return name === coding && !parameters.some((parameter) => /^q=0(?:\.0{0,3})?$/.test(parameter))
   })
 
-/** The file, or 304 if the client has it already. */
+/** Responds with the file, or with 304 if the client already has it. */
 export const answer = (
   file: StaticFile,
   cacheControl: string

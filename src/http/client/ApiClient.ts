@@ -1,4 +1,4 @@
-/** The API as commands call it: a client derived from its endpoints, in this process or over the network. */
+/** The API client of commands, derived from the endpoints: for this process or over the network. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpApiClient from "effect/http-api/HttpApiClient"
@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { CommandApi } from "../CommandApi.ts"
 
-/** The server cannot be used. The message names `IDEM_URL` and says what to do next. */
+/** The server can't be used. The message names `IDEM_URL` and says what to do next. */
 export class ServerError extends Schema.TaggedError<ServerError>()("ServerError", {
   reason: Schema.Literals(["Unreachable", "Unauthorized", "Forbidden", "TooManyRequests", "NotIdem", "OtherVersion"]),
   message: Schema.String
@@ -17,13 +17,13 @@ export class ApiClient extends Context.Service<ApiClient, HttpApiClient.ForApi<t
   "idem/http/client/ApiClient"
 ) {}
 
-/** The bytes of a body ended early. */
+/** A body broke off. */
 export class BodyError extends Schema.TaggedError<BodyError>()("BodyError", {
   message: Schema.String,
   cause: Schema.Defect()
 }) {}
 
-/** The client wraps the error of a stream: the reason is in its causes. */
+/** Returns the original error: the client wraps the error of a stream, and the reason is in its causes. */
 const rootOf = (error: unknown): unknown =>
   Predicate.hasProperty(error, "reason") && typeof error.reason === "object"
     ? rootOf(error.reason)
@@ -32,13 +32,13 @@ const rootOf = (error: unknown): unknown =>
       : error
 
 interface Body {
-  /** SHA-256, hex. */
+  /** The SHA-256 in hex. */
   readonly hash: string
   readonly size: number
   readonly bytes: Stream.Stream<Uint8Array, BodyError>
 }
 
-/** The body of one content. The hash and the size are those of these bytes. */
+/** Reads the body of one content. The hash and the size are those of its bytes. */
 export const body = Effect.fnUntraced(function* (connection: string, externalId: string) {
   const api = yield* ApiClient
   const [bytes, { headers }] = yield* api.contents.body({

@@ -46,7 +46,7 @@ const notIdem = (url: string): ServerError =>
     message: `what answers at IDEM_URL (${url}) is not the API of Idem, or that of another version: set IDEM_URL to where idem serve listens`
   })
 
-/** Why the server cannot be used, if the error says so. Problems of the operation itself give undefined. */
+/** Explains why the server can't be used; undefined for problems of the operation itself. */
 const serverError = (url: string, error: unknown): ServerError | undefined => {
   const at = `IDEM_URL (${url})`
   if (error instanceof ServerError) return error
@@ -74,12 +74,13 @@ const serverError = (url: string, error: unknown): ServerError | undefined => {
   return HttpClientError.isHttpClientError(error) || Schema.isSchemaError(error) ? notIdem(url) : undefined
 }
 
-/** True for idempotent requests, which may be repeated. */
+/** Returns true for idempotent requests, which may be repeated. */
 const isRepeatable = ({ headers, method }: HttpClientRequest.HttpClientRequest): boolean =>
   method === "GET" || headers["idempotency-key"] !== undefined
 
 /**
- * The client for this server, with its token. It repeats idempotent requests without an answer, at most three times.
+ * Makes the client for this server, with its token. It repeats idempotent requests without a response, at most three
+ * times.
  */
 const requests = Effect.fnUntraced(function* ({ token, url }: ServerAddress) {
   const http = (yield* HttpClient.HttpClient).pipe(
@@ -102,7 +103,7 @@ const requests = Effect.fnUntraced(function* ({ token, url }: ServerAddress) {
 
 const majorMinor = (version: string): string => version.split(".").slice(0, 2).join(".")
 
-/** Fails if the server is away, is not Idem, has another version, or refuses the token. */
+/** Fails if the server can't be reached, is not Idem, has another version, or refuses the token. */
 const check = Effect.fnUntraced(function* (
   { token, url }: ServerAddress,
   httpClient: HttpClient.HttpClient.With<HttpClientError.HttpClientError | ServerError>
@@ -125,7 +126,7 @@ const check = Effect.fnUntraced(function* (
   }
 })
 
-/** The client of this server. Fails if the server cannot be used. */
+/** Provides the client of this server. Fails if the server can't be used. */
 export const layer = (address: ServerAddress): Layer.Layer<ApiClient, ServerError, HttpClient.HttpClient> =>
   Layer.effect(
     ApiClient,

@@ -7,14 +7,14 @@ import * as Result from "effect/Result"
 import { isLoopback } from "../ServerSettings.ts"
 
 export interface ServerAddress {
-  /** Without a trailing slash. */
+  /** The URL, without a trailing slash. */
   readonly url: string
   readonly token: Option.Option<Redacted.Redacted<string>>
-  /** True if requests cannot be read on the way: https, or this machine. */
+  /** True if requests can't be read in transit: https, or this machine. */
   readonly isPrivate: boolean
 }
 
-/** Errors repeat nothing of the text, because it may hold a password. */
+/** Errors never repeat the text, because it may contain a password. */
 const parse = (text: string): Result.Result<Omit<ServerAddress, "token">, string> => {
   const example = "give the server's address, like http://127.0.0.1:3000"
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -32,7 +32,7 @@ const parse = (text: string): Result.Result<Omit<ServerAddress, "token">, string
   })
 }
 
-/** The server that the environment names, if any. Fails if the name is wrong. */
+/** Reads the server from the environment, if it is set. Fails if it is invalid. */
 export const fromEnvironment: Effect.Effect<
   Result.Result<Option.Option<ServerAddress>, string>,
   Config.ConfigError

@@ -1,4 +1,4 @@
-/** Connections, their ledgers and their staged deletions as the API gives them. No field holds a secret. */
+/** Connections, their ledgers and their staged deletions as API documents. No field contains a secret. */
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import * as MessageText from "../../engine/MessageText.ts"
@@ -21,26 +21,26 @@ export const Connection = Schema.Struct({
   domain: Schema.String,
   account: Schema.String,
   state: Model.ConnectionState,
-  /** Why the connection is paused. */
+  /** Why the connection is paused; null if it is not. */
   paused: Schema.NullOr(Schema.String),
-  /** As Effect writes a duration: `5 minutes`. */
+  /** The polling interval in Effect's form: `5 minutes`. */
   every: Schema.String,
   /**
    * Places (folders, channels) that could not be listed, and why. The place `events` is the source's stream of events:
-   * while the source refuses it, changes are found by polls only.
+   * while the source refuses it, only polls find changes.
    */
   problems: Schema.Array(Problem),
-  /** When the source was last asked what is new, and answered. */
+  /** When the source last answered a poll. */
   lastCheckedAt: Schema.NullOr(Time),
   nextPollAt: Schema.NullOr(Time),
-  /** Until when the source asked Idem to wait; null if it did not, or if the time is over. */
+  /** The time until which the source asked Idem to wait; null if it did not, or if that time has passed. */
   askedToWaitUntil: Schema.NullOr(Time),
-  /** Failures of whole runs in a row. */
+  /** The number of failed runs in a row. */
   failures: Schema.Int,
-  /** The process that runs the connection now. */
+  /** The process that runs the connection now; null if none does. */
   holder: Schema.NullOr(Schema.String),
   config: Schema.Json,
-  /** The name of the connection that made this one for one of its accounts; null if a person made it. */
+  /** The name of the connection that created this one for one of its accounts; null if a person created it. */
   memberOf: Schema.NullOr(Schema.String),
   createdAt: Time
 }).annotate({ identifier: "Connection" })
@@ -49,9 +49,9 @@ export type Connection = typeof Connection.Type
 /** A task that has not ended, as `idem status` shows it. */
 const Unfinished = Schema.Struct({ task: TaskId, spec: Schema.String, createdAt: Time })
 
-/** How far the run of a connection is. */
+/** The progress of a connection's run. */
 const Progress = Schema.Struct({
-  /** Items with an outcome. */
+  /** The number of items with an outcome. */
   ended: Schema.Int,
   /** The estimated number of items; null if the source gives none. */
   expected: Schema.NullOr(Schema.Int),
@@ -62,21 +62,21 @@ const Progress = Schema.Struct({
 }).annotate({ identifier: "Progress" })
 type Progress = typeof Progress.Type
 
-/** A connection with what is stored of it and its last run. `ledger` is failed, dead and deferred together. */
+/** A connection with its stored totals and its last run. `ledger` is the sum of failed, dead and deferred. */
 export const Status = Schema.Struct({
   ...Connection.fields,
   totals: Overview.Totals,
   ledger: Schema.Int,
   /** Content that the config leaves out and a person may miss, and how to include it. */
   leftOut: Schema.Array(Schema.String),
-  /** How many connections this one has made, and how many of them are retired; null if it makes none. */
+  /** How many connections this one has created, and how many of them are retired; null if it creates none. */
   members: Schema.NullOr(Schema.Struct({ total: Schema.Int, retired: Schema.Int })),
   lastRun: Schema.NullOr(Run),
-  /** Of the run that is under way; null where none runs. */
+  /** The progress of the present run; null if none runs. */
   progress: Schema.NullOr(Progress),
-  /** How much there is, as the source said at connect, and how long one item takes at the quota. */
+  /** The source's estimate at connect, and how long one item takes at the quota. */
   estimate: Schema.NullOr(Schema.Struct({ items: Schema.Finite, millisPerItem: Schema.Finite })),
-  /** The quota that the account may spend; null where nothing limits it. */
+  /** The quota of the account; null if it is unlimited. */
   unitsPerMinute: Schema.NullOr(Schema.Finite),
   unfinished: Schema.Array(Unfinished)
 }).annotate({ identifier: "Status" })
@@ -102,30 +102,30 @@ const StagedDeletion = Schema.Struct({
   stagedAt: Time
 }).annotate({ identifier: "StagedDeletion" })
 
-/** Deletions that are held, the first of them. */
+/** The first held deletions. */
 export const HeldDeletions = Schema.Struct({
   deletions: Schema.Array(StagedDeletion),
-  /** How many are held in all. */
+  /** The number of all held deletions. */
   total: Schema.Int,
-  /** Identifies all deletions that are held now. An approval sends it back. */
+  /** Identifies all deletions that are held now. An approval has to contain it. */
   token: Schema.String
 }).annotate({ identifier: "HeldDeletions" })
 
-/** The approved deletions: all that the token identifies, or these ids. */
+/** The approved deletions: all of those that the token identifies, or these ids. */
 export const Approval = Schema.Union([
   Schema.Struct({ token: Schema.String }),
   Schema.Struct({ externalIds: Schema.NonEmptyArray(Schema.String) })
 ]).annotate({ identifier: "Approval" })
 export type Approval = typeof Approval.Type
 
-/** The connection's state. */
+/** Returns the connection's state. */
 const stateOf = (connection: Model.Connection, now: DateTime.Utc): Connection["state"] => {
   if (connection.lease !== null && DateTime.isGreaterThan(connection.lease.until, now)) return "running"
   if (connection.credentials === null) return "disconnected"
   return connection.paused === null ? "idle" : "paused"
 }
 
-/** `owner`: the connection that made this one. */
+/** Makes the document of a connection. `owner` is the connection that created it. */
 export const connection = (
   of: Model.Connection,
   now: DateTime.Utc,
@@ -157,9 +157,9 @@ export const connection = (
 }
 
 /**
- * A first sync and a forced task take several runs, and their numbers go on from run to run. Until as much is stored as
- * was estimated, what is stored counts too. A forced task counts what its runs did, and expects as much as there is.
- * Other runs count for themselves.
+ * Computes the progress of a run. A first sync and a forced task take several runs, so their numbers continue from run
+ * to run. Until the stored number reaches the estimate, stored contents count as done. For a forced task, the counts of
+ * all its runs are used, and the expected number is that of all items. Other runs are counted on their own.
  */
 const progressOf = (
   of: RunModel.Run,
@@ -204,7 +204,7 @@ export const status = (
     readonly lastRun: RunModel.Run | undefined
     /** The task of `lastRun`, if it downloads everything again. */
     readonly forced: Pick<TaskSummary, "counts"> | undefined
-    /** Undefined where the config no longer fits, and nothing is known. */
+    /** Undefined if the config no longer fits the schema. */
     readonly unitsPerMinute: number | undefined
     readonly unfinished: ReadonlyArray<TaskRow>
   }

@@ -1,4 +1,4 @@
-/** Connections: making and changing them, and what needs a person. */
+/** The endpoints of connections: creating and changing them, and decisions of a person. */
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
@@ -22,20 +22,20 @@ import * as Documents from "./ConnectionDocuments.ts"
 export const Connected = Schema.Struct({
   connection: Documents.Connection,
   created: Schema.Boolean,
-  /** About how many items there are; null if the source cannot tell cheaply. */
+  /** The approximate number of items; null if the source can't count them cheaply. */
   items: Schema.NullOr(Schema.Finite),
   /** Quota units that one item costs, its share of the listing included. */
   unitsPerItem: Schema.Finite,
   /** Content that the config leaves out and a person may miss, and how to include it. */
   leftOut: Schema.Array(Schema.String),
-  /** How long a first sync takes at the quota; null where the number of items is not known. */
+  /** How long a first sync takes at the quota; null if the number of items is not known. */
   firstSyncMs: Schema.NullOr(Schema.Finite),
-  /** How long it takes by the bytes that the source gives in a day; null where it limits none. */
+  /** How long it takes at the source's limit of bytes a day; null if the source has no such limit. */
   firstSyncByBytesMs: Schema.NullOr(Schema.Finite)
 })
 export type Connected = typeof Connected.Type
 
-/** The result of a purge. `bodies` and `bytes` count bodies that no other content has. */
+/** The result of a purge. `bodies` and `bytes` count removed bodies, which no other content refers to. */
 const Purged = Schema.Struct({
   deleted: Schema.Int,
   gone: Schema.Int,
@@ -142,7 +142,7 @@ export const connections = HttpApiGroup.make("connections")
       .annotate(OpenApi.Summary, "What is known but not stored: failed, dead, deferred"),
     HttpApiEndpoint.post("redrive", "/connections/:connection/ledger/redrive", {
       params: connectionRef,
-      // With no body: all of them.
+      // Without a body: all rows.
       payload: [Schema.Struct({ externalIds: Schema.optionalKey(Schema.Array(ExternalId)) }), Schema.Null],
       success: Task.pipe(HttpApiSchema.status(202)),
       error: [NotFoundProblem, ConflictProblem, UsageProblem]

@@ -1,4 +1,4 @@
-/** The operations on connections, and on what needs a person. */
+/** The handlers of connections, and of decisions of a person. */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -40,7 +40,7 @@ export const connected = Effect.fnUntraced(function* ({
   leftOut
 }: EngineConnected) {
   return {
-    // A member is changed through the connection that made it, so this one is none.
+    // This connection is not a member: a member is changed only through the connection that created it.
     connection: Documents.connection(connection, yield* DateTime.now, undefined),
     created,
     items: estimate.items ?? null,
@@ -51,7 +51,7 @@ export const connected = Effect.fnUntraced(function* ({
   } satisfies Connected
 })
 
-/** Other deletions are held by now, which the person has not seen. */
+/** The held deletions are no longer those that the person has seen. */
 const changed =
   (name: string) =>
   <E>(error: E | DeletionsChanged) => {
@@ -108,7 +108,7 @@ export const layer = HttpApiBuilder.group(
         const connection = yield* find(params.connection)
         const [lastRun] = yield* runs.runs(connection.id, 1)
         const integration = yield* Effect.option(integrations.get(connection.domain))
-        // A connection whose config no longer fits is shown all the same.
+        // A connection is shown even if its config no longer fits.
         const config = yield* Effect.fromOption(integration).pipe(
           Effect.flatMap(({ decodeConfig }) => decodeConfig(connection.config)),
           Effect.orElseSucceed(() => undefined)
@@ -139,7 +139,7 @@ export const layer = HttpApiBuilder.group(
         function* ({ params, query }) {
           const connection = yield* find(params.connection)
           const owner = yield* ownerOf(connection)
-          // The owner's next poll would make it again.
+          // Otherwise, the owner's next poll would create it again.
           if (owner !== undefined && owner.credentials !== null && !Members.isRetired(connection)) {
             const [name, by] = [connection.name, owner.name].map(MessageText.quoted)
             return yield* new ConflictProblem({
@@ -160,7 +160,7 @@ export const layer = HttpApiBuilder.group(
 
       pause: Effect.fnUntraced(function* ({ params }) {
         const { id, paused } = yield* find(params.connection)
-        // A pause that is there already keeps its reason.
+        // A connection that is already paused keeps its reason.
         if (paused === null) yield* connections.setPaused(id, pausedByPerson)
         return yield* shown(id)
       }, asProblem),

@@ -1,4 +1,4 @@
-/** Finds the connection that a request names; the error suggests the name that was probably meant. */
+/** Finds the connection that a request names. The error suggests the name that was probably meant. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Scope } from "../../derive/ReadTokens.ts"
@@ -8,12 +8,12 @@ import type { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
 import type { StoreError } from "../../engine/store/StoreError.ts"
 import { NotFoundProblem } from "../Problems.ts"
 
-/** Names that an error lists. */
+/** The most names that an error lists. */
 const mostNamed = 10
 
 /**
- * A connection by its id or by its name: the id wins. To a caller who may read some connections only, the others do not
- * exist.
+ * Finds a connection by its id or by its name; an id takes precedence. For a caller who may read only some connections,
+ * the others do not exist.
  */
 export const find = Effect.fnUntraced(function* (
   connections: ConnectionStore["Service"],

@@ -1,9 +1,9 @@
 /**
- * The body of a content as a response: whole, one range, or not modified (RFC 9110, sections 13 and 14).
+ * Serves the body of a content: whole, one range, or not modified (RFC 9110, sections 13 and 14).
  *
- * Bodies come from outside and never run in our origin. They are downloads, except pictures and plain text. They always
- * have a content type that browsers do not guess, a sandbox without scripts, and a policy that lets only our own pages
- * load them. Scripts and style sheets are sent as another type.
+ * Bodies come from outside and must never run in our origin. They are sent as downloads, except pictures and plain
+ * text. They always have a content type that browsers do not guess, a sandbox without scripts, and a policy that lets
+ * only our own pages load them. Scripts and style sheets are sent as another type.
  */
 import * as ContentDisposition from "content-disposition"
 import * as Effect from "effect/Effect"
@@ -18,7 +18,7 @@ import type { Body } from "./ContentLookup.ts"
 
 const binary = "application/octet-stream"
 
-/** Media types that a browser shows. */
+/** Media types that a browser displays. */
 const inline: ReadonlySet<string> = new Set([
   "image/avif",
   "image/gif",
@@ -28,13 +28,13 @@ const inline: ReadonlySet<string> = new Set([
   "text/plain"
 ])
 
-/** Media types that a page could load and run, or take styles from. */
+/** Matches media types that a page could load and run, or take styles from. */
 const loadable = /script|^text\/css$|^application\/wasm$|^text\/cache-manifest$/
 
 const token = "[\\w!#$%&'*+.^`|~-]+"
 const mediaTypePattern = new RegExp(`^(${token}/${token})(?: *;.*?charset *= *"?(${token})"?)?`, "is")
 
-/** The media type to send for the stored media type. */
+/** Returns the media type to send for the stored one. */
 export const contentType = (stored: string | null): string => {
   const [, given, charset] = mediaTypePattern.exec(stored ?? "") ?? []
   const essence = given?.toLowerCase() ?? binary
@@ -45,7 +45,7 @@ export const contentType = (stored: string | null): string => {
 // oxlint-disable-next-line no-control-regex
 const notInNames = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069/\\:*?"<>|]+|\p{Surrogate}/gu
 
-/** The name of the download: the title, or the last part of the id, with an extension for the type. */
+/** Returns the name of the download: the title, or the last part of the id, with an extension for the type. */
 export const fileName = (title: string | null, externalId: string, type: string): string => {
   const said = title === null || title.trim() === "" ? (externalId.split("/").at(-1) ?? "") : title
   const plain = Array.from(said.replace(notInNames, " ").replaceAll(/\s+/g, " "))
@@ -67,9 +67,9 @@ interface Range {
 }
 
 /**
- * The bytes that a `Range` header requests, from `start` (inclusive) to `end` (exclusive); `unsatisfiable` if the body
- * has none of them; undefined for the whole body, if the header is absent, of another unit, malformed, or lists several
- * ranges.
+ * Returns the range that a `Range` header requests, from `start` (inclusive) to `end` (exclusive). Returns
+ * `unsatisfiable` if it lies outside of the body. Returns undefined for the whole body, if the header is absent, has
+ * another unit, is malformed, or lists several ranges.
  */
 export const rangeOf = (header: string | undefined, size: number): Range | "unsatisfiable" | undefined => {
   const [, first = "", last = ""] = /^bytes= *(\d{0,15})-(\d{0,15}) *$/i.exec(header ?? "") ?? []
@@ -84,7 +84,7 @@ export const rangeOf = (header: string | undefined, size: number): Range | "unsa
   return { start, end: last === "" ? size : Math.min(Number(last) + 1, size) }
 }
 
-/** True if the header lists this entity tag. */
+/** Returns true if the header lists this entity tag. */
 const matches = (header: string, tag: string): boolean =>
   header.trim() === "*" || header.split(",").some((each) => each.trim().replace(/^W\//, "") === tag)
 
@@ -108,7 +108,7 @@ export const answer = Effect.fnUntraced(function* (
   if (ifNoneMatch !== undefined && matches(ifNoneMatch, tag)) {
     return HttpServerResponse.empty({ status: 304, headers })
   }
-  // The client would combine a range of a changed body with the rest of the former one.
+  // Otherwise the client would combine a range of a changed body with parts of the former one.
   const applies = request.method === "GET" && (ifRange === undefined || ifRange.trim() === tag)
   const range = applies ? rangeOf(wanted, body.size) : undefined
   if (range === "unsatisfiable") {

@@ -1,4 +1,4 @@
-/** Contents as the API gives them. */
+/** Contents as API documents. */
 import * as Schema from "effect/Schema"
 import { contentRow, ContentRow } from "../../engine/feed/ChangeDocument.ts"
 import type * as Model from "../../engine/model/Content.ts"
@@ -14,7 +14,7 @@ export const Content = Schema.Struct({
 }).annotate({ identifier: "Content" })
 export type Content = typeof Content.Type
 
-/** All that is known of one content, without its body. */
+/** Makes the document of one content, without its body. */
 export const content = (of: Model.ContentRow): Content => ({
   ...contentRow(of),
   createdAt: of.createdAt,

@@ -21,7 +21,7 @@ const longestWait = 60
 /** The `next` of an earlier page: the list continues after it. */
 export const Cursor = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
 
-/** Text that a title contains. */
+/** A text that a title contains. */
 export const TitleText = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 1000)))
 
 /** A content of a list, with its author, its channel, and the names of the users and channels that it mentions. */
@@ -30,25 +30,25 @@ export const ListedContent = Schema.Struct({ ...Documents.Content.fields, ...Nam
   identifier: "ListedContent"
 })
 
-/** A content with its row of the ledger, where it has one. */
+/** A content, with its ledger row if it has one. */
 export const ContentWithFailure = Schema.Struct({ ...ListedContent.fields, failure: Schema.NullOr(LedgerRow) })
 
 /** A page of a content's text. */
 export const ContentText = Schema.Struct({
-  /** Null where no text could be read, or not yet. */
+  /** The text; null if no text could be extracted, or not yet. */
   text: Schema.NullOr(Schema.String),
-  /** Characters of the whole text. */
+  /** The number of characters of the whole text. */
   length: Schema.Int,
   /** The offset of the next page, or null. */
   next: Schema.NullOr(Schema.Int)
 })
 
-/** A content of a conversation, with the beginning of its text as people read it. */
+/** A content of a conversation, with the beginning of its text. */
 export const ThreadMessage = Schema.Struct({ ...ListedContent.fields, text: Schema.NullOr(Schema.String) }).annotate({
   identifier: "ThreadMessage"
 })
 
-/** The filter, the order and the beginning of a page of contents. */
+/** The filter, the order and the cursor of a page of contents. */
 const contentQuery = {
   state: ContentState.pipe(Schema.withDecodingDefaultKey(Effect.succeed("stored"))),
   kind: Schema.optionalKey(Schema.String),
@@ -68,14 +68,14 @@ const offset = (description: string) =>
 
 const optionalHeader = (description: string) => Schema.optionalKey(Schema.String).annotate({ description })
 
-/** Conditions and the range of a body; see RFC 9110, sections 13 and 14. */
+/** The conditions and the range for a body (RFC 9110, sections 13 and 14). */
 const rangeHeaders = {
   range: optionalHeader("one range of bytes, like `bytes=0-1023`"),
   "if-range": optionalHeader("the ETag that the range is of"),
   "if-none-match": optionalHeader("the ETags that are known already")
 }
 
-/** Adds the answers that the handler gives as responses of their own. */
+/** Adds to the OpenAPI document the responses that the handler makes itself. */
 const withPartialAnswers = (operation: Record<string, unknown>): Record<string, unknown> => {
   const responses = operation["responses"] as Record<string, object>
   return {

@@ -1,4 +1,4 @@
-/** The operations on contents and their changes. */
+/** The handlers of contents and their changes. */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -26,7 +26,7 @@ import * as Documents from "./ContentDocuments.ts"
 import * as ContentLookup from "./ContentLookup.ts"
 import * as ContentNames from "./ContentNames.ts"
 
-/** Characters of one page of a text. */
+/** The most characters in one page of a text. */
 const pageLength = 100_000
 
 export const layer = HttpApiBuilder.group(
@@ -118,7 +118,7 @@ export const layer = HttpApiBuilder.group(
           connection === undefined ? undefined : (yield* ConnectionLookup.find(connections, connection)).id
         const changes = (seconds: number) => feed.changes({ ...rest, connectionId, wait: Duration.seconds(seconds) })
         if (wait === 0) return yield* changes(0)
-        // A process that stops answers a waiting reader with the cursor to go on from.
+        // On shutdown, a waiting reader gets a response with its cursor.
         return yield* Effect.raceFirst(changes(wait), Effect.andThen(stopping.await, changes(0)))
       }, asProblem)
     })

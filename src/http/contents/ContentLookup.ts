@@ -11,13 +11,13 @@ import type { StoreError } from "../../engine/store/StoreError.ts"
 import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
 import { NotFoundProblem } from "../Problems.ts"
 
-/** A body as it is stored. */
+/** A stored body. */
 export interface Body {
   readonly title: string | null
   readonly mediaType: string | null
   readonly hash: string
   readonly size: number
-  /** All bytes, or a range of them. */
+  /** Streams all bytes, or a range of them. */
   readonly bytes: (range?: ByteRange) => Stream.Stream<Uint8Array, StoreError>
 }
 
@@ -26,7 +26,7 @@ interface Ports {
   readonly contents: ContentStore["Service"]
 }
 
-/** A content with its connection. */
+/** Finds a content and its connection. */
 export const find = Effect.fnUntraced(function* ({ connections, contents }: Ports, ref: string, externalId: string) {
   const connection = yield* ConnectionLookup.find(connections, ref)
   const content = Option.getOrUndefined(yield* contents.content(connection.id, externalId))
@@ -37,7 +37,7 @@ export const find = Effect.fnUntraced(function* ({ connections, contents }: Port
   })
 })
 
-/** The body of a content that has one. */
+/** Finds the body of a content. Fails if the content has none. */
 export const body = Effect.fnUntraced(function* (
   ports: Ports & { readonly bodies: BodyStore["Service"] },
   ref: string,

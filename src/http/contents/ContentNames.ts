@@ -1,7 +1,7 @@
 /**
- * Who wrote a content, where, and the names of the users and channels that it mentions by their ids: in its metadata
- * (`user`, `channel`) and in its title (`<@U…>`, `<#C…>`). Names are the titles of the mirrored `users/…` and
- * `channels/…` of the same connection.
+ * Finds the author and the channel of a content, and the names of the users and channels that it mentions by their ids:
+ * in its metadata (`user`, `channel`) and in its title (`<@U…>`, `<#C…>`). Names are the titles of the mirrored
+ * `users/…` and `channels/…` of the same connection.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -9,25 +9,25 @@ import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { ContentRow } from "../../engine/model/Content.ts"
 import type { ContentStore } from "../../engine/store/ContentStore.ts"
 
-/** Fields that the API gives beside those of a content. */
+/** Fields that the API adds to those of a content. */
 export const Named = Schema.Struct({
-  /** The author: an email's sender, or the author of a message by name, or by id where no name is known. */
+  /** The author: an email's sender, or the author of a message by name, or by id if no name is known. */
   from: Schema.NullOr(Schema.String),
-  /** The channel of a message, in the same way. */
+  /** The channel of a message, by name or id. */
   in: Schema.NullOr(Schema.String),
-  /** By the ids that the title and the metadata mention. */
+  /** The names by the ids that the title and the metadata mention. */
   names: Schema.Record(Schema.String, Schema.String)
 })
 export type Named = typeof Named.Type
 
 export const none: Named = { from: null, in: null, names: {} }
 
-/** The fields of a content that mention users and channels. `snippet` is a piece of its text, as people read it. */
+/** The fields of a content that mention users and channels. `snippet` is a part of its text. */
 interface Mentioning extends Pick<ContentRow, "kind" | "title" | "metadata"> {
   readonly snippet?: string | null | undefined
 }
 
-/** Names that one content is given at most. */
+/** The most names for one content. */
 const most = 20
 
 const mention = /<([@#])([A-Z0-9]{2,20})(?:\|[^>]*)?>/g
@@ -36,7 +36,7 @@ const plainMention = /(?<![\w<])([@#])([A-Z0-9]{2,20})\b/g
 const idOf = (value: unknown): string | undefined =>
   typeof value === "string" && /^[A-Z0-9]{2,20}$/.test(value) ? value : undefined
 
-/** External ids of the users and channels that the content mentions. */
+/** Returns the external ids of the users and channels that the content mentions. */
 const mentioned = ({ metadata, snippet, title }: Mentioning): ReadonlyArray<string> => {
   const mentions = [...(title ?? "").matchAll(mention), ...(snippet ?? "").matchAll(plainMention)]
   const named = [
@@ -47,7 +47,7 @@ const mentioned = ({ metadata, snippet, title }: Mentioning): ReadonlyArray<stri
   return [...new Set(named.flatMap(([kind, id]) => (id === undefined ? [] : [`${kind}/${id}`])))].slice(0, most)
 }
 
-/** The text with names in place of the ids that it mentions. */
+/** Replaces mentioned ids in a text by their names. */
 export const inText = (text: string, names: Named["names"]): string => {
   const named = (whole: string, sign: string, id: string) => (Object.hasOwn(names, id) ? `${sign}${names[id]}` : whole)
   return text.replace(mention, named).replace(plainMention, named)
@@ -58,7 +58,7 @@ const isSender = Schema.is(
 )
 const textOf = (value: unknown): string | null => (typeof value === "string" && value !== "" ? value : null)
 
-/** The sender in the metadata of an email, as name and address. */
+/** Formats the sender in the metadata of an email as name and address. */
 const senderOf = (from: unknown): string | null => {
   if (!isSender(from)) return textOf(from)
   const [name, address] = [textOf(from.name), textOf(from.address)]
@@ -69,7 +69,7 @@ const lastOf = (externalId: string): string => externalId.replace(/^.*\//, "")
 
 const named = (content: Mentioning, names: Readonly<Record<string, string>>): Named => {
   const { kind, metadata } = content
-  // A direct conversation is with its user, and not from that user.
+  // In a direct conversation, the user is the partner and not the author.
   const user = kind === "channel" ? undefined : metadata["user"]
   const nameOf = (id: unknown) =>
     typeof id === "string" && Object.hasOwn(names, id) ? (names[id] ?? null) : textOf(id)
@@ -82,7 +82,7 @@ const named = (content: Mentioning, names: Readonly<Record<string, string>>): Na
 }
 
 /**
- * The names of each of these contents of a connection, in their order, by at most two queries. Ids whose user or
+ * Returns the names for each of these contents of a connection, in order, with at most two queries. Ids whose user or
  * channel is not stored are absent.
  */
 export const find = Effect.fnUntraced(function* (
@@ -93,7 +93,7 @@ export const find = Effect.fnUntraced(function* (
   const stored = (ids: ReadonlyArray<string>) =>
     ids.length === 0 ? Effect.succeed(new Map<string, ContentRow>()) : contents.contentsById(connectionId, ids)
   const found = yield* stored([...new Set(page.flatMap(mentioned))])
-  // A direct conversation has no name of its own: it is named for the other person.
+  // A direct conversation has no name of its own: the name of the other person is used.
   const partnerOf = (row: ContentRow | undefined) => (row?.kind === "channel" ? idOf(row.metadata["user"]) : undefined)
   const partners = [...found.values()].flatMap((row) => partnerOf(row) ?? []).map((id) => `users/${id}`)
   const persons = new Map([...found, ...(yield* stored(partners.filter((id) => !found.has(id))))])
@@ -106,7 +106,7 @@ export const find = Effect.fnUntraced(function* (
   return page.map((content) => named(content, names))
 })
 
-/** The same for results of a search, with one more query for their metadata. */
+/** Returns the names for results of a search, with one more query for their metadata. */
 export const ofResults = Effect.fnUntraced(function* <
   Result extends Pick<ContentRow, "externalId" | "kind" | "title"> & { readonly snippet: string | null }
 >(contents: Pick<ContentStore["Service"], "contentsById">, connectionId: ConnectionId, results: ReadonlyArray<Result>) {

@@ -1,7 +1,7 @@
 /**
- * Builds the dashboard's files into `dist` beside this file: run by npm's `prepare`, so that `npm ci` leaves them
- * ready. Scripts and styles are named by their hash, so that a browser keeps them for good, and are compressed here,
- * once.
+ * Builds the dashboard's files into `dist` beside this file. npm's `prepare` runs it, so that they are ready after `npm
+ * ci`. The names of scripts and styles contain their hash, so that a browser can cache them permanently, and they are
+ * compressed here once.
  */
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
@@ -12,7 +12,7 @@ const target = Path.join(import.meta.dirname, "dist")
 
 const esbuild = await import("esbuild").catch(() => undefined)
 if (esbuild === undefined) {
-  // As after `npm ci --omit=dev`, which must not fail for it.
+  // This happens after `npm ci --omit=dev`, which must not fail because of it.
   process.stderr.write("the dashboard is not built: esbuild is not installed here (npm ci installs it)\n")
   process.exit(0)
 }
@@ -77,5 +77,5 @@ const write = async (path: string, bytes: Uint8Array): Promise<void> => {
 await Fs.rm(target, { recursive: true, force: true })
 await Fs.mkdir(Path.join(target, "assets"), { recursive: true })
 await Promise.all(built.outputFiles.map(({ contents, path }) => write(path, contents)))
-// Last: where it is, all that it names is.
+// Written last: when it exists, all files that it names exist.
 await write(Path.join(target, "index.html"), Buffer.from(page))

@@ -1,7 +1,7 @@
 /**
- * `POST /events/DOMAIN`: callbacks by which a provider says that something changed. The route is public: a callback is
- * accepted if it is signed with the secret of the settings, `IDEM_SLACK_SIGNING_SECRET` for Slack. Several secrets, one
- * for each app, are separated by commas.
+ * `POST /events/DOMAIN`: callbacks with which a provider reports changes. The route is public: a callback is accepted
+ * if it is signed with the secret of the settings, `IDEM_SLACK_SIGNING_SECRET` for Slack. Several secrets, one for each
+ * app, are separated by commas.
  */
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"

@@ -12,7 +12,7 @@ import * as McpTools from "./McpTools.ts"
 /** `IDEM_MCP_SQL`: true if agents may query with SQL. */
 export const offersSql: Config.Config<boolean> = Config.Boolean("IDEM_MCP_SQL").pipe(Config.withDefault(false))
 
-/** The revisions of the protocol that are spoken, newest first. */
+/** The supported revisions of the protocol, newest first. */
 export const protocols = [
   McpProtocol.v2026_07_28,
   McpProtocol.v2025_11_25,

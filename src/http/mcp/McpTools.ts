@@ -1,6 +1,6 @@
 /**
- * The tools and resources of the MCP server. All of them read, within bounds, and only the connections that the caller
- * may read. What they return was written by other people: every answer says so, and carries it as JSON strings.
+ * The tools and resources of the MCP server. All of them only read, within bounds, from the connections that the caller
+ * may read. The returned texts were written by other people: every response says so, and contains them as JSON strings.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -27,7 +27,7 @@ const queryTimeout = Duration.seconds(10)
 export interface Options {
   /** The connections that the caller of this request may read. */
   readonly scope: Effect.Effect<Scope, UsageError | StoreError>
-  /** True if the tool `sql` is offered. Its callers must be allowed to read everything. */
+  /** True to offer the tool `sql`. Its callers must be allowed to read everything. */
   readonly sql: boolean
 }
 
@@ -47,7 +47,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const searches = yield* Search
   const store = yield* ConnectionStore
 
-  /** The connections that may be read; with a name this one, which must be among them. */
+  /** Returns the connections that may be read; with a name only that one, which must be among them. */
   const readable = Effect.fnUntraced(function* (name?: string) {
     const scope = yield* options.scope
     const all = (yield* store.connections).filter(({ id }) => scope === undefined || scope.includes(id))
@@ -87,7 +87,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const said = <A, E extends { readonly message: string }>(work: Effect.Effect<A, E>) =>
     Effect.mapError(work, ({ message }) => ({ error: message }))
 
-  /** Searches the connections that may be read; with a name only this one. */
+  /** Searches the connections that may be read; with a name only that one. */
   const searched = Effect.fnUntraced(function* (connection: string | undefined, query: Omit<Query, "connectionIds">) {
     const connections = yield* readable(connection)
     const { next, results } = yield* searches.search({ ...query, connectionIds: connections.map(({ id }) => id) })
@@ -111,7 +111,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
           return yield* withNotice(connections, { next, results: items })
         })
       ),
-    // A query without words gives the newest first, and its fields are indexed.
+    // A query without words returns the newest contents first, and its fields are indexed.
     list: ({ after, channel, connection, folder, from, kind, limit = 20, since, until }) =>
       said(
         Effect.gen(function* () {

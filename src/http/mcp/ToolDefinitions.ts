@@ -1,5 +1,5 @@
 /**
- * The tools that the MCP server offers: their parameters and their answers, with the bounds of both. `McpTools.ts`
+ * Defines the tools of the MCP server: their parameters and their results, with the bounds of both. `McpTools.ts`
  * implements them.
  */
 import * as Tool from "effect/ai/Tool"
@@ -7,10 +7,10 @@ import * as Toolkit from "effect/ai/Toolkit"
 import * as Schema from "effect/Schema"
 import * as AgentReads from "../../derive/AgentReads.ts"
 
-/** Characters of one page of a text. */
+/** The most characters in one page of a text. */
 export const pageLength = 20_000
 
-/** Contents in one answer. */
+/** The most contents in one result. */
 const mostItems = 50
 
 const Text = Schema.NullOr(Schema.String)
@@ -19,23 +19,23 @@ const Time = Schema.NullOr(Schema.DateTimeUtcFromString)
 export const Source = Schema.Struct({
   connection: Schema.String,
   source: Schema.String,
-  /** When the source was last asked what is new, and answered. */
+  /** When the source last answered a poll. */
   lastCheckedAt: Time,
   paused: Text,
   problems: Schema.Int
 })
 
-/** How fresh an answer is. */
+/** How up to date a result is. */
 const Fresh = Schema.Struct({
   sources: Schema.Array(Source),
-  /** Changes that are stored and not in these answers yet. */
+  /** The number of stored changes that are not in these results yet. */
   behind: Schema.Int,
   behindSeconds: Schema.Finite,
-  /** Contents that `search` does not find yet as they are now. */
+  /** The number of contents whose present state `search` does not find yet. */
   unindexed: Schema.Int
 })
 
-/** The fields in which an answer differs from what is read: the resource of the content, and the time as text. */
+/** Fields that results add to or change in what is read: the resource of the content, and the time as text. */
 const answered = { uri: Schema.String, at: Time }
 
 const Item = Schema.Struct({ ...AgentReads.Item.fields, ...answered })
@@ -73,7 +73,7 @@ const Offset = (description: string) =>
 /** The offset of the next page, or null. */
 const Next = Schema.NullOr(Schema.Int)
 
-/** Parameters of which any other name is an error, which gives these names. */
+/** A struct of parameters. Any other name is an error, which lists these names. */
 const parameters = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
   Schema.Struct(fields).annotate({
     messageUnexpectedKey: `Unknown parameter. The parameters are: ${Object.keys(fields).join(", ")}`
@@ -138,7 +138,7 @@ const search = readOnly(
       results: Schema.Array(
         Schema.Struct({
           ...Item.fields,
-          /** A piece of the text around the words. */
+          /** A part of the text around the matching words. */
           snippet: Text
         })
       )
@@ -206,5 +206,5 @@ const sql = readOnly(
 
 /** The tools that every agent is offered. */
 export const reading = Toolkit.make(sources, search, list, get, thread)
-/** Offered where it is allowed. */
+/** The tool `sql`, which is offered only if it is allowed. */
 export const querying = Toolkit.make(sql)

@@ -8,7 +8,7 @@ import { NoSecrets } from "../Parameters.ts"
 import { UsageProblem } from "../Problems.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 
-/** A query that reads, in PostgreSQL's SQL. */
+/** A read-only query in PostgreSQL's SQL. */
 export const Query = Schema.String.pipe(
   Schema.check(
     Schema.isBetweenLength(1, 100_000, { message: "it must have 1 to 100,000 characters: make a view of its parts" })
@@ -17,32 +17,32 @@ export const Query = Schema.String.pipe(
 
 const QueryRequest = Schema.Struct({
   query: Query,
-  /** Rows at most; default 1,000. */
+  /** The most rows to return. Default: 1,000. */
   limit: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 100_000 }))))
 })
 
 export const QueryResult = Schema.Struct({
   columns: Schema.Array(Schema.String),
-  /** A row is the values of the columns, in their order. */
+  /** Each row has the values of the columns, in order. */
   rows: Schema.Array(Schema.Array(Schema.Json)),
   /** True if there may be more rows than were returned. */
   truncated: Schema.Boolean
 }).annotate({ identifier: "QueryResult" })
 export type QueryResult = typeof QueryResult.Type
 
-/** How far the schema, and search, are behind what is stored. */
+/** How far the schema, and search, are behind the stored contents. */
 export const Lag = Schema.Struct({
-  /** Changes that are not derived yet; at most 10,000 are counted. */
+  /** The number of changes that are not derived yet, at most 10,000. */
   behind: Schema.Int,
-  /** Seconds since the oldest of them was made; 0 where there is none. */
+  /** Seconds since the oldest of these changes; 0 if there is none. */
   lagSeconds: Schema.Finite,
-  /** Contents whose text is not extracted yet; at most 10,000 are counted. */
+  /** The number of contents whose text is not extracted yet, at most 10,000. */
   unread: Schema.Int,
-  /** Contents that search does not find yet as they are now; at most 10,000 are counted. */
+  /** The number of contents whose present state search does not find yet, at most 10,000. */
   unindexed: Schema.Int,
-  /** True while all rows are made again. */
+  /** True while all rows are being derived again. */
   rebuilding: Schema.Boolean,
-  /** The transaction that the feed of changes waits for; null if none writes. */
+  /** The transaction that the feed waits for; null if no transaction writes. */
   feedHolder: Schema.NullOr(FeedHolder)
 }).annotate({ identifier: "MirrorLag" })
 export type Lag = typeof Lag.Type

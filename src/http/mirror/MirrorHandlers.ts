@@ -1,4 +1,4 @@
-/** The operations on the schema `mirror`. */
+/** The handlers of the schema `mirror`. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"

@@ -1,4 +1,4 @@
-/** A stored email, or a Markdown file, as a person reads it. */
+/** The endpoints of a stored email, or a Markdown file, rendered for people. */
 import * as Effect from "effect/Effect"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
@@ -17,17 +17,17 @@ export const EmailParts = Schema.Struct({
   to: Schema.NullOr(Schema.String),
   cc: Schema.NullOr(Schema.String),
   date: Schema.NullOr(Schema.String),
-  /** Whether there is HTML that can be shown, and whether there is plain text. */
+  /** True if there is HTML that can be shown, and true if there is plain text. */
   html: Schema.Boolean,
   text: Schema.Boolean,
-  /** How many pictures and styles from elsewhere are left out of the HTML. */
+  /** The number of external pictures and styles that were removed from the HTML. */
   blocked: Schema.Int,
-  /** Where the HTML's links lead to, http, https and mailto only, at most 200. */
+  /** The targets of the HTML's links, http, https and mailto only, at most 200. */
   links: Schema.Array(Schema.Struct({ text: Schema.String, url: Schema.String })),
   /** Attachments, except pictures that the HTML shows. */
   attachments: Schema.Array(
     Schema.Struct({
-      /** To ask for it by. */
+      /** The number by which to request it. */
       part: Schema.String,
       name: Schema.String,
       mediaType: Schema.String,

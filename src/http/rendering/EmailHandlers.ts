@@ -16,10 +16,10 @@ import * as EmailReader from "./EmailReader.ts"
 import { asProblem, NotFoundProblem } from "../Problems.ts"
 
 const email = { type: /^message\/rfc822 *(?:;|$)/i, name: "email" }
-/** Sources often call it plain text. */
+/** The media types of Markdown: sources often report plain text. */
 const markdown = { type: /^(?:text\/(?:markdown|x-markdown|plain) *(?:;|$)|$)/i, name: "Markdown" }
 
-/** A page for a sandboxed frame. */
+/** Responds with a page for a sandboxed frame. */
 const framed = (page: string) =>
   HttpServerResponse.text(page, {
     contentType: "text/html; charset=utf-8",

@@ -1,4 +1,4 @@
-/** Reads emails and Markdown files in worker processes with bounds of time and memory: see `WorkerPool.ts`. */
+/** Reads emails and Markdown files in worker processes with bounds on time and memory (see `WorkerPool.ts`). */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Path from "node:path"
@@ -10,10 +10,10 @@ interface Request {
   readonly question: EmailRenderer.Question
 }
 
-// The worker's file has the extension of this one: .ts in the repository, .js in a package.
+// The worker's file has the same extension as this file: .ts in the repository, .js in a package.
 const program = Path.join(import.meta.dirname, `Worker${Path.extname(import.meta.filename)}`)
 
-/** A reader whose workers end with the scope. */
+/** Makes a reader whose workers end with the scope. */
 export const make = Effect.gen(function* () {
   const pool = yield* WorkerPool.make<Request, EmailRenderer.Answers[EmailRenderer.Question["_tag"]]>({
     program,
@@ -22,7 +22,9 @@ export const make = Effect.gen(function* () {
     megabytes: 384
   })
 
-  /** Answers a question about an email. Its bytes are taken once a worker is free, so that few are held at a time. */
+  /**
+   * Answers a question about an email. Its bytes are read once a worker is free, so that few are in memory at a time.
+   */
   const ask = <Q extends EmailRenderer.Question, E>(
     email: Effect.Effect<Uint8Array, E>,
     question: Q
@@ -32,7 +34,7 @@ export const make = Effect.gen(function* () {
         Effect.map(email, (bytes) => ({ bytes, question })),
         ({ bytes }) => bytes.length
       )
-      // The type of the answer follows from the question's.
+      // The question determines the type of the answer.
       .pipe(Effect.map((answer) => answer as EmailRenderer.Answers[Q["_tag"]]))
 
   return { ask }

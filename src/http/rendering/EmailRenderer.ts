@@ -1,14 +1,14 @@
 /**
- * A stored email, or a Markdown file, as a page that runs nothing and loads nothing. Three independent layers ensure
- * that:
+ * Renders a stored email, or a Markdown file, as a page that runs nothing and loads nothing. Three independent layers
+ * ensure that:
  * - `Sanitizer.ts` rebuilds the HTML from harmless elements;
  * - the page's policy allows nothing to run or load, and puts the page into a sandbox: no scripts, no forms, no popups,
- *   no navigation of the page around it;
+ *   no navigation of the surrounding page;
  * - the dashboard shows the page in a frame with a sandbox of its own.
  *
- * The sandboxes keep our origin, so that the dashboard can measure the height of the page. An origin of its own would
- * protect from scripts of the page, of which none can run: both sandboxes and `default-src 'none'` forbid them, inline
- * ones and `javascript:` addresses too.
+ * The sandboxes keep our origin, so that the dashboard can measure the height of the page. A separate origin would
+ * protect against scripts of the page, but none can run: both sandboxes and `default-src 'none'` forbid them, including
+ * inline scripts and `javascript:` addresses.
  *
  * Emails are read in worker processes: see `EmailReader.ts`.
  */
@@ -22,7 +22,7 @@ import { bytesOf, plain, sanitized, type Sanitized } from "./Sanitizer.ts"
 /** The largest email that is shown, in bytes. Larger ones can be downloaded. */
 export const longest = 10_000_000
 
-/** Characters of HTML and of text that are shown. Sanitizing takes about a second for a million characters. */
+/** The most characters of HTML and of text that are shown. Sanitizing a million characters takes about a second. */
 const longestHtml = 2_000_000
 const longestText = 1_000_000
 
@@ -35,7 +35,7 @@ interface Email {
   readonly safe: Sanitized | undefined
 }
 
-/** Rejects if the bytes cannot be read as an email, for example because its parts nest too deeply. */
+/** Reads an email. Rejects if the bytes can't be read as an email, for example because its parts nest too deeply. */
 const read = async (bytes: Uint8Array): Promise<Email> => {
   const parsed = await EmailParser.parse(bytes)
   const { html } = parsed
@@ -80,7 +80,7 @@ export const answer = async (bytes: Uint8Array, question: Question): Promise<Ans
 const escaped = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
 
-/** Emails are written for a white background. */
+/** Makes a page with a white background, for which emails are written. */
 const page = (title: string, body: string): string => `<!doctype html>
 <html lang="">
 <head>
@@ -116,11 +116,11 @@ const textPage = (email: Email): string => {
   return page(subjectOf(email), `<pre>${escaped(shown)}</pre>`)
 }
 
-/** Its HTML, or its text where it has none that can be shown. */
+/** Renders the HTML of an email, or its text if it has no HTML that can be shown. */
 const htmlPage = (email: Email): string =>
   email.safe === undefined ? textPage(email) : page(subjectOf(email), email.safe.html)
 
-/** Markdown may hold HTML, so it is sanitized as an email is. */
+/** Renders Markdown. It may contain HTML, so it is sanitized like an email. */
 const markdownPage = (bytes: Uint8Array, title: string): string => {
   const text = new TextDecoder().decode(bytes)
   const html = marked.parse(text.slice(0, longestText), { async: false, gfm: true })
@@ -173,7 +173,7 @@ const parts = (email: Email): EmailParts => {
   }
 }
 
-/** The attachment of this number, as `parts` gives it. */
+/** Returns the attachment with this number, as listed by `parts`. */
 const attachmentOf = (email: Email, index: number): Answers["attachment"] => {
   const attachment = email.parsed.attachments[index]
   return attachment === undefined

@@ -1,6 +1,6 @@
 /**
- * HTML of an email, rebuilt from elements, attributes and styles that are known to be harmless (sanitize-html).
- * Everything else is left out: scripts, handlers, forms, frames, style sheets, and everything that would load from an
+ * Rebuilds the HTML of an email from elements, attributes and styles that are known to be harmless (sanitize-html).
+ * Everything else is removed: scripts, handlers, forms, frames, style sheets, and everything that would load from an
  * address.
  *
  * Links are inert, because a link could show one address and lead to another. They are listed beside the email instead,
@@ -10,17 +10,17 @@ import type { Attachment } from "postal-mime"
 import sanitize from "sanitize-html"
 import type { EmailParts } from "./EmailEndpoints.ts"
 
-/** Bytes of pictures that are put into the page. */
+/** The most bytes of pictures that are embedded in the page. */
 const mostPictures = 8_000_000
 
 const mostLinks = 200
 
 export interface Sanitized {
   readonly html: string
-  /** How many elements would have loaded something from elsewhere. */
+  /** The number of elements that would have loaded external content. */
   readonly blocked: number
   readonly links: EmailParts["links"]
-  /** The attachments that are shown within it. */
+  /** The attachments that are shown within the HTML. */
   readonly shown: ReadonlySet<Attachment>
 }
 
@@ -43,7 +43,10 @@ const withText =
     " "
   )
 
-/** Allows only functions that load nothing. An escape could spell another function, so backslashes are refused. */
+/**
+ * Matches values with harmless functions only, which load nothing. An escape could spell another function, so
+ * backslashes are refused.
+ */
 const harmlessValue = /^(?!.*(?<!\b(?:rgb|rgba|hsl|hsla|calc|min|max))\()[^<>{};@\\:]*$/is
 
 const styleNames = [
@@ -76,26 +79,26 @@ const styleNames = [
 
 const styles = Object.fromEntries(styleNames.map((name) => [name, [harmlessValue]]))
 
-/** Pictures that a browser only paints. */
+/** Matches pictures that can't contain scripts. */
 const picture = /^image\/(?:avif|gif|jpeg|png|webp)$/
 const embedded = /^data:image\/(?:avif|gif|jpeg|png|webp);base64,[A-Za-z0-9+/=\s]*$/i
 
-/** Characters that are invisible, or that reorder the text around them. */
+/** Matches characters that are invisible, or that reorder the text around them. */
 const misleading = /[\p{Control}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+/gu
 
-/** Text from outside on one line, without control characters, of at most `most` characters. */
+/** Returns text on one line, without control characters, of at most `most` characters. */
 export const plain = (text: string, most: number): string => {
   const line = text.replaceAll(misleading, " ").replaceAll(/\s+/g, " ").trim()
   return line.length > most ? `${line.slice(0, most).trimEnd()}…` : line
 }
 
-/** A link's address as a browser would request it; undefined unless it is http, https or mailto. */
+/** Returns a link's address as a browser would request it; undefined unless it is http, https or mailto. */
 const addressOf = (href: string | undefined): string | undefined => {
   const url = URL.parse((href ?? "").trim())
   return url !== null && /^(?:https?|mailto):$/.test(url.protocol) && url.href.length <= 2000 ? url.href : undefined
 }
 
-/** Whether an element or its style would load something from elsewhere. */
+/** Returns true if an element or its style would load external content. */
 const loads = (name: string, attributes: Readonly<Record<string, string>>): boolean =>
   (name === "link" && attributes["href"] !== undefined) ||
   (/^(?:audio|embed|iframe|input|object|source|video)$/.test(name) &&
@@ -103,7 +106,7 @@ const loads = (name: string, attributes: Readonly<Record<string, string>>): bool
   attributes["background"] !== undefined ||
   /url\s*\(|image-set\s*\(/i.test(attributes["style"] ?? "")
 
-/** The HTML without anything that runs, loads or leads away. */
+/** Removes everything from the HTML that runs, loads or navigates. */
 export const sanitized = (html: string, attachments: ReadonlyArray<Attachment>): Sanitized => {
   const links = new Map<string, string>()
   const shown = new Set<Attachment>()

@@ -1,4 +1,4 @@
-/** Full-text search over everything that is mirrored. */
+/** The endpoint of full-text search over all mirrored content. */
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as OpenApi from "effect/http-api/OpenApi"
@@ -25,11 +25,11 @@ export const SearchResult = Schema.Struct({
   title: Schema.NullOr(Schema.String),
   ...Named.fields,
   occurredAt: Schema.NullOr(Schema.DateTimeUtcFromString),
-  /** A piece of the text around the words, as plain text. */
+  /** A part of the text around the matching words, as plain text. */
   snippet: Schema.NullOr(Schema.String),
-  /** The ranges of the found words in the snippet: start and end, in UTF-16 units. */
+  /** The positions of the matching words in the snippet: start and end, in UTF-16 units. */
   highlights: Schema.Array(Schema.Tuple([Schema.Int, Schema.Int])),
-  /** The higher, the better; comparable within one search only. */
+  /** Higher is better. Scores are comparable only within one search. */
   score: Schema.Finite
 }).annotate({ identifier: "SearchResult" })
 

@@ -1,4 +1,4 @@
-/** The operation of search. */
+/** The handler of search. */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { Deriver } from "../../derive/Deriver.ts"
@@ -33,7 +33,7 @@ export const layer = HttpApiBuilder.group(
         const namesOf = new Map(names.flatMap((each) => [...each]))
         const results = found.results.map((result) => {
           const named = namesOf.get(result) ?? ContentNames.none
-          // The index knows the sender's name as the source shows it.
+          // The index has the sender's name in the form of the source.
           return { ...result, ...named, from: result.from ?? named.from }
         })
         return { results, next: found.next }

@@ -1,6 +1,6 @@
 /**
- * Marks the endpoints that need the token or a session, so that the API's document says so. The guard in front of all
- * routes has checked the credential before a handler runs (`Guard.ts`); in process there is none to check.
+ * Marks the endpoints that require authentication, for the OpenAPI document. The guard in front of all routes checks
+ * the credential before a handler runs (`Guard.ts`). In-process requests have none.
  */
 import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as HttpApiSecurity from "effect/http-api/HttpApiSecurity"

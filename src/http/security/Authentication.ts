@@ -1,7 +1,7 @@
 /**
  * Authenticates requests: by the token (`Authorization: Bearer`), by a browser's session, or, if the server has no
- * token, by coming from this machine. Wrong tokens are counted by address: after ten within a minute an address has to
- * wait, while other addresses do not.
+ * token, by coming from this machine. Wrong tokens are counted by address: after ten within a minute that address has
+ * to wait, and other addresses do not.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -24,33 +24,33 @@ import * as Sessions from "./Sessions.ts"
 import { Settings } from "../ServerSettings.ts"
 
 /**
- * How a request was authenticated: `open` if the server has no token and the request no read token, `reader` by a read
- * token, which opens `/mcp` and `/search` only, `nobody` if the request carries no credential.
+ * How a request was authenticated: `open` if the server has no token and the request no read token; `reader` by a read
+ * token, which opens `/mcp` and `/search` only; `nobody` if the request has no credential.
  */
 export type Caller = "token" | "session" | "reader" | "open" | "nobody"
 export const Caller = Context.Reference<Caller>("idem/http/security/Authentication/Caller", {
   defaultValue: () => "nobody"
 })
 
-/** Wrong tokens that one address may send within a minute. */
+/** How many wrong tokens one address may send within a minute. */
 const wrongTokens = { limit: 10, window: Duration.minutes(1) } as const
 
 const wrongToken = new UnauthorizedProblem({
   detail: "the token is not the right one: it is what IDEM_API_TOKEN was when the server started"
 })
 
-/** The token of the request's `Authorization` header. */
+/** Returns the token of an `Authorization` header; undefined if it has none. */
 const bearerOf = (authorization: string): string | undefined => /^Bearer +(\S+) *$/i.exec(authorization)?.[1]
 
-/** The read token of a request, if it carries one. */
+/** Returns the read token of a request; undefined if it has none. */
 const readTokenOf = (request: HttpServerRequest.HttpServerRequest): Redacted.Redacted | undefined => {
   const given = bearerOf(request.headers.authorization ?? "")
   return given?.startsWith(prefix) === true ? Redacted.make(given) : undefined
 }
 
 /**
- * The connections that the present request may read. A read token is looked up for each request, so that a token that
- * was revoked ends the sessions that use it.
+ * Returns the connections that the present request may read. A read token is looked up for each request, so that
+ * revoking it ends its sessions.
  */
 export const scopeOfRequest = Effect.fnUntraced(function* ({ scopeOf }: Deriver["tokens"]) {
   const request = Option.getOrUndefined(yield* Effect.serviceOption(HttpServerRequest.HttpServerRequest))
@@ -70,7 +70,7 @@ export class Access extends Context.Service<
     readonly callerOf: (
       request: HttpServerRequest.HttpServerRequest
     ) => Effect.Effect<Caller, UnauthorizedProblem | TooManyRequestsProblem | StoreError>
-    /** A new session for a client that knows the token; undefined if the server has no token. */
+    /** Creates a session for a client that knows the token; undefined if the server has no token. */
     readonly signIn: (
       request: HttpServerRequest.HttpServerRequest,
       token: Redacted.Redacted<string>
@@ -91,7 +91,7 @@ export class Access extends Context.Service<
       if (token === undefined) {
         return Access.of({
           tokenRequired: false,
-          // A read token restricts its holder here too.
+          // A read token restricts its holder even on an open server.
           callerOf: (request) => {
             const readToken = readTokenOf(request)
             return readToken === undefined ? Effect.succeed("open") : readerOf(readToken)
@@ -118,7 +118,7 @@ export class Access extends Context.Service<
             yield* check(request, Redacted.make(given))
             return "token" as const
           }
-          // Wrong cookies are not counted: a cookie cannot be guessed, and a browser keeps sending an old one.
+          // Wrong cookies are not counted: a cookie can't be guessed, and a browser keeps sending an old one.
           const cookie = request.cookies[Sessions.cookieName(isSecure(request))]
           return cookie !== undefined && (yield* sessions.isValid(cookie)) ? ("session" as const) : ("nobody" as const)
         }),
@@ -132,7 +132,7 @@ export class Access extends Context.Service<
   ).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
 }
 
-/** True if the request used https, to this server or to a trusted proxy. */
+/** Returns true if the request used https, to this server or to a trusted proxy. */
 export const isSecure = (request: HttpServerRequest.HttpServerRequest): boolean => request.protocol === "https"
 
 /** Hashes the client's address into one of 65,536 buckets, to bound memory. An IPv6 address counts as its /64. */

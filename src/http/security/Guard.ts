@@ -1,11 +1,11 @@
 /**
- * Guards every route before its handler. New routes require authentication by default, and requests that a page of
- * another site makes a browser send are refused.
+ * Guards every route before its handler. New routes require authentication by default, and requests that another site's
+ * page causes a browser to send are refused.
  *
  * A request that is authenticated by a session's cookie, or by coming from this machine, must come from our own pages
- * (`Sec-Fetch-Site`, or `Origin` for browsers that do not send the former). Programs send neither header. If the server
- * has no token, the request must also name a loopback host, because another host name that points here (DNS rebinding)
- * would make its page ours; and it must not carry headers of a forwarding proxy.
+ * (`Sec-Fetch-Site`, or `Origin` for browsers without it). Programs send neither header. If the server has no token,
+ * the request must also name a loopback host, because with another host name that resolves to this machine (DNS
+ * rebinding) another site's page would have our origin; and it must not contain headers of a forwarding proxy.
  */
 import * as ByteSize from "effect/ByteSize"
 import * as Context from "effect/Context"
@@ -30,13 +30,12 @@ import { routerConfig } from "../Parameters.ts"
 import { isLoopback } from "../ServerSettings.ts"
 
 /**
- * Public routes. Every other route requires authentication. Public routes reveal nothing of what is stored. The end of
- * a sign-in at a provider, where no cookie is sent, is protected by a secret of its own. Callbacks of providers are
- * signed.
+ * Public routes. Every other route requires authentication. Public routes reveal no stored data. The callback of a
+ * sign-in, to which no cookie is sent, is protected by its own secret. Callbacks of providers are signed.
  */
 const open: ReadonlySet<string> = new Set(["/", "/favicon.ico", "/health", "/ready", "/session", "/sign-in/callback"])
 
-/** True if the route of this pattern is public. */
+/** Returns true if the route with this pattern is public. */
 export const isOpen = (pattern: string): boolean =>
   open.has(pattern) || pattern.startsWith("/assets/") || pattern.startsWith("/events/")
 
@@ -46,23 +45,23 @@ const longestBody = 1_000_000
 const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const
 const safe: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"])
 
-/** Routes that a read token opens. Their handlers keep to the scope of the token. */
+/** Routes that a read token opens. Their handlers apply the scope of the token. */
 const forReaders: ReadonlySet<string> = new Set(["/mcp", "/search"])
 
 /** Headers that forwarding proxies add. Many proxies replace the host name by this machine's. */
 const proxyHeaders = ["forwarded", "via", "x-forwarded-for"] as const
 
-/** The host of a `Host` header, without its port. */
+/** Returns the host of a `Host` header, without its port. */
 const hostOf = (header: string): string => header.replace(/:\d+$/, "")
 
 const isJson = (contentType: string): boolean => /^application\/(?:[\w.-]+\+)?json *(?:;|$)/i.test(contentType)
 
-/** True if a page of another origin made the request, by the headers of the browser. */
+/** Returns true if a page of another origin made the request, by the browser's headers. */
 const isForeign = (request: HttpServerRequest.HttpServerRequest): boolean => {
   const { "sec-fetch-mode": mode, "sec-fetch-site": site, host = "", origin } = request.headers
   if (site !== undefined) {
     if (site === "same-origin" || site === "none") return false
-    // A followed link is allowed: only the person sees its result.
+    // Following a link is allowed: only the person sees its result.
     return !(mode === "navigate" && safe.has(request.method))
   }
   if (origin === undefined) return false
@@ -84,7 +83,7 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
     })
   }
   const caller = yield* access.callerOf(request).pipe(
-    // Public routes answer without the database too: health, and the page that says what is wrong.
+    // Public routes work without the database too: health, and the page that reports the problem.
     Effect.catchTag("StoreError", (error) => (isOpen(pattern) ? Effect.succeed<Caller>("nobody") : Effect.fail(error)))
   )
   if (caller !== "token" && isForeign(request)) {
@@ -103,7 +102,7 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
   return caller
 })
 
-/** A request may name 20,000 ids. */
+/** Bounds of a request's JSON. It may name 20,000 ids. */
 const bodyBounds: JsonBounds.Bounds = { depth: 32, values: 20_000, names: 1_000 }
 
 /**
@@ -118,7 +117,7 @@ const checkBody = Effect.gen(function* () {
   return yield* new BadRequestProblem({ detail: `body: ${message}`, errors: [{ place: "body", message }] })
 })
 
-/** The problem for a body with a larger `Content-Length`, or with more bytes. */
+/** The problem for a body whose `Content-Length` or number of bytes is too large. */
 export const tooLarge = new PayloadTooLargeProblem({
   detail: `the body of a request may have at most ${longestBody.toLocaleString("en")} bytes`
 })
@@ -149,7 +148,7 @@ export const layer: Layer.Layer<HttpRouter.HttpRouter | Routes, never, HttpRoute
             Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(longestBody))
           )
         )
-        // `Respond` answers the guard's failures as it answers those of handlers.
+        // `Respond` handles the guard's failures like those of handlers.
         return { ...route, handler: handler as Effect.Effect<HttpServerResponse.HttpServerResponse, E, R> }
       }
 
@@ -157,7 +156,7 @@ export const layer: Layer.Layer<HttpRouter.HttpRouter | Routes, never, HttpRoute
         ...router,
         add: (method, path, handler, options) =>
           router.addAll([guarded(HttpRouter.route(method, path, handler, options))]),
-        // A guarded route has the type of the route: the type of all of them stays.
+        // A guarded route has the type of the route, so the type of the list does not change.
         addAll: ((routes: ReadonlyArray<HttpRouter.Route>) =>
           router.addAll(routes.map(guarded))) as HttpRouter.HttpRouter["addAll"]
       }

@@ -1,4 +1,7 @@
-/** Headers of every response, unless its handler sets them: nothing from other origins, nothing inline, no frames. */
+/**
+ * Headers of every response, unless its handler sets them. They forbid resources of other origins, inline scripts and
+ * styles, and frames.
+ */
 import * as Headers from "effect/http/Headers"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 

@@ -1,7 +1,7 @@
 /**
- * Sessions of browsers. The cookie holds the time at which the session ends, 16 random bytes, and an HMAC-SHA256 over
- * both, under a key that scrypt derives from the token. Only sessions that were signed out are stored: a restart ends
- * no session, another token ends all of them, and every process of a database accepts the same cookies.
+ * Sessions of browsers. The cookie has the session's expiry, 16 random bytes, and an HMAC-SHA256 over both, with a key
+ * that scrypt derives from the token. Only sessions that were signed out are stored: a restart ends no session, a new
+ * token ends all of them, and every process of a database accepts the same cookies.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -16,7 +16,9 @@ export const duration = Duration.days(7)
 
 const name = "idem-session"
 
-/** The cookie's name. A browser takes `__Host-` only over https, with no domain, for the whole of this host. */
+/**
+ * Returns the cookie's name. Browsers accept `__Host-` only over https, without a domain, for the whole of this host.
+ */
 export const cookieName = (secure: boolean): string => (secure ? `__Host-${name}` : name)
 
 /** Compares in constant time. */
@@ -26,7 +28,7 @@ export const same = (leftSecret: string, rightSecret: string): boolean =>
     Crypto.createHash("sha256").update(rightSecret).digest()
   )
 
-// A cookie must not make a guess at a weak token cheap.
+// scrypt makes it expensive to guess a weak token from a cookie.
 const keyOf = (token: Redacted.Redacted<string>): Effect.Effect<Buffer> =>
   Effect.callback((resume) =>
     Crypto.scrypt(Redacted.value(token), "idem/session/1", 32, (error, key) =>
@@ -37,7 +39,7 @@ const keyOf = (token: Redacted.Redacted<string>): Effect.Effect<Buffer> =>
 export interface Sessions {
   readonly make: Effect.Effect<string>
   readonly isValid: (cookie: string) => Effect.Effect<boolean, StoreError>
-  /** Signs the session out, in every process of the database: from then on its cookie is worth nothing. */
+  /** Signs the session out in every process of the database: its cookie is no longer accepted. */
   readonly end: (cookie: string) => Effect.Effect<void, StoreError>
 }
 
@@ -49,7 +51,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Sessions> {
   const key = yield* keyOf(token)
   const sign = (text: string) => Crypto.createHmac("sha256", key).update(text).digest("base64url")
-  /** Milliseconds until the session of this cookie ends; 0 for a cookie that this token did not make. */
+  /** Returns the milliseconds until this cookie's session expires; 0 for a cookie that was not made with this token. */
   const timeLeft = (cookie: string) =>
     Effect.map(Clock.currentTimeMillis, (now) => {
       const [, text, until, signature] = /^((\d{1,15})\.[\w-]{22})\.([\w-]{43})$/.exec(cookie) ?? []

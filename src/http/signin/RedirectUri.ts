@@ -1,4 +1,4 @@
-/** The address to which a provider sends people back after they have signed in. */
+/** The redirect URI, to which a provider sends people back after they have signed in. */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -6,8 +6,8 @@ import * as Option from "effect/Option"
 import { isSecure } from "../security/Authentication.ts"
 
 /**
- * `IDEM_PUBLIC_URL`, for a server that is not reached by the host name of its requests. It is read when the server is
- * built, so that a wrong address keeps the server from starting.
+ * `IDEM_PUBLIC_URL`, for a server whose public address differs from the host of its requests. It is read when the
+ * server is built, so that an invalid address prevents the start.
  */
 export const publicUrl: Effect.Effect<Option.Option<URL>> = Effect.orDie(Config.option(Config.URL("IDEM_PUBLIC_URL")))
 

@@ -1,4 +1,4 @@
-/** Connecting an account by signing in at its provider: a page sends the person there, and they come back here. */
+/** The endpoints of a sign-in at a provider: a page sends the person there, and the provider redirects back. */
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
@@ -25,7 +25,7 @@ export const signIn = HttpApiGroup.make("signIn")
         clientSecret: Schema.optionalKey(Schema.RedactedFromValue(Text))
       }),
       success: Schema.Struct({
-        /** Where the person signs in, with this browser, within 10 minutes. */
+        /** The URL at which the person signs in, with this browser, within 10 minutes. */
         url: Schema.String
       }),
       error: UsageProblem

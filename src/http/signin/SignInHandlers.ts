@@ -1,4 +1,4 @@
-/** A sign-in over HTTP: a page begins it, and the provider redirects the browser back to end it. */
+/** The handlers of a sign-in: a page begins it, and the provider redirects the browser back to finish it. */
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
@@ -15,7 +15,7 @@ const cookieName = "idem-sign-in"
 
 const isBinding = (text: string | undefined): text is string => text !== undefined && /^[\w-]{43}$/.test(text)
 
-/** Redirects to a page of the dashboard, without the query, which holds the code. */
+/** Redirects to a page of the dashboard, without the query, which contains the code. */
 const leadTo = (hash: string) =>
   HttpServerResponse.redirect(`/#${hash}`, {
     status: 302,
@@ -31,7 +31,7 @@ export const layer = HttpApiBuilder.group(
     return handlers.handleAll({
       begin: Effect.fnUntraced(function* ({ payload, request }) {
         const given = request.cookies[cookieName]
-        // Several sign-ins of one browser may be under way.
+        // One browser may have several pending sign-ins.
         const browser = isBinding(given) ? given : randomBytes(32).toString("base64url")
         const { url } = yield* signIn.begin({
           domain: payload.domain,

@@ -1,6 +1,6 @@
 /**
- * The API's document at `/openapi.json`, and a page to browse it at `/reference`. The page is the toolkit's Swagger UI.
- * Its inline script and style become files of their own, because our policy allows nothing inline.
+ * Serves the API's document at `/openapi.json`, and a page to browse it at `/reference`. The page is the toolkit's
+ * Swagger UI. Its inline script and style become separate files, because our policy forbids inline ones.
  */
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -12,7 +12,7 @@ import * as StaticFile from "../StaticFile.ts"
 
 const decoder = new TextDecoder()
 
-/** The page as the toolkit would serve it. */
+/** Returns the page as the toolkit would serve it. */
 const whole = Effect.gen(function* () {
   const router = yield* HttpRouter.make
   yield* Layer.build(
@@ -28,7 +28,7 @@ const scriptTag = /<script>(.*)<\/script>\s*<\/body>/s
 
 const back = `<p class="back"><a href="/">← Back to Idem</a></p>`
 
-/** Swagger UI has a light theme only: its colours are inverted where the browser asks for a dark one. */
+/** Swagger UI has only a light theme: its colours are inverted for browsers that prefer a dark one. */
 const ownStyle = `
 .back { margin: 0; padding: 12px 20px; font: 16px system-ui, sans-serif; }
 .back a { color: #1d4ed8; }
@@ -41,7 +41,7 @@ const ownStyle = `
 }
 `
 
-/** The page, its style and its script. */
+/** Splits the page into the page itself, its style and its script. */
 const parts = Effect.flatMap(whole, (html) => {
   const style = styleTag.exec(html)?.[1]
   const script = scriptTag.exec(html)?.[1]

@@ -34,7 +34,7 @@ export const counting = HttpMiddleware.make((app) =>
     const began = yield* Clock.currentTimeMillis
     return yield* Effect.tap(app, (response) =>
       Effect.withFiber(({ context }) => {
-        // The router leaves what it found in the context of the request's fiber.
+        // The router stores the matched route in the context of the request's fiber.
         const found = Context.getOrUndefined(
           context as Context.Context<HttpRouter.RouteContext>,
           HttpRouter.RouteContext

@@ -12,10 +12,10 @@ import { FeedStore } from "../../engine/store/FeedStore.ts"
 /** The process is not ready. The message says why. */
 export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { message: Schema.String }) {}
 
-/** How long the database may take to return one row. */
+/** The time limit for the database to return one row. */
 const timeout = Duration.seconds(3)
 
-/** The same for `/health`, whose probes often wait for a second only. One answer serves all requests of a second. */
+/** The same for `/health`, whose probes often wait for a second only. One result serves all requests of a second. */
 const healthTimeout = Duration.millis(500)
 const healthCachedFor = Duration.seconds(1)
 
@@ -23,11 +23,11 @@ export class Ready extends Context.Service<
   Ready,
   {
     /**
-     * Succeeds where connections are polled and the database answers, with the transaction that the feed of changes
-     * waits for. It takes at most 3 seconds.
+     * Succeeds if connections are polled and the database answers, with the transaction that the feed waits for (null
+     * if none). Takes at most 3 seconds.
      */
     readonly check: Effect.Effect<FeedHolder | null, NotReady>
-    /** False where the database does not answer within half a second. */
+    /** Returns false if the database does not answer within half a second. */
     readonly reachesDatabase: Effect.Effect<boolean>
   }
 >()("idem/http/system/Readiness") {

@@ -1,4 +1,4 @@
-/** Endpoints about the process: health, sessions, integrations. */
+/** The endpoints of the process: health, sessions, integrations. */
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
@@ -14,19 +14,19 @@ export const Session = Schema.Struct({
   tokenRequired: Schema.Boolean,
   /** The version of Idem; null, like `process`, for a client that is not authenticated. */
   version: Schema.NullOr(Schema.String),
-  /** The process that answered, and its machine. */
+  /** The name of the responding process, and its machine. */
   process: Schema.NullOr(Schema.String)
 })
 export type Session = typeof Session.Type
 
-/** A kind of source: how it is connected. The schemas are JSON Schema (2020-12). */
+/** A kind of source, and how to connect it. The schemas are JSON Schema (2020-12). */
 export const Integration = Schema.Struct({
   domain: Schema.String,
-  /** The name that people know the source by. */
+  /** The name by which people know the source. */
   title: Schema.String,
   /** Describes in a few words what a connection mirrors. */
   summary: Schema.NullOr(Schema.String),
-  /** Where its credentials are made. `{redirectUri}` in a step stands for this server's redirect URI. */
+  /** How to create its credentials. `{redirectUri}` in a step stands for this server's redirect URI. */
   guide: Schema.NullOr(
     Schema.Struct({
       url: Schema.String,
@@ -35,9 +35,9 @@ export const Integration = Schema.Struct({
       )
     })
   ),
-  /** True where a person can sign in at the provider instead of giving credentials. */
+  /** True if a person can sign in at the provider instead of giving credentials. */
   signIn: Schema.Boolean,
-  /** Where the provider sends people back to after they have signed in here. */
+  /** The redirect URI, to which the provider sends people back after they have signed in here. */
   redirectUri: Schema.NullOr(Schema.String),
   config: Schema.JsonObject,
   credentials: Schema.JsonObject
@@ -56,7 +56,7 @@ export const system = HttpApiGroup.make("system")
     HttpApiEndpoint.get("ready", "/ready", {
       success: Schema.Struct({
         status: Schema.Literal("ready"),
-        /** The transaction that the feed of changes waits for; null if none writes. */
+        /** The transaction that the feed waits for; null if no transaction writes. */
         feedHolder: Schema.NullOr(FeedHolder)
       }),
       error: UnavailableProblem

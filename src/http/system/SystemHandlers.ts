@@ -1,4 +1,4 @@
-/** Answers of the process itself: health, sessions, integrations. */
+/** The handlers of the process: health, sessions, integrations. */
 import * as Effect from "effect/Effect"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -62,7 +62,7 @@ export const layer = HttpApiBuilder.group(
 
       signIn: Effect.fnUntraced(function* ({ payload, request }) {
         const signedIn = yield* Effect.result(access.signIn(request, payload.token))
-        // As an answer, which has the headers that belong to these problems.
+        // Returned as a response, with the headers that these problems need.
         if (signedIn._tag === "Failure") return yield* Problems.toResponse(signedIn.failure)
         const response = HttpServerResponse.jsonUnsafe(sessionOf(true))
         if (signedIn.success === undefined) return response

@@ -1,6 +1,6 @@
 /**
- * Tasks and runs as the API gives them and as commands print them. Times are ISO 8601 in UTC, durations milliseconds
- * unless the name says otherwise.
+ * Tasks and runs as documents of the API and of commands. Times are ISO 8601 in UTC; durations are milliseconds unless
+ * the name says otherwise.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -34,8 +34,8 @@ export const Run = Schema.Struct({
 export type Run = typeof Run.Type
 
 /**
- * `spec` is the task as a command line: the flags of a sync, or `retry` with its ids. It is `queued` until a run takes
- * it, and `running` between its first run and its last. The counts are summed over its runs.
+ * A task. `spec` is the task as a command line: the flags of a sync, or `retry` with its ids. It is `queued` before its
+ * first run, and `running` between its first run and its last. The counts are summed over its runs.
  */
 export const Task = Schema.Struct({
   task: TaskId,
@@ -43,7 +43,7 @@ export const Task = Schema.Struct({
   spec: Schema.String,
   status: Schema.Literals(["queued", "running", "succeeded", "partial", "failed"]),
   counts: Counts,
-  /** Its last run. */
+  /** The last run; null before the first one. */
   run: Schema.NullOr(Model.RunId),
   createdAt: Time,
   finishedAt: Schema.NullOr(Time),
@@ -58,11 +58,11 @@ const Planned = Schema.Struct({
   download: Schema.Int,
   delete: Schema.Int,
   patch: Schema.Int,
-  /** Deletions that would be held for a person. */
+  /** The number of deletions that would be held for approval. */
   held: Schema.Int
 })
 
-/** How a sync went, summed over its slices: what `idem sync --json` prints. */
+/** The result of a sync, summed over its slices: the output of `idem sync --json`. */
 export const Synced = Schema.Struct({
   connection: Schema.String,
   run: Schema.NullOr(Model.RunId),
@@ -72,15 +72,15 @@ export const Synced = Schema.Struct({
   durationMs: Schema.Finite,
   /** The error of a failed task. */
   error: Schema.optionalKey(Failed),
-  /** Of a dry run. */
+  /** The plan of a dry run. */
   planned: Schema.optionalKey(Planned),
-  /** Where there are some. */
+  /** Absent if there are none. */
   notes: Schema.optionalKey(Schema.Array(Schema.String)),
   problems: Schema.optionalKey(Schema.Array(Problem))
 }).annotate({ identifier: "Synced" })
 export type Synced = typeof Synced.Type
 
-/** A sync's outcome as its document. */
+/** Makes the document of a sync's result. */
 export const synced = (of: SyncResult): Synced => ({
   connection: of.connection,
   run: of.run,
@@ -94,7 +94,7 @@ export const synced = (of: SyncResult): Synced => ({
   ...(of.problems.length === 0 ? {} : { problems: of.problems })
 })
 
-/** The sums of the runs that began within one hour. `hour` is its beginning. */
+/** The sums of the runs that began in the hour that starts at `hour`. */
 export const Hour = Schema.Struct({
   hour: Time,
   runs: Schema.Int,

@@ -1,4 +1,4 @@
-/** Tasks, and the runs that do them. */
+/** The endpoints of tasks and their runs. */
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
@@ -13,24 +13,24 @@ import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 import * as Documents from "./TaskDocuments.ts"
 
-/** The options of a sync. Without any, it does what a poll does. */
+/** The options of a sync. Without any, it does the same as a poll. */
 export const SyncRequest = Schema.Struct({
-  /** Download all that is listed again, stored or not. */
+  /** True to download everything that is listed, stored or not. */
   force: Schema.optionalKey(Schema.Boolean),
-  /** Download these again, stored or not; alone, nothing is listed. */
+  /** Ids to download, stored or not. If no other option is set, nothing is listed. */
   forceIds: Schema.optionalKey(Schema.Array(ExternalId)),
-  /** Inclusive. */
+  /** The start of the window, inclusive. */
   since: Schema.optionalKey(Instant),
-  /** Exclusive. */
+  /** The end of the window, exclusive. */
   until: Schema.optionalKey(Instant),
-  /** Write nothing, and answer with what would be done. */
+  /** True to write nothing, and return the plan. */
   dryRun: Schema.optionalKey(Schema.Boolean),
-  /** The request as text. An unfinished task with the same text is resumed. Default: made from the other fields. */
+  /** The request as text. An unfinished task with the same text is resumed. Default: derived from the other fields. */
   spec: Schema.optionalKey(Schema.String.pipe(Schema.check(Schema.isMaxLength(100_000))))
 })
 export type SyncRequest = typeof SyncRequest.Type
 
-/** A run, with the connection that it is of. */
+/** A run, and its connection. */
 const RunOfConnection = Schema.Struct({ ...Documents.Run.fields, connection: ConnectionId })
 
 export const tasks = HttpApiGroup.make("tasks")
@@ -42,7 +42,7 @@ export const tasks = HttpApiGroup.make("tasks")
           Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 255)))
         ).annotate({ description: "the same key with the same request gives the task that it made before" })
       },
-      // With no body: what a poll does, now.
+      // Without a body: the same as a poll, now.
       payload: [SyncRequest, Schema.Null],
       success: [Documents.Task.pipe(HttpApiSchema.status(202)), Documents.Synced],
       error: [NotFoundProblem, ConflictProblem, UsageProblem]

@@ -1,4 +1,4 @@
-/** The operations on tasks and runs. */
+/** The handlers of tasks and runs. */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Option from "effect/Option"

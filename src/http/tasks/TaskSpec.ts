@@ -7,7 +7,7 @@ import * as MessageText from "../../engine/MessageText.ts"
 import type { SyncRequest } from "./TaskEndpoints.ts"
 
 /**
- * The flags of `idem sync` for a task, in a fixed order. An unfinished task is found again by them, and `idem status`
+ * Returns the flags of `idem sync` for a task, in a fixed order. They identify an unfinished task, and `idem status`
  * shows them in the command that resumes it.
  */
 export const specOf = (task: {
@@ -23,7 +23,7 @@ export const specOf = (task: {
     ...(task.until === undefined ? [] : [`--until ${MessageText.shellWord(task.until)}`])
   ].join(" ")
 
-/** The flags for a request, whose times are instants. */
+/** Returns the flags for a request, whose times are instants. */
 export const specOfRequest = ({ since, until, ...rest }: SyncRequest): string =>
   specOf({
     ...rest,
@@ -31,7 +31,7 @@ export const specOfRequest = ({ since, until, ...rest }: SyncRequest): string =>
     until: until === undefined ? undefined : DateTime.formatIso(until)
   })
 
-/** The request as a task of the engine. */
+/** Converts the request to a task of the engine. */
 export const taskOf = Effect.fnUntraced(function* (request: SyncRequest): Effect.fn.Return<SyncTask, UsageError> {
   const { since, until } = request
   if (since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)) {

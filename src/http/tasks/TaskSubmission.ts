@@ -1,4 +1,4 @@
-/** Puts a task in a connection's queue: a sync, or a retry of rows of the ledger. */
+/** Adds a task to a connection's queue: a sync, or a retry of ledger rows. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
@@ -14,8 +14,8 @@ import { ConflictProblem, NotFoundProblem } from "../Problems.ts"
 import * as Documents from "./TaskDocuments.ts"
 
 /**
- * The request of a task: a sync (with no field set, a poll now), or `retry`: these rows of the ledger, or all of them
- * if the list is empty.
+ * The request of a task: a sync (without fields, a poll now), or `retry`: these ledger rows, or all of them if the list
+ * is empty.
  */
 const Submission = Schema.Union([
   Schema.TaggedStruct("sync", { task: SyncTask, spec: Schema.String }),
@@ -25,7 +25,7 @@ type Submission = typeof Submission.Type
 
 const encodeRequest = Schema.encodeSync(Schema.fromJsonString(Schema.toCodecJson(Submission)))
 
-/** The digest of a request. The order of ids does not matter. */
+/** Returns the digest of a request. The order of ids does not matter. */
 const digestOf = (request: Submission): string => {
   const same =
     request._tag === "retry"
@@ -58,13 +58,13 @@ export const make = Effect.gen(function* () {
   })
 
   /**
-   * A process that serves runs the task in slices, before the connection's next poll and then in turns with its polls,
-   * and another process goes on with it if that one dies (see `TaskQueue.ts` for what ends it). A paused connection
-   * runs it too, since a person asked, and is still not polled.
+   * Queues a task. A serving process runs it in slices, before the connection's next poll and then in turns with its
+   * polls. If that process dies, another one continues the task (see `TaskQueue.ts` for what ends it). A paused
+   * connection runs the task too, because a person asked, but is still not polled.
    *
-   * The same key with the same request gives the task that it made before. Without a key, a request that is already
-   * queued is not queued twice, an unfinished sync with the same spec is continued, and a sync whose like failed goes
-   * on from there.
+   * The same key with the same request returns the earlier task. Without a key, a request that is already queued is not
+   * queued twice, an unfinished sync with the same spec is continued, and a new sync resumes from a failed one with the
+   * same spec.
    */
   const submit = Effect.fnUntraced(function* (connection: Connection, request: Submission, idempotencyKey?: string) {
     const row = rowOf(request)

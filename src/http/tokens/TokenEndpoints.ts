@@ -1,4 +1,4 @@
-/** Endpoints on read tokens: what agents use. */
+/** The endpoints of read tokens, which agents use. */
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
@@ -17,13 +17,13 @@ export const Name = Schema.String.pipe(
 
 const Time = Schema.DateTimeUtcFromString
 
-/** A read token, without the token itself. */
+/** A read token, without its secret. */
 export const ReadToken = Schema.Struct({
   name: Schema.String,
-  /** The connections that it may read, by name; null for all. */
+  /** The names of the connections that it may read; null for all. */
   connections: Schema.NullOr(Schema.Array(Schema.String)),
   createdAt: Time,
-  /** When it was last used, to the minute; null if it never was. */
+  /** When it was last used, to the minute; null if never. */
   usedAt: Schema.NullOr(Time)
 }).annotate({ identifier: "ReadToken" })
 export type ReadToken = typeof ReadToken.Type
@@ -37,7 +37,7 @@ export const tokens = HttpApiGroup.make("tokens")
     HttpApiEndpoint.post("create", "/tokens", {
       payload: Schema.Struct({
         name: Name,
-        /** By name or id; default all, also those that come later. */
+        /** Connections by name or id. Default: all, including later ones. */
         connections: Schema.optionalKey(Schema.NonEmptyArray(Schema.String))
       }),
       success: Schema.Struct({ name: Schema.String, token: Schema.String }),

@@ -1,4 +1,4 @@
-/** The operations on read tokens. */
+/** The handlers of read tokens. */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Redacted from "effect/Redacted"

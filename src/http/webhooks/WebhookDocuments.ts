@@ -1,4 +1,4 @@
-/** Webhooks and their messages as the API gives them. */
+/** Webhooks and their messages as API documents. */
 import * as Schema from "effect/Schema"
 import { ChangeKind } from "../../engine/model/Change.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
@@ -11,15 +11,15 @@ export const Webhook = Schema.Struct({
   id: WebhookId,
   name: Schema.String,
   url: Schema.String,
-  /** Only this connection's changes; null: all. */
+  /** Sends only this connection's changes; null: all. */
   connection: Schema.NullOr(ConnectionId),
-  /** Only these kinds of change; null: all. */
+  /** Sends only changes of these kinds; null: all. */
   changes: Schema.NullOr(Schema.Array(ChangeKind)),
   state: WebhookState,
-  /** Why it is disabled. */
+  /** Why the webhook is disabled. */
   reason: Schema.NullOr(Schema.String),
   failingSince: Schema.NullOr(Time),
-  /** Numbers of pending messages and of dead letters. */
+  /** The numbers of pending messages and of dead letters. */
   pending: Schema.Int,
   dead: Schema.Int,
   createdAt: Time
@@ -34,9 +34,9 @@ export const Message = Schema.Struct({
   attempts: Schema.Int,
   nextAttemptAt: Schema.NullOr(Time),
   attemptedAt: Schema.NullOr(Time),
-  /** The status of the last answer. */
+  /** The status of the last response. */
   status: Schema.NullOr(Schema.Int),
-  /** Why the last attempt failed, with the beginning of its answer. */
+  /** Why the last attempt failed, with the beginning of the response. */
   error: Schema.NullOr(Schema.String),
   answer: Schema.NullOr(Schema.String),
   createdAt: Time

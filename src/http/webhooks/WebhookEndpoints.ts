@@ -25,7 +25,7 @@ const Secret = Schema.RedactedFromValue(Schema.String).annotate({
   description: "`whsec_` and 24 to 64 bytes as base64; left out, one is made"
 })
 
-/** A webhook with its secret, which is shown this once. */
+/** A webhook with its secret, which is shown only here. */
 const WithSecret = Schema.Struct({ ...Documents.Webhook.fields, secret: Schema.String })
 
 export const webhooks = HttpApiGroup.make("webhooks")
@@ -71,7 +71,7 @@ export const webhooks = HttpApiGroup.make("webhooks")
     }).annotate(OpenApi.Summary, "Remove a webhook and its messages"),
     HttpApiEndpoint.post("rotate", "/webhooks/:webhook/rotate", {
       params: webhookId,
-      // With no body: one is made.
+      // Without a body: a secret is generated.
       payload: [Schema.Null, Schema.Struct({ secret: Schema.optionalKey(Secret) })],
       success: WithSecret,
       error: [NotFoundProblem, ConflictProblem, UsageProblem]

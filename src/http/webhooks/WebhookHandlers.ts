@@ -1,4 +1,4 @@
-/** The operations on webhooks. */
+/** The handlers of webhooks. */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -28,13 +28,13 @@ import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
 import { asProblem, ConflictProblem, NotFoundProblem } from "../Problems.ts"
 import * as Documents from "./WebhookDocuments.ts"
 
-/** Each webhook is a fiber, and up to one request in flight, of the delivering process. */
+/** The most webhooks: each uses a fiber, and up to one request in flight, of the delivering process. */
 const maxWebhooks = 100
 
 /** How long the previous secret also signs after a rotation. */
 const overlap = Duration.hours(24)
 
-/** A position after every transaction: nothing has changed after it yet. */
+/** A position after every transaction, so that nothing has changed after it yet. */
 const end = 2n ** 63n - 1n
 
 const encodePing = Schema.encodeEffect(Schema.fromJsonString(Payload.Ping))
@@ -68,7 +68,7 @@ export const layer = HttpApiBuilder.group(
       return Option.isNone(row) ? yield* absent(id) : row.value
     })
 
-    /** The webhook's document, with the counts of its messages. */
+    /** Returns the webhook's document, with the counts of its messages. */
     const document = Effect.fnUntraced(function* (id: string) {
       const found = (yield* webhooks.webhooks).find(({ webhook }) => webhook.id === id)
       return found === undefined ? yield* absent(id) : Documents.webhook(found.webhook, found)

@@ -1,6 +1,6 @@
 /**
- * Sends one POST to the URL of a webhook. It connects to the addresses that were checked and to no other,
- * follows no redirect, asks no proxy, sends no trace, and reads little of the answer.
+ * Sends one POST to the URL of a webhook. Connects only to the addresses that were checked, follows no redirects, uses
+ * no proxy, sends no trace headers, and reads only the beginning of the response.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as DateTime from "effect/DateTime"
@@ -19,7 +19,7 @@ import { oneLine } from "../../engine/SafeText.ts"
 import { Destination } from "../../engine/webhooks/Destination.ts"
 import { bodyTimeout, Sender, SendError, timeout } from "../../engine/webhooks/Sender.ts"
 
-/** How much of an answer is read, in bytes; and how much of that is kept, in characters. */
+/** How much of a response is read, in bytes; and how much of that is kept, in characters. */
 const answerBytes = 64 * 1024
 const answerKept = 1000
 
@@ -60,7 +60,7 @@ const retryAfter = Effect.fnUntraced(function* (header: string | undefined) {
   return Duration.millis(Math.max(0, wait))
 })
 
-/** The first bytes of a body as text: those that arrived, if the body breaks off or takes long. */
+/** Reads the first bytes of a body as text: those that arrived, if the body breaks off or takes long. */
 const beginning = Effect.fnUntraced(function* (response: HttpClientResponse.HttpClientResponse) {
   const decoder = new TextDecoder()
   let text = ""
@@ -85,10 +85,10 @@ export const layer: Layer.Layer<Sender, never, Destination> = Layer.effect(
   Effect.gen(function* () {
     const destination = yield* Destination
 
-    /** The answer as far as its headers. */
+    /** Sends the request, and returns the response before its body is read. */
     const ask = Effect.fnUntraced(function* (request: Parameters<Sender["Service"]["post"]>[0]) {
       const { addresses, url } = yield* destination.check(request.url)
-      // A pool of its own: no connection outlives the check that allowed it.
+      // A separate pool, so that no connection outlives the check that allowed it.
       const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
         connect: { lookup: pinned(addresses), timeout: Duration.toMillis(timeout) },
         pipelining: 0,
@@ -118,7 +118,7 @@ export const layer: Layer.Layer<Sender, never, Destination> = Layer.effect(
       Effect.scoped,
       Effect.catchTag("HttpClientError", (error) => Effect.fail(new SendError({ message: explain(error) }))),
       Effect.catchTag(["Refused", "UnknownHost"], ({ message }) => Effect.fail(new SendError({ message }))),
-      // The URL may hold a token, and the trace context is internal.
+      // The URL may contain a token, and the trace context is internal.
       Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
       Effect.provideService(HttpClient.TracerPropagationEnabled, false)
     )
