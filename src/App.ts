@@ -1,4 +1,4 @@
-/** The composition root: which integrations there are, which store, which cluster. The only file that chooses. */
+/** The composition root: chooses the integrations, the store and the cluster. No other file does. */
 import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -26,7 +26,7 @@ import * as Postgres from "./stores/Postgres.ts"
 import * as SharedQuotas from "./stores/postgres/SharedQuotas.ts"
 import * as PostgresWebhooks from "./stores/postgres/WebhookStore.ts"
 
-// A provider's client is loaded when a connection of its kind is used: each command would pay for all of them.
+// An integration's module is loaded when a connection uses it, so that commands start faster.
 const load = (module: () => Promise<{ readonly integration: Integration }>): Effect.Effect<Integration> =>
   Effect.map(Effect.promise(module), ({ integration }) => integration)
 
@@ -39,7 +39,7 @@ const builtIn = {
   slack: load(() => import("./integrations/Slack.ts"))
 }
 
-// A projection is a small module of its own: to derive loads no provider's client.
+// A projection is a small separate module, so that deriving does not load the providers' clients.
 const projectionOf = (module: () => Promise<{ readonly projection: Projection }>): Effect.Effect<Projection> =>
   Effect.map(Effect.promise(module), ({ projection }) => projection)
 
@@ -52,7 +52,7 @@ const builtInProjections = {
 }
 
 /**
- * Integrations beside the built-in ones, which they replace by domain: those of `idem.config.ts`, unless a program
+ * Integrations added to the built-in ones, which they replace by domain: those of `idem.config.ts`, unless a program
  * passes its own.
  */
 export const AddedIntegrations = Context.Reference<typeof ConfigFile.load>("idem/App/AddedIntegrations", {
@@ -87,10 +87,10 @@ const integrations = Layer.unwrap(
   )
 )
 
-/** The store, in a database that has been brought up to date. */
+/** The store, in a migrated database. */
 const store = Layer.unwrap(Effect.as(Postgres.migrate, Layer.provide(Postgres.layer, Blobs.layer)))
 
-/** Quotas are spent together by all processes of a database. */
+/** The quotas, which all processes of a database share. */
 const quotas = Layer.provide(Quotas.layer, [SharedQuotas.layer, EngineLimits.layer])
 
 const engine = LazyServices.engine.pipe(
@@ -107,17 +107,17 @@ const engine = LazyServices.engine.pipe(
     )
   ),
   Layer.provide(Database.layer),
-  // Beside the engine, so that everything that stands on the engine checks the same addresses.
+  // Provided with the engine, so that every module uses the same rule for addresses.
   Layer.provideMerge(Layer.provide(SourceNetwork.layer, NodeDns.layer)),
   Layer.provideMerge(FeedReader.layer)
 )
 
-/** The database that data is copied into. */
+/** The database into which data is copied. */
 const copyTarget = Layer.unwrap(Effect.as(Postgres.migrate, Layer.mergeAll(Blobs.layer, Database.layerVault))).pipe(
   Layer.provideMerge(Database.layer)
 )
 
-/** Alone, or with `IDEM_CLUSTER=1` as one of many. Loaded for `idem serve` only: a cluster is large. */
+/** Polls alone or, with `IDEM_CLUSTER=1`, in a cluster. Loaded for `idem serve` only, because a cluster is large. */
 const poller = Layer.unwrap(
   Effect.gen(function* () {
     // A process that can't open credentials does not begin to poll.
@@ -133,7 +133,7 @@ const poller = Layer.unwrap(
     const delivering = Layer.merge(Layer.provide(Dispatcher.layer, [Feed.layer, LazyServices.eagerSender]), following)
     if (!(yield* many)) return Layer.provideMerge(delivering, Scheduler.layer)
     const Cluster = yield* Effect.promise(() => import("./stores/postgres/Cluster.ts"))
-    // The lease of a process that is gone lasts no longer than its place in the cluster.
+    // The lease of a dead process lasts no longer than its membership in the cluster.
     const leases = Layer.effect(
       EngineLimits.Limits,
       Effect.gen(function* () {
@@ -149,7 +149,7 @@ const poller = Layer.unwrap(
   })
 )
 
-/** Loaded for a server only: each command's start would pay for its modules. */
+/** Loaded for a server only, so that commands start faster. */
 const server = Layer.unwrap(
   Effect.map(
     Effect.promise(() => import("./http/Server.ts")),
@@ -157,7 +157,7 @@ const server = Layer.unwrap(
   )
 )
 
-/** The API over this process's services. Only a command that calls the API needs it. */
+/** The API over this process's services. Only commands that call the API need it. */
 const inProcess = Layer.unwrap(
   Effect.map(
     Effect.promise(() => import("./http/client/LocalApi.ts")),
@@ -215,7 +215,7 @@ const services = Layer.effect(
   })
 )
 
-/** The engine and the API over a store in memory, for the tests of programs. Nothing outlives it. */
+/** The engine and the API over a store in memory, for tests of programs. Its data is lost when it closes. */
 export const layerMemory = Layer.unwrap(
   Effect.map(
     Effect.promise(() => import("./stores/Memory.ts")),

@@ -1,6 +1,6 @@
 /**
- * Idem in a program of your own: `createIdem` for promises, `layer` for Effect. Neither reads the environment or the
- * arguments of the process, handles its signals, ends it or logs, and several may be open in one process.
+ * Idem as a library: `createIdem` for promises, `layer` for Effect. Neither reads the environment or the arguments of
+ * the process, handles its signals, exits or logs. Several instances may be open in one process.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Config from "effect/Config"
@@ -47,21 +47,21 @@ export { Engine } from "./engine/Engine.ts"
 
 export interface Options {
   /**
-   * The URL of your PostgreSQL. Without it Idem starts the embedded one in `dataDir`. With `"memory"` nothing outlives
-   * `close`, and there is no schema `mirror` and no search: for tests.
+   * The URL of your PostgreSQL database. Without it Idem starts the embedded one in `dataDir`. `"memory"` is for tests:
+   * its data is lost at `close`, and it has no schema `mirror` and no search.
    */
   readonly database?: string | undefined
-  /** The folder of the embedded PostgreSQL and its key: `./data` by default. */
+  /** The folder of the embedded PostgreSQL and its key. Default: `./data`. */
   readonly dataDir?: string | undefined
-  /** The key that seals credentials, 32 bytes in base64. Required with `database` as soon as credentials are stored. */
+  /** The key that seals credentials, 32 bytes in base64. Required with `database` once credentials are stored. */
   readonly secretKey?: string | undefined
-  /** Your integrations, beside the built-in ones; they replace those of the same domain. */
+  /** Your integrations, in addition to the built-in ones. They replace built-in ones of the same domain. */
   readonly integrations?: ReadonlyArray<Integration> | undefined
-  /** Polls due connections, delivers webhooks and derives the schema `mirror` until `close`. False by default. */
+  /** True to poll due connections, deliver webhooks and derive the schema `mirror` until `close`. Default: false. */
   readonly poll?: boolean | undefined
   /** Other settings by the names of `docs/configuration.md`, such as `IDEM_CLUSTER` or `IDEM_BLOB_DIR`. */
   readonly settings?: Readonly<Record<string, string>> | undefined
-  /** Called with each line of the log. Without it nothing is logged. */
+  /** Called with each line of the log. Without it, nothing is logged. */
   readonly log?: ((line: string) => void) | undefined
 }
 
@@ -102,53 +102,61 @@ export interface ConnectRequest {
   readonly every?: string | undefined
 }
 
-/** A field that may be left out may be undefined too: a program passes on what it may not have yet. */
+/** Makes optional fields accept undefined too, because a program may pass on a value that it does not have. */
 type OrUndefined<Fields> = {
   [Name in keyof Fields]: object extends Pick<Fields, Name> ? Fields[Name] | undefined : Fields[Name]
 }
 
-/** The request of `sync`; without it a sync takes what is new. `since` is inclusive, `until` exclusive: ISO 8601. */
+/**
+ * The request of `sync`. Without it, a sync fetches what is new. `since` is inclusive, `until` exclusive, both in ISO
+ * 8601.
+ */
 export type SyncTaskRequest = OrUndefined<typeof SyncRequest.Encoded>
 
 const ContentsQuery = Schema.Struct({
   state: Schema.optionalKey(ContentState),
   kind: Schema.optionalKey(Schema.String),
-  /** Text that the title contains. */
+  /** A text that the title contains. */
   text: Schema.optionalKey(TitleText)
 })
 export type ContentsRequest = OrUndefined<typeof ContentsQuery.Encoded>
 
 const ChangesQuery = Schema.Struct({
-  /** The cursor of the last change that was handled. Without it the changes begin with the first. */
+  /** The cursor of the last change that was handled. Without it, the changes begin with the first. */
   after: Schema.optionalKey(Schema.String),
   /** The name or id of a connection. */
   connection: Schema.optionalKey(Schema.String),
-  /** Waits for further changes instead of ending after the last. False by default. */
+  /** True to wait for further changes instead of ending after the last. Default: false. */
   follow: Schema.optionalKey(Schema.Boolean)
 })
 export type ChangesRequest = OrUndefined<typeof ChangesQuery.Encoded>
 
-/** The documents are those of the HTTP API and of the command line's `--json`: times are ISO 8601 texts. */
+/**
+ * An open Idem. Its documents are those of the HTTP API and of the command line's `--json`; times are ISO 8601 texts.
+ */
 export interface Idem {
-  /** Creates the connection of this name, or changes it: what is not given stays. Reaches the source once. */
+  /**
+   * Creates the connection of this name, or changes it: omitted fields keep their values. Makes one request to the
+   * source.
+   */
   readonly connect: (request: ConnectRequest) => Promise<typeof Connected.Encoded>
-  /** Runs one task to its end. A task that could not be done is a result with the status `failed`, not a rejection. */
+  /** Runs one task until it is done. If the task fails, resolves with the status `failed`, and does not reject. */
   readonly sync: (connection: string, request?: SyncTaskRequest) => Promise<typeof Synced.Encoded>
   readonly status: (connection: string) => Promise<typeof Status.Encoded>
-  /** Stored contents, by external id. Pages are read as they are asked for. */
+  /** Iterates over stored contents, by external id. Pages are read on demand. */
   readonly contents: (connection: string, request?: ContentsRequest) => AsyncIterable<typeof ContentRow.Encoded>
-  /** The bytes of one content. */
+  /** Reads the body of one content. */
   readonly body: (connection: string, externalId: string) => AsyncIterable<Uint8Array>
-  /** Changes in their order; see `docs/changes-and-webhooks.md`. Handle a change, then keep its cursor. */
+  /** Iterates over changes in order (see `docs/changes-and-webhooks.md`). Handle a change, then store its cursor. */
   readonly changes: (request?: ChangesRequest) => AsyncIterable<typeof Change.Encoded>
-  /** Commits what is whole, releases what is held, and stops the embedded PostgreSQL if nobody else uses it. */
+  /** Commits complete items, releases leases and locks, and stops the embedded PostgreSQL if it has no other users. */
   readonly close: () => Promise<void>
 }
 
-/** How long one request waits for changes, in seconds, before it asks again. */
+/** How long one request waits for changes, in seconds, before the next request. */
 const longestWait = 30
 
-/** The rows of one page, or of one request for changes. */
+/** The number of rows in one page, or in one request for changes. */
 const pageSize = 500
 
 const encodeChange = Schema.encodeSync(Change)
@@ -159,7 +167,7 @@ const encodeSynced = Schema.encodeSync(Synced)
 const RequestedConnection = Schema.Struct({
   domain: Schema.String,
   name: Name,
-  // The engine decodes both with the schemas of the integration, and shows nothing of the credentials.
+  // The engine decodes both with the schemas of the integration, and never reports values of the credentials.
   config: Schema.optionalKey(Schema.Unknown),
   credentials: Schema.optionalKey(Schema.Unknown),
   every: Schema.optionalKey(Every)
@@ -248,14 +256,14 @@ const optionNames: ReadonlyArray<string> = [
 
 const closedError = () => new Error("this Idem is closed: open another with createIdem")
 
-/** Options that stand for a setting; errors of a setting name the option instead. */
+/** The options that replace settings. Errors about a setting name the option instead. */
 const optionOf: Readonly<Record<string, string>> = {
   DATABASE_URL: "database",
   IDEM_DATA_DIR: "dataDir",
   IDEM_SECRET_KEY: "secretKey"
 }
 
-/** The error of opening Idem, in the names of the options. */
+/** Returns the error of opening Idem, with the names of the options. */
 const openingError = (error: unknown): unknown => {
   const isSetting = error instanceof Config.ConfigError
   if (!isSetting && !(error instanceof Error)) return error
@@ -264,7 +272,7 @@ const openingError = (error: unknown): unknown => {
   return isSetting || named !== message ? new Error(named, { cause: error }) : error
 }
 
-/** Refuses options that there are not, which would have no effect. */
+/** Throws for unknown options, which would have no effect. */
 const checkOptions = (options: Options): void => {
   for (const name of Object.keys(options).filter((each) => !optionNames.includes(each))) {
     const meant = MessageText.nearest(name, optionNames)
@@ -273,7 +281,7 @@ const checkOptions = (options: Options): void => {
   }
 }
 
-/** Opens Idem. Rejects with an error that says what is wrong with the database, an option or a setting. */
+/** Opens Idem. Rejects with an error that explains what is wrong with the database, an option or a setting. */
 export const createIdem = async (options: Options = {}): Promise<Idem> => {
   checkOptions(options)
   const runtime = ManagedRuntime.make(layer(options))
@@ -283,7 +291,7 @@ export const createIdem = async (options: Options = {}): Promise<Idem> => {
   const closed = Deferred.makeUnsafe<never, Error>()
   const run = <A, E>(effect: Effect.Effect<A, E, ManagedRuntime.ManagedRuntime.Services<typeof runtime>>) =>
     Deferred.isDoneUnsafe(closed) ? Promise.reject(closedError()) : runtime.runPromise(effect)
-  /** Iterators fail after `close`, and at `close` where they wait for further changes. */
+  /** Iterators fail after `close`. An iterator that waits for changes fails at `close`. */
   const iterate = <A, E>(stream: Stream.Stream<A, E, ApiClient>) =>
     Stream.suspend((): Stream.Stream<A, E | Error, ApiClient> =>
       Deferred.isDoneUnsafe(closed) ? Stream.fail(closedError()) : stream

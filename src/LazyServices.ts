@@ -1,7 +1,4 @@
-/**
- * Services whose modules are loaded when they are first used: each command would otherwise pay for all of them at its
- * start.
- */
+/** Services whose modules are loaded at their first use, so that commands start faster. */
 import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -18,7 +15,7 @@ import { Sender } from "./engine/webhooks/Sender.ts"
 /** Loads a service once. `get` and `call` make members that wait for it: effects, and functions that return one. */
 const loadOnce = Effect.fnUntraced(function* <Service, R>(load: Effect.Effect<Service, never, R>) {
   const context = yield* Effect.context<R>()
-  // A request that is interrupted while it is loading must not leave that behind for the next.
+  // Uninterruptible: the interruption of the first request must not be cached as the result.
   const loaded = yield* Effect.cached(Effect.uninterruptible(Effect.provideContext(load, context)))
   return {
     get: <A, E>(member: (service: Service) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -64,7 +61,7 @@ export const deriver = Layer.effect(
       follow: get(({ follow }) => follow),
       rebuild: get(({ rebuild }) => rebuild),
       setLanguage: call(({ setLanguage }) => setLanguage),
-      // `idem status` asks for it, and for nothing else.
+      // `idem status` uses only this method.
       lag: (of) =>
         Effect.flatMap(
           Effect.promise(() => import("./derive/Lag.ts")),
@@ -111,7 +108,7 @@ export const eagerSender = Layer.unwrap(
   )
 )
 
-/** The same for a command. */
+/** The same as `eagerSender`, for a command. */
 export const sender = Layer.effectContext(
   Effect.gen(function* () {
     const scope = yield* Effect.scope

@@ -1,6 +1,6 @@
 /**
- * The services that commands use. They are built only after a command's flags and arguments have been checked, so that
- * help and wrong usage start no database.
+ * The services of commands. They are built only after a command's flags and arguments have been checked, so that help
+ * and wrong usage start no database.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -21,32 +21,32 @@ import * as CommandFailure from "./CommandFailure.ts"
 
 /** The data to copy, and callbacks for the progress. */
 export interface CopyOptions {
-  /** A folder of Idem's, or the URL of a database, which may hold a password. */
+  /** A data folder of Idem, or the URL of a database, which may contain a password. */
   readonly from: Redacted.Redacted
-  /** The name of the one connection to copy; undefined for all. */
+  /** The name of the connection to copy; undefined for all. */
   readonly connection: string | undefined
-  /** The folder of large bodies, if they are not in the database. */
+  /** The folder of large bodies; undefined if they are in the database. */
   readonly blobFolder: string | undefined
   readonly onConnection: (name: string) => Effect.Effect<void>
-  /** Called for a connection whose credentials no present key opens. */
+  /** Called for a connection whose credentials can't be unsealed with the present keys. */
   readonly onLocked: (name: string) => Effect.Effect<void>
-  /** Called for a webhook whose secret no present key opens. */
+  /** Called for a webhook whose secret can't be unsealed with the present keys. */
   readonly onLockedWebhook: (name: string) => Effect.Effect<void>
 }
 
 export class AppServices extends Context.Service<
   AppServices,
   {
-    /** The API: over the database here, or of the server that `IDEM_URL` names. */
+    /** The API: in this process, or on the server that `IDEM_URL` names. */
     readonly api: Layer.Layer<ApiClient, StartError>
     readonly layer: Layer.Layer<Engine | LeasedSlice.Services | WebhookStore, StartError>
-    /** Polls and delivers to webhooks while its scope is open. */
+    /** Polls, and delivers webhooks, while its scope is open. */
     readonly poller: Layer.Layer<PollingClaim, StartError, LeasedSlice.Services | WebhookStore>
     /** Serves HTTP while its scope is open. */
     readonly server: Layer.Layer<HttpServer, StartError, Engine | PollingClaim | LeasedSlice.Services | WebhookStore>
     /**
-     * Copies connections of another database into the database. Returns those that it copied, and those that were
-     * copied before; `source` is the name of the other database, without a password.
+     * Copies connections of another database into this database. Returns the connections that it copied, and those that
+     * had been copied before; `source` is the name of the other database, without a password.
      */
     readonly copy: (options: CopyOptions) => Effect.Effect<
       {
@@ -63,25 +63,25 @@ export class AppServices extends Context.Service<
       },
       StartError | NameTaken
     >
-    /** Moves large bodies to where they are to be; see `BlobLocation.move`. */
+    /** Moves large bodies to the present place (see `BlobLocation.move`). */
     readonly moveBlobs: Effect.Effect<{ readonly bodies: number; readonly bytes: number }, StartError>
-    /** Looks where large bodies are, and says where. */
+    /** Opens the place of large bodies, and returns its name. */
     readonly inspectBlobs: Effect.Effect<string, StartError>
     /**
-     * Lets a role read the schema `mirror`; see `ReadOnlyRole.grant`. Returns the URL to connect with, for a new
+     * Allows a role to read the schema `mirror` (see `ReadOnlyRole.grant`). Returns the URL to connect with, for a new
      * password.
      */
     readonly grant: (
       role: string,
       options: { readonly login: boolean }
     ) => Effect.Effect<{ readonly created: boolean; readonly url: string | undefined }, StartError>
-    /** Looks at the database, and changes nothing. */
+    /** Inspects the database without changing it. */
     readonly inspect: Effect.Effect<Inspection, StartError>
-    /** Seals everything again with the current key; see `Rekey.rekey`. */
+    /** Seals everything again with the current key (see `Rekey.rekey`). */
     readonly rekey: Effect.Effect<Rekeyed, StartError>
-    /** Brings the database up to date: the version of its schema before and after, and its epoch. */
+    /** Migrates the database. Returns the version of its schema before and after, and its epoch. */
     readonly migrate: (options: {
-      /** Begins a new epoch, so that readers of the changes begin again. */
+      /** True to begin a new epoch, in which readers of the feed begin again. */
       readonly newEpoch: boolean
     }) => Effect.Effect<
       { readonly before: number; readonly after: number; readonly epoch: number; readonly begun: boolean },
@@ -90,7 +90,7 @@ export class AppServices extends Context.Service<
   }
 >()("idem/cli/AppServices") {}
 
-/** `IDEM_CLUSTER`: true if this process polls together with others. */
+/** `IDEM_CLUSTER`: true if this process polls in a cluster. */
 export const many: Config.Config<boolean> = Config.Boolean("IDEM_CLUSTER").pipe(Config.withDefault(false))
 
 /** Runs work with the store, the engine and their services. */
@@ -106,7 +106,7 @@ export const ask = <A, E, R>(
   AppServices.use((services) => Effect.provide(work, services.api))
 
 /**
- * The domains of all integrations. Commands that open sources ask for them first, so that a broken `idem.config.ts` is
+ * The domains of all integrations. Commands that open sources read them first, so that a broken `idem.config.ts` is
  * reported as wrong usage before anything starts.
  */
 export const domains: Effect.Effect<ReadonlyArray<string>, CommandFailure.Failure, Integrations> = Integrations.use(

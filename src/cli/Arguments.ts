@@ -43,15 +43,15 @@ const parseId = (id: string): Result.Result<string, string> => {
 const switches = new Set<string>()
 
 /**
- * A flag without a value, false by default. It registers its word for `isSwitch`, of one command only where another
- * has a flag of the same name with a value.
+ * A flag without a value, false by default. It registers its word for `isSwitch`; with `command`, for that command
+ * only, because another command has a flag of the same name with a value.
  */
 export const flag = (name: string, description: string, command?: string): Flag.Flag<boolean> => {
   switches.add(command === undefined ? `--${name}` : `${command} --${name}`)
   return Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
 }
 
-/** True for the word of a flag without a value: the word after it is not its value. */
+/** Returns true for the word of a flag without a value: the next word is not its value. */
 export const isSwitch = (word: string, command?: string): boolean =>
   switches.has(word) || switches.has(`${command} ${word}`)
 
@@ -117,7 +117,7 @@ export const forceIds = Flag.String("force-id").pipe(
   Flag.atLeast(0)
 )
 
-/** A time, with the text as it was written. */
+/** A time, and its text as it was written. */
 export interface WrittenTime {
   readonly text: string
   readonly time: Time.Time
@@ -165,7 +165,7 @@ export const limit = (max: number, standard: number): Flag.Flag<number> =>
 
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
 
-/** The text of a flag: as it stands, in a file (`@FILE`), or on standard input (`@-`). */
+/** Reads the text of a flag: given directly, in a file (`@FILE`), or on standard input (`@-`). */
 export const readText = Effect.fnUntraced(function* (flag: string, given: string) {
   if (!given.startsWith("@")) return given
   const stdio = yield* Stdio.Stdio
@@ -184,7 +184,7 @@ export const readText = Effect.fnUntraced(function* (flag: string, given: string
 })
 
 /**
- * The JSON that `--config` or `--credentials` gives: as it stands, in a file (`@FILE`), or on standard input (`@-`).
+ * Reads the JSON of `--config` or `--credentials`: given directly, in a file (`@FILE`), or on standard input (`@-`).
  */
 export const json = Effect.fnUntraced(function* (flag: string, given: Redacted.Redacted<string>) {
   const text = yield* readText(flag, Redacted.value(given))
@@ -198,8 +198,8 @@ export const json = Effect.fnUntraced(function* (flag: string, given: Redacted.R
 })
 
 /**
- * Credentials with the contents of the key file that they name as `@FILE`: the text of a `privateKey`, the JSON of a
- * `serviceAccount`. So a key need not be put into JSON by hand.
+ * Reads the key file that credentials name as `@FILE`: the text of a `privateKey`, or the JSON of a `serviceAccount`.
+ * So a person need not write a key into JSON by hand.
  */
 export const withKeyFile = Effect.fnUntraced(function* (credentials: Schema.Json) {
   if (typeof credentials !== "object" || credentials === null || Array.isArray(credentials)) return credentials

@@ -47,7 +47,7 @@ import type { AppServices } from "./AppServices.ts"
 import * as TextFormat from "./TextFormat.ts"
 import * as UsageErrors from "./UsageErrors.ts"
 
-// Its value is read before parsing (`wantsJson`): an error of the parsing must come as JSON too.
+// Its value is read before parsing (`wantsJson`), because parse errors are printed as JSON too.
 const json = GlobalFlag.Setting("json")({ flag: Arguments.flag("json", "answer with one JSON document on stdout") })
 
 const idem = Command.make("idem").pipe(
@@ -68,8 +68,8 @@ const idem = Command.make("idem").pipe(
 const takesDashed = new Set(["show", "retry", "deletions", "search"])
 
 /**
- * A word that begins with a dash, and is no flag of ours: the parser would read one dash as several flags, `-h` among
- * them. No flag has white space in its name, so a text like a query in SQL is none either.
+ * Returns true for a word that begins with a dash but is not one of our flags: the parser would read one dash as
+ * several flags, including `-h`. Flag names have no white space, so a text such as an SQL query is not a flag either.
  */
 const isDashed = (arg: string): boolean =>
   (/^-[^-]/.test(arg) && arg !== "-h" && arg !== "-v") || /^-[^\s=]*\s/.test(arg)
@@ -86,8 +86,8 @@ const beforeOperands = (args: ReadonlyArray<string>): number => {
 }
 
 /**
- * The words as the parser expects them: flags without a value say `=true`, `help sync` is `sync --help`, a value that
- * begins with `-` is joined to its flag, and an operand that begins with `-` follows `--`.
+ * Rewrites the words for the parser: flags without a value get `=true`, `help sync` becomes `sync --help`, a value that
+ * begins with `-` is joined to its flag, and operands that begin with `-` follow `--`.
  */
 const normalize = (given: ReadonlyArray<string>): ReadonlyArray<string> => {
   const args = given[0] === "help" ? [...given.slice(1), "--help"] : given
@@ -106,7 +106,7 @@ const normalize = (given: ReadonlyArray<string>): ReadonlyArray<string> => {
   return end === args.length && operands.length === 0 ? flags : [...flags, "--", ...operands]
 }
 
-/** A short flag that no command has. */
+/** Returns a short flag that no command has; undefined if there is none. */
 const unknownShortFlag = (args: ReadonlyArray<string>): string | undefined =>
   args.slice(0, beforeOperands(args)).find(isDashed)
 
@@ -115,7 +115,7 @@ const wantsJson = (normalized: ReadonlyArray<string>): boolean =>
 
 const defect = (cause: Cause.Cause<unknown>): CommandFailure.Failure => {
   const squashed = Cause.squash(cause)
-  // Some settings are read where nothing can fail.
+  // Some settings are read in effects that can't fail, so their errors are defects.
   if (squashed instanceof Config.ConfigError) return CommandFailure.fromError(squashed)
   const said = squashed instanceof Error ? squashed.message : String(squashed)
   return CommandFailure.failed(
@@ -134,7 +134,7 @@ const presenter = (isHelpRequested: boolean) =>
     Effect.map(Output, (output) => ({
       present: Effect.fnUntraced(function* (event: CliOutput.Presenter.Event) {
         if (event._tag === "InvalidInvocation") return
-        // `idem --json` is answered with one document, the error.
+        // `idem --json` prints one document, the error.
         if (event._tag === "Help" && output.json && !isHelpRequested) return
         const text =
           event._tag === "Help"
@@ -148,7 +148,7 @@ const presenter = (isHelpRequested: boolean) =>
 /** Commands that send telemetry, if `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector. */
 const tracedCommands = new Set(["serve", "sync", "retry"])
 
-/** Without a collector no spans are made. */
+/** Without a collector no spans are created. */
 const telemetry = (args: ReadonlyArray<string>) =>
   Layer.unwrap(
     Effect.gen(function* () {
@@ -162,14 +162,14 @@ const telemetry = (args: ReadonlyArray<string>) =>
 const wantsHelp = (normalized: ReadonlyArray<string>): boolean =>
   normalized.some((arg) => arg === "--help" || arg === "-h")
 
-/** The source that `idem connect DOMAIN --help` asks about. */
+/** Returns the source about which `idem connect DOMAIN --help` asks. */
 const helpDomain = (given: ReadonlyArray<string>): string | undefined => {
   const args = normalize(given)
   const [command, domain] = args.filter((arg, index) => !arg.startsWith("-") && !takesValue(args[index - 1]))
   return wantsHelp(args) && command === "connect" ? domain : undefined
 }
 
-/** Prints what is known of the source, after the help of the command. */
+/** Prints the description of the source, after the help of the command. */
 const sourceHelp = Effect.fnUntraced(function* (domain: string) {
   const integrations = yield* Integrations
   const output = yield* Output
@@ -183,9 +183,7 @@ type App = Layer.Layer<AppServices | Integrations, never, FileSystem.FileSystem 
 
 const withApp = (app: App) => Command.provide(idem, app)
 
-/**
- * Runs one command line. It reports a failure itself, and then fails with `Ended`, which holds the exit code.
- */
+/** Runs one command line. It reports a failure itself, and then fails with `Ended`, which has the exit code. */
 const run = Effect.fnUntraced(
   function* <R>(
     given: ReadonlyArray<string>,
@@ -226,7 +224,7 @@ const run = Effect.fnUntraced(
           if (error.value instanceof CommandFailure.Ended) return Effect.fail(error.value)
           if (CliError.isCliError(error.value)) {
             const help = error.value._tag === "ShowHelp" ? error.value : undefined
-            // `idem` alone is answered with the help, which has been shown.
+            // `idem` alone prints the help, which has been shown.
             if (help !== undefined && help.errors.length === 0 && !isJson) return Effect.void
             return end(help === undefined ? CommandFailure.usage(error.value.message) : UsageErrors.usageOf(help, args))
           }
@@ -247,12 +245,12 @@ export const main = (app: App) =>
   Stdio.Stdio.use((stdio) =>
     Effect.flatMap(stdio.args, (args) => {
       const domain = helpDomain(args)
-      // The services are built only where a source is asked about.
+      // The services are built only for the help of a source.
       return run(args, withApp(app), domain === undefined ? Effect.void : Effect.provide(sourceHelp(domain), app))
     })
   )
 
-/** The exit code. A `serve` that was told to stop, and did, has not failed. */
+/** Returns the exit code. A `serve` that was stopped by a signal has not failed. */
 export const teardown =
   (args: ReadonlyArray<string>): Runtime.Teardown =>
   (exit, onExit) => {

@@ -25,7 +25,7 @@ export const usage = (message: string): Failure => new Failure({ reason: "Usage"
 export const failed = (reason: string, message: string): Failure =>
   new Failure({ reason, message, code: exitCode.failed })
 
-/** The reader of our output has gone (`| head`). This is not a failure. */
+/** The reader of our output has exited (`| head`). This is not a failure. */
 export class OutputClosed extends Schema.TaggedError<OutputClosed>()("OutputClosed", {}) {}
 
 /** The command has reported its result. The process ends with this exit code. */
@@ -35,7 +35,7 @@ export class Ended extends Schema.TaggedError<Ended>()("Ended", { code: Schema.I
   }
 }
 
-/** The reason that `--json` gives for a problem of the API. */
+/** The reasons in `--json` for problems of the API. */
 const reasons: Readonly<Record<string, string>> = {
   BadRequestProblem: "BadRequest",
   BodyError: "StoreError",
@@ -49,14 +49,14 @@ const reasons: Readonly<Record<string, string>> = {
   UsageProblem: "UsageError"
 }
 
-/** True for an error that the person mends in the command line or in a setting, so that the exit code is 2. */
+/** Returns true for an error in the command line or in a setting, which has exit code 2. */
 const isUsage = (error: unknown, tag: string): boolean =>
   tag === "UsageProblem" ||
   tag === "UsageError" ||
   (Predicate.hasProperty(error, "what") && /^(connection|message|token|webhook)$/.test(String(error.what))) ||
   (Predicate.hasProperty(error, "setting") && typeof error.setting === "string")
 
-/** How the values are written, by what Effect's message expects. `$&` is that message. */
+/** The forms of values, by the text in Effect's message. `$&` is that message. */
 const forms: ReadonlyArray<readonly [RegExp, string]> = [
   [/^a duration from .*$/, "$&"],
   [/Duration/, 'a duration like "5 minutes"'],
@@ -84,7 +84,7 @@ export const settingProblem = ({ cause }: Config.ConfigError): string => {
   return /missing/i.test(message) ? `${name} is not set` : `${name} is not right: it must be ${formOf(name, message)}`
 }
 
-/** Any error as a failure: by its own `reason` (a text) or its tag, and its message. */
+/** Converts any error to a failure: with its own `reason` (a text) or its tag, and its message. */
 export const fromError = (error: unknown): Failure => {
   if (error instanceof Failure) return error
   if (error instanceof Config.ConfigError) return usage(settingProblem(error))

@@ -33,7 +33,7 @@ const wrongIntegration = (value: unknown): string =>
       ? "is not an integration yet: make it with Integration.make"
       : "is not an integration"
 
-/** The integrations of a loaded module. Fails with what is wrong with the module. */
+/** Returns the integrations of a loaded module. Fails with what is wrong with the module. */
 const integrationsOf = (module: unknown): Effect.Effect<ReadonlyArray<Integration>, string> => {
   if (!Predicate.hasProperty(module, "default")) {
     return Effect.fail("it has no default export: write `export default defineConfig({ integrations: […] })`")
@@ -69,8 +69,8 @@ const explain = (error: unknown): string => {
 const isModuleSyntax = (source: string): boolean => /^\s*(import|export)\b/m.test(source)
 
 /**
- * `npm init -y` makes a package of the type `commonjs`, in which Node reads a TypeScript file as CommonJS. A file with
- * `import` or `export` is loaded as an ES module, also where the package says CommonJS.
+ * Loads a file with `import` or `export` as an ES module, even if the package is CommonJS: `npm init -y` creates
+ * packages of the type `commonjs`, in which Node reads a TypeScript file as CommonJS.
  */
 const asModule = (resolved: Module.ResolveFnOutput): Module.ResolveFnOutput => {
   if (resolved.format !== "commonjs-typescript" && !/^file:.*\.ts$/.test(resolved.url)) return resolved
@@ -82,8 +82,8 @@ const asModule = (resolved: Module.ResolveFnOutput): Module.ResolveFnOutput => {
 
 /**
  * Resolves `effect` and `@idem-sync/idem/…` to this process's own copies for every importer, because two copies cannot
- * read each other's schemas. The config file therefore works in any folder, even where neither is installed. Files from
- * before the package had a scope import `idem/…`.
+ * read each other's schemas. So the config file works in any folder, even if neither is installed there. Older files
+ * import `idem/…`, from before the package had a scope.
  */
 const shareOurs = Effect.sync(() =>
   Module.registerHooks({

@@ -21,13 +21,13 @@ const readLine = Effect.flatMap(Stdio.Stdio, ({ stdin }) =>
   )
 )
 
-/** True if there is a person to ask: on a terminal, without `--yes`. */
+/** Returns true if there is a person to ask: on a terminal, without `--yes`. */
 export const isAsked = Effect.fnUntraced(function* (yes: boolean) {
   const { stderrIsTerminal, stdinIsTerminal } = yield* Stdio.Stdio
   return !yes && (yield* stdinIsTerminal) && (yield* stderrIsTerminal)
 })
 
-/** Fails unless the person types the name. `what` says what would be deleted. Without a terminal nobody is asked. */
+/** Fails unless the person types the name. `what` describes what would be deleted. Without a terminal, does not ask. */
 export const ask = Effect.fnUntraced(function* (options: {
   readonly connection: string
   readonly what: string

@@ -24,7 +24,10 @@ import * as TextFormat from "./TextFormat.ts"
 const jsonFlag = (flag: string, description: string): Flag.Flag<Option.Option<Redacted.Redacted<string>>> =>
   Flag.Redacted(flag).pipe(Flag.withDescription(description), Flag.withMetavar("JSON|@FILE"), Flag.optional)
 
-/** Fields of credentials that are not secrets, and that errors name: accounts, and all but the key in a key file. */
+/**
+ * Fields of credentials that are not secrets, so that errors may name them: accounts, and all fields of a key file
+ * except the key.
+ */
 const open = new Set([
   "username",
   "clientId",
@@ -41,7 +44,7 @@ const open = new Set([
   "universe_domain"
 ])
 
-/** The secret texts of the credentials, which an error of the source could repeat. */
+/** Returns the secret texts of the credentials, which an error of the source might repeat. */
 const secrets = (json: Schema.Json, name = ""): ReadonlyArray<string> => {
   if (typeof json === "string") return json.length >= 4 && !open.has(name) ? [json] : []
   if (json === null || typeof json !== "object") return []
@@ -74,7 +77,7 @@ const text = (
   ].join("\n")
 }
 
-/** The credentials that the source takes: `an access token, or …`. */
+/** Describes the credentials that the source accepts: `an access token, or …`. */
 const waysIn = ({ credentialsSchema }: Integration): string =>
   Form.shapesOf(credentialsSchema)
     .map(({ title }) => `${title.charAt(0).toLowerCase()}${title.slice(1)}`)
@@ -88,7 +91,7 @@ interface Flags {
   readonly signIn: boolean
 }
 
-/** Reads the flags. Missing values are asked for on a terminal, unless config or credentials were given. */
+/** Reads the flags. On a terminal, asks for missing values, unless config or credentials were given. */
 const asked = Effect.fnUntraced(function* (flags: Flags) {
   const { domain, name } = flags
   const { animate } = yield* Output
@@ -157,7 +160,7 @@ export const connect = Command.make(
     })
 
     const given = input.credentials === undefined ? undefined : yield* Arguments.withKeyFile(input.credentials)
-    // The name is shown everywhere, also where it is a password too.
+    // The name is displayed everywhere, so it can't be redacted, even if it equals a password.
     const hide = (json: Schema.Json | undefined) =>
       Effect.forEach(
         secrets(json ?? null).filter((secret) => secret !== input.name),
@@ -165,9 +168,9 @@ export const connect = Command.make(
         { discard: true }
       )
     yield* hide(given)
-    // Loaded only for a sign-in, because every command would pay for it at its start.
+    // Loaded only for a sign-in, so that other commands start faster.
     const SignIn = integration?.signIn === undefined ? undefined : yield* Effect.promise(() => import("./SignIn.ts"))
-    // Credentials that are only an OAuth client ask for a sign-in.
+    // Credentials that consist only of an OAuth client request a sign-in.
     const client = Option.getOrUndefined(SignIn?.clientIn(given) ?? Option.none())
     const credentials = client === undefined ? given : undefined
     if (input.signIn && SignIn === undefined) {
@@ -215,7 +218,7 @@ export const connect = Command.make(
             ? yield* Effect.andThen(RemoteServer.refuseInClear, SignIn.run({ integration, config: at, client: known }))
             : credentials
         yield* hide(granted)
-        // A grant belongs to the address at which it was made, even if the config has changed meanwhile.
+        // The grant belongs to the address at which it was issued, even if the config has changed meanwhile.
         const configured = config ?? (isNew || signsIn ? at : undefined)
         const payload = {
           ...(configured === undefined ? {} : { config: configured }),

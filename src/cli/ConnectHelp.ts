@@ -1,10 +1,10 @@
-/** The text of `idem connect DOMAIN --help`: where credentials come from, and the fields of config and credentials. */
+/** The text of `idem connect DOMAIN --help`: how to obtain credentials, and the fields of config and credentials. */
 import type { Integration } from "../contract/Integration.ts"
 import * as Form from "../contract/Form.ts"
 import type { Style } from "./Output.ts"
 import * as TextFormat from "./TextFormat.ts"
 
-/** The steps of a person who signs in from the command line, numbered. */
+/** Returns the numbered steps of a sign-in on the command line. */
 export const guideOf = ({ guide }: Integration): ReadonlyArray<string> => {
   if (guide === undefined) return []
   const steps = guide.steps.filter(({ on }) => on !== "dashboard").map(({ text }) => text)
@@ -28,7 +28,7 @@ const field = (each: Form.FormField): ReadonlyArray<string> => {
   ]
 }
 
-/** An object of the required fields, with their examples. */
+/** Returns an object of the required fields, with their examples. */
 const minimal = ({ fields }: Form.Shape): string => {
   const required = fields.filter(({ isRequired }) => isRequired)
   return JSON.stringify(

@@ -1,4 +1,4 @@
-/** The questions of `idem connect` on a terminal: which source, its name, what to mirror, and how to log in. */
+/** The questions of `idem connect` on a terminal: the source, the name, the config, and how to log in. */
 import * as Prompt from "effect/cli/Prompt"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -19,7 +19,7 @@ export interface Answers {
   readonly domain: string
   readonly name: string
   readonly config: Schema.Json
-  /** Absent for a sign-in with the client of the settings. */
+  /** Undefined for a sign-in with the client of the settings. */
   readonly credentials: Schema.Json | undefined
   readonly signIn: boolean
 }
@@ -32,7 +32,7 @@ const labelOf = ({ example, isRequired, isSecret, kind, title }: Form.FormField)
   return `${title} (${isRequired ? "required" : "Enter for the default"}${how}${like})`
 }
 
-/** Asks for one field until its text is right. Undefined if it was left empty. */
+/** Asks for one field until its text is valid. Returns undefined if it is left empty. */
 const askField = Effect.fnUntraced(function* (field: Form.FormField) {
   if (field.constant !== undefined) return field.isRequired ? field.constant : undefined
   const { note } = yield* Output
@@ -132,7 +132,7 @@ const askDomain = Effect.fnUntraced(function* () {
   })
 })
 
-/** Asks for all that was not given. */
+/** Asks for everything that was not given. */
 export const ask = Effect.fnUntraced(function* (given: {
   readonly domain: Option.Option<string>
   readonly name: Option.Option<string>

@@ -65,7 +65,7 @@ export const contents = Command.make(
         })
         return `nothing ${input.state}${about}`
       }
-      // Files and the like have no author: then the column is left out.
+      // Files, for example, have no author: then the column is left out.
       const people = rows.some((row) => row.from !== null || row.in !== null)
       const lines = table(
         ["ID", "KIND", "SIZE", "WHEN (UTC)", ...(people ? ["FROM"] : []), "TITLE"],
@@ -85,7 +85,7 @@ export const contents = Command.make(
   })
 ).pipe(Command.withDescription("List what is stored"))
 
-/** A value of the metadata; an id with the name that it stands for. */
+/** Formats a metadata value. An id is followed by its name. */
 const valueOf = (value: Schema.Json, names: ContentNames.Named["names"]): string => {
   if (typeof value !== "string") return JSON.stringify(value)
   return Object.hasOwn(names, value) ? `${names[value]} (${value})` : value
@@ -109,7 +109,7 @@ const shown = (row: typeof ListedContent.Type, now: DateTime.Utc): string =>
     )
   ])
 
-/** The whole text of a content, as people read it: null where none could be read. */
+/** Returns the whole text of a content, as people read it; null if it has none. */
 const textOf = Effect.fnUntraced(function* (connection: string, externalId: string) {
   const api = yield* ApiClient
   const pages = yield* Stream.paginate(0, (offset) =>
@@ -121,7 +121,7 @@ const textOf = Effect.fnUntraced(function* (connection: string, externalId: stri
   return pages.includes(null) ? null : pages.join("")
 })
 
-/** A content for reading: its title, author and time, and its text wrapped at the width of the terminal. */
+/** Formats a content for reading: its title, author and time, and its text wrapped at the width of the terminal. */
 const readable = Effect.fnUntraced(function* (row: typeof ListedContent.Type, text: string) {
   const { columns } = yield* Output
   const { wrapAnsi } = yield* Effect.promise(() => import("fast-wrap-ansi"))

@@ -1,6 +1,6 @@
 /**
- * `idem copy`: copies the data of an embedded database, or connections of another PostgreSQL, into the PostgreSQL of
- * `DATABASE_URL`; with `--blobs`, moves large bodies to where the settings say they are to be.
+ * `idem copy`: copies the data of an embedded database, or connections of another PostgreSQL database, into the
+ * database of `DATABASE_URL`. With `--blobs`, moves large bodies to the place that the settings name.
  */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -22,7 +22,7 @@ const taken = ({ name }: NameTaken) =>
     `the database has another connection ${TextFormat.quoted(name)} already: nothing is copied until one of the two is gone`
   )
 
-/** The step that ends the polling of what was copied in the source. */
+/** Describes how to end the polling of copied connections in the source. */
 const ending = (source: string, connection: Option.Option<string>): string =>
   Option.match(connection, {
     onNone: () => `stop Idem in ${TextFormat.oneLine(source)}`,

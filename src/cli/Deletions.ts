@@ -54,7 +54,7 @@ const list = Effect.fnUntraced(function* (name: string, limit: number) {
   )
 })
 
-/** The approval of all that is held, and what it deletes. A person on a terminal is shown the list first. */
+/** Returns the approval of all held deletions, and their number. On a terminal, shows the list first. */
 const approvalOfAll = Effect.fnUntraced(function* (name: string, limit: number, isAsked: boolean) {
   const listed = yield* held(name, isAsked ? limit : 1)
   const hidden = listed.total - listed.deletions.length
@@ -65,7 +65,7 @@ const approvalOfAll = Effect.fnUntraced(function* (name: string, limit: number, 
   }
 })
 
-/** The approval that the command line names, and what it deletes. */
+/** Returns the approval that the command line names, and the number of its deletions. */
 const approvalOf = Effect.fnUntraced(function* (options: {
   readonly connection: string
   readonly ids: ReadonlyArray<string>

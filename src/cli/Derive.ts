@@ -1,4 +1,4 @@
-/** `idem derive`: brings the schema `mirror` up to date, or makes it again. */
+/** `idem derive`: brings the schema `mirror` up to date, or derives it again. */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Clock from "effect/Clock"
@@ -14,10 +14,12 @@ import { Output } from "./Output.ts"
 import * as RemoteServer from "./RemoteServer.ts"
 import * as TextFormat from "./TextFormat.ts"
 
-/** How often a running follower is asked how far it is. */
+/** How often a running follower is asked for its progress. */
 const look = Duration.millis(200)
 
-/** Derives here, or waits for the process that follows the feed. Returns the number of changes derived here. */
+/**
+ * Derives in this process, or waits for the process that follows the feed. Returns the number of changes derived here.
+ */
 const catchUp = Effect.gen(function* () {
   const deriver = yield* Deriver
   let changes = 0

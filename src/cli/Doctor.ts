@@ -1,4 +1,4 @@
-/** `idem doctor`: checks what Idem needs, and says what a person has to do. */
+/** `idem doctor`: checks Idem's requirements, and explains what a person has to do. */
 import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -16,7 +16,7 @@ import * as RemoteServer from "./RemoteServer.ts"
 import * as AppServices from "./AppServices.ts"
 import * as TextFormat from "./TextFormat.ts"
 
-/** `problem`: a person has to act, as `next` says. `note`: for information; no action is needed. */
+/** `problem`: a person has to act, as `next` explains. `note`: for information; no action is needed. */
 interface Check {
   readonly check: string
   readonly connection: string | null
@@ -34,10 +34,10 @@ const check = (name: string, connection: string | null = null) => ({
 /** The engine and OAuth compare times of this machine with those of the database and of providers. */
 const skewAllowed = Duration.seconds(5)
 
-/** Less free space than this may end with the next large sync. */
+/** With less free space than this, the next large sync may fill the disk. */
 const leastFree = 1024 ** 3
 
-/** The feed of changes waits for transactions; one this old was forgotten. */
+/** The feed waits for transactions; one that is open for this long was probably abandoned. */
 const longestTransaction = Duration.minutes(10)
 
 const databaseChecks = Effect.gen(function* () {
@@ -79,7 +79,7 @@ const databaseChecks = Effect.gen(function* () {
   ]
 })
 
-/** Large bodies are looked at by themselves: without them nothing else of the database can be opened. */
+/** Large bodies are checked separately: if their place can't be opened, nothing else of the database can. */
 const blobChecks = Effect.gen(function* () {
   const services = yield* AppServices.AppServices
   const found = yield* Effect.result(services.inspectBlobs)
@@ -113,10 +113,10 @@ const keyChecks = Effect.gen(function* () {
       )
 })
 
-/** A source that is not asked for this long, in intervals, is not polled by anybody. */
+/** A source that was not polled for this number of intervals is probably not polled by any process. */
 const missedPolls = 5
 
-/** Failures that pass without a person: the source or the database is away, or another process was faster. */
+/** Failures that pass without a person: the source or the database can't be reached, or another process was faster. */
 const passing = new Set([
   "Transient",
   "RateLimited",
@@ -126,13 +126,13 @@ const passing = new Set([
   "Stalled"
 ])
 
-/** Failures of the program, which no further run heals. */
+/** Failures of the program, which no further run can fix. */
 const faults = new Set(["Defect", "CountsDontAddUp"])
 
-/** After this number of runs that failed for another reason, a person is told. */
+/** After this number of failed runs with another reason, a person is told. */
 const failuresAllowed = 2
 
-/** Whether a connection that is polled is read, and when it was read. */
+/** Checks whether a connection is polled successfully, and when it last was. */
 const successCheck = (status: Status, now: DateTime.Utc): Check => {
   const { failures, lastCheckedAt, lastRun, name } = status
   const of = check("success", name)
@@ -202,7 +202,7 @@ const connectionChecks = (status: Status, now: DateTime.Utc): ReadonlyArray<Chec
   ]
 }
 
-/** The status of each connection. One that is removed meanwhile is left out. */
+/** Returns the status of each connection. A connection that is removed meanwhile is left out. */
 const statuses = Effect.gen(function* () {
   const { connections } = yield* ApiClient
   const all = yield* connections.list({})

@@ -1,4 +1,4 @@
-/** `idem grant`: lets a role of the database read the schema `mirror`, and nothing else. */
+/** `idem grant`: allows a role of the database to read the schema `mirror`, and nothing else. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"

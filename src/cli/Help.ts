@@ -4,7 +4,7 @@ import type * as HelpDoc from "effect/cli/HelpDoc"
 import { wrapAnsi } from "fast-wrap-ansi"
 import { stripVTControlCharacters } from "node:util"
 
-/** Commands, addresses and JSON, which people copy: a line break of ours would be copied too. */
+/** Returns true for commands, addresses and JSON, which people copy: an added line break would be copied too. */
 const isLiteral = (line: string): boolean =>
   /^ *(idem |At https|Example: |\S+\.json: )/.test(stripVTControlCharacters(line))
 
@@ -13,7 +13,7 @@ const wrapLine = (line: string, columns: number): string => {
   if (CliOutput.displayWidth(line) <= columns || isLiteral(line)) return line
   const [, name = "", text = ""] = /^( *(?:\S.*? {2,}|\d+\. )?)(.*)$/.exec(line) ?? []
   const beside = CliOutput.displayWidth(name)
-  // A long name has its text below it.
+  // The text of a long name begins on the next line.
   const isBelow = beside > columns / 2
   const indent = " ".repeat(isBelow ? 6 : beside)
   const wrapped = wrapAnsi(text, Math.max(columns - indent.length, 20)).replaceAll("\n", `\n${indent}`)
@@ -29,7 +29,7 @@ export const wrapped = (text: string, columns: number): string =>
         .map((line) => wrapLine(line, columns))
         .join("\n")
 
-/** Metavars of Effect's own flags, in place of all their choices, which their descriptions list. */
+/** Placeholders for Effect's own flags, instead of all their choices, which their descriptions list. */
 const metavars: Readonly<Record<string, string>> = { completions: "SHELL", "log-level": "LEVEL" }
 
 /** The help of a command. A list of commands comes before the flags that all of them have. */

@@ -14,7 +14,7 @@ import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
 import * as TextFormat from "./TextFormat.ts"
 
-/** The folder's name as the name of a package. */
+/** Turns the folder's name into a package name. */
 const packageName = (folder: string): string =>
   folder
     .toLowerCase()
@@ -26,7 +26,10 @@ const checkout = import.meta.url.endsWith("/src/cli/Init.ts")
   ? fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "")
   : undefined
 
-/** The commands that install Idem into the new project and run its tests: from a checkout, as a tarball of it. */
+/**
+ * Returns the commands that install Idem into the new project and run its tests. In a checkout, Idem is installed as a
+ * tarball of it.
+ */
 const nextSteps = (folder: string): ReadonlyArray<string> => {
   const enter = folder === "." ? "" : `cd ${TextFormat.shellWord(folder)} && `
   if (checkout === undefined) return [`next: ${enter}npm install && npm test`]

@@ -14,7 +14,7 @@ const colours = { WARN: "yellow", ERROR: "red", FATAL: "red" } as const
 const styled = (level: string): string =>
   level in colours ? styleText(colours[level as keyof typeof colours], level, { validateStream: false }) : level
 
-/** Further lines of a message are indented, so that none looks like a line of the log. */
+/** Indents further lines of a message, so that none looks like a line of the log. */
 const indented = (text: string): string => SafeText.lines(text).replaceAll("\n", "\n  ")
 
 const forPeople = Logger.map(Logger.formatStructured, ({ annotations, cause, level, message, timestamp }) => {
@@ -26,7 +26,7 @@ const forPeople = Logger.map(Logger.formatStructured, ({ annotations, cause, lev
 
 const forPrograms = Logger.map(Logger.formatJson, SafeText.json)
 
-/** Warnings and worse, unless a flag asks for more. */
+/** Logs warnings and errors, unless a flag asks for more. */
 export const layer: Layer.Layer<never, never, Stdio.Stdio> = Layer.unwrap(
   Effect.gen(function* () {
     const { stderrIsTerminal } = yield* Stdio.Stdio

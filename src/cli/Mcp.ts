@@ -32,7 +32,7 @@ export const mcp = Command.make(
       return yield* CommandFailure.usage("--sql reads everything: leave out --connection")
     const { json } = yield* Output
     if (json) return yield* CommandFailure.usage("idem mcp speaks MCP on standard output: leave out --json")
-    // Loaded for this command only: every command would pay for it at its start.
+    // Loaded by this command only, so that other commands start faster.
     const [McpServer, McpRoutes, McpTools] = yield* Effect.promise(() =>
       Promise.all([
         import("effect/ai/McpServer"),

@@ -20,10 +20,13 @@ import * as SafeText from "../engine/SafeText.ts"
 import type { Layout } from "./Table.ts"
 import * as TextFormat from "./TextFormat.ts"
 
-/** Which columns of a table are aligned to the right, and which give way where it is too wide: see `Table.ts`. */
+/**
+ * The columns of a table that are aligned to the right, and those that are shortened or dropped if it is too wide (see
+ * `Table.ts`).
+ */
 type TableLayout = Pick<Layout, "right" | "cut" | "drop">
 
-/** Colours of one stream. Without a terminal they leave the text unchanged. */
+/** The colours of one stream. Without a terminal, the text is unchanged. */
 export interface Style {
   readonly bold: (text: string) => string
   readonly dim: (text: string) => string
@@ -42,26 +45,28 @@ export class Output extends Context.Service<
   Output,
   {
     readonly json: boolean
-    /** True if stderr is a terminal, so that a moving line may be drawn. */
+    /** True if stderr is a terminal, so that a progress line can be drawn. */
     readonly animate: boolean
-    /** Whether text on stdout has colours. */
+    /** True if text on stdout has colours. */
     readonly isColoured: boolean
     readonly style: Style
     /** The width of stdout in columns: `COLUMNS`, else the terminal's. Infinity for a pipe or a file. */
     readonly columns: number
-    /** Lays rows out in columns that fit the width. */
+    /** Formats rows in columns that fit the width. */
     readonly table: Effect.Effect<
       (header: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>, layout?: TableLayout) => string
     >
-    /** The command's result: the document with `--json`, otherwise the text. */
+    /** Prints the command's result: the document with `--json`, otherwise the text. */
     readonly answer: (document: Schema.JsonObject, text: () => string) => Effect.Effect<void, OutputClosed | Failure>
-    /** Text on stdout, with and without `--json`: the help, the version. */
+    /** Prints text on stdout, with and without `--json`: the help, the version. */
     readonly print: (text: string) => Effect.Effect<void, OutputClosed | Failure>
-    /** Exactly these bytes on stdout, with back-pressure. On a terminal: text without control characters. */
+    /**
+     * Writes exactly these bytes to stdout, with back-pressure. On a terminal, writes text without control characters.
+     */
     readonly bytes: <E, R>(
       stream: Stream.Stream<Uint8Array, E, R>
     ) => Effect.Effect<void, E | OutputClosed | Failure, R>
-    /** A line for people on stderr. */
+    /** Prints a line for people on stderr. */
     readonly note: (line: string) => Effect.Effect<void>
     /** Reports a failure: the document on stdout with `--json`, and one line on stderr. */
     readonly failure: (failure: Failure) => Effect.Effect<void>
@@ -93,7 +98,7 @@ const columnsWanted = Effect.gen(function* () {
   return [set, own].find((columns) => columns > 0) ?? Number.POSITIVE_INFINITY
 })
 
-/** Node's error, which the platform's error wraps. */
+/** Returns Node's error, which the platform's error wraps. */
 const nodeError = ({ reason: { cause } }: PlatformError.PlatformError) => ({
   code: Predicate.hasProperty(cause, "code") ? cause.code : undefined,
   message: cause instanceof Error ? cause.message : undefined
@@ -125,14 +130,14 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
       })
     )
 
-  // A closed stderr cannot be reported anywhere.
+  // If stderr is closed, nothing can be reported.
   const note = (line: string) =>
     Effect.ignore(Stream.run(Stream.succeed(`${SafeText.colouredLines(clean(line))}\n`), stdio.stderr()))
 
   const writeLines = (text: string) => write(Stream.succeed(`${SafeText.colouredLines(text)}\n`))
   const print = (text: string) => Effect.suspend(() => writeLines(clean(text)))
 
-  // Secrets are hidden in texts only: in place of a number or a field's name, the document would be no JSON.
+  // Secrets are replaced only within texts: replacing a number or a field's name would make the JSON invalid.
   const hideIn = (_: string, value: unknown) => (typeof value === "string" ? clean(value) : value)
   const printDocument = (document: Schema.JsonObject) =>
     Effect.suspend(() => writeLines(SafeText.json(JSON.stringify(document, hideIn, terminal ? 2 : 0))))
@@ -147,7 +152,7 @@ const make = Effect.fnUntraced(function* (options: { readonly json: boolean }) {
     isColoured,
     style: out,
     columns,
-    // Loaded only by a command that has read its rows, so that help and wrong usage stay light.
+    // Loaded only by a command that has read its rows, so that help and wrong usage start faster.
     table: Effect.map(
       Effect.promise(() => import("./Table.ts")),
       ({ table }) =>

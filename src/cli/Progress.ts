@@ -8,7 +8,7 @@ import * as ProgressEstimate from "../engine/model/ProgressEstimate.ts"
 import * as RunCounts from "../engine/model/RunCounts.ts"
 import * as TextFormat from "./TextFormat.ts"
 
-/** Waits that are shorter than this are part of the rate. */
+/** Shorter waits are not shown, but counted in the rate. */
 const shownWait = 3_000
 
 const clock = (millis: number): string => {
@@ -17,7 +17,10 @@ const clock = (millis: number): string => {
   return `${two(at.getHours())}:${two(at.getMinutes())}`
 }
 
-/** The progress of a sync in one line. `elapsed` and `now` are in milliseconds; the time of a wait is local. */
+/**
+ * Formats the progress of a sync in one line. `elapsed` and `now` are in milliseconds; the end of a wait is in local
+ * time.
+ */
 export const line = (
   progress: Progress,
   estimate: ProgressEstimate.Estimate,
@@ -47,7 +50,7 @@ export const make = Effect.fnUntraced(function* (
   name: string,
   limits: Effect.Effect<ProgressEstimate.Limits>
 ): Effect.fn.Return<(progress: Progress) => Effect.Effect<void>, never, Scope.Scope> {
-  // Loaded only for a terminal, because every command would pay for it at its start.
+  // Loaded only for a terminal, so that commands start faster.
   const { default: cliProgress } = yield* Effect.promise(() => import("cli-progress"))
   const started = yield* Clock.currentTimeMillis
   const known = yield* Effect.cached(limits)

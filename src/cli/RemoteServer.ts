@@ -1,4 +1,4 @@
-/** The server that `IDEM_URL` names, for commands that can run through a server. */
+/** The server that `IDEM_URL` names, for commands that can use a server. */
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -8,7 +8,7 @@ import type { ApiClient, ServerError } from "../http/client/ApiClient.ts"
 import * as ServerAddress from "../http/client/ServerAddress.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 
-/** The named server, if any. A wrong name is wrong usage. */
+/** The named server, if any. Fails as wrong usage if the name is invalid. */
 const named: Effect.Effect<
   Option.Option<ServerAddress.ServerAddress>,
   CommandFailure.Failure | Config.ConfigError
@@ -20,7 +20,7 @@ const named: Effect.Effect<
   })
 )
 
-/** True if commands ask a server instead of the database. */
+/** True if commands use a server instead of the database. */
 export const isNamed = Effect.map(named, Option.isSome)
 
 /** Fails for commands that work on the database itself, if a server is named. */
@@ -40,7 +40,7 @@ export const refuseInClear = Effect.gen(function* () {
   )
 })
 
-/** The API that commands call: of the server that `IDEM_URL` names, else `here`. */
+/** The API that commands call: that of the server that `IDEM_URL` names, or else `here`. */
 export const api = <E>(
   here: Layer.Layer<ApiClient, E>
 ): Layer.Layer<ApiClient, E | ServerError | CommandFailure.Failure | Config.ConfigError> =>
@@ -51,7 +51,7 @@ export const api = <E>(
     > {
       const server = yield* named
       if (Option.isNone(server)) return here
-      // Loaded for IDEM_URL only: every command would pay for it at its start.
+      // Loaded for IDEM_URL only, so that commands start faster.
       const [RemoteApi, NodeHttpClient] = yield* Effect.promise(() =>
         Promise.all([import("../http/client/RemoteApi.ts"), import("@effect/platform-node/NodeHttpClient")])
       )

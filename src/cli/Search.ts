@@ -1,4 +1,4 @@
-/** `idem search`: full-text search over what is mirrored. */
+/** `idem search`: full-text search over mirrored content. */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
@@ -18,7 +18,7 @@ import * as Time from "./Time.ts"
 
 const encodeResult = Schema.encodeSync(SearchResult)
 
-/** The snippet on one line, with its words in bold. */
+/** Formats the snippet on one line, with the matching words in bold. */
 const marked = ({ highlights, names, snippet }: typeof SearchResult.Type, bold: (text: string) => string): string => {
   const text = snippet ?? ""
   const written = (start: number, end?: number) =>

@@ -68,7 +68,7 @@ export const serve = Command.make(
         )
       })
     ).pipe(AppServices.provide)
-    // A service logs what it does; other commands log only what went wrong.
+    // `serve` logs its activity; other commands log only warnings and errors.
     const asked = yield* GlobalFlag.LogLevel
     yield* Option.isSome(asked) ? work : Effect.provideService(work, References.MinimumLogLevel, "Info")
   })

@@ -11,7 +11,7 @@ import * as DurationSetting from "../engine/DurationSetting.ts"
 
 /** Ends the process when the limit is reached. */
 const deadline = Effect.gen(function* () {
-  // A server refuses a wrong setting when it starts; any other command stops within the default.
+  // A server refuses an invalid setting when it starts; any other command uses the default.
   const limit = yield* Effect.orElseSucceed(DurationSetting.shutdownTimeout, () => Duration.seconds(30))
   yield* Effect.sleep(limit)
   yield* Effect.sync(() => {
@@ -22,7 +22,7 @@ const deadline = Effect.gen(function* () {
   })
 })
 
-/** Runs the command line; `teardown` gives its exit code. */
+/** Runs the command line; `teardown` determines its exit code. */
 export const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
   let stopping = false
 

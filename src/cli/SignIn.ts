@@ -1,6 +1,6 @@
 /**
  * Signs in at a provider from the command line (RFC 8252). The provider redirects the browser to a port of this
- * machine, on which this command listens until then.
+ * machine, on which this command listens until the sign-in ends.
  */
 import * as Config from "effect/Config"
 import * as Deferred from "effect/Deferred"
@@ -32,7 +32,7 @@ const GivenClient = Schema.toCodecJson(
   })
 )
 
-/** The file of a client as Google's console gives it. */
+/** The file of a client in the form of Google's console. */
 const DownloadedClient = Schema.toCodecJson(
   Schema.Struct({ client_id: Schema.NonEmptyString, client_secret: Schema.Redacted(Schema.NonEmptyString) })
 )
@@ -41,7 +41,7 @@ const Downloaded = Schema.Union([
   Schema.Struct({ web: DownloadedClient })
 ])
 
-/** The OAuth client in these credentials, if they are nothing else. Such credentials ask for a sign-in. */
+/** Returns the OAuth client in these credentials if they contain nothing else. Such credentials request a sign-in. */
 export const clientIn = (credentials: unknown): Option.Option<Client> =>
   Option.orElse(
     Option.map(
@@ -129,8 +129,8 @@ const listen = (
   })
 
 /**
- * Opens the page in a browser, if stderr is a terminal of a desktop. A failure is not reported: the address is printed
- * too.
+ * Opens the page in a browser, if stderr is a terminal of a desktop. A failure is not reported, because the address is
+ * printed too.
  */
 const openBrowser = Effect.fnUntraced(function* (url: string) {
   const stdio = yield* Stdio.Stdio
@@ -149,7 +149,7 @@ const openBrowser = Effect.fnUntraced(function* (url: string) {
   })
 })
 
-/** `IDEM_SIGN_IN_PORT`: a fixed port, for providers that must know it. Default: any free port. */
+/** `IDEM_SIGN_IN_PORT`: a fixed port, for providers where it must be registered. Default: any free port. */
 const port = Config.Port("IDEM_SIGN_IN_PORT").pipe(Config.withDefault(0))
 
 /** Sends the person to the provider, waits for the redirect, and returns the credentials in clear. */

@@ -1,4 +1,4 @@
-/** `idem sql`: queries on the schema `mirror`. `derive/SqlQuery` runs them, read-only and in bounds. */
+/** `idem sql`: queries on the schema `mirror`. `derive/SqlQuery` runs them, read-only and with limits. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
@@ -16,7 +16,7 @@ import * as TextFormat from "./TextFormat.ts"
 
 const encode = Schema.encodeSync(QueryResult)
 
-/** Characters of a value that a table shows. */
+/** The most characters of a value in a table. */
 const widest = 80
 
 const cell = (value: Schema.Json): string =>
@@ -36,7 +36,7 @@ const tableOf = Effect.fnUntraced(function* ({ columns, rows, truncated }: Query
   ].join("\n")
 })
 
-/** A value as RFC 4180 writes it. */
+/** Formats a value for CSV (RFC 4180). */
 const csvCell = (value: Schema.Json): string => {
   const text = cell(value)
   return /[",\r\n]/.test(text) || text !== text.trim() ? `"${text.replaceAll('"', '""')}"` : text

@@ -1,4 +1,4 @@
-/** `idem status` and `idem runs`: how connections are, and how their runs went. */
+/** `idem status` and `idem runs`: the state of connections, and the results of their runs. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
@@ -19,7 +19,7 @@ import * as TextFormat from "./TextFormat.ts"
 const encodeRuns = Schema.encodeSync(Schema.Array(Run))
 const encodeStatus = Schema.encodeSync(Documents.Status)
 
-/** The command that resumes an unfinished task. The task's spec holds its flags. */
+/** Returns the command that resumes an unfinished task. The task's spec has its flags. */
 const resumes = (name: string, spec: string): string =>
   `idem sync ${TextFormat.shellWord(name)}${spec === "" ? "" : ` ${spec}`}`
 
@@ -35,7 +35,7 @@ const document = (status: Documents.Status): Schema.JsonObject => {
   }
 }
 
-/** The command that mends a connection whose credentials no longer work. */
+/** Returns the command that fixes a connection whose credentials no longer work. */
 const nextStep = ({
   domain,
   memberOf,
@@ -47,7 +47,7 @@ const nextStep = ({
     ? []
     : [["  next", `idem connect ${domain} --name ${TextFormat.shellWord(name)} --credentials @FILE`]]
 
-/** Problems that are shown; the others are in the JSON. */
+/** The number of problems that are shown; the JSON has all of them. */
 const problemsShown = 5
 
 const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string => {
@@ -121,14 +121,14 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
   ].join("\n")
 }
 
-/** A count, which the server caps at 10,000. */
+/** Formats a count that the server caps at 10,000. */
 const atMost = (count: number, what: string): string =>
   count >= 10_000 ? `10,000 ${what}s or more` : TextFormat.many(count, what)
 
-/** A transaction that is open for longer than a commit takes. */
+/** Transactions that are open for longer than this are reported. A commit takes less. */
 const longTransactionSeconds = 60
 
-/** A line on the transaction that the feed of changes waits for, if it has waited for long. */
+/** Describes the transaction that the feed waits for, if it is open for long. */
 const feedText = (mirror: Lag | null): ReadonlyArray<string> => {
   const holder = mirror?.feedHolder
   if (holder === null || holder === undefined || holder.seconds < longTransactionSeconds) return []
@@ -138,7 +138,7 @@ const feedText = (mirror: Lag | null): ReadonlyArray<string> => {
   ]
 }
 
-/** A line on the schema mirror and search, if they are behind. */
+/** Describes how far the schema mirror and search are behind, if they are. */
 const mirrorText = (mirror: Lag | null): ReadonlyArray<string> => {
   if (mirror === null) return []
   const { behind, lagSeconds, rebuilding, unindexed, unread } = mirror
@@ -163,7 +163,7 @@ export const status = Command.make(
     const { mirror, states } = yield* AppServices.ask(
       Effect.gen(function* () {
         const { connections, mirror } = yield* ApiClient
-        // An older server has no such operation.
+        // An older server does not have this operation.
         const lag = yield* Effect.orElseSucceed(mirror.lag({}), () => null)
         if (asked !== undefined) {
           return { states: [yield* connections.get({ params: { connection: asked } })], mirror: lag }

@@ -1,4 +1,4 @@
-/** `idem sync` and `idem retry`: one task, now. */
+/** `idem sync` and `idem retry`: run one task now. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Duration from "effect/Duration"
@@ -88,7 +88,7 @@ const report = Effect.fnUntraced(function* (result: Documents.Synced) {
   const output = yield* Output
   const document = encode(result)
   if (result.status === "failed") {
-    // The work before the failure stays done.
+    // The work before the failure has been committed, so it is printed too.
     if (!output.json && result.listed + result.downloads > 0) {
       yield* output.answer(document, () => summary(result, output.style))
     }
@@ -114,7 +114,7 @@ const report = Effect.fnUntraced(function* (result: Documents.Synced) {
   if (result.status === "skipped") return yield* new CommandFailure.Ended({ code: CommandFailure.exitCode.skipped })
 })
 
-/** Reports a failure in the document of a sync, unless it was wrong usage. */
+/** Reports a failure as the document of a sync, unless it is wrong usage. */
 const asSync =
   (name: string) =>
   <A, E, R>(work: Effect.Effect<A, E, R>) =>
@@ -151,14 +151,14 @@ const sayInterrupted = (name: string, isRemote: boolean) =>
     )
   )
 
-/** For commands that open sources in this process: reports a broken `idem.config.ts` before anything starts. */
+/** Reports a broken `idem.config.ts` before anything starts, for commands that open sources in this process. */
 const opensHere = Effect.gen(function* () {
   const isRemote = yield* RemoteServer.isNamed
   if (!isRemote) yield* AppServices.domains
   return isRemote
 })
 
-/** Runs the task in this process, and shows its progress and who holds the lease. Then derives what it stored. */
+/** Runs the task in this process, and shows its progress and the holder of the lease. Then derives what it stored. */
 const syncHere = (name: string, task: SyncTask, options: Parameters<Engine["Service"]["sync"]>[2]) =>
   AppServices.provide(
     Effect.gen(function* () {
@@ -257,7 +257,7 @@ export const sync = Command.make(
   ])
 )
 
-/** Says where the ids of the ledger are shown, if that is the reason of the failure. */
+/** Tells how to list the ids of the ledger, if an id that is not in it is the reason of the failure. */
 const retried = Effect.fnUntraced(function* (name: string, ids: ReadonlyArray<string>, isRemote: boolean) {
   const result = yield* isRemote ? Effect.result(TaskWatcher.retry(name, ids)) : Effect.result(retryHere(name, ids))
   if (Result.isSuccess(result)) return result.success

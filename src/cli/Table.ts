@@ -1,18 +1,21 @@
-/** Rows in columns of a terminal. Commands import it when they have rows, so that help does not load the widths. */
+/**
+ * Formats rows in columns of a terminal. Commands import it when they have rows, so that help does not load the width
+ * tables.
+ */
 import measure from "fast-string-truncated-width"
 
 const widthOf = (text: string): number => measure(text).width
 
-/** The text with an ellipsis at the end, where it takes more columns than these. */
+/** Shortens the text to this width, with an ellipsis at its end. */
 const shortened = (text: string, columns: number): string => {
   const { ellipsed, index } = measure(text, { limit: columns, ellipsis: "…", ellipsisWidth: 1 })
   return ellipsed ? `${text.slice(0, index).trimEnd()}…` : text
 }
 
-/** The fewest columns of the terminal that a shortened column keeps. */
+/** The least width of a shortened column. */
 const narrowest = 12
 
-/** Columns of the terminal between two columns of the table. */
+/** The width between two columns of the table. */
 const gap = 2
 
 export interface Layout {
@@ -20,14 +23,14 @@ export interface Layout {
   readonly width: number
   /** Columns that are aligned to the right. */
   readonly right?: ReadonlyArray<string> | undefined
-  /** Columns whose values are shortened where the table is too wide. */
+  /** The columns whose values are shortened if the table is too wide. */
   readonly cut?: ReadonlyArray<string> | undefined
-  /** Columns that are left out where this is not enough, in this order. */
+  /** The columns that are dropped if it is still too wide, in this order. */
   readonly drop?: ReadonlyArray<string> | undefined
   readonly style: (text: string) => string
 }
 
-/** Names and values, one pair a line. */
+/** Formats a row as names and values, one pair a line. */
 const record = (header: ReadonlyArray<string>, row: ReadonlyArray<string>, style: Layout["style"]): string => {
   const longest = Math.max(...header.map(widthOf))
   return header
@@ -36,8 +39,8 @@ const record = (header: ReadonlyArray<string>, row: ReadonlyArray<string>, style
 }
 
 /**
- * Rows in columns, two spaces apart. A table that is too wide is shortened and loses columns as `Layout` says. If it
- * is still too wide, each row becomes lines of names and values, as psql's `\x auto` does it.
+ * Formats rows in columns, two spaces apart. A table that is too wide is shortened and loses columns (see `Layout`). If
+ * it is still too wide, each row becomes lines of names and values, like psql's `\x auto`.
  */
 export const table = (
   header: ReadonlyArray<string>,

@@ -1,4 +1,4 @@
-/** A task that a server runs: submits it and watches it until it has ended. */
+/** Submits a task to a server, and watches it until it has ended. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,7 +20,7 @@ interface WatchOptions {
   readonly onTrouble: (message: string) => Effect.Effect<void>
 }
 
-/** The delay between two requests: short at first, for short tasks, then one second. */
+/** Returns the delay between two requests: short at first, for short tasks, then one second. */
 const pollInterval = (asked: number): Duration.Duration => Duration.millis(Math.min(1000, 50 * 1.3 ** asked))
 
 /** A server that does not answer for up to 30 seconds may be restarting. */
@@ -43,7 +43,7 @@ const resultOf = (
   ...(task.problems.length === 0 ? {} : { problems: task.problems })
 })
 
-/** Asks for the task until it has ended. */
+/** Requests the state of the task until it has ended. */
 const watch = Effect.fnUntraced(function* (
   connection: Connection,
   submitted: Documents.Task,
@@ -96,7 +96,7 @@ const skipped = (connection: string, holder: string): Documents.Synced => ({
   error: { reason: "Held", message: `held by ${holder}` }
 })
 
-/** Submits a sync and watches it; a dry run is answered at once. */
+/** Submits a sync and watches it. A dry run returns at once. */
 export const sync = Effect.fnUntraced(function* (
   name: string,
   { dryRun, force, forceIds, window }: SyncTask,
@@ -122,7 +122,7 @@ export const sync = Effect.fnUntraced(function* (
   return yield* watch(connection, answer, startedAt, options)
 })
 
-/** Submits a retry of these rows of the ledger, or of all of them where there are none, and watches it. */
+/** Submits a retry of these rows of the ledger, or of all rows if there are none, and watches it. */
 export const retry = Effect.fnUntraced(function* (name: string, externalIds: ReadonlyArray<string>) {
   const api = yield* ApiClient
   const startedAt = yield* Clock.currentTimeMillis

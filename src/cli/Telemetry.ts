@@ -2,7 +2,7 @@
  * Sends traces, metrics and logs by OTLP over HTTP, configured by OpenTelemetry's variables
  * (`OTEL_EXPORTER_OTLP_ENDPOINT`, `…_HEADERS`, `…_PROTOCOL`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, …).
  *
- * Nothing waits for an unreachable collector: telemetry is dropped after a few tries, with one log line.
+ * An unreachable collector never delays Idem: telemetry is dropped after a few tries, with one log line.
  */
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -24,7 +24,7 @@ import { Sent } from "../engine/telemetry/Gauges.ts"
 import * as ProcessIdentity from "../engine/locks/ProcessIdentity.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 
-/** The limit of one request to the collector. The last requests of a process share it. */
+/** The time limit of one request to the collector. The last requests of a process share it. */
 const requestTimeout = Duration.seconds(3)
 
 /** OpenTelemetry's defaults that Effect lacks, and the service's name. */
@@ -65,15 +65,15 @@ const serialization = Effect.gen(function* () {
 })
 
 interface State {
-  /** The last request failed. */
+  /** True if the last request failed. */
   away: boolean
-  /** The process is ending: only the remaining telemetry is sent. */
+  /** True if the process is ending: only the remaining telemetry is sent. */
   closing: boolean
 }
 
 /**
- * The client of the collector. Its requests have a time limit. It logs once that the collector is away, and once that
- * it is back.
+ * The client of the collector. Its requests have a time limit. It logs once when the collector can't be reached, and
+ * once when it can be reached again.
  */
 const client = (state: State) =>
   Layer.effect(
@@ -116,10 +116,12 @@ const client = (state: State) =>
     )
   ).pipe(Layer.provide(FetchHttpClient.layer))
 
-/** Query parameters that hold secrets, which the span of a request must not contain. */
+/** Query parameters with secrets, which must not be in the span of a request. */
 const secretParameters = ["code", "state", "token", "access_token", "id_token"]
 
-/** Statements and other client requests get no spans: commits and calls to the source suffice. */
+/**
+ * Returns true for our own spans. Statements and other client requests get none: those of commits and calls suffice.
+ */
 const isOurs = (options: { readonly kind: Tracer.SpanKind; readonly name: string }): boolean =>
   options.name.startsWith("call ") || (options.kind !== "client" && !options.name.startsWith("sql."))
 

@@ -8,54 +8,54 @@ import { counted, quoted, shellWord, short, units } from "../engine/MessageText.
 
 export { lines, oneLine, quoted, shellWord, short }
 
-/** Names and values, one pair a line. */
+/** Formats names and values, one pair a line. */
 export const fields = (entries: ReadonlyArray<readonly [string, string]>): string => {
   const longest = Math.max(...entries.map(([name]) => name.length))
   return entries.map(([name, value]) => `${name.padEnd(longest)}  ${value}`.trimEnd()).join("\n")
 }
 
-/** A duration in its largest unit ("3 hours", "less than a second"). */
+/** Formats a duration in its largest unit ("3 hours", "less than a second"). */
 export const about = (input: Duration.Duration): string => {
   const millis = Duration.toMillis(input)
   const found = units.find(([, length]) => millis >= length * 0.95 && length >= 1000)
   return found === undefined ? "less than a second" : counted(Math.max(1, Math.round(millis / found[1])), found[0])
 }
 
-/** The date and the minute in UTC ("2026-01-31 09:30"). */
+/** Formats the date and the minute in UTC ("2026-01-31 09:30"). */
 export const minute = (at: DateTime.Utc): string => DateTime.formatIso(at).slice(0, 16).replace("T", " ")
 
-/** How long ago or until then. */
+/** Formats the time from or until now. */
 const distance = (at: DateTime.Utc, now: DateTime.Utc): string => {
   const millis = DateTime.toEpochMillis(at) - DateTime.toEpochMillis(now)
   const length = about(Duration.millis(Math.abs(millis)))
   return millis > 0 ? `in ${length}` : `${length} ago`
 }
 
-/** How long ago or until then, and when in UTC. */
+/** Formats the time from or until now, and the date in UTC. */
 export const moment = (at: DateTime.Utc, now: DateTime.Utc): string => `${distance(at, now)} (${minute(at)} UTC)`
 
-/** How long until then; "due now" if that is past. */
+/** Formats the time until then; "due now" if it is past. */
 export const dueIn = (at: DateTime.Utc, now: DateTime.Utc): string =>
   DateTime.isGreaterThan(at, now) ? distance(at, now) : "due now"
 
-/** How long until then, and when in UTC; "due now" if that is past. */
+/** Formats the time until then, and the date in UTC; "due now" if it is past. */
 export const upcoming = (at: DateTime.Utc, now: DateTime.Utc): string =>
   DateTime.isGreaterThan(at, now) ? moment(at, now) : "due now"
 
-/** A size in bytes, in powers of 1,024 ("1.5 KiB"), as the dashboard shows it. */
+/** Formats a size in bytes, in powers of 1,024 ("1.5 KiB"), like the dashboard. */
 export const bytes = (size: number): string => ByteSize.format(ByteSize.bytes(size), { precision: 1 })
 
-/** The author of a content and its channel; empty where neither is known. */
+/** Formats the author of a content and its channel; empty if neither is known. */
 export const author = (row: { readonly from: string | null; readonly in: string | null }): string =>
   [row.from ?? "", row.in === null ? "" : `in ${row.in}`].filter((each) => each !== "").join(" ")
 
-/** With thousands apart. */
+/** Formats a number with separated thousands. */
 export const count = (value: number): string => value.toLocaleString("en-US")
 
 /** "1 message", "2,000 messages". */
 export const many = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`
 
-/** The transaction that the feed of changes waits for, in words. */
+/** Describes the transaction that the feed waits for. */
 export const feedHolder = ({ application, process }: FeedHolder): string => {
   const name = application === null || application === "" ? "" : ` of ${oneLine(application)}`
   return `a transaction${name}${process === null ? "" : ` (process ${process})`}`

@@ -24,7 +24,7 @@ const longest = Duration.days(36_525)
 
 const decodeDuration = Schema.decodeUnknownOption(Schema.DurationFromString)
 
-/** A duration as Effect writes it, more than zero and at most 100 years. */
+/** Parses a duration in Effect's form, more than zero and at most 100 years. */
 const parseDuration = (text: string): Result.Result<Duration.Duration, string> => {
   const duration = decodeDuration(text.trim())
   if (Option.isNone(duration)) return Result.fail(`a duration is written like "5 minutes" or "7 days"`)
@@ -33,7 +33,7 @@ const parseDuration = (text: string): Result.Result<Duration.Duration, string> =
   return Result.succeed(duration.value)
 }
 
-/** How often a connection is polled: from 1 second to 1 year. */
+/** Parses a polling interval: from 1 second to 1 year. */
 export const parsePeriod = (text: string): Result.Result<Duration.Duration, string> =>
   Result.flatMap(parseDuration(text), (duration) =>
     Duration.between(duration, { minimum: Duration.seconds(1), maximum: Duration.days(366) })
@@ -52,7 +52,7 @@ const minutesOf = (offset: string): number | undefined => {
   return (offset.startsWith("-") ? -1 : 1) * (hours * 60 + minutes)
 }
 
-/** Parses a time. Fails with the reason. Fractions beyond a millisecond are dropped. */
+/** Parses a time. Fails with the reason. Fractions of a millisecond are dropped. */
 export const parse = (input: string): Result.Result<Time, string> => {
   const text = input.trim()
   const [whole, year, month, day, hour, minute, second, fraction, offset] = pattern.exec(text) ?? []
@@ -70,17 +70,17 @@ export const parse = (input: string): Result.Result<Time, string> => {
   const date = new Date(0)
   date.setUTCFullYear(y, mo - 1, d)
   date.setUTCHours(h, mi, s, Number((fraction ?? "0").padEnd(3, "0").slice(0, 3)))
-  // A day that its month doesn't have, or an hour 24, would roll over into the next.
+  // An impossible day or an hour 24 would roll over to the next day.
   const real = date.getUTCMonth() === mo - 1 && date.getUTCDate() === d && h < 24 && mi < 60 && s < 60
   if (!real || shift === undefined) return Result.fail("there is no such time")
   return Result.succeed({ _tag: "At", at: DateTime.makeUnsafe(date.getTime() - shift * 60_000) })
 }
 
-/** The instant that a time means now. */
+/** Returns the instant that a time means now. */
 export const resolve = (time: Time, now: DateTime.Utc): DateTime.Utc =>
   time._tag === "At" ? time.at : DateTime.subtractDuration(now, time.ago)
 
-/** The window between the two times, or undefined without either. It must start before it ends. */
+/** Returns the window between the two times; undefined without either. It must start before it ends. */
 export const window = Effect.fnUntraced(function* (
   since: Time | undefined,
   until: Time | undefined
@@ -97,6 +97,6 @@ export const window = Effect.fnUntraced(function* (
   return { ...(from === undefined ? {} : { since: from }), ...(to === undefined ? {} : { until: to }) }
 })
 
-/** The error for a flag, with the given value shortened. */
+/** Returns the error for a flag, with the given value shortened. */
 export const explain = (flag: string, given: string, why: string): string =>
   `${flag} ${TextFormat.quoted(given)}: ${why}`

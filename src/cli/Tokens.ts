@@ -1,4 +1,4 @@
-/** `idem tokens`: tokens that agents read with. */
+/** `idem tokens`: the tokens with which agents read. */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"

@@ -3,11 +3,11 @@ import type * as CliError from "effect/cli/CliError"
 import * as CommandFailure from "./CommandFailure.ts"
 import * as TextFormat from "./TextFormat.ts"
 
-/** True if a word of the command line may be a credential. Then errors repeat none of its words. */
+/** Returns true if a word of the command line may be a credential. Then errors repeat none of its words. */
 export const mayHoldSecrets = (args: ReadonlyArray<string>): boolean =>
   args.some((arg) => arg === "connect" || arg.startsWith("--cred") || arg.includes("{"))
 
-/** The values that a flag may have, in words. */
+/** Describes the values that a flag may have. */
 const formOf = (expected: string): string =>
   expected.startsWith('"')
     ? `it must be one of ${expected.replaceAll('"', "").split(" | ").join(", ")}`
@@ -39,7 +39,7 @@ const explain = (error: CliError.NonShowHelpErrors, secret: boolean): string => 
   }
 }
 
-/** The first error of a command line: a wrong word causes further ones. */
+/** Returns the first error of a command line, because a wrong word causes further ones. */
 export const usageOf = (help: CliError.ShowHelp, args: ReadonlyArray<string>): CommandFailure.Failure => {
   const secret = mayHoldSecrets(args)
   const [first] = help.errors

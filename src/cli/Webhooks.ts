@@ -23,11 +23,11 @@ const encodePing = Schema.encodeSync(Documents.Pinged)
 
 const webhook = Argument.String("webhook").pipe(Argument.withDescription("the webhook's id or name"))
 
-/** A flag's value under its name in the request; nothing where the flag was not given. */
+/** Returns a flag's value under its name in the request; nothing if the flag was not given. */
 const given = <K extends string, A>(name: K, value: Option.Option<A>) =>
   (Option.isNone(value) ? {} : { [name]: value.value }) as { readonly [Name in K]?: A }
 
-/** The webhook with this id or name. */
+/** Finds the webhook with this id or name. */
 const find = Effect.fnUntraced(function* (ref: string) {
   const api = yield* ApiClient
   const { webhooks } = yield* api.webhooks.list({})
@@ -91,7 +91,7 @@ const list = Effect.fn("webhooks")(function* () {
   )
 })
 
-/** A webhook with its new secret, which is shown this once. */
+/** Prints a webhook with its new secret, which is shown only here. */
 const withSecret = (
   { secret, ...given }: Documents.Webhook & { readonly secret: string },
   said: string,

@@ -1,8 +1,8 @@
 /**
- * The folder that an export writes into. Nothing is written outside it: folders are created one at a time, a symbolic
- * link among them is refused, and each file is created exclusively under a temporary name and then renamed, which
- * replaces a link instead of following it. Created files have mode 0600 and created folders 0700: they hold private
- * mail.
+ * The folder into which an export writes. Nothing is written outside it: folders are created one at a time, symbolic
+ * links among them are refused, and each file is created exclusively under a temporary name and then renamed, which
+ * replaces a link instead of following it. Created files have mode 0600 and created folders 0700, because they contain
+ * private mail.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -17,11 +17,11 @@ import { failed, type Failure } from "../CommandFailure.ts"
 import * as TextFormat from "../TextFormat.ts"
 
 export interface Folder {
-  /** Its real path. */
+  /** The real path of the folder. */
   readonly path: string
-  /** True where the disk takes `A` and `a` for one name. */
+  /** True if the disk treats `A` and `a` as the same name. */
   readonly ignoresCase: boolean
-  /** Writes a file below the folder; `modifiedAt` becomes its time. Gives its size in bytes. */
+  /** Writes a file below the folder; `modifiedAt` becomes its time. Returns its size in bytes. */
   readonly write: <E, R>(
     segments: ReadonlyArray<string>,
     body: Stream.Stream<Uint8Array, E, R>,
@@ -48,7 +48,7 @@ export const open = Effect.fnUntraced(function* (
   })
   const root = yield* Effect.mapError(fs.realPath(to), refused(to))
 
-  // Names that no id is encoded to (see Names): a percent sign that two hex digits don't follow.
+  // A name that no id is encoded to (see Names): a percent sign without two hex digits after it.
   const probeName = `%probe-${randomBytes(8).toString("hex")}`
   const probe = join(root, probeName)
   const ignoresCase = yield* Effect.acquireUseRelease(
@@ -78,7 +78,7 @@ export const open = Effect.fnUntraced(function* (
     for (const folder of segments.slice(0, -1)) parent = yield* enter(parent, folder)
     const path = join(parent, name)
     const refuse = Effect.mapError(refused(path))
-    // The same name each time, so that the next export clears away what a killed one left.
+    // Always the same name, so that the next export removes the remains of a killed one.
     const temporary = join(parent, `%tmp-${createHash("sha256").update(name).digest("hex").slice(0, 16)}`)
     let size = 0
     yield* Effect.gen(function* () {

@@ -1,4 +1,7 @@
-/** The forms in which `idem export` writes a connection's stored contents. Bodies stream; rows come in pages. */
+/**
+ * The formats in which `idem export` writes a connection's stored contents. Bodies are streamed; rows are read in
+ * pages.
+ */
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Option from "effect/Option"
@@ -16,13 +19,13 @@ import * as Names from "./Names.ts"
 export const formats = ["eml", "mbox", "ndjson", "files"] as const
 export type Format = (typeof formats)[number]
 
-/** The default format of a source: mail for mail, files for files. */
+/** Returns the default format of a source: mail formats for mail, files for files. */
 export const standardFormat = (domain: string): Format =>
   domain === "gmail" || domain === "imap" ? "eml" : domain === "ftp" ? "files" : "ndjson"
 
 /**
- * `skipped` are contents that the form can't hold: what is no email, for `eml` and `mbox`. `gone` are contents that
- * were deleted and purged while the export ran.
+ * `skipped` counts contents that the format can't represent: everything except emails, for `eml` and `mbox`. `gone`
+ * counts contents that were deleted and purged during the export.
  */
 interface Exported {
   readonly written: number
@@ -41,13 +44,11 @@ type ReadStream<A = Uint8Array> = Stream.Stream<A, ReadError>
 type Write = Effect.Effect<Exported, ReadError | Failure, ApiClient>
 
 const pageSize = 200
-/** Bodies read at once, because through a server each of them costs a round trip. */
+/** How many bodies are read at once: through a server each of them costs a round trip. */
 const concurrency = 8
-/**
- * Up to this size a body is read before its turn comes in a file that holds all of them: at most some megabytes in all.
- */
+/** In a file with all contents, bodies up to this size are read before their turn: at most some megabytes in all. */
 const readAhead = 256 * 1024
-/** A body up to this size is one text in `ndjson` where it is UTF-8; a larger one is streamed as base64. */
+/** In `ndjson`, a UTF-8 body up to this size is one text; a larger one is streamed as base64. */
 const largestText = 4 * 1024 * 1024
 
 const rowsOf = (connection: Connection): Stream.Stream<Documents.Content, ReadError, ApiClient> =>
@@ -71,7 +72,10 @@ interface Found {
   readonly bytes: Stream.Stream<Uint8Array, BodyError>
 }
 
-/** None if the content is no longer stored: it was deleted and purged since its row was read. */
+/**
+ * Returns the body, or `Option.none` if the content is no longer stored: it was deleted and purged since its row was
+ * read.
+ */
 const bodyOf = (
   connection: Connection,
   row: Documents.Content
@@ -83,7 +87,7 @@ const bodyOf = (
         Effect.catchTag("NotFoundProblem", () => Effect.succeedNone)
       )
 
-/** None if the body failed while it was read, and the content is no longer stored: it was purged meanwhile. */
+/** Returns `Option.none` if the body failed while it was read because the content was purged meanwhile. */
 const unlessPurged =
   (connection: Connection, row: Documents.Content) =>
   <A, E, R>(writing: Effect.Effect<A, E | BodyError, R>) =>
@@ -98,7 +102,7 @@ const unlessPurged =
       )
     )
 
-/** Where a body was purged after a part of it was written: fails, and tells what to do. */
+/** If a body was purged after a part of it was written, fails with an error that says what to do. */
 const unlessCut =
   (connection: Connection, row: Documents.Content) =>
   <A, R>(bytes: Stream.Stream<A, ReadError, R>) =>
@@ -112,7 +116,10 @@ const unlessCut =
       )
     )
 
-/** By the media type. Without one, messages of any source are mail, and whatever a source of mail has. */
+/**
+ * Returns true for an email, by the media type. Without a media type, messages of any source count as emails, and so
+ * does all content of a mail source.
+ */
 const isMail = ({ domain }: Connection, { kind, mediaType }: Documents.Content): boolean =>
   mediaType === null ? kind === "message" || standardFormat(domain) === "eml" : mediaType.startsWith("message/rfc822")
 
@@ -229,7 +236,7 @@ const base64 = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint
 
 const encode = Schema.encodeSync(Documents.Content)
 
-/** The line of a content: its fields, then `bodyEncoding` (`utf8` or `base64`) and `body`. */
+/** Returns the line of a content: its fields, then `bodyEncoding` (`utf8` or `base64`) and `body`. */
 const ndjsonOf = (row: Documents.Content, body: Found["bytes"]): Stream.Stream<Uint8Array, ReadError> => {
   const head = JSON.stringify(encode(row)).slice(0, -1)
   const line = (encoding: string) => encoder.encode(`${head},"bodyEncoding":"${encoding}","body":`)
@@ -250,7 +257,7 @@ const ndjsonOf = (row: Documents.Content, body: Found["bytes"]): Stream.Stream<U
   )
 }
 
-/** Looks up which folders of a path are contents themselves; remembers what it asked last. */
+/** Returns which folders of a path are themselves contents. Caches the last results. */
 const shadowing = (connection: Connection) => {
   const known = new Map<string, boolean>()
   return Effect.fnUntraced(function* (externalId: string) {
@@ -270,7 +277,7 @@ const shadowing = (connection: Connection) => {
   })
 }
 
-/** Writes what is stored of the connection into the folder. */
+/** Writes the connection's stored contents into the folder. */
 export const write = (connection: Connection, folder: Folder, format: Format): Write => {
   const rows = rowsOf(connection)
   const name = Names.encodeSegment(connection.name)
@@ -288,7 +295,7 @@ export const write = (connection: Connection, folder: Folder, format: Format): W
         isMail(connection, row) ? ({ bytes }) => Mbox.message(bytes, row.occurredAt ?? row.createdAt) : undefined
       )
     case "ndjson":
-      // The line's hash and size belong to its body, also if a run has stored another one since the row was read.
+      // The hash and size in the line belong to its body, even if a run has stored another one since the row was read.
       return writeAll(
         connection,
         folder,

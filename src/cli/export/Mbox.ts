@@ -1,6 +1,6 @@
 /**
- * Mailboxes in the mboxrd form: a `From ` line before each message, `>` before each line of it that is `From ` after
- * any number of `>` (so that taking one off gives back the message), and an empty line after it.
+ * Writes mailboxes in the mboxrd form: a `From ` line before each message; an additional `>` before each of its lines
+ * that is `From ` after any number of `>` (so that removing one `>` restores the message); and an empty line after it.
  */
 import * as DateTime from "effect/DateTime"
 import * as Stream from "effect/Stream"
@@ -10,14 +10,14 @@ const greater = 0x3e
 const from = [0x46, 0x72, 0x6f, 0x6d, 0x20]
 
 interface State {
-  /** How far into `>*From ` the current line is; -1 once it is something else. */
+  /** The number of characters of `>*From ` that the current line has matched; -1 once it does not match. */
   readonly matched: number
-  /** How many `>` the line begins with that are not written yet. */
+  /** The number of `>` at the beginning of the line that are not written yet. */
   readonly quotes: number
   readonly ends: boolean
 }
 
-/** Quotes line by line over chunks: only what may still become `From ` waits for the next chunk. */
+/** Quotes line by line over chunks: only bytes that may still become `From ` are held for the next chunk. */
 const quoteChunk = (state: State, chunk: Uint8Array): readonly [State, Uint8Array] => {
   let { quotes, matched } = state
   const out = new Uint8Array(quotes + matched + 1 + chunk.length * 2 + from.length)
@@ -52,11 +52,11 @@ const rest = (state: State): Uint8Array =>
   Uint8Array.from([
     ...Array.from({ length: state.quotes }, () => greater),
     ...from.slice(0, Math.max(0, state.matched)),
-    // A message ends with a line's end; then comes the empty line.
+    // A message ends with the end of a line, followed by an empty line.
     ...(state.ends ? [newline] : [newline, newline])
   ])
 
-/** The message as it stands in a mailbox, without its `From ` line, with the empty line after it. */
+/** Quotes a message for a mailbox, without its `From ` line, and with the empty line after it. */
 const quote = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
   Stream.mapAccum(
     body,
@@ -71,7 +71,7 @@ const quote = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8
 const days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
-/** C's `asctime` in UTC: `Thu Jan  1 00:00:00 2026`. */
+/** Formats a time like C's `asctime`, in UTC: `Thu Jan  1 00:00:00 2026`. */
 const asctime = (at: DateTime.Utc): string => {
   const parts = DateTime.toPartsUtc(at)
   const two = (value: number) => String(value).padStart(2, "0")
@@ -80,7 +80,7 @@ const asctime = (at: DateTime.Utc): string => {
 
 const latin = new TextDecoder("latin1")
 
-/** The sender's address in the header at the beginning of a message, or `MAILER-DAEMON`. */
+/** Returns the sender's address in the header of a message, or `MAILER-DAEMON`. */
 const sender = (head: Uint8Array): string => {
   const header = (latin.decode(head).split(/\r?\n\r?\n/, 1)[0] ?? "").replace(/\r?\n[ \t]+/g, " ")
   for (const name of ["Return-Path", "From", "Sender"]) {
@@ -91,12 +91,12 @@ const sender = (head: Uint8Array): string => {
   return "MAILER-DAEMON"
 }
 
-/** The line before a message. */
+/** Returns the line before a message. */
 const fromLine = (address: string, at: DateTime.Utc): string => `From ${address} ${asctime(at)}\n`
 
 const encoder = new TextEncoder()
 
-/** A message as mbox stores it. Its sender is read from the first 64 KiB of the first chunk. */
+/** Returns a message in the form of mbox. Its sender is read from the first 64 KiB of the first chunk. */
 export const message = <E, R>(
   body: Stream.Stream<Uint8Array, E, R>,
   at: DateTime.Utc

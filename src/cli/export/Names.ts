@@ -1,23 +1,23 @@
 /**
  * Names of exported files, made from external ids: safe on every system, and different for different ids.
  *
- * A name is the id with unsafe bytes percent-encoded (UTF-8): control characters, what Windows refuses, `%` itself, a
- * dot or space at the end, names of only dots, and the first letter of Windows' device names. So it can be read back,
- * and two ids never share one. A percent sign that two hex digits don't follow marks what an id can't
- * hold, and so is never met in an encoded id:
+ * A name is the id with unsafe bytes percent-encoded (UTF-8): control characters, characters that Windows refuses, `%`
+ * itself, a dot or space at the end, names of only dots, and the first letter of Windows' device names. So a name can
+ * be decoded, and two ids never share one. A percent sign without two hex digits after it never occurs in an encoded
+ * id, and marks special cases:
  *
- * - `%_` is an empty segment (`a//b`, or the slash that an absolute path begins with);
- * - `%~` and 32 hex digits end a segment that was too long and was cut (SHA-256 of the whole);
- * - `%long/` and 64 hex digits stand for a path that was too long in all;
- * - `%d` ends a folder whose name is also a file's.
+ * - `%_` is an empty segment (`a//b`, or the leading slash of an absolute path);
+ * - `%~` and 32 hex digits end a segment that was too long and was cut (SHA-256 of the whole segment);
+ * - `%long/` and 64 hex digits replace a path that was too long as a whole;
+ * - `%d` ends a folder whose name is also that of a file.
  *
- * Disks that take `A` and `a` for one name need one thing more: see `Cases`.
+ * Disks that treat `A` and `a` as the same name need more: see `Cases`.
  */
 import { createHash } from "node:crypto"
 
-/** Bytes of one encoded segment, its extension apart: systems stop at 255, some encrypted disks at 143 of them. */
+/** The most bytes of an encoded segment, without its extension: systems allow 255, some encrypted disks 143. */
 const maxSegment = 140
-/** Bytes of a whole encoded path: systems stop at 4,096 with the folder that it is in. */
+/** The most bytes of an encoded path: systems allow 4,096, including the path of the export's folder. */
 const maxPath = 1500
 
 const encoder = new TextEncoder()
@@ -51,7 +51,10 @@ export const encodeSegment = (segment: string): string => {
   return `${kept.join("")}%~${digest(segment).slice(0, 32)}`
 }
 
-/** The path of a file below the export's folder, as its segments. `shadowed` are paths that are files themselves. */
+/**
+ * Returns the segments of the path of a file, relative to the export's folder. `shadowed` returns true for paths that
+ * are themselves files.
+ */
 export const encodePath = (externalId: string, shadowed?: (path: string) => boolean): ReadonlyArray<string> => {
   const segments = externalId.split("/")
   const encoded = segments.map((segment, index) => {
@@ -62,28 +65,28 @@ export const encodePath = (externalId: string, shadowed?: (path: string) => bool
   return bytes(encoded.join("/")) <= maxPath ? encoded : ["%long", digest(externalId)]
 }
 
-/** The paths above this id that could be ids of their own, the longest last. */
+/** Returns the paths above this id that could be ids of their own, the longest last. */
 export const foldersOf = (externalId: string): ReadonlyArray<string> => {
   const segments = externalId.split("/")
   return segments.slice(0, -1).map((_, index) => segments.slice(0, index + 1).join("/"))
 }
 
-/** As a disk compares names that makes no difference between `A` and `a`, or between two ways to write `é`. */
+/** Normalizes a path like a disk that ignores the difference between `A` and `a`, and between the forms of `é`. */
 const fold = (path: string): string => path.normalize("NFC").toUpperCase().toLowerCase().normalize("NFC")
 
 /**
- * Which names were given out on a disk that ignores case: the first id in the order of the export keeps its plain name,
- * a later one that would fall on it gets a digest of its id. It remembers about 200 bytes an id.
+ * Assigns names on a disk that ignores case: the first id in the order of the export keeps its plain name, and a later
+ * id with the same name gets a digest of its id. Needs about 200 bytes of memory an id.
  */
 export class Cases {
   readonly #taken = new Map<string, string>()
 
-  /** The path, changed where another id has it on such a disk. */
+  /** Returns the path, changed if another id already has it on such a disk. */
   place(path: ReadonlyArray<string>): ReadonlyArray<string> {
     const placed: Array<string> = []
     for (const [index, name] of path.entries()) {
       const parent = placed.join("/")
-      // A folder is shared by what is in it; two spellings of it are two folders.
+      // Contents of one folder share it, but two spellings of its name are two folders.
       const exact = digest(path.slice(0, index + 1).join("/")).slice(0, 16)
       const folded = digest(fold(`${parent}/${name}`)).slice(0, 16)
       const owner = this.#taken.get(folded)
