@@ -62,7 +62,8 @@ export type Reason = typeof Reason.Type
 /**
  * The only error of an integration. Its message is for people: what happened, and to which id or place; never a secret.
  *
- * @example new IntegrationError({ reason: new Gone({ message: "message 18c2 is gone" }) })
+ * @example
+ * new IntegrationError({ reason: new Gone({ message: "message 18c2 is gone" }) })
  */
 export class IntegrationError extends Schema.TaggedError<IntegrationError>()("IntegrationError", { reason: Reason }) {
   override get message(): string {

@@ -48,7 +48,7 @@ export class Problem extends Error {
   }
 }
 
-/** The server is away, or cannot answer now. The request may be repeated. */
+/** The server can't be reached, or can't answer now. The request may be repeated. */
 export class Away extends Error {
   constructor(message: string) {
     super(message)
@@ -90,7 +90,7 @@ const ask = async <A>(path: string, options: Options = {}): Promise<A> => {
   const body: unknown = await response.json().catch(() => undefined)
   if (response.ok && body !== undefined) return body as A
   const problem = new Problem(response.status, body)
-  // A 502 with a problem is about a source. Without a problem it is from a proxy in front of a server that is away.
+  // A 502 with a problem concerns a source. Without a problem it comes from a proxy whose server can't be reached.
   const isAway = response.status === 503 || response.status === 504 || (response.status === 502 && body === undefined)
   throw isAway ? new Away(problem.message) : problem
 }
@@ -186,7 +186,7 @@ export const search = (parameters: Readonly<Record<string, string>>, after: stri
 export const content = (ref: string, externalId: string, { signal }: Signal) =>
   ask<Content>(at(ref, `/content${query({ externalId })}`), { signal })
 
-/** The newest part of the conversation of a content, oldest first. */
+/** Reads the newest part of the conversation of a content, oldest first. */
 export const thread = async (ref: string, externalId: string, limit: number, { signal }: Signal) =>
   (
     await ask<{ messages: ReadonlyArray<ThreadMessage> }>(at(ref, `/content/thread${query({ externalId, limit })}`), {
@@ -194,7 +194,7 @@ export const thread = async (ref: string, externalId: string, limit: number, { s
     })
   ).messages
 
-/** A page of the text that was read from a file. */
+/** Reads a page of the text that was extracted from a file. */
 export const extractedText = (ref: string, externalId: string, offset: number, { signal }: Signal) =>
   ask<(typeof ContentEndpoints.ContentText)["Encoded"]>(at(ref, `/content/text${query({ externalId, offset })}`), {
     signal
@@ -259,7 +259,7 @@ export const disconnect = (ref: string, deleteContents: boolean) =>
 export const pause = (ref: string) => ask<Connection>(at(ref, "/pause"), { method: "POST" })
 export const resume = (ref: string) => ask<Connection>(at(ref, "/resume"), { method: "POST" })
 
-/** `key` is the idempotency key. */
+/** Requests a sync. `key` is the idempotency key. */
 export const sync = (ref: string, body: SyncRequest, key: string) =>
   ask<Task>(at(ref, "/tasks"), { method: "POST", body, headers: { "idempotency-key": key } })
 
@@ -275,7 +275,7 @@ export const retry = (ref: string, externalIds: ReadonlyArray<string> | undefine
 export const approveDeletions = (ref: string, body: Approval) =>
   ask<{ readonly deleted: number }>(at(ref, "/deletions/approve"), { method: "POST", body, patience: "long" })
 
-/** A webhook with its secret, which the server gives this once. */
+/** A webhook with its secret, which the server returns only once. */
 export type WebhookWithSecret = Webhook & { readonly secret: string }
 
 export const createWebhook = (body: WebhookRequest) => ask<WebhookWithSecret>("/webhooks", { method: "POST", body })

@@ -33,7 +33,7 @@ export const Badge = ({ children, tone }: { readonly children: ComponentChildren
   <span class={`badge ${tone}`}>{children}</span>
 )
 
-/** The present time, updated at this interval in milliseconds. */
+/** Returns the present time, updated at this interval in milliseconds. */
 const useNow = (every: number): number => {
   const [now, setNow] = useState(Date.now)
   useEffect(() => {
@@ -43,7 +43,7 @@ const useNow = (every: number): number => {
   return now
 }
 
-/** A time relative to now, with the full time as a tooltip. */
+/** Shows a time relative to now, with the full time as a tooltip. */
 export const Ago = ({ time }: { readonly time: string | null }) => {
   const now = useNow(10_000)
   if (time === null) return <>–</>
@@ -78,7 +78,7 @@ export const Notice = ({ announced, children, title, tone }: NoticeProps) => (
   </div>
 )
 
-/** The error of a person's request. */
+/** Shows the error of a person's request. */
 export const ErrorNotice = ({ error }: { readonly error: Error | null }) =>
   error === null ? null : (
     <Notice tone="bad" announced>
@@ -100,7 +100,7 @@ export const Loading = ({ what }: { readonly what: string }) => (
   </p>
 )
 
-/** A text with a button that copies it. */
+/** Shows a text with a button that copies it. */
 export const Copyable = ({ text }: { readonly text: string }) => {
   const [isCopied, setCopied] = useState(false)
   const copy = async () => {
@@ -110,7 +110,7 @@ export const Copyable = ({ text }: { readonly text: string }) => {
   return (
     <span class="copy">
       <code>{text}</code>
-      {/* Browsers give the clipboard to secure origins only. */}
+      {/* Browsers allow access to the clipboard only for secure origins. */}
       {isSecureContext ? (
         <button type="button" onClick={() => void copy()}>
           {isCopied ? "Copied" : "Copy"}
@@ -162,7 +162,7 @@ export const Field = ({ children, error, hint, label }: FieldProps) => {
 interface CardTableProps {
   readonly label: string
   readonly columns: ReadonlyArray<string>
-  /** Columns whose heading is aligned as their numbers are. */
+  /** Columns whose heading is aligned like their numbers. */
   readonly numbers?: ReadonlyArray<string>
   /** Columns whose heading only a screen reader needs. */
   readonly unlabelled?: ReadonlyArray<string>
@@ -171,8 +171,8 @@ interface CardTableProps {
 }
 
 /**
- * A table whose rows become cards on a narrow page. There its parts are no table to a browser, so each part names its
- * role: its rows and cells have to name theirs too.
+ * A table whose rows become cards on a narrow page. There, browsers no longer treat its parts as a table, so each part
+ * names its role; rows and cells have to name theirs too.
  */
 export const CardTable = (props: CardTableProps) => (
   <table class={`cards ${props.class ?? ""}`} role="table" aria-label={props.label}>
@@ -200,7 +200,7 @@ interface ChooseCellProps {
   readonly onChoose: (chosen: boolean) => void
 }
 
-/** The cell of a row that can be chosen. */
+/** The cell with which a row is selected. */
 export const ChooseCell = ({ chosen, name, onChoose }: ChooseCellProps) => (
   <td role="cell" data-label="Choose">
     <input
@@ -219,7 +219,7 @@ interface AppliedInputProps extends Omit<InputHTMLAttributes<HTMLInputElement>, 
 }
 
 /**
- * A field of a filter. It keeps what is typed while the page is updated, and applies it when the person leaves the
+ * A field of a filter. It keeps the typed text while the page is updated, and applies it when the person leaves the
  * field or presses Enter.
  */
 export const AppliedInput = ({ applied, onApply, ...attributes }: AppliedInputProps) => {
@@ -235,11 +235,11 @@ export const AppliedInput = ({ applied, onApply, ...attributes }: AppliedInputPr
   )
 }
 
-/** A date of the address as a field shows it. */
+/** Returns the date of an instant in the URL, for a field. */
 const dayOf = (instant: string | null): string => (instant ?? "").slice(0, 10)
 
 interface DateFilterProps {
-  /** The parameters of the address. */
+  /** The parameters of the URL. */
   readonly at: URLSearchParams
   readonly onChange: (changes: Readonly<Record<string, string>>) => void
 }
@@ -263,7 +263,7 @@ interface MoreProps {
   readonly query: { readonly hasNextPage: boolean; readonly isFetchingNextPage: boolean; fetchNextPage: () => unknown }
 }
 
-/** Says how many rows are shown, and loads the next page of them. */
+/** Shows how many rows are displayed, and loads the next page. */
 export const More = ({ query, shown }: MoreProps) => (
   <p class="more">
     <span role="status">

@@ -41,7 +41,7 @@ const Connected = ({ result }: { readonly result: Api.Connected }) => (
   </Notice>
 )
 
-/** How the credentials are made in the provider's console. */
+/** Explains how to create the credentials in the provider's console. */
 const Guide = ({ integration }: { readonly integration: Api.Integration }) => {
   const { guide, redirectUri, title } = integration
   if (guide === null) return null
@@ -73,7 +73,7 @@ const Guide = ({ integration }: { readonly integration: Api.Integration }) => {
   )
 }
 
-/** The error of a field outside of config and credentials. */
+/** Returns the error of a field outside of config and credentials. */
 const ownError = (error: Error | null, name: string): string | undefined => {
   if (error === null) return undefined
   const message = error instanceof Api.Problem ? (error.places[0]?.message ?? error.message) : error.message

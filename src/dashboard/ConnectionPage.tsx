@@ -1,4 +1,4 @@
-/** The page of a connection: its state, advice for a person, and its pages. */
+/** The page of a connection: its state, advice for a person, and its tabs. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
 import { useEffect, useRef, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
@@ -33,7 +33,7 @@ const useStatus = (ref: string) => {
     refetchInterval: ({ state: { data } }) =>
       hasRecentRequest(client, ref) || (data !== undefined && isMoving(data)) ? 1000 : 5000
   })
-  // Lists that a run changes are refreshed when it ends, and now and then while it goes on.
+  // Lists that a run changes are refreshed when it ends, and at intervals while it runs.
   const run = query.data?.lastRun ?? null
   const seen = useRef<string | undefined>(undefined)
   const mark = run === null ? "" : `${run.run} ${run.status}`
@@ -82,7 +82,7 @@ const AdviceNotice = ({
   </Notice>
 )
 
-/** True if a tab shows the same. */
+/** Returns true if a tab shows the same. */
 const isElsewhere = (action: Labels.Advice["action"]): boolean => action === "ledger" || action === "deletions"
 
 const Tabs = ({ page, status }: { readonly page: string; readonly status: Api.Status }) => {
@@ -144,7 +144,7 @@ export const ConnectionPage = ({ connection, page }: { readonly connection: stri
   const id = status?.id
   const query = useParameters().toString()
   useEffect(() => {
-    // The page was opened by the connection's name. Its address uses the id.
+    // The page was opened with the connection's name. Its URL uses the id.
     const parameters = Object.fromEntries(new URLSearchParams(query))
     if (id !== undefined && id !== connection) navigate(connectionPath(id, page, parameters), { replace: true })
   }, [connection, id, page, query])

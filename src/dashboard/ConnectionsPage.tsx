@@ -7,7 +7,7 @@ import { connectionPath } from "./Location.ts"
 import { Ago, Badge, CardTable, Empty, Loading, Notice, Title } from "./Components.tsx"
 import * as Labels from "./Labels.ts"
 
-/** Rows of one page. Each row requests a status of its own. */
+/** The number of rows on one page. Each row requests its own status. */
 const pageSize = 50
 
 const NeedsYou = ({ needs, of }: { readonly needs: ReadonlyArray<Labels.Need>; readonly of: Api.Connection }) =>

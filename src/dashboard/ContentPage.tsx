@@ -1,4 +1,4 @@
-/** The page of a content: its fields, and its body as far as it can be shown safely. */
+/** The page of a content: its fields, and its body if it can be shown safely. */
 import { useMutation, useQuery } from "@tanstack/preact-query"
 import * as Api from "./Api.ts"
 import { useRecordRequest } from "./RecentRequests.ts"
@@ -13,7 +13,7 @@ import { Badge, ErrorNotice, Loading, Notice, Time } from "./Components.tsx"
 import * as TextPreview from "./TextPreview.ts"
 import * as Labels from "./Labels.ts"
 
-/** Longer text can only be downloaded. */
+/** A longer text can only be downloaded. */
 const longestText = 256_000
 
 /** Picture types that cannot run scripts. SVG can, so it can only be downloaded. */
@@ -56,7 +56,7 @@ const Body = ({ content, status }: { readonly content: Api.Content; readonly sta
   )
 }
 
-/** A value of the metadata, as text. */
+/** Formats a metadata value as text. */
 const valueOf = (value: unknown): string => {
   if (value === null) return "–"
   if (typeof value === "object") {

@@ -1,4 +1,4 @@
-/** Deletions that are held back until a person has looked: all of them, or some, are approved. */
+/** Held deletions, of which a person approves all or some. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
@@ -7,7 +7,7 @@ import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
 import { CardTable, ChooseCell, Empty, ErrorNotice, Loading, Notice, Time } from "./Components.tsx"
 
-/** The server's limit. */
+/** The server's limit of ids in one request. */
 const longest = 10_000
 
 const causes = { event: "the source said so", absence: "not in a full listing any more" }

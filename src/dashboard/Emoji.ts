@@ -1,17 +1,17 @@
-/** The characters of Slack's names of emoji. */
+/** Converts Slack's names of emoji to characters. */
 import type { Emoji } from "./Mrkdwn.ts"
 
-/** The modifiers of Unicode for Slack's skin tones 2 to 6. */
+/** The first of Unicode's modifiers for Slack's skin tones 2 to 6. */
 const firstTone = 0x1f3fb
 
 const characterOf = (hexcode: string): string => {
   const points = hexcode.split("-").map((code) => Number.parseInt(code, 16))
-  // Signs like ❤ are text without the selector of their picture.
+  // Signs such as ❤ are displayed as text unless a variation selector follows.
   const isSign = points.length === 1 && (points[0] ?? 0) < 0x1f000
   return String.fromCodePoint(...points, ...(isSign ? [0xfe0f] : []))
 }
 
-/** `names` gives one or more names of each character, by its code points in hex. */
+/** Makes the conversion. `names` has one or more names of each character, by its code points in hex. */
 export const make = (names: Readonly<Record<string, string | ReadonlyArray<string>>>): Emoji => {
   const characters = new Map(
     Object.entries(names).flatMap(([hexcode, each]) =>

@@ -6,17 +6,17 @@ const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFracti
 
 export const count = (value: number): string => number.format(value)
 
-/** Short, for axes: `12K`. */
+/** Formats a number briefly, for axes: `12K`. */
 export const short = (value: number): string => compact.format(value)
 
-/** `1 message`, `2 messages`. */
+/** Formats a number with its noun: `1 message`, `2 messages`. */
 export const many = (value: number, one: string, more = `${one}s`): string =>
   `${number.format(value)} ${value === 1 ? one : more}`
 
-/** A size in bytes, in powers of 1,024 (`1.5 KiB`), as the command line prints it. */
+/** Formats a size in bytes, in powers of 1,024 (`1.5 KiB`), like the command line. */
 export const bytes = (size: number): string => ByteSize.format(ByteSize.bytes(size), { precision: 1 })
 
-/** Milliseconds as `1 min 20 s`. */
+/** Formats milliseconds as `1 min 20 s`. */
 export const duration = (milliseconds: number): string => {
   if (milliseconds < 1000) return `${Math.max(0, Math.round(milliseconds))} ms`
   const seconds = Math.round(milliseconds / 1000)
@@ -30,7 +30,7 @@ export const duration = (milliseconds: number): string => {
 
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" })
 
-/** The distance from now: `5 minutes ago`, `in 20 seconds`. */
+/** Formats the distance from now: `5 minutes ago`, `in 20 seconds`. */
 export const ago = (time: string, now: number): string => {
   const seconds = Math.round((Date.parse(time) - now) / 1000)
   const size = Math.abs(seconds)
@@ -44,6 +44,6 @@ export const ago = (time: string, now: number): string => {
 const dateAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" })
 const withSeconds = new Intl.DateTimeFormat(undefined, { dateStyle: "long", timeStyle: "long" })
 
-/** In the browser's own zone. */
+/** Formats a time in the browser's time zone. */
 export const time = (iso: string): string => dateAndTime.format(new Date(iso))
 export const timeInFull = (iso: string): string => withSeconds.format(new Date(iso))

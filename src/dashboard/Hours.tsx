@@ -1,4 +1,4 @@
-/** The work of a connection's runs by the hour: plots, and the same figures as a table. */
+/** Shows a connection's work by the hour: plots, and the same figures as a table. */
 import { useQuery } from "@tanstack/preact-query"
 import { useMemo, useState } from "preact/hooks"
 import * as Api from "./Api.ts"
@@ -23,19 +23,19 @@ const itemSeries = [
   { name: "Failed", color: "--plot-4", of: (hour: Api.Hour) => hour.failed }
 ]
 
-/** Fewer hours would be a few very wide bars. */
+/** The fewest hours that are shown: with fewer, the bars would be very wide. */
 const fewestHours = 12
 
 const hasItems = (hour: Api.Hour): boolean => itemSeries.some(({ of }) => of(hour) > 0)
 const hasRun = (hour: Api.Hour): boolean => hour.runs > 0
 
-/** The hours without those before the first run. */
+/** Removes the hours before the first run. */
 const sinceFirstRun = (hours: ReadonlyArray<Api.Hour>): ReadonlyArray<Api.Hour> => {
   const first = hours.findIndex(hasRun)
   return first < 0 ? hours : hours.slice(Math.min(first, Math.max(0, hours.length - fewestHours)))
 }
 
-/** The shortest span whose hours have items; else the shortest with a run. Undefined until that is known. */
+/** Returns the shortest span whose hours have items, or else the shortest with a run. Undefined until that is known. */
 const spanWithData = (
   recent: ReadonlyArray<Api.Hour> | undefined,
   all: ReadonlyArray<Api.Hour> | undefined

@@ -26,7 +26,7 @@ const reasons: Readonly<Record<string, string>> = {
   Defect: "a fault in Idem or in the integration"
 }
 
-/** A reason's name as the beginning of a sentence; unknown names unchanged. */
+/** Formats a reason as the beginning of a sentence. Unknown reasons stay unchanged. */
 export const reason = (name: string): string => {
   const text = reasons[name] ?? name
   return text.charAt(0).toUpperCase() + text.slice(1)
@@ -41,7 +41,7 @@ const states: Readonly<Record<Connection["state"], { readonly text: string; read
 
 const byPerson: typeof pausedByPerson = "by a person"
 
-/** True if the connection waits for a person, except after a person's own pause. */
+/** Returns true if the connection waits for a person, except after a pause by a person. */
 const retired: typeof retiredPrefix = "retired: "
 
 const isStuck = ({ paused }: Connection): boolean =>
@@ -89,7 +89,7 @@ export const messageTone: Readonly<Record<WebhookMessage["state"], Tone>> = {
   dead: "bad"
 }
 
-/** The outcome of a run in one line. */
+/** Describes the outcome of a run in one line. */
 export const outcome = (run: Run): string => {
   const parts = (
     [
@@ -113,17 +113,17 @@ const kinds: Readonly<Record<NonNullable<Run["kind"]>, string>> = {
   retry: "Retry of what failed"
 }
 
-/** The purpose of a run; undefined if it was not stored. */
+/** Describes the purpose of a run; undefined if it was not stored. */
 export const runKind = ({ kind }: Run): string | undefined => (kind === null ? undefined : kinds[kind])
 
-/** A matter that needs a person, and the page of the connection that shows it. */
+/** Something that needs a person, and the page of the connection that shows it. */
 export interface Need {
   readonly to: string
   readonly text: string
   readonly tone: "warn" | "bad"
 }
 
-/** A new connection is checked within minutes of its first poll. */
+/** The first check must follow the creation of a connection within this time. */
 const firstCheck = 10 * 60_000
 
 const isNeverChecked = (status: Status, now: Date): boolean =>
@@ -132,7 +132,7 @@ const isNeverChecked = (status: Status, now: Date): boolean =>
   status.lastRun?.status !== "running" &&
   now.getTime() - Date.parse(status.createdAt) > firstCheck
 
-/** Returns the matters that need a person. Failed items and runs that are retried automatically are left out. */
+/** Returns what needs a person. Failed items and runs that are retried automatically are left out. */
 export const needs = (status: Status, now: Date): ReadonlyArray<Need> => {
   const { dead, deletionsHeld } = status.totals
   const problems = status.problems.length
@@ -157,7 +157,7 @@ export interface Advice {
 
 const lostGrant = /unauthori[sz]ed|credential|grant|token|sign in|password|refused/i
 
-/** Advice for a person, the most urgent first. */
+/** Returns advice for a person, the most urgent first. */
 export const advice = (status: Status, signIn: boolean): ReadonlyArray<Advice> => {
   const found: Array<Advice> = []
   const { lastRun } = status
@@ -208,14 +208,14 @@ export const advice = (status: Status, signIn: boolean): ReadonlyArray<Advice> =
   return found
 }
 
-/** The text with a capital letter and a full stop. */
+/** Adds a capital letter and a full stop to a text. */
 const sentence = (text: string): string => {
   const trimmed = text.trim()
   const start = trimmed.charAt(0).toUpperCase() + trimmed.slice(1)
   return /[.!?…]$/.test(start) ? start : `${start}.`
 }
 
-/** The sender of an email, or the author and the channel of a message. */
+/** Returns the sender of an email, or the author and the channel of a message. */
 export const fromOf = (row: Pick<ContentRow, "from" | "in" | "metadata">): string => {
   const place = row.in === null ? undefined : `in #${row.in}`
   const thread = typeof row.metadata["threadTs"] === "string" ? "(reply)" : undefined

@@ -1,4 +1,4 @@
-/** The ledger: items that are known but not stored, why, and a retry of one, some or all. */
+/** The ledger: items that are known but not stored, the reasons, and retries of one, some or all. */
 import { useMutation, useQuery } from "@tanstack/preact-query"
 import { useState } from "preact/hooks"
 import * as Api from "./Api.ts"
@@ -8,7 +8,7 @@ import { contentPath } from "./Location.ts"
 import { Ago, Badge, CardTable, ChooseCell, Empty, ErrorNotice, Loading, Notice } from "./Components.tsx"
 import * as Labels from "./Labels.ts"
 
-/** The server's limit. */
+/** The server's limit of ids in one request. */
 const longest = 10_000
 
 interface RowProps {

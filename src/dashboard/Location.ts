@@ -31,16 +31,16 @@ export const navigate = (to: string, options: { readonly replace?: boolean } = {
   }
 }
 
-// The router decodes percent signs once. Encoding them here keeps the path as it is.
+// The router decodes percent signs once. Encoding them here preserves the path.
 const escapedPathOf = (hash: string): string => pathOf(hash).replaceAll("%", "%25")
 
-/** The place's path, percent-encoded, for the router. */
+/** Returns the path of the location, percent-encoded, for the router. */
 export const usePath = (): [string, typeof navigate] => [useHash(escapedPathOf), navigate]
 
-/** The place's query. */
+/** Returns the query of the location. */
 export const useParameters = (): URLSearchParams => new URLSearchParams(useHash(searchOf))
 
-/** A decoded part of a path; undefined if it is not percent-encoded text. */
+/** Decodes a part of a path; undefined if it is malformed. */
 export const decoded = (part: string): string | undefined => {
   try {
     return decodeURIComponent(part)
@@ -51,7 +51,7 @@ export const decoded = (part: string): string | undefined => {
 
 type Query = Readonly<Record<string, string | undefined>>
 
-/** A query of an address. Empty parameters are left out. */
+/** Formats the query of a URL. Empty parameters are left out. */
 const queryOf = (parameters: Query): string => {
   const said = Object.entries(parameters).filter(
     (pair): pair is [string, string] => pair[1] !== undefined && pair[1] !== ""
@@ -59,11 +59,11 @@ const queryOf = (parameters: Query): string => {
   return said.length === 0 ? "" : `?${new URLSearchParams(said).toString()}`
 }
 
-/** The address of a connection's page. */
+/** Returns the path of a connection's page. */
 export const connectionPath = (ref: string, page = "", parameters: Query = {}): string =>
   `/connections/${encodeURIComponent(ref)}${page === "" ? "" : `/${page}`}${queryOf(parameters)}`
 
-/** The address of a search: `q` and its filters. */
+/** Returns the path of a search: `q` and its filters. */
 export const searchPath = (parameters: Query): string => `/search${queryOf(parameters)}`
 
 export const contentPath = (ref: string, externalId: string): string =>

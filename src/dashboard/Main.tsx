@@ -1,4 +1,4 @@
-/** The dashboard: the routes of its pages, around a cache of the server's answers. */
+/** The dashboard: the routes of its pages, and a cache of the server's responses. */
 import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/preact-query"
 import { render } from "preact"
 import { Route, Router, Switch } from "wouter-preact"

@@ -1,4 +1,4 @@
-/** A message of a chat in its thread: authors, times and texts, oldest first. */
+/** Shows a chat message in its thread: authors, times and texts, oldest first. */
 import { useQuery } from "@tanstack/preact-query"
 import * as Api from "./Api.ts"
 import { Loading, Time } from "./Components.tsx"
@@ -6,7 +6,7 @@ import * as Format from "./Format.ts"
 import { contentPath } from "./Location.ts"
 import * as MrkdwnView from "./MrkdwnView.tsx"
 
-/** Messages of one thread that are shown. */
+/** The most messages of one thread that are shown. */
 const mostMessages = 200
 
 type Json = Readonly<Record<string, unknown>>
@@ -23,7 +23,7 @@ const parsed = (body: string): Json | undefined => {
   }
 }
 
-/** The mrkdwn of a message's body; where it has none, that of its attachments, as bots write them. */
+/** Returns the mrkdwn of a message's body or, if it has none, that of its attachments, which bots use. */
 const mrkdwnOf = (body: Json): string | undefined => {
   const attachments = Array.isArray(body["attachments"]) ? body["attachments"].filter(isJson) : []
   const lines = attachments.flatMap(({ fallback, pretext, text, title }) => {
@@ -61,7 +61,7 @@ const Author = ({ message, status }: Omit<MessageProps, "isOpened">) => {
   )
 }
 
-/** Files by their titles, which only the body of the message has. */
+/** Shows files by their titles, which only the body of the message has. */
 const Files = ({ body, message, status }: Omit<MessageProps, "isOpened"> & { readonly body: Json | undefined }) => {
   const files = message.metadata["files"]
   if (!Array.isArray(files) || files.length === 0) return null
@@ -142,7 +142,8 @@ export const useThread = (content: Api.Content, status: Api.Status) =>
     queryKey: ["connection", status.id, "thread", content.externalId],
     queryFn: (context) => Api.thread(status.id, content.externalId, mostMessages, context),
     staleTime: 5000,
-    // Threads are derived after their messages are stored: the page asks again until this message is in its thread.
+    // Threads are derived after their messages are stored, so the page repeats the request until this message is in its
+    // thread.
     refetchInterval: ({ state: { data } }) =>
       data === undefined ||
       data.length >= mostMessages ||
@@ -155,7 +156,8 @@ export const MessageView = ({ content, status }: { readonly content: Api.Content
   const thread = useThread(content, status)
   const isIn = thread.some(({ externalId }) => externalId === content.externalId)
   const shown: Message = { ...content, text: null }
-  // The newest messages are shown: one that is not among them is older, unless the thread is still being derived.
+  // The newest messages are shown. If this message is not among them, it is older, or the thread is still being
+  // derived.
   const isOlder = thread.length >= mostMessages
   const messages: ReadonlyArray<Message> = isIn ? thread : isOlder ? [shown, ...thread] : [...thread, shown]
   const channel = textOf(content.metadata["channel"])

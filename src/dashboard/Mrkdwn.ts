@@ -1,6 +1,6 @@
 /**
- * Slack's mrkdwn as a tree: emphasis, code, quotes, links, mentions and emoji (docs.slack.dev, "Formatting message
- * text"). Text that is no markup stays as it is.
+ * Parses Slack's mrkdwn into a tree: emphasis, code, quotes, links, mentions and emoji (docs.slack.dev, "Formatting
+ * message text"). Text without markup stays unchanged.
  */
 export type Node =
   | { readonly _tag: "text"; readonly text: string }
@@ -11,7 +11,7 @@ export type Node =
   | { readonly _tag: "group"; readonly label: string }
   | { readonly _tag: "emoji"; readonly name: string; readonly tone: number | undefined }
 
-/** Emphasis within emphasis within emphasis is read; deeper marks are text. */
+/** How deep emphasis may nest; deeper marks are text. */
 const deepest = 5
 
 const unescaped = (text: string): string =>
@@ -19,7 +19,7 @@ const unescaped = (text: string): string =>
 
 const textNode = (text: string): ReadonlyArray<Node> => (text === "" ? [] : [{ _tag: "text", text: unescaped(text) }])
 
-/** The address as a browser requests it; undefined unless it is http, https or mailto. */
+/** Returns an address as a browser requests it; undefined unless it is http, https or mailto. */
 export const addressOf = (text: string): string | undefined => {
   try {
     const { href, protocol } = new URL(text)
@@ -29,7 +29,7 @@ export const addressOf = (text: string): string | undefined => {
   }
 }
 
-/** The node of `<inside>`. */
+/** Parses `<inside>`. */
 const reference = (inside: string): Node => {
   const bar = inside.indexOf("|")
   const target = bar === -1 ? inside : inside.slice(0, bar)
@@ -44,7 +44,7 @@ const reference = (inside: string): Node => {
       return { _tag: "group", label: label ?? `@${id.replace(/\^.*$/s, "")}` }
     default: {
       const url = addressOf(unescaped(target))
-      // An address of another scheme, like javascript:, leads nowhere.
+      // An address of another scheme, such as javascript:, does not become a link.
       return url === undefined
         ? { _tag: "text", text: unescaped(`<${inside}>`) }
         : { _tag: "link", url, label: label ?? unescaped(target).replace(/^mailto:/, "") }
@@ -85,7 +85,7 @@ const inlineNodes = (text: string, depth = 0): ReadonlyArray<Node> => {
   return [...nodes, ...textNode(text.slice(end))]
 }
 
-/** Lines, of which those that begin with `>` are quotes. A line break stays in the text. */
+/** Parses lines. Those that begin with `>` are quotes. A line break stays in the text. */
 const lineNodes = (text: string): ReadonlyArray<Node> => {
   const nodes: Array<Node> = []
   let plain: Array<string> = []
@@ -106,21 +106,21 @@ const lineNodes = (text: string): ReadonlyArray<Node> => {
   return nodes
 }
 
-/** The tree of a message's text. */
+/** Parses a message's text. */
 export const parse = (text: string): ReadonlyArray<Node> =>
-  // Every second piece stands between fences. A fence that is not closed is text.
+  // Every second piece is between fences. A fence without an end is text.
   text.split(/```([\s\S]*?)```/).flatMap((piece, index): ReadonlyArray<Node> => {
     if (index % 2 === 1) return [{ _tag: "block", text: unescaped(piece).replace(/^\n/, "") }]
     return piece === "" ? [] : lineNodes(piece)
   })
 
-/** Names of users and channels by their ids. */
+/** The names of users and channels, by their ids. */
 export type Names = Readonly<Record<string, string>>
 
-/** The character of an emoji's name; undefined for a custom one. */
+/** Returns the character for an emoji's name; undefined for a custom emoji. */
 export type Emoji = (name: string, tone?: number) => string | undefined
 
-/** How a mention is written: by its label, the name of its id, or the id. */
+/** Formats a mention: by its label, the name for its id, or the id. */
 export const mentionOf = (node: Extract<Node, { _tag: "user" | "channel" }>, names: Names): string => {
   const name = Object.hasOwn(names, node.id) ? names[node.id] : undefined
   return `${node._tag === "user" ? "@" : "#"}${name ?? node.label ?? node.id}`
@@ -149,7 +149,7 @@ const plainOf = (node: Node, names: Names, emoji: Emoji): string => {
   }
 }
 
-/** The text without its marks, on one line: for a title. */
+/** Returns the text without markup, on one line: for a title. */
 export const plain = (text: string, names: Names, emoji: Emoji): string =>
   parse(text)
     .map((node) => plainOf(node, names, emoji))

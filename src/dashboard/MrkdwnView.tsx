@@ -1,4 +1,4 @@
-/** Slack's mrkdwn as elements of the page. All of it is text to the browser, whatever it says. */
+/** Shows Slack's mrkdwn as elements of the page. The browser treats all of it as text. */
 import type { ComponentChildren } from "preact"
 import { useEffect, useState } from "preact/hooks"
 import * as Emoji from "./Emoji.ts"
@@ -8,7 +8,7 @@ import * as Mrkdwn from "./Mrkdwn.ts"
 const noEmoji: Mrkdwn.Emoji = () => undefined
 let loaded: Mrkdwn.Emoji | undefined
 
-/** The emoji, once they are loaded. Their names load where a text has one: they are a third of the page's script. */
+/** Returns the emoji. Their names are a third of the page's script, so they are loaded only if a text has an emoji. */
 const useEmoji = (text: string): Mrkdwn.Emoji => {
   const [emoji, setEmoji] = useState<Mrkdwn.Emoji>(() => loaded ?? noEmoji)
   const isNeeded = loaded === undefined && /:[a-z0-9_+'-]+:/.test(text)
@@ -31,7 +31,7 @@ interface Context {
   readonly emoji: Mrkdwn.Emoji
 }
 
-/** The host of a link, unless its label is the address. A label could name another place. */
+/** Returns the host of a link, unless its label is the address: a label could name another host. */
 const hostOf = ({ label, url }: { readonly label: string | undefined; readonly url: string }): string | undefined => {
   const { host, protocol } = new URL(url)
   const isShown = label === undefined || protocol === "mailto:" || Mrkdwn.addressOf(label) === url
@@ -107,7 +107,7 @@ const One = ({ context, node }: { readonly context: Context; readonly node: Mrkd
 
 interface MrkdwnProps {
   readonly text: string
-  /** The id of the connection whose users and channels are mentioned. */
+  /** The id of the connection to which mentioned users and channels belong. */
   readonly connection: string
   readonly names: Mrkdwn.Names
 }
@@ -117,7 +117,7 @@ export const Text = ({ connection, names, text }: MrkdwnProps) => {
   return <Children context={{ connection, names, emoji }} nodes={Mrkdwn.parse(text)} />
 }
 
-/** A title without marks. Titles of contents that are not in mrkdwn stay as they are. */
+/** Shows a title without markup. Titles of contents that are not in mrkdwn stay unchanged. */
 export const Title = ({ of }: { readonly of: TitledContent }) => {
   const title = of.title ?? of.externalId
   const isMrkdwn = of.title !== null && of.kind === "message" && of.in !== null

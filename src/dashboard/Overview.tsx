@@ -6,7 +6,7 @@ import { Ago, Badge, Notice } from "./Components.tsx"
 import { Hours } from "./Hours.tsx"
 import * as Labels from "./Labels.ts"
 
-/** The progress of a run: the numbers that `idem sync` shows. */
+/** Shows the progress of a run, with the same numbers as `idem sync`. */
 const Progress = ({
   progress,
   run
@@ -15,7 +15,7 @@ const Progress = ({
   readonly run: Api.Run
 }) => {
   const { ended, expected, perMinute, remainingMs } = progress
-  // Without an estimate of the whole, the bar is indeterminate.
+  // Without an estimate of the total, the bar is indeterminate.
   const isOpen = expected === null || expected === 0
   const text = isOpen
     ? `${Format.many(ended, "item")} so far`

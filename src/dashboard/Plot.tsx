@@ -15,13 +15,16 @@ interface HourPlotProps {
   readonly title: string
   readonly hours: ReadonlyArray<Hour>
   readonly series: ReadonlyArray<Series>
-  /** The most that an hour may have, drawn as a line. */
+  /** The maximum of an hour, drawn as a line. */
   readonly limit?: number | undefined
 }
 
 const height = 150
 
-/** A limit that is this many times the highest bar would leave nothing of the bars: its line is at the upper edge. */
+/**
+ * If a limit exceeds the highest bar by this factor, the bars would be invisible, so its line is drawn at the upper
+ * edge.
+ */
 const farAbove = 10
 
 const drawLimit = (plot: UPlot, limit: number, color: string, background: string): void => {
@@ -41,7 +44,7 @@ const drawLimit = (plot: UPlot, limit: number, color: string, background: string
   ctx.textBaseline = "top"
   const isAbove = limit > (plot.scales["y"]?.max ?? limit)
   const text = `limit ${Format.short(limit)}${isAbove ? ", far above" : ""}`
-  // A line of the grid would strike the text through.
+  // Without this background, a line of the grid would cross the text.
   ctx.fillStyle = background
   ctx.fillRect(bbox.left, inside + 2 * pixels, ctx.measureText(text).width + 8 * pixels, 15 * pixels)
   ctx.fillStyle = color
@@ -49,7 +52,7 @@ const drawLimit = (plot: UPlot, limit: number, color: string, background: string
   ctx.restore()
 }
 
-/** The cumulative heights of the parts of each stack. */
+/** Returns the cumulative heights of the parts of each stack. */
 const stacked = (hours: ReadonlyArray<Hour>, series: ReadonlyArray<Series>): ReadonlyArray<ReadonlyArray<number>> => {
   const tops = hours.map(() => 0)
   return series.map(({ of }) =>
@@ -78,7 +81,7 @@ const summary = ({ hours, limit, series, title }: HourPlotProps): string => {
 const hourOf = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })
 const dayOf = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" })
 
-/** The hour, or at midnight the day. */
+/** Formats the hour, or at midnight the day. */
 const tick = (seconds: number): string => {
   const at = new Date(seconds * 1000)
   return at.getHours() === 0 && at.getMinutes() === 0 ? dayOf.format(at) : hourOf.format(at)
@@ -93,7 +96,7 @@ const options = (element: HTMLElement, { hours, limit, series }: HourPlotProps):
   return {
     width: Math.max(element.clientWidth, 200),
     height,
-    // Half of the last label needs room beyond its tick.
+    // Half of the last label extends beyond its tick.
     padding: [8, 24, 0, 0],
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     legend: { show: false },

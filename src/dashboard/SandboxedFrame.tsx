@@ -1,11 +1,11 @@
 /**
- * A frame with a page of the server that holds content from outside. The page runs no scripts: neither this sandbox nor
- * the page's own policy allows any, and the server has rebuilt its HTML from harmless elements. It has our origin only
- * so that its height can be measured from here.
+ * A frame for a page of the server with external content. The page runs no scripts: neither this sandbox nor the page's
+ * own policy allows any, and the server has rebuilt its HTML from harmless elements. It has our origin only so that
+ * this component can measure its height.
  */
 import { useEffect, useRef, useState } from "preact/hooks"
 
-/** Pixels. Longer pages scroll in their frame. */
+/** The largest height in pixels. Longer pages scroll in their frame. */
 const tallest = 20_000
 
 /** Room for a horizontal scrollbar and the border. */
@@ -31,7 +31,8 @@ export const SandboxedFrame = ({ src, title }: SandboxedFrameProps) => {
     if (frame === null) return
     const fit = () => setHeight(heightOf(frame))
     let width = frame.clientWidth
-    // A change of the height alone is our own. A page that is as high as its frame would grow without end.
+    // If only the height changed, this code changed it. A page that is as high as its frame would otherwise grow
+    // forever.
     const sized = new ResizeObserver(() => {
       if (frame.clientWidth === width) return
       width = frame.clientWidth

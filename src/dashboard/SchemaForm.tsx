@@ -1,4 +1,4 @@
-/** The fields of a form for a JSON Schema (see contract/Form.ts), and the choice between its variants. */
+/** The fields of a form for a JSON Schema (see contract/Form.ts), and the choice of a variant. */
 import { useId } from "preact/hooks"
 import type { FormField, Shape, Values } from "../contract/Form.ts"
 import { Field } from "./Components.tsx"
@@ -60,7 +60,7 @@ const Input = ({ errors, field, onChange, values }: FieldsProps & { readonly fie
               />
             )
           default:
-            // A key of several lines would lose its line ends in a one-line field.
+            // In a one-line field, a key of several lines would lose its line ends.
             return isSecret && /key$/i.test(name) ? (
               <textarea
                 {...common}
@@ -88,7 +88,7 @@ const Input = ({ errors, field, onChange, values }: FieldsProps & { readonly fie
   )
 }
 
-/** The fields. Advanced ones are folded away, unless one of them has a value or an error. */
+/** Shows the fields. Advanced ones are collapsed, unless one of them has a value or an error. */
 export const SchemaFields = (props: FieldsProps) => {
   const { errors, shape, values } = props
   const asked = shape.fields.filter(({ constant, isRequired }) => constant === undefined || !isRequired)
@@ -116,7 +116,7 @@ interface ChooserProps {
   readonly onChoose: (index: number) => void
 }
 
-/** The choice between several variants. */
+/** Lets a person choose one of several variants. */
 export const ShapeChooser = ({ chosen, legend, onChoose, shapes }: ChooserProps) => {
   const name = useId()
   if (shapes.length < 2) return null

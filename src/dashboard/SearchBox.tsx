@@ -1,4 +1,4 @@
-/** The search box of every page. `/` puts the cursor into it, and Escape leaves it. */
+/** The search box of every page. `/` focuses it, and Escape leaves it. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import { navigate, searchPath, useParameters, usePath } from "./Location.ts"
 

@@ -6,7 +6,7 @@ import * as MrkdwnView from "./MrkdwnView.tsx"
 import { contentPath, navigate, searchPath, useParameters } from "./Location.ts"
 import { AppliedInput, DateFilter, Empty, ErrorNotice, Loading, More, Time, Title } from "./Components.tsx"
 
-/** The snippet as text, with its words marked. Nothing in it is taken for HTML. */
+/** Shows the snippet as text, with its words marked. It is never interpreted as HTML. */
 const Snippet = ({ highlights, snippet }: Pick<Api.SearchResult, "highlights" | "snippet">) => {
   if (snippet === null || snippet === "") return null
   const ends = [0, ...highlights.map(([, end]) => end)]

@@ -28,15 +28,15 @@ const Saved = () => (
   </Notice>
 )
 
-/** The settings as their form shows them now. The form of the credentials can send them too. */
+/** The settings as the form shows them now, which the form of the credentials can also send. */
 const useSettings = ({ integration, status }: Props) => {
   const shape = Form.shapesOf(integration.config)[0] ?? { title: "", fields: [] }
   const [every, setEvery] = useState(status.every)
   const [values, setValues] = useState<Form.Values>(Form.valuesOf(shape, status.config))
   const [wrong, setWrong] = useState<Form.Values>({})
-  // True after the server refused to save them without new credentials: they name another address.
+  // True after the server refused to save the settings without new credentials, because they change the address.
   const [needsCredentials, setNeedsCredentials] = useState(false)
-  /** The settings as JSON. Undefined if a field is wrong, which then says so. */
+  /** Returns the settings as JSON; undefined if a field is wrong, which then shows its error. */
   const read = () => {
     const { errors, json } = Form.read(shape, values)
     setWrong(errors)

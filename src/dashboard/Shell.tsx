@@ -1,4 +1,4 @@
-/** The frame of every page: sign-in, navigation, sign-out, and a notice while the server is away. */
+/** The frame of every page: sign-in, navigation, sign-out, and a notice while the server can't be reached. */
 import { useQuery, useQueryClient } from "@tanstack/preact-query"
 import type { ComponentChildren } from "preact"
 import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks"
@@ -9,7 +9,7 @@ import { focusTitle, Loading, Notice, Title } from "./Components.tsx"
 import { SearchBox } from "./SearchBox.tsx"
 import { SignInPage } from "./SignInPage.tsx"
 
-/** Since when the server has not answered; undefined if it answered the last request. */
+/** Returns the time since which the server has not answered; undefined if it answered the last request. */
 const useAwaySince = (): number | undefined => {
   const cache = useQueryClient().getQueryCache()
   const [away, setAway] = useState<number>()
@@ -30,7 +30,7 @@ const useAwaySince = (): number | undefined => {
 const AwayNotice = ({ since }: { readonly since: number }) => {
   const client = useQueryClient()
   const again = async () => {
-    // Cancelling ends the wait of queries that would be retried later.
+    // Cancelling ends the waits of queries that would be retried later.
     await client.cancelQueries()
     await client.refetchQueries({ type: "active" })
   }

@@ -4,7 +4,7 @@ import type * as Api from "./Api.ts"
 /** The scope of a requested sync: new content, everything again, or these ids. */
 export type What = "new" | "all" | "ids"
 
-/** The fields of the dialog: one id a line, times of `datetime-local` in the browser's time zone. */
+/** The fields of the dialog: one id a line, and times of `datetime-local` in the browser's time zone. */
 export interface Fields {
   readonly what: What
   readonly ids: string
@@ -12,7 +12,7 @@ export interface Fields {
   readonly until: string
 }
 
-/** The ids of a text, one a line. */
+/** Returns the ids of a text, one a line. */
 export const idsOf = (text: string): ReadonlyArray<string> => [
   ...new Set(
     text
@@ -22,10 +22,10 @@ export const idsOf = (text: string): ReadonlyArray<string> => [
   )
 ]
 
-/** A local date and time of a field as an instant. */
+/** Converts a local date and time of a field to an instant. */
 const instantOf = (text: string): string | undefined => (text === "" ? undefined : new Date(text).toISOString())
 
-/** The request of these fields. A window does not apply to chosen ids. */
+/** Makes the request of these fields. A window does not apply to chosen ids. */
 export const requestOf = ({ ids, since, until, what }: Fields): Api.SyncRequest => {
   if (what === "ids") return { forceIds: idsOf(ids) }
   const from = instantOf(since)

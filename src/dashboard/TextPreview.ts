@@ -1,11 +1,11 @@
-/** How text is shown: which type it is of, JSON indented, CSV and TSV as rows of cells. */
+/** Prepares text for display: detects its type, indents JSON, and splits CSV and TSV into cells. */
 import type { Content } from "./Api.ts"
 
-/** The media type in lower case, without parameters. */
+/** Returns the media type in lower case, without parameters. */
 export const typeOf = ({ mediaType }: Pick<Content, "mediaType">): string =>
   (mediaType ?? "").replace(/;.*$/s, "").trim().toLowerCase()
 
-/** True for Markdown: by the media type, or by the name of a plain text. */
+/** Returns true for Markdown: by the media type, or by the name of a plain text. */
 export const isMarkdown = (content: Pick<Content, "externalId" | "mediaType" | "title">): boolean => {
   const type = typeOf(content)
   const name = /\.[a-z]+$/i.exec(content.title ?? "") === null ? content.externalId : (content.title ?? "")
@@ -13,10 +13,10 @@ export const isMarkdown = (content: Pick<Content, "externalId" | "mediaType" | "
   return type === "text/markdown" || type === "text/x-markdown" || isNamed
 }
 
-/** More rows of a table can only be downloaded. */
+/** The most rows of a table that are shown. More can only be downloaded. */
 export const mostRows = 200
 
-/** The fields of CSV (RFC 4180) or TSV, at most `mostRows` rows. Undefined if a quoted field does not end. */
+/** Parses CSV (RFC 4180) or TSV, at most `mostRows` rows. Returns undefined if a quoted field does not end. */
 export const rowsOf = (text: string, separator: "," | "\t"): ReadonlyArray<ReadonlyArray<string>> | undefined => {
   const rows: Array<Array<string>> = []
   let row: Array<string> = []
@@ -45,7 +45,7 @@ export const rowsOf = (text: string, separator: "," | "\t"): ReadonlyArray<Reado
   return rows
 }
 
-/** JSON with indentation; other text as it is. */
+/** Indents JSON. Returns other text unchanged. */
 export const indented = (text: string): string => {
   try {
     return JSON.stringify(JSON.parse(text), null, 2)

@@ -1,4 +1,4 @@
-/** The text of a content: as it is, as a table, as a page in a frame, or as Idem has read it from the file. */
+/** Shows the text of a content: unchanged, as a table, as a page in a frame, or as extracted from the file. */
 import { useInfiniteQuery, useQuery } from "@tanstack/preact-query"
 import * as Api from "./Api.ts"
 import { ErrorNotice, Loading } from "./Components.tsx"
@@ -57,7 +57,7 @@ export const TextView = ({ content, status }: Props) => {
   )
 }
 
-/** Markdown that the server has turned into harmless HTML. */
+/** Shows Markdown that the server has turned into harmless HTML. */
 export const MarkdownView = ({ content, status }: Props) => (
   <section aria-label="The text of this content">
     <SandboxedFrame
@@ -69,8 +69,8 @@ export const MarkdownView = ({ content, status }: Props) => (
 )
 
 /**
- * The text of a PDF or an Office file. The file itself is not shown here: browsers do not open their PDF viewers in a
- * sandbox, and outside of one a fault of the viewer would let the file act as this page.
+ * Shows the text of a PDF or an Office file. The file itself is not shown: browsers do not open their PDF viewers in a
+ * sandbox, and outside of one, a fault of the viewer would give the file the rights of this page.
  */
 export const ExtractedText = ({ content, status }: Props) => {
   const query = useInfiniteQuery({

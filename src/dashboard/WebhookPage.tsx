@@ -9,7 +9,7 @@ import * as Labels from "./Labels.ts"
 import { navigate } from "./Location.ts"
 import { scopeOf, SecretNotice, useConnections } from "./WebhooksPage.tsx"
 
-/** A mutation that changes a webhook. The answer may have its secret, so that it is not kept. */
+/** A mutation of a webhook. The response may contain its secret, so it is not cached. */
 const useChange = <A, V>(mutationFn: (value: V) => Promise<A>) => {
   const client = useQueryClient()
   return useMutation({
@@ -159,7 +159,7 @@ interface ConfirmsProps {
   readonly onRotated: (secret: string) => void
 }
 
-/** Both questions take effect at once and can't be taken back. */
+/** Both actions take effect at once and can't be undone. */
 const Confirms = ({ asking, onClose, onRotated, webhook }: ConfirmsProps) => {
   const rotate = useChange(() => Api.rotateSecret(webhook.id))
   const remove = useChange(() => Api.removeWebhook(webhook.id))

@@ -12,7 +12,7 @@ type Kind = NonNullable<Api.Webhook["changes"]>[number]
 
 const kinds: ReadonlyArray<Kind> = ["stored", "updated", "deleted", "undeleted"]
 
-/** A webhook's secret, which the server gives once. */
+/** Shows a webhook's secret, which the server returns only once. */
 export const SecretNotice = ({ children, secret }: { readonly children: string; readonly secret: string }) => (
   <Notice tone="good" title="The secret is shown this once" announced>
     <p>{children}</p>
@@ -44,7 +44,7 @@ const Create = ({ onClose, onCreated }: CreateProps) => {
   const [fromBeginning, setFromBeginning] = useState(false)
   const create = useMutation({
     mutationFn: Api.createWebhook,
-    // The answer has the secret.
+    // The response contains the secret.
     gcTime: 0,
     onSuccess: (webhook) => {
       onCreated(webhook)

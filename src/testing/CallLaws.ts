@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { begin, mirrors, some, succeed } from "./ChangeLaws.ts"
 import { type Draft, expect } from "./Law.ts"
 
-// Content that a scripted source adds happens between these times.
+// A scripted source adds content with times between these two.
 const early = DateTime.makeUnsafe("2002-01-01T00:00:00Z")
 const late = DateTime.makeUnsafe("2100-01-01T00:00:00Z")
 
@@ -48,7 +48,7 @@ export const drafts: ReadonlyArray<Draft> = [
       yield* succeed(process, { window: { since: early, until: late } })
       const inside = yield* process.times
       yield* succeed(process)
-      // A window may not be about every kind: Slack's is about messages, and channels have a time too.
+      // A window may not apply to every kind: Slack's applies to messages, but channels have a time too.
       const kinds = new Set([...inside.values()].map(({ kind }) => kind))
       const left = [...(yield* process.times)]
         .filter(([id, { at, kind }]) => at !== null && !inside.has(id) && (inside.size === 0 || kinds.has(kind)))

@@ -1,11 +1,11 @@
-/** Laws of a sync's result for the source's state and its changes. */
+/** Laws about the result of a sync for the source's state and its changes. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import { type Draft, expect, type ScriptedSource, Thrown } from "./Law.ts"
 import { makeStore, type Process, start, watcher, type Watcher } from "./Harness.ts"
 
-/** A connected process on a new store, with a record of what it did. */
+/** Connects a process to a new store, and records what it does. */
 export const begin = Effect.fnUntraced(function* (source: ScriptedSource) {
   const store = yield* makeStore
   const watch = watcher()
@@ -14,7 +14,7 @@ export const begin = Effect.fnUntraced(function* (source: ScriptedSource) {
   return { store, watch, process }
 })
 
-/** The ids of one list that are not in the other, shortened for a message. */
+/** Returns the ids of one list that are not in the other, shortened for a message. */
 export const missing = (from: ReadonlyArray<string>, there: ReadonlyArray<string>): ReadonlyArray<string> => {
   const known = new Set(there)
   return from.filter((id) => !known.has(id))
@@ -36,7 +36,7 @@ export const mirrors = Effect.fnUntraced(function* (source: ScriptedSource, proc
   yield* expect(extra.length === 0, `stored, but not at the source: ${some(extra)}`)
 })
 
-/** A sync that must succeed. */
+/** Runs a sync that must succeed. */
 export const succeed = Effect.fnUntraced(function* (process: Process, task: Parameters<Process["sync"]>[0] = {}) {
   const result = yield* process.sync(task)
   const { thrown } = process.watch
@@ -175,11 +175,11 @@ export const drafts: ReadonlyArray<Draft> = [
       const trial = yield* begin(source)
       yield* succeed(trial.process)
       const id = trial.watch.downloads[5] ?? trial.watch.downloads[0]
-      // A source that gives all content with its listings has no downloads.
+      // A source that includes all content in its listings has no downloads.
       if (id === undefined) return
       const { process, watch } = yield* begin(source)
       watch.throwing = id
-      // The engine logs the defect with its stack, which would look like a failure of the law.
+      // Silences the log: the engine logs the defect with its stack, which would look like a failure of the law.
       const first = yield* Effect.provideService(process.sync(), References.MinimumLogLevel, "None")
       yield* expect(first.status === "partial", `a sync with a download that throws ended as ${first.status}`)
       const blocked = missing(yield* source.ids, [...(yield* process.ids("stored")), id])

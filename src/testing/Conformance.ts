@@ -1,13 +1,13 @@
 /**
- * The laws that every integration keeps, for authors of integrations. Give a source that you can script (a server on
- * loopback that you control), and run each law as a test:
+ * The laws that every integration must obey, for authors of integrations. Provide a source that you can script (a server
+ * on loopback that you control), and run each law as a test:
  *
  * @example
  * describe("my integration", () => {
  *   for (const law of Conformance.laws(scripted)) it.live(law.name, () => law.check)
  * })
  *
- * A law that is broken says which, and what to do about it.
+ * The failure of a law names the law, and says what to do about it.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -23,8 +23,8 @@ import * as ProjectionLaws from "./ProjectionLaws.ts"
 export type { Law, LawBroken, ScriptedSource } from "./Law.ts"
 
 /**
- * The laws for this source, each on a fresh one made by `make`. `without` names what the source can't do: the laws that
- * need it are left out.
+ * Returns the laws for this source, each with a fresh source made by `make`. `without` names abilities that the source
+ * lacks: the laws that need them are left out.
  */
 export const laws = (
   make: Effect.Effect<ScriptedSource, never, Scope.Scope>,

@@ -11,12 +11,12 @@ import { type Draft, expect, type Finding, type ScriptedSource } from "./Law.ts"
 import type { WholeStore } from "./WholeStore.ts"
 
 /**
- * A process as `kill -9` leaves it: from the commit on that `strikes` names, nothing of it reaches the store, and it
- * gets no answer.
+ * Makes a store that simulates `kill -9`: from the first commit for which `strikes` returns true, no write reaches the
+ * store, and no call returns.
  */
 const dyingAt = (store: WholeStore, strikes: (batch: Batch) => boolean, died: Deferred.Deferred<void>): WholeStore => {
   let dead = false
-  // A commit is uninterruptible; one that never comes back must still end with the law.
+  // A commit is uninterruptible, but a commit that never returns must still end with the law.
   const lost = Effect.interruptible(Effect.never)
   const unlessDead = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.suspend(() => (dead ? lost : effect))
@@ -33,7 +33,7 @@ const dyingAt = (store: WholeStore, strikes: (batch: Batch) => boolean, died: De
   }
 }
 
-/** Strikes at this commit, from 1. */
+/** Crashes at this commit, from 1. */
 const atCommit = (commit: number) => {
   let commits = 0
   return (): boolean => {
@@ -42,7 +42,7 @@ const atCommit = (commit: number) => {
   }
 }
 
-/** Strikes at the first commit after so many that ended a page, so that a checkpoint is the last that was kept. */
+/** Crashes at the first commit after this number of page ends, so that the last stored checkpoint is of that page. */
 const afterPage = (page: number) => {
   let pages = 0
   return (batch: Batch): boolean => {
@@ -52,7 +52,7 @@ const afterPage = (page: number) => {
   }
 }
 
-/** Takes over the dead process's lease, as a process of the same machine does. */
+/** Takes over the dead process's lease, like a process of the same machine. */
 const takingOver = (store: WholeStore): WholeStore => ({
   ...store,
   acquire: (connectionId, options) =>
@@ -63,8 +63,8 @@ const takingOver = (store: WholeStore): WholeStore => ({
 })
 
 /**
- * Syncs that die one after the other, each taking over from the one before, then a sync that takes over and ends, and
- * another. True where a sync ended before it was struck.
+ * Runs syncs that crash one after the other, each taking over from the previous one; then a sync that takes over and
+ * completes, and another one. Returns true if a sync completed before its crash.
  */
 const survive = Effect.fnUntraced(function* (
   source: ScriptedSource,
@@ -98,7 +98,7 @@ const survive = Effect.fnUntraced(function* (
   return ended
 })
 
-/** Adds as many items as fill four pages, which a page's size decides, or 1,200. */
+/** Adds enough items to fill four pages, whatever the page size, or 1,200. */
 const fillPages = Effect.fnUntraced(function* (source: ScriptedSource) {
   for (const count of [100, 300, 800]) {
     yield* source.add(count)
@@ -129,7 +129,7 @@ export const drafts: ReadonlyArray<Draft> = [
     needs: [],
     check: Effect.fnUntraced(function* (source) {
       yield* fillPages(source)
-      // A crash after page 1, and one after page 3 of a listing taken up.
+      // A crash after page 1, and one after page 3 of a resumed listing.
       yield* survive(source, [afterPage(1), afterPage(2)], "between two pages")
     })
   },

@@ -1,4 +1,4 @@
-/** Laws of the force flags, and of what two fetches of one item give. */
+/** Laws about the force flags, and about two downloads of one item. */
 import * as Effect from "effect/Effect"
 import { begin, mirrors, missing, some, succeed } from "./ChangeLaws.ts"
 import { type Draft, expect } from "./Law.ts"

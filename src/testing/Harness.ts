@@ -1,4 +1,4 @@
-/** The real engine over a store in memory, for one integration: what the conformance laws run on. */
+/** Runs the real engine over a store in memory, with one integration, for the conformance laws. */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -24,19 +24,19 @@ import * as UnsealedVault from "./UnsealedVault.ts"
 import * as Memory from "../stores/Memory.ts"
 import * as WholeStore from "./WholeStore.ts"
 
-/** Watches what an integration lists, without changing it. */
+/** Observes the listings of an integration, without changing them. */
 export interface Watcher {
-  /** Each page as the engine gets it, with the task it was listed for. */
+  /** Each page that the engine received, with the task for which it was listed. */
   readonly pages: Array<{ readonly task: SyncTask; readonly page: Page<Schema.Json> }>
-  /** External ids in the order in which `download` was asked for them. */
+  /** External ids in the order of their downloads. */
   readonly downloads: Array<string>
-  /** The hints that each listing gets, in place of none. */
+  /** The hints that each listing gets; undefined for none. */
   hinted: Hinted | undefined
-  /** The cause of the first defect: the error that the integration's code threw. */
+  /** The cause of the first defect: the error that the integration's code threw. Undefined if there was none. */
   thrown: Cause.Cause<unknown> | undefined
-  /** The id whose download throws, as a fault in the integration's code does. */
+  /** The id whose download throws, like a fault in the integration's code; undefined for none. */
   throwing: string | undefined
-  /** Asked before each page is handed on, and each download begun. */
+  /** Called before each page is emitted, and before each download. */
   step: () => Effect.Effect<void>
 }
 
@@ -52,7 +52,7 @@ export const watcher = (): Watcher => ({
 /** Far more pages than any source needs for the items of a law. */
 const mostPages = 1000
 
-/** Fails where the listings of these syncs go on and on. */
+/** Fails if the listings of these syncs never end. */
 export const ending = Effect.fnUntraced(function* <A, E, R>(watch: Watcher, syncs: Effect.Effect<A, E, R>) {
   const endless = yield* Deferred.make<never, string>()
   watch.step = () =>
@@ -65,7 +65,7 @@ export const ending = Effect.fnUntraced(function* <A, E, R>(watch: Watcher, sync
   return yield* Effect.raceFirst(syncs, Deferred.await(endless))
 })
 
-/** Keeps the first defect of the integration's code, for the finding of a law. */
+/** Records the first defect of the integration's code, for the finding of a law. */
 const keepDefect =
   (watch: Watcher) =>
   <E>(cause: Cause.Cause<E>) =>
@@ -97,7 +97,7 @@ const watched = (session: AnySession, watch: Watcher): AnySession => ({
     })
 })
 
-/** Runs an effect on a clock that is this many milliseconds ahead of the right one. */
+/** Runs an effect with a clock that is this many milliseconds ahead. */
 export const ahead =
   (millis: number) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -115,30 +115,30 @@ export const ahead =
       return Effect.provideService(effect, Clock.Clock, clock)
     })
 
-/** Small batches, so that a crash has many places to strike. */
+/** Small batches, so that a crash can occur at many places. */
 const batchItems = 7
 const groupItems = 12
 const concurrency = 4
 
 /**
- * The downloads that a crash may cost: the batch whose commit is in flight, the one that gathers meanwhile, and the
- * downloads in flight (with the buffer between them).
+ * The most downloads that a crash may lose: the batch whose commit is in flight, the batch that gathers meanwhile, and
+ * the downloads in flight (with the buffer between them).
  */
 export const crashCost = 2 * groupItems + concurrency + 16
 
-/** An engine, as a process has it. Several engines over one store play a restart. */
+/** The engine of one process. Several engines over one store simulate a restart. */
 export interface Process {
   readonly watch: Watcher
   readonly sync: (task?: Partial<SyncTask>) => Effect.Effect<SyncResult>
   readonly connect: (config: unknown) => Effect.Effect<Connection>
   readonly ids: (state: ContentState) => Effect.Effect<ReadonlyArray<string>>
-  /** SHA-256 of each stored body by external id. */
+  /** The SHA-256 of each stored body, by external id. */
   readonly hashes: Effect.Effect<ReadonlyMap<string, string | null>>
-  /** The kind of each stored content, and when it happened, by external id. */
+  /** The kind and the time of each stored content, by external id. */
   readonly times: Effect.Effect<ReadonlyMap<string, { readonly kind: string | null; readonly at: DateTime.Utc | null }>>
 }
 
-/** The memory store, to be shared by the processes of one law. */
+/** Makes the memory store that the processes of one law share. */
 export const makeStore: Effect.Effect<WholeStore.WholeStore> = Effect.map(
   Effect.scoped(Layer.build(Memory.layer)),
   WholeStore.fromContext
@@ -149,7 +149,7 @@ export const start = Effect.fnUntraced(function* (options: {
   readonly credentials: unknown
   readonly store: WholeStore.WholeStore
   readonly watch: Watcher
-  /** Pages of a slice. */
+  /** The number of pages in a slice. */
   readonly slicePages?: number
 }) {
   const { credentials, integration, store, watch } = options

@@ -1,4 +1,4 @@
-/** Laws of hints: what a listing makes of them. */
+/** Laws about listings with hints. */
 import * as Effect from "effect/Effect"
 import { begin, missing, mirrors, some, succeed } from "./ChangeLaws.ts"
 import { type Draft, expect } from "./Law.ts"
@@ -15,7 +15,7 @@ export const drafts: ReadonlyArray<Draft> = [
       yield* succeed(process)
       const before = yield* process.ids("stored")
       const forged = ["forged", "forged/1", "/", "forged", ...before.slice(0, 4), ...before.slice(0, 4)]
-      // Added without a hint: the ordinary sync after the hinted ones finds them.
+      // Added without a hint: the ordinary sync after the hinted ones must find them.
       yield* source.add(3)
       for (const only of [true, true, false]) {
         watch.hinted = { parts: forged, only, isListening: true }

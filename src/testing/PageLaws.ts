@@ -1,4 +1,4 @@
-/** Laws of single pages. */
+/** Laws about single pages. */
 import * as Effect from "effect/Effect"
 import { externalIdProblem } from "../contract/Content.ts"
 import { type Coverage, maxCheckpointBytes, maxPageRefs } from "../contract/Page.ts"
@@ -19,7 +19,7 @@ export const drafts: ReadonlyArray<Draft> = [
     check: Effect.fnUntraced(function* (source) {
       yield* source.add(30)
       const { integration, credentials } = source
-      // A slice may be cut after any page, and the next one goes on from there.
+      // A slice may end after any page, and the next one continues from there.
       for (const slicePages of [2, 3]) {
         const watch = watcher()
         const process = yield* start({ integration, credentials, store: yield* makeStore, watch, slicePages })
@@ -86,7 +86,7 @@ export const drafts: ReadonlyArray<Draft> = [
       const { process, watch } = yield* begin(source)
       const { counts } = yield* succeed(process)
       const pages = watch.pages.filter(({ page }) => page.listed.length > 0).length
-      // An answer of the source may become several pages, which were asked for at once.
+      // One response of the source may become several pages, for which the checker is asked together.
       const asked = counts.checkerQueries
       yield* expect(
         source.usesChecker ? asked > 0 && asked <= pages : asked === 0,

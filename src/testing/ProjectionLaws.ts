@@ -1,4 +1,4 @@
-/** The law of projections: pure, total, and rows that fit their tables. */
+/** The law of projections: they are pure and total, and their rows fit their tables. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -9,14 +9,14 @@ import { type Draft, expect } from "./Law.ts"
 
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
 
-/** The content, and the same with what a source may leave out left out. */
+/** Returns variants of a content, without the fields that a source may leave out. */
 const variants = (content: ProjectedContent): ReadonlyArray<ProjectedContent> => [
   content,
   { ...content, title: null, occurredAt: null, mediaType: null },
   { ...content, json: undefined },
   { ...content, json: null, metadata: {} },
   { ...content, kind: "a kind that is new", json: [1, { text: 2 }] },
-  // Metadata of another shape, as an older version of the integration may have stored.
+  // Metadata of another form, as an older version of the integration may have stored it.
   { ...content, metadata: Object.fromEntries(Object.keys(content.metadata).map((name) => [name, 7])) }
 ]
 

@@ -31,7 +31,7 @@ export type WholeStore = BodyStore["Service"] &
   SessionStore["Service"] &
   TaskStore["Service"]
 
-/** The whole store of a context that has all ports. */
+/** Returns the whole store of a context with all ports. */
 export const fromContext = (context: Context.Context<Store>): WholeStore => ({
   ...Context.get(context, BodyStore),
   ...Context.get(context, ConnectionStore),
@@ -51,7 +51,7 @@ export const fromContext = (context: Context.Context<Store>): WholeStore => ({
 /** The whole store of the running effect. */
 export const WholeStore: Effect.Effect<WholeStore, never, Store> = Effect.map(Effect.context<Store>(), fromContext)
 
-/** Provides every port by this store. */
+/** Provides every port from this store. */
 export const layer = (store: WholeStore): Layer.Layer<Store> => Layer.succeedContext(toContext(store))
 
 const toContext = (store: WholeStore): Context.Context<Store> =>
@@ -70,6 +70,6 @@ const toContext = (store: WholeStore): Context.Context<Store> =>
     Context.add(TaskStore, store)
   )
 
-/** The ports of a store, with some methods replaced. */
+/** Provides the ports of a store, with some methods replaced. */
 export const replaceMethods = (change: (real: WholeStore) => Partial<WholeStore>): Layer.Layer<Store, never, Store> =>
   Layer.effectContext(Effect.map(WholeStore, (real) => toContext({ ...real, ...change(real) })))

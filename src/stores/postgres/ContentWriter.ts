@@ -166,7 +166,7 @@ const storeMisses = Effect.fnUntraced(function* (
   const kept = misses.flatMap((one) => (one.outcome === "gone" ? [] : [{ ...one, outcome: one.outcome }]))
   if (kept.length === 0) return
   const pending = kept.map(ledgerState)
-  // Deferred rows are always due; their time only puts those that waited longest first.
+  // Deferred rows are always due. Their time only orders them: those that waited longest come first.
   const due = kept.map((one) =>
     one.outcome === "deferred" ? 0 : one.retryIn === undefined ? null : millis(one.retryIn)
   )
