@@ -42,16 +42,12 @@ export class MemorySource {
   account = "me@example.com"
   pageSize = 10
   by: "id" | "revision" = "id"
-  /** Pages choose all that they list, known or not. */
-  choosesAll = false
-  /** Pages bring the contents of what they list. */
-  isInline = false
+  /** Changes each page before it is given. */
+  alter: (page: Page<Checkpoint>) => Partial<Page<Checkpoint>> = () => ({})
   /** Every listing page repeats the last id of the page before. */
   repeats = false
   /** Deletions are told even of what is there again. */
   tellsAll = false
-  /** Deletions and patches of ids that a page of a full listing does not list. */
-  aside: Pick<Page<Schema.Json>, "deleted" | "patches"> = {}
   /** The problems of each page. */
   problems: ReadonlyArray<Problem> = []
   /** Ids that are not in the full listing, though they can be downloaded. */
@@ -170,26 +166,24 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
     return {
       externalId: id,
       ...(item?.revision === undefined ? {} : { revision: item.revision }),
-      ...(item?.copyOf === undefined ? {} : { copy: { bodyKey: item.copyOf, metadata: {} } }),
-      ...(item === undefined || !source.isInline ? {} : { content: contentOf(id, item) })
+      ...(item?.copyOf === undefined ? {} : { copy: { bodyKey: item.copyOf, metadata: {} } })
     }
   }
 
-  const contentOf = (id: string, item: SourceItem): Content => ({
-    kind: "message",
-    title: `title of ${id}`,
-    mediaType: "text/plain",
-    metadata: item.metadata ?? {},
-    body: item.body,
-    ...(item.announced === undefined ? {} : { announced: item.announced }),
-    ...(item.downloaded === undefined ? {} : { revision: item.downloaded }),
-    ...(item.bodyKey === undefined ? {} : { bodyKey: item.bodyKey }),
-    ...(item.at === undefined ? {} : { occurredAt: item.at })
-  })
-
   const content = (id: string): Effect.Effect<Content, IntegrationError> => {
     const item = source.items.get(id)
-    return item === undefined ? fault(new Gone({ message: `${id} is gone` })) : Effect.succeed(contentOf(id, item))
+    if (item === undefined) return fault(new Gone({ message: `${id} is gone` }))
+    return Effect.succeed({
+      kind: "message",
+      title: `title of ${id}`,
+      mediaType: "text/plain",
+      metadata: item.metadata ?? {},
+      body: item.body,
+      ...(item.announced === undefined ? {} : { announced: item.announced }),
+      ...(item.downloaded === undefined ? {} : { revision: item.downloaded }),
+      ...(item.bodyKey === undefined ? {} : { bodyKey: item.bodyKey }),
+      ...(item.at === undefined ? {} : { occurredAt: item.at })
+    })
   }
 
   return {
@@ -202,8 +196,7 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
       }),
     list: (task, checkpoint, { hinted }) => {
       source.hinted.push(hinted)
-      const select = (refs: ReadonlyArray<Ref>) =>
-        source.choosesAll ? Effect.succeed(refs) : ContentExistenceChecker.selectNew(task, refs, { by: source.by })
+      const select = (refs: ReadonlyArray<Ref>) => ContentExistenceChecker.selectNew(task, refs, { by: source.by })
       const inWindow = (id: string) => {
         const at = source.items.get(id)?.at
         const { since, until } = task.window ?? {}
@@ -262,7 +255,6 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
           const page: Page<Checkpoint> = {
             listed,
             download: yield* select(listed),
-            ...source.aside,
             problems: source.problems,
             listing: listing.pass,
             covers: last && task.window === undefined ? [{ prefix: "" }] : [],
@@ -290,7 +282,10 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
             page.checkpoint.listing === undefined ? Option.none() : Option.some({ ...page.checkpoint, caughtUp: true })
           return [[page], next] as const
         })
-      if (!hinted.only) return Stream.paginate(from as Checkpoint & { readonly caughtUp?: boolean }, step)
+      const altered = (page: Page<Checkpoint>) => ({ ...page, ...source.alter(page) })
+      if (!hinted.only) {
+        return Stream.map(Stream.paginate(from as Checkpoint & { readonly caughtUp?: boolean }, step), altered)
+      }
       const look = Effect.gen(function* () {
         const ids = yield* ask("look", 1, () => Effect.succeed(hinted.parts.filter((id) => source.items.has(id))))
         const listed = ids.map(refOf)

@@ -89,7 +89,7 @@ const inLedger = Effect.fnUntraced(function* (reader: Reader, page: Page<Schema.
     new Set(rows.filter((row) => isIn(row, chosen.get(row.externalId))).map(({ externalId }) => externalId))
   return {
     waiting: idsOf((row, ref) => ref !== undefined && ref.revision === row.revision && waits(row)),
-    due: idsOf((row, ref) => ref === undefined && !waits(row))
+    due: idsOf((row) => !waits(row))
   } satisfies InLedger
 })
 
@@ -148,9 +148,8 @@ const readPage = (
     const isBack = inflight.isRemoved(externalId) || (before === undefined && back.has(externalId))
     const ref = chosen.get(externalId) ?? (isBack || due.has(externalId) ? listed : undefined)
     const isRepeated = before !== undefined && before.revision === ref?.revision
-    const isWaiting = waiting.has(externalId) && ref?.content === undefined
     const isDone = plan.done.has(externalId) || forced.has(externalId)
-    if (ref === undefined || isDone || (!isBack && (isRepeated || isWaiting))) {
+    if (ref === undefined || isDone || (!isBack && (isRepeated || waiting.has(externalId)))) {
       existing += 1
       continue
     }

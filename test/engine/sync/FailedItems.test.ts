@@ -201,6 +201,18 @@ describe("an item that fails", () => {
     })
   )
 
+  it.effect("with few of the others leaves the run to go on, however many they are", () =>
+    withConnection(
+      function* (source, connection) {
+        source.addMany(60)
+        source.answer = (method) =>
+          /^download .*[05]$/.test(method) ? fault(new Malformed({ message: "cut off" })) : Effect.void
+        assert.deepInclude((yield* sync(connection)).counts, { stored: 48, failed: 12 })
+      },
+      { abortAfter: 5 }
+    )
+  )
+
   it.effect("whose body stops is failed, not waited for without end", () =>
     withConnection(function* (source, connection) {
       source.add("a", { body: Stream.concat(Stream.succeed(bytes("begun")), Stream.never) })

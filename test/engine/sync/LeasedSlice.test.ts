@@ -1,4 +1,4 @@
-/** A slice under its lease: the row and the schedule that it leaves, and what happens where the store fails beside it. */
+/** A slice under its lease: the row and the schedule that it leaves, also where the store fails beside it. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -122,7 +122,7 @@ it.effect("a run whose row could not be written fails for that, and for nothing 
   }).pipe(Effect.provide(layer(source)))
 })
 
-it.effect("a sync of new items asks the store once a page what is known, and asks the ledger nothing", () => {
+it.effect("a poll asks the store once a page what is known, and asks the ledger nothing", () => {
   const source = new MemorySource()
   source.addMany(25)
   return Effect.gen(function* () {
@@ -143,5 +143,10 @@ it.effect("a sync of new items asks the store once a page what is known, and ask
     const { counts } = yield* poll(connection).pipe(Effect.provide(counting))
     assert.strictEqual(counts.stored, 25)
     assert.deepStrictEqual(asked, ["existing", "existing", "existing"])
+
+    source.patch("m000000", {})
+    source.expiredBefore = source.log.length
+    assert.strictEqual((yield* poll(connection).pipe(Effect.provide(counting))).counts.existing, 25)
+    assert.deepStrictEqual(asked.slice(3), ["existing", "existing", "existing"])
   }).pipe(Effect.provide(layer(source)))
 })

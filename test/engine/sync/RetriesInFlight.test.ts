@@ -112,7 +112,7 @@ describe("a retry in flight", () => {
   )
 
   /** A retry of `a` waits in its download while a page of the listing, which does not list `a`, is otherwise done. */
-  const duringListing = (aside: MemorySource["aside"], source: MemorySource) =>
+  const duringListing = (aside: ReturnType<MemorySource["alter"]>, source: MemorySource) =>
     Effect.gen(function* () {
       const connection = yield* connect()
       yield* sync(connection)
@@ -122,7 +122,7 @@ describe("a retry in flight", () => {
       source.addMany(5)
       source.unlisted.add("a")
       source.expiredBefore = source.log.length
-      source.aside = aside
+      source.alter = ({ listing }) => (listing === undefined ? {} : aside)
       const gate = yield* Deferred.make<void>()
       source.answer = only("download a", Deferred.await(gate))
       const running = yield* Effect.forkChild(sync(connection))
