@@ -1,11 +1,13 @@
 /**
- * The functions in the database that find the newest contents that fit a query, the candidates of `Ranking.ts`. They
- * choose by which index: of words, of times, or both.
+ * The functions in the database that find the newest contents that match a query, the candidates of `Ranking.ts`. They
+ * decide which index to use: that of words, that of times, or both.
  */
 
-/** In the order in which they depend on each other; they call functions of `IndexFunctions.ts` and `QueryParser.ts`. */
+/**
+ * The functions in the order of their dependencies. They call functions of `IndexFunctions.ts` and `QueryParser.ts`.
+ */
 export const functions: ReadonlyArray<string> = [
-  // How many contents meet a condition, as the planner estimates it. Only a volatile function may ask for that.
+  // Returns how many contents meet a condition, as the planner estimates it. Only a volatile function may run EXPLAIN.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_estimate(condition text) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
   plan json;
@@ -14,7 +16,7 @@ BEGIN
   RETURN (plan -> 0 -> 'Plan' ->> 'Plan Rows')::float8;
 END $$`,
 
-  // The condition on connections and times as SQL, which an index of times answers by itself.
+  // Returns the condition on connections and times as SQL, which one index of times can answer.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_scope(
     of_connections uuid[], since timestamptz, until timestamptz, from_key derived.search_key, inclusive boolean
   ) RETURNS text LANGUAGE sql STABLE AS $$
@@ -28,15 +30,15 @@ END $$`,
         from_key.occurred_at, CASE WHEN inclusive THEN '<=' ELSE '<' END,
         from_key.connection_id, from_key.external_id) END) $$`,
 
-  // A condition for contents with the words in a window of the newest of a scope. The window should have `size`
-  // contents, `needed` of them with the words. Null if it is less work to fetch all that are `expected` to have them.
+  // Returns a condition that selects contents with the words in a window of the newest contents of a scope. The window
+  // should have `size` contents, `needed` of them with the words. Returns null if fetching all contents `expected` to
+  // have the words is less work.
   //
-  // The index of words reads all contents of each word, unless a rarer lexeme is needed too. So the lexemes of the
+  // The index of words reads all contents of each word, unless a rarer lexeme is required too. So the lexemes of the
   // window's months are added to the words. More than 12 months would take longer than they save. Whole months may have
   // more contents than the window should have, and these are fetched.
   //
-  // Where that costs more, the window is counted in the index of times. A content there costs a twelfth of one that is
-  // fetched.
+  // If that costs more, the window is counted in the index of times. A content there costs a twelfth of fetching one.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_window(
     words tsquery, scope text, size float8, needed integer, expected float8
   ) RETURNS text LANGUAGE plpgsql AS $$
@@ -69,21 +71,21 @@ BEGIN
     THEN format('vector @@ %L AND occurred_at >= %L', derived.search_both(words, months), oldest) END;
 END $$`,
 
-  // The newest contents that fit, from a place on, in four steps:
+  // Finds the newest matching contents, from a place on, in four steps:
   //
-  // 1. Where the planner expects few contents with the words, the index of words gives up to 2,000 of them: all,
+  // 1. If the planner expects few contents with the words, reads up to 2,000 of them from the index of words: all,
   //    unless the planner was wrong.
-  // 2. The newest 4,000 of the scope are looked at one by one, by an index of times, until enough are found. A common
-  //    word is found there. If the first 500 have too few for that, the rest is not looked at.
-  // 3. Their share of contents with the words, or the planner's estimate if that is more, tells how many contents have
-  //    the words. The planner knows little of beginnings of words: it takes one for half a percent of the contents at
-  //    least (`DEFAULT_TS_MATCH_SEL`), so that this much tells nothing.
-  // 4. The index of words gives its contents in no order. Where many have the words, it is asked for a window of the
-  //    newest that should have a little more than are needed, and for a wider one until it has enough. Where few have
-  //    the words, it is asked for all.
+  // 2. Checks the newest 4,000 contents of the scope one by one, by an index of times, until enough are found. Common
+  //    words are found there. If the first 500 have too few matches for that, the rest is not checked.
+  // 3. Estimates how many contents have the words: by the share of matches in step 2, or by the planner's estimate if
+  //    that is higher. The planner's estimate for the beginning of a word is never below half a percent of the contents
+  //    (`DEFAULT_TS_MATCH_SEL`), so an estimate of that size means nothing.
+  // 4. The index of words returns its contents in no order. If many contents have the words, it is queried for a window
+  //    of the newest contents that should have a little more than needed, and for a wider one until it has enough. If
+  //    few contents have the words, it is queried for all of them.
   //
-  // The index of words knows a phrase by its words alone: each content that has them is fetched for their order. So a
-  // phrase is looked for in the newest 2,000 that have its words.
+  // The index of words finds a phrase only by its words: each content that has them is fetched to check their order. So
+  // a phrase is searched for in the newest 2,000 contents that have its words.
   String.raw`CREATE OR REPLACE FUNCTION derived.search_newest(
     wanted tsquery, of_connections uuid[], since timestamptz, until timestamptz, is_deleted boolean,
     from_key derived.search_key, inclusive boolean, most integer

@@ -1,8 +1,8 @@
 /**
  * The functions of the search index in the database: text search configurations, the vector of a content, and the
- * language of a connection. `QueryParser.ts` has the functions that read a query, `Candidates.ts` those that find
- * contents, and `Ranking.ts` those that rank them. They are in the database so that `mirror.search` gives everyone the
- * same results: the API, the command line, the page, and people with a database client.
+ * language of a connection. `QueryParser.ts` has the functions that parse a query, `Candidates.ts` those that find
+ * contents, and `Ranking.ts` those that rank them. They are in the database so that `mirror.search` gives the same
+ * results everywhere: in the API, the command line, the dashboard, and database clients.
  */
 import * as Characters from "./Characters.ts"
 

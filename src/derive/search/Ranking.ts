@@ -1,4 +1,4 @@
-/** The functions in the database that rank and show results. `Candidates.ts` has those that find them. */
+/** The functions in the database that rank and show results. `Candidates.ts` has the functions that find them. */
 import * as Characters from "./Characters.ts"
 
 /** Private-use characters around the marked words of a snippet. Texts do not contain them. */
@@ -9,7 +9,8 @@ export const functions = (schema: string): ReadonlyArray<string> => {
   const { unspaced } = Characters
   const separators = Characters.separators()
   return [
-    // A piece of the text around the first word that is looked for, with such words between two private characters.
+    // Returns a part of the text around the first matching word, with matching words between two private-use
+    // characters.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_snippet(
     configuration regconfig, of_connection uuid, of_id text, marked tsquery, words text[]
   ) RETURNS text LANGUAGE plpgsql STABLE AS $$
