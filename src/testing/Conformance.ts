@@ -1,6 +1,6 @@
 /**
- * The laws that every integration must obey, for authors of integrations. Provide a source that you can script (a server
- * on loopback that you control), and run each law as a test:
+ * The laws that every integration must obey, for authors of integrations. Provide a source that you can script (a
+ * server on loopback that you control), and run each law as a test:
  *
  * @example
  * describe("my integration", () => {

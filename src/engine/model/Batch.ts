@@ -100,8 +100,8 @@ export interface Batch {
   /** The items that were downloaded. An external id occurs at most once in items and misses together. */
   readonly items: ReadonlyArray<Item>
   /**
-   * Ids of items and misses that a page listed. The other items were retried or forced by id, without a listing of the
-   * present scope.
+   * Ids of items and misses that a page listed. The others were retried or forced by id: a listing of the
+   * present scope may never have shown them.
    */
   readonly listed: ReadonlyArray<string>
   /**

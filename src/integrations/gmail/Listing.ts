@@ -5,14 +5,14 @@
  * The protocol, in the order of Google's guide (https://developers.google.com/workspace/gmail/api/guides/sync):
  *
  * 1. The watermark (the mailbox's history id) is read BEFORE a pass begins, so that messages that arrive during the
- * pass are in the history after it.
+ *    pass are in the history after it.
  * 2. A pass lists everything, newest first. Each call of `list` with an unfinished pass begins with the changes, so a
- * long backfill never delays new mail.
+ *    long backfill never delays new mail.
  * 3. Before the last page of a pass is emitted, the history is read once more. If messages left the listing during the
- * pass, pages may have shifted past messages that were never shown: the pass is repeated, which is cheap because of the
- * checker. Only a pass without such shifts covers everything.
+ *    pass, pages may have shifted past messages that were never shown: the pass is repeated, which is cheap because of
+ *    the checker. Only a pass without such shifts covers everything.
  * 4. From then on a poll is one `history.list`. An expired history is `CheckpointExpired`, and is never skipped: the
- * engine lists in full, and the messages that are already known get their labels from a label walk.
+ *    engine lists in full, and the messages that are already known get their labels from a label walk.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -2,12 +2,12 @@
  * Lists an account.
  *
  * 1. LIST and STATUS report the mailboxes, and which of them changed: one request if the server has LIST-STATUS. A poll
- * without changes ends here.
+ *    without changes ends here.
  * 2. For mailboxes that were listed before, the changes are listed (Changes.ts).
  * 3. A pass lists the mailboxes that are not yet listed completely (MailboxListing.ts), INBOX first. The first pass
- * covers everything. Later ones cover the prefixes that no longer have a mailbox: of a removed or renamed mailbox, and
- * of an old UIDVALIDITY. They are covered after all messages were listed under their new ids, so that the engine can
- * distinguish moved messages from deleted ones.
+ *    covers everything. Later ones cover the prefixes that no longer have a mailbox: of a removed or renamed mailbox,
+ *    and of an old UIDVALIDITY. They are covered after all messages were listed under their new ids, so that the engine
+ *    can distinguish moved messages from deleted ones.
  *
  * Forced and windowed tasks make a pass of their own, which covers nothing.
  */

@@ -115,9 +115,7 @@ export const marks = (
     [...new Map(rows.map((row) => [row.uid, marksOf(row)])).values()].toSorted((a, b) => a.uid - b.uid)
   )
 
-/**
- * Splits a range into windows of UIDs; the last window is open, so that the server may answer with its last message.
- */
+/** Splits the UIDs from `from` to before `to` into ranges of at most `limit` UIDs. */
 const windowsOf = (from: number, to: number, limit: number): ReadonlyArray<string> => {
   const windows: Array<string> = []
   for (let start = from; start < to; start += limit) windows.push(`${start}:${Math.min(start + limit, to) - 1}`)

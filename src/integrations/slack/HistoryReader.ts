@@ -7,7 +7,7 @@
  *
  * 1. a response of `conversations.history` (or the rest of one) is passed to the checker, once;
  * 2. the threads of the chosen parents are listed completely; the checkpoint of their pages is still before these
- * parents;
+ *    parents;
  * 3. then the parents make a page, and its checkpoint is after them.
  *
  * After a crash between 2 and 3, the parents are still changed: their threads are listed again, and the replies are

@@ -1,38 +1,38 @@
 /**
- * The listing of a task, in this order:
+ * Lists for a task, in this order:
  *
  * 1. A round of visits: `conversations.list`, then one `conversations.history` for each conversation that is due: its
  *    newest 200 parents. A visit finds new messages, edits, and late replies to any of these threads; in a conversation
- *    of up to 200 parents, replies of any age. Further answers (999 parents each) are requested until the last visit's
- *    watermark is reached, and then until `lookback` is, within a budget. The first visit of a conversation makes one
- *    such request, and leaves the rest to the backfill. Conversations are due if they were active within the last hour,
- *    or were not visited for a twelfth of the time since their last activity (at most `sweepEvery`). Others fill the
- *    round up to 100, those that were visited longest ago first. So with up to 100 conversations each round visits all,
- *    and with thousands, dormant ones are visited seldom.
+ *    of up to 200 parents, replies of any age. Further responses (999 parents each) are requested until the last
+ *    visit's watermark is reached, and then until `lookback` is reached, within a budget. The first visit of a
+ *    conversation makes one request, and leaves the rest to the backfill. A conversation is due if it was active within
+ *    the last hour, or was not visited for a twelfth of the time since its last activity (at most `sweepEvery`). A
+ *    round with fewer than 100 due conversations also visits others, those that were visited longest ago first. So with
+ *    up to 100 conversations each round visits all, and with thousands, dormant ones are rarely visited.
  * 2. `users.list`, once an hour.
- * 3. The backfill: passes over the history of new conversations. A slice begins with another round once the backfill
- *    has had as many calls as the last round, and each poll begins with one. So new messages are requested before and
- *    between the slices of a backfill, and neither starves the other. After a round something else comes first, however
- *    late the next slice is.
+ * 3. The backfill: passes over the history of new conversations. Each poll begins with a round, and so does a slice
+ *    once the backfill has had as many calls as the last round. So new messages are requested before and between the
+ *    slices of a backfill, and neither starves the other. After a round, something else is listed first, however late
+ *    the next slice is.
  * 4. Once every `sweepEvery`, another pass over the history of each conversation, 100 calls a poll. It costs one call
- *    for each 999 parents, and one for each thread that changed. It finds late replies and edits of any age, and by its
- *    count (see `moveHistory`) that a message vanished.
- * 5. Complete passes: each thread is listed, changed or not. They find edited replies, and prove deletions. A
+ *    for each 999 parents, and one for each thread that changed. It finds late replies and edits of any age, and
+ *    notices by its tally (see `moveHistory`) that a message was deleted.
+ * 5. Complete passes: every thread is listed, changed or not. They find edited replies, and prove deletions. A
  *    conversation in which a deletion was noticed has its pass at once, at most 100 calls a poll. A tour through all
  *    conversations begins once every `sweepEvery`, at most 20 calls a poll.
  *
- * With a user's token that has the scope `search:read`, each poll begins with a search for what came since the last
- * one, in all conversations: threads with late replies are looked up, and conversations with new messages are visited
- * first (see MessageSearch.ts). Not while hints are received, which say more.
+ * If the token is a user's and has the scope `search:read`, each poll begins with a search for new messages in all
+ * conversations: threads with late replies are looked up, and conversations with new messages are visited first (see
+ * MessageSearch.ts). There is no search while hints are received, because hints report more.
  *
- * Hinted parts come before all of these (see Events.ts, HintLookups.ts): a conversation is visited; a message or a
- * thread is looked up. A poll that hints alone brought forward does only that. While events come (see
+ * Hinted parts come before everything else (see Events.ts, HintLookups.ts): a conversation is visited; a message or a
+ * thread is looked up. A poll that was caused only by hints does nothing else. While events come (see
  * EventDelivery.ts), conversations are listed once an hour, visits are left to hints (except for conversations that
- * were active within the last 12 days: an hour to a day after each other), and passes 4 and 5 come once in 7 days
- * unless the config says otherwise.
+ * were active within the last 12 days: an hour to a day apart), and passes 4 and 5 come once in 7 days unless the
+ * config says otherwise.
  *
- * A thread that was active in the last 10 minutes is listed again although its revision is the same, up to 5 threads a
- * poll: an edited reply shows nowhere else.
+ * A thread that was active in the last 10 minutes is listed again even if its revision is the same, up to 5 threads a
+ * poll: an edited reply is visible nowhere else.
  *
  * A forced or windowed task is only a pass over the history of all conversations, between its bounds.
  */
