@@ -54,7 +54,7 @@ export type WriteError = StoreError | Superseded
 export interface BatchCommits {
   /** Inserts the run's row, unless it exists. */
   readonly beginRun: Effect.Effect<void, WriteError>
-  /** Begins to commit a batch. Waits for the commit in flight first. */
+  /** Begins to commit a batch, after the commit in flight. One that changes nothing in the store is only counted. */
   readonly begin: (batch: OpenBatch.OpenBatch) => Effect.Effect<void, WriteError>
   /** Waits until no commit is in flight. Fails if that commit failed. */
   readonly idle: Effect.Effect<void, WriteError>
@@ -124,6 +124,10 @@ export const make = Effect.fnUntraced(function* (context: SliceContext) {
 
   const begin = Effect.fnUntraced(function* (batch: OpenBatch.OpenBatch) {
     yield* idle
+    if (OpenBatch.isQuiet(batch, committed.checkpoint)) {
+      committed = yield* countOnly(writer, committed, batch)
+      return
+    }
     const done = yield* Deferred.make<Exit.Exit<Committed, WriteError>>()
     // Stored outside the fiber, because an interrupted fiber does not return the result of its last step.
     const committing = Effect.exit(commit(writer, committed, batch)).pipe(
@@ -157,7 +161,24 @@ export const isUnknown = (event: SliceEvent): event is Missed =>
 const beginRun = ({ fence, run, runs }: Writer, before: Committed): Effect.Effect<Committed, WriteError> =>
   before.begun ? Effect.succeed(before) : Effect.as(runs.beginRun(fence, run), { ...before, begun: true })
 
-/** Writes a batch, after the previous commits. A batch that changes nothing in the store is only counted. */
+/** Counts a batch without a commit. */
+const countOnly = Effect.fnUntraced(function* (
+  { connection, meter }: Writer,
+  before: Committed,
+  batch: OpenBatch.OpenBatch
+) {
+  const spent = yield* RunMeter.spent(meter)
+  const counts = RunCounts.sum(batch.counts, { ...RunCounts.zero, ...RunMeter.since(spent, before.spent) })
+  yield* Metrics.counted(connection.domain, counts)
+  return {
+    ...before,
+    spent,
+    counts: RunCounts.sum(before.counts, counts),
+    unrecorded: RunCounts.sum(before.unrecorded, counts)
+  }
+})
+
+/** Writes a batch, after the previous commits. */
 const commit = Effect.fnUntraced(function* (
   writer: Writer,
   before: Committed,
@@ -174,10 +195,6 @@ const commit = Effect.fnUntraced(function* (
     ...RunMeter.since(spent, before.spent)
   })
   const unrecorded = RunCounts.sum(before.unrecorded, counts)
-  if (OpenBatch.isQuiet(batch, before.checkpoint)) {
-    yield* Metrics.counted(domain, counts)
-    return { ...before, spent, counts: RunCounts.sum(before.counts, counts), unrecorded }
-  }
   const { begun } = OpenBatch.isWorthARow(batch) ? yield* beginRun(writer, before) : before
   const misses = yield* missesOf(writer, batch)
   const done = doneOf(writer, batch)

@@ -172,9 +172,13 @@ const withFlatContext = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect
 const write = Effect.fnUntraced(function* (options: Options, context: SliceContext) {
   // Without a buffer: while the writer waits for a commit, finished downloads wait, and no new ones begin.
   const events: Events = yield* Queue.bounded<SliceEvent, RunFailure.RunError | Cause.Done>(0)
-  const tick = Effect.andThen(Effect.sleep(tickEvery), Queue.offer(events, { _tag: "Tick" }))
-  yield* Effect.forkScoped(Effect.forever(tick))
-  yield* Effect.forkScoped(Queue.into(Lease.keep(context.connection, context.meter), events))
+  const pause = Effect.sleep(tickEvery)
+  const tick = Queue.offer(events, { _tag: "Tick" })
+  const renewal = Effect.forkScoped(Queue.into(Lease.keep(context.connection, context.meter), events))
+  // Most polls end before the first tick, and need no fiber that renews the lease. It waits for no tick to be taken.
+  yield* Effect.forkScoped(
+    pause.pipe(Effect.andThen(renewal), Effect.andThen(Effect.forever(Effect.andThen(tick, pause))))
+  )
   yield* Effect.forkScoped(Queue.into(withFlatContext(produce(options, context, events)), events))
   return yield* BatchWriter.run(context, { events, recorded: options.recorded, onProgress: options.onProgress })
 }, Effect.scoped)

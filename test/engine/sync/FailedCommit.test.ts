@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,6 +11,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
+import * as TestClock from "effect/testing/TestClock"
 import { Forbidden } from "../../../src/contract/IntegrationError.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
 import type { Store } from "../../../src/engine/Store.ts"
@@ -110,6 +112,33 @@ const failing = (end: "before" | "after", interrupted: boolean) => {
     }).pipe(Effect.provide(layer(source, { store })))
   }).pipe(Effect.scoped)
 }
+
+it.effect("a run keeps its lease while its first write waits for the database", () => {
+  const source = new MemorySource()
+  return Effect.gen(function* () {
+    const store = yield* shared
+    const reached = yield* Deferred.make<void>()
+    const open = yield* Deferred.make<void>()
+    const slow = replaceMethods((real) => ({
+      ...real,
+      beginRun: (...args) =>
+        Effect.andThen(Deferred.succeed(reached, undefined), Deferred.await(open)).pipe(
+          Effect.andThen(real.beginRun(...args))
+        )
+    })).pipe(Layer.provide(store))
+    const connection = yield* connect().pipe(Effect.provide(layer(source, { store })))
+    const running = yield* sync(connection).pipe(Effect.provide(layer(source, { store: slow })), Effect.forkChild)
+    yield* until(Deferred.isDone(reached))
+    const row = Effect.flatMap(WholeStore, (there) => there.connection(connection.id)).pipe(Effect.provide(store))
+    for (let seconds = 0; seconds < 60; seconds += 5) {
+      yield* TestClock.adjust("5 seconds")
+      const { lease } = Option.getOrThrow(yield* row)
+      assert.isTrue(lease !== null && DateTime.isGreaterThan(lease.until, yield* DateTime.now), `after ${seconds} s`)
+    }
+    yield* Deferred.succeed(open, undefined)
+    assert.isNull((yield* moving(Fiber.join(running))).error)
+  }).pipe(Effect.scoped)
+})
 
 describe("a commit that fails while later items come in", () => {
   it.effect("fails the run, loses nothing, and nothing more is written", () => failing("before", false))
