@@ -125,13 +125,18 @@ const open = Effect.fnUntraced(function* (
       )
     )
 
+  /**
+   * A message under an id of another one is shown to the open pass, which would otherwise delete it. Pages of a pass end
+   * the changes, and with them the deletions that are judged together: such mailboxes come after the others.
+   */
+  const isShownToPass = ({ name }: Mailboxes.Mailbox) => checkpoint.open && partOf(name)?.anew !== undefined
+
   const changes = (mailbox: Mailboxes.Mailbox): Pages => {
     const part = partOf(mailbox.name)
     if (part === undefined || !isListed(mailbox) || isIdle(mailbox, part, now)) return Stream.empty
     return pagesOf(
       mailbox,
       Changes.read({ source, task, mailbox, part, isPassOpen: checkpoint.open }),
-      // The pass must also see messages that are listed here, or it would delete them.
       () => (checkpoint.open && part.anew !== undefined ? passName() : {}),
       () => ({})
     )
@@ -256,6 +261,7 @@ const open = Effect.fnUntraced(function* (
       : Stream.suspend(() =>
           Stream.succeed<ImapPage>({ listed: [], download: [], problems: selection.problems, checkpoint })
         )
-  const changed = live ? Stream.flatMap(Stream.fromIterable(selection.mailboxes), changes) : Stream.empty
+  const inOrder = selection.mailboxes.toSorted((a, b) => Number(isShownToPass(a)) - Number(isShownToPass(b)))
+  const changed = live ? Stream.flatMap(Stream.fromIterable(inOrder), changes) : Stream.empty
   return Stream.concat(notes, Stream.concat(changed, pass))
 })

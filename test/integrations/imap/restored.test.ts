@@ -117,4 +117,44 @@ describe("a UIDNEXT that falls under the same UIDVALIDITY", () => {
       })
     )
   )
+
+  it.live("is listed anew after the changes of the other mailboxes, whose deletions are judged together", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        let looks = -Infinity
+        const lose: Array<() => void> = []
+        const script = (command: string) => {
+          if (command.startsWith("EXAMINE Middle") && (looks += 1) === 3) for (const act of lose) act()
+          return undefined
+        }
+        const { append, connect, create, expunge, ids, mailboxes, sync } = yield* account({ script })
+        const others = ["INBOX", "Zuletzt"]
+        create("Middle")
+        create("Zuletzt")
+        for (let name = 1; name <= 600; name++) append("Middle", mail(name))
+        for (const other of others) for (const name of [1, 2, 3, 4]) append(other, mail(`${other} ${name}`))
+        yield* connect
+        yield* sync
+        restore(mailboxes.get("Middle"), 551)
+        append("Middle", mail("new"))
+        // In the second slice.
+        lose.push(
+          () => others.forEach((other) => [1, 2].forEach((uid) => expunge(other, uid))),
+          () => append("Middle", mail("newer"))
+        )
+        looks = 0
+        const { counts } = yield* sync
+        assert.isAbove(looks, 3)
+        assert.deepInclude(counts, { deleted: 0, deletionsHeld: 4 })
+        assert.include(yield* ids, "INBOX 1")
+      })
+    ).pipe(
+      Effect.provide(
+        Layer.effect(
+          Limits,
+          Effect.map(Limits, (limits) => ({ ...limits, slicePages: 2, deletions: 3, deletionShare: 0.004 }))
+        )
+      )
+    )
+  )
 })
