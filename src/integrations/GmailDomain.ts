@@ -57,9 +57,16 @@ const Config = Schema.Struct({
 })
 type Config = typeof Config.Type
 
-/** Where a listing of the users continues; absent between two listings. */
+/**
+ * Where a listing of the users continues, or the listing that the next poll reads once more. The list is in the order of
+ * addresses, so a user whose address changes while several pages are read may be on none of them: a listing of several
+ * pages is read in two polls, and shows all users of both.
+ */
 const Checkpoint = Schema.Struct({
-  listing: Schema.optionalKey(Schema.Struct({ name: Schema.String, pageToken: Schema.String }))
+  listing: Schema.optionalKey(
+    Schema.Struct({ name: Schema.String, pageToken: Schema.String, isSecond: Schema.optionalKey(Schema.Boolean) })
+  ),
+  again: Schema.optionalKey(Schema.String)
 })
 type Checkpoint = typeof Checkpoint.Type
 
@@ -192,6 +199,7 @@ export const integration = make({
       })),
 
       list: (task, checkpoint) => {
+        const { again, listing } = Option.getOrElse(checkpoint, (): Checkpoint => ({}))
         const step = Effect.fnUntraced(function* ({ at, isAgain }: Step) {
           const { nextPageToken, users = [] } = yield* Effect.catch(
             directory.users(at?.pageToken),
@@ -208,14 +216,17 @@ export const integration = make({
             const message = "Google's list of users breaks off: nobody is taken for gone"
             return yield* fail(new Transient({ message }))
           }
-          const name = at?.name ?? `users ${Math.abs(yield* Random.nextInt).toString(36)}`
+          const name = at?.name ?? again ?? `users ${Math.abs(yield* Random.nextInt).toString(36)}`
+          const isSecond = at === undefined ? again !== undefined : at.isSecond === true
+          const isWhole = isSecond || at === undefined
           const listed = users.map(refOf)
-          const next = nextPageToken === undefined ? undefined : { name, pageToken: nextPageToken }
+          const next = nextPageToken === undefined ? undefined : { name, pageToken: nextPageToken, isSecond }
+          const end = isWhole ? { covers: [{ prefix: "" }], checkpoint: {} } : { checkpoint: { again: name } }
           const page: Page<Checkpoint> = {
             listed,
             download: yield* ContentExistenceChecker.selectNew(task, listed, { by: "revision" }),
             listing: name,
-            ...(next === undefined ? { covers: [{ prefix: "" }], checkpoint: {} } : { checkpoint: { listing: next } })
+            ...(next === undefined ? end : { checkpoint: { listing: next } })
           }
           return [[page], next === undefined ? Option.none<Step>() : Option.some<Step>({ at: next, isAgain })] as const
         })
@@ -224,7 +235,7 @@ export const integration = make({
           Page<Checkpoint>,
           IntegrationError | ContentExistenceCheckerError,
           ContentExistenceChecker
-        >({ at: Option.getOrUndefined(checkpoint)?.listing, isAgain: false }, step)
+        >({ at: listing, isAgain: false }, step)
       },
 
       download: ({ externalId }) =>

@@ -123,6 +123,45 @@ describe("a Google Workspace domain", () => {
   )
 
   test(
+    "retires nobody whom a list of several pages misses, because addresses change while it is read",
+    Effect.gen(function* () {
+      const { members, poll, retired, server } = yield* scene(numbered(600))
+      yield* poll
+      const before = (yield* members).map(({ id }) => id)
+      const users = server.domain.users.toSorted((a, b) => (a.email < b.email ? -1 : 1))
+      const [gone, renamed] = [users[3], users.at(-1)]
+      if (gone === undefined || renamed === undefined) return assert.fail("no user")
+      const between = (change: () => void) =>
+        server.fault(
+          "users.list",
+          {
+            _tag: "Change",
+            change: (answer) => {
+              change()
+              return answer
+            }
+          },
+          { when: ({ params }) => !params.has("pageToken"), times: 1 }
+        )
+      // The renamed user moves to the page before. After the one who is gone, everybody moves up by one.
+      between(() => void (renamed.email = "a.new.name@example.com"))
+      yield* poll
+      assert.deepStrictEqual([server.unmet, yield* retired], [[], []])
+      yield* poll
+      between(() => server.domain.remove(gone))
+      for (let polls = 0; polls < 5; polls += 1) {
+        yield* poll
+        assert.includeMembers([gone.email], [...(yield* retired)])
+      }
+      assert.deepStrictEqual([server.unmet, yield* retired], [[], [gone.email]])
+      assert.sameMembers(
+        (yield* members).map(({ id }) => id),
+        before
+      )
+    })
+  )
+
+  test(
     "asks a person before it retires many at once",
     Effect.gen(function* () {
       const { connection, poll, retired, server, store } = yield* scene(numbered(39))

@@ -174,6 +174,7 @@ export class Domain {
     const maxResults = Math.min(500, Number(params.get("maxResults") ?? "100"))
     const start = Number(params.get("pageToken") ?? "0")
     const all = this.users.filter(({ email }) => domain === null || email.endsWith(`@${domain}`))
+    if (params.get("orderBy") === "email") all.sort((a, b) => (a.email < b.email ? -1 : 1))
     const page = all.slice(start, start + maxResults)
     // Google leaves out what is empty.
     return {
