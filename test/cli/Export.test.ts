@@ -171,7 +171,7 @@ describe("contents that are deleted and purged while an export runs", () => {
 
 describe("a content that is purged while its bytes are read", () => {
   /** Contents a, b and c. The body of b is purged once a part of it was read. */
-  const purgedMidway = Effect.fnUntraced(function* (b: string) {
+  const purgedMidway = Effect.fnUntraced(function* (b: string, mediaType?: string) {
     let isPurged = false
     const purging = replaceMethods((real) => ({
       ...real,
@@ -190,7 +190,8 @@ describe("a content that is purged while its bytes are read", () => {
           : real.body(hash, range)
     }))
     const contents = { a: "1", b, c: "3" }
-    return { ...(yield* stored(contents, { store: Layer.provide(purging, Memory.layer) })), isPurged: () => isPurged }
+    const store = Layer.provide(purging, Memory.layer)
+    return { ...(yield* stored(contents, { store }, mediaType)), isPurged: () => isPurged }
   })
 
   for (const format of ["files", "ndjson"]) {
@@ -215,17 +216,19 @@ describe("a content that is purged while its bytes are read", () => {
     )
   }
 
-  it.effect("ends an export into one file that has a part of it already, leaves no file, and works again", () =>
-    Effect.gen(function* () {
-      const { isPurged, to, write } = yield* purgedMidway("2".repeat(300_000))
-      const ended = yield* write("ndjson")
-      assert.strictEqual(ended.code, 1)
-      assert.include(ended.stderr, '\nidem: "b" was purged while it was read: export again\n')
-      assert.isTrue(isPurged())
-      assert.deepStrictEqual(tree(to), {})
-      assert.include(CommandLine.json(yield* write("ndjson")), { written: 2, gone: 1 })
-    })
-  )
+  for (const format of ["ndjson", "mbox"]) {
+    it.effect(`ends an export into one ${format} file that has a part of it, leaves no file, and works again`, () =>
+      Effect.gen(function* () {
+        const { isPurged, to, write } = yield* purgedMidway("2".repeat(300_000), "message/rfc822")
+        const ended = yield* write(format)
+        assert.strictEqual(ended.code, 1)
+        assert.include(ended.stderr, '\nidem: "b" was purged while it was read: export again\n')
+        assert.isTrue(isPurged())
+        assert.deepStrictEqual(tree(to), {})
+        assert.include(CommandLine.json(yield* write(format)), { written: 2, gone: 1 })
+      })
+    )
+  }
 })
 
 describe("a file that can't be written", () => {

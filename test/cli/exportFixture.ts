@@ -26,13 +26,15 @@ export const tree = (folder: string): Record<string, string> =>
 /** A database with these contents stored, of a connection `work` that is of this domain. */
 export const stored = Effect.fnUntraced(function* (
   contents: Record<string, string | Uint8Array>,
-  engine?: Parameters<typeof CommandLine.make>[1]
+  engine?: Parameters<typeof CommandLine.make>[1],
+  mediaType?: string
 ) {
   const source = new MemorySource()
   for (const [id, body] of Object.entries(contents)) {
     source.add(id, {
       body: typeof body === "string" ? bytes(body) : body,
       metadata: { subject: id },
+      mediaType,
       at: DateTime.makeUnsafe("2026-01-02T03:04:05Z")
     })
   }

@@ -25,6 +25,8 @@ export interface SourceItem {
   readonly downloaded?: string
   readonly body: Uint8Array | Stream.Stream<Uint8Array, IntegrationError>
   readonly announced?: Announced
+  /** Default `text/plain`. */
+  readonly mediaType?: string | undefined
   readonly metadata?: Schema.JsonObject
   readonly at?: DateTime.Utc
   readonly bodyKey?: string
@@ -176,7 +178,7 @@ const session = (source: MemorySource, call: Integration.Call, folder: string): 
     return Effect.succeed({
       kind: "message",
       title: `title of ${id}`,
-      mediaType: "text/plain",
+      mediaType: item.mediaType ?? "text/plain",
       metadata: item.metadata ?? {},
       body: item.body,
       ...(item.announced === undefined ? {} : { announced: item.announced }),
