@@ -86,15 +86,22 @@ const list = Effect.fnUntraced(function* (options: {
   let download = 0
   let toDelete = 0
   let patch = 0
-  let knownListed = 0
+  /** Stored contents that the pages of full listings showed: the other stored ones are absent. */
+  let present = 0
   /** The number of pages in a row with nothing to plan, and the checkpoint before them. */
   let idle = 0
   let last: string | undefined
   const problems: Array<Problem> = []
 
+  const usable = (ids: ReadonlyArray<string>) => [...new Set(ids)].filter((id) => externalIdProblem(id) === undefined)
   const count = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
-    const usable = [...new Set(ids)].filter((id) => externalIdProblem(id) === undefined)
-    return usable.length === 0 ? 0 : (yield* contents.existing(connectionId, usable)).size
+    const some = usable(ids)
+    return some.length === 0 ? 0 : (yield* contents.existing(connectionId, some)).size
+  })
+  const stored = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
+    const some = usable(ids)
+    const rows = some.length === 0 ? [] : (yield* contents.contentsById(connectionId, some)).values()
+    return [...rows].filter(({ state }) => state === "stored").length
   })
 
   if (plan.task.forceIds.length > 0) {
@@ -138,9 +145,9 @@ const list = Effect.fnUntraced(function* (options: {
           download += chosen.length
           toDelete += yield* count(page.deleted ?? [])
           patch += yield* count((page.patches ?? []).map((one) => one.externalId))
-          if (page.listing !== undefined) knownListed += page.listed.length - chosen.length
+          if (page.listing !== undefined) present += yield* stored(page.listed.map((ref) => ref.externalId))
           if (!options.isAfresh && page.covers?.some((covered) => covered.prefix === "" && !covered.except?.length)) {
-            toDelete += Math.max(0, (yield* overviews.totals(connectionId)).stored - knownListed)
+            toDelete += Math.max(0, (yield* overviews.totals(connectionId)).stored - present)
           }
           yield* options.onProgress({ counts, remaining: page.remaining })
         })

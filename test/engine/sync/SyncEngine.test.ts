@@ -248,6 +248,22 @@ describe("a dry run", () => {
     })
   )
 
+  it.effect("counts as absent what the listing does not show, not what it would download", () =>
+    withConnection(function* (source, connection) {
+      source.by = "revision"
+      for (let index = 0; index < 15; index++) source.add(`a${index}`, { revision: "1" })
+      yield* sync(connection)
+      source.items.delete("a0")
+      source.add("a1", { revision: "2", body: bytes("edited") })
+      source.expiredBefore = source.log.length + 1
+      const forced = yield* sync(connection, { dryRun: true, force: true })
+      assert.deepStrictEqual(forced.planned, { download: 14, delete: 1, patch: 0, held: 0 })
+      const { planned } = yield* sync(connection, { dryRun: true })
+      assert.deepStrictEqual(planned, { download: 1, delete: 1, patch: 0, held: 0 })
+      assert.deepInclude((yield* sync(connection)).counts, { downloads: 1, updated: 1, deleted: 1 })
+    })
+  )
+
   it.effect("says what would be done and leaves the store as it was", () =>
     withConnection(function* (source, connection) {
       source.addMany(12)
