@@ -7,6 +7,8 @@ import { Limits } from "../../src/engine/Limits.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import {
   withStored,
+  allRead,
+  aMomentLater,
   approve,
   deleteStaged,
   item,
@@ -202,6 +204,68 @@ export const lawsOfHeldDeletions = (it: Laws): void => {
       assert.deepStrictEqual(yield* staged(run.id), ["a event", "b event"])
       assert.deepStrictEqual(yield* settle(next.fence, { atMost: 2, share: 0 }), { deleted: 2, held: 0 })
       assert.deepStrictEqual(yield* stored(run.id), ["c"])
+    })
+  )
+
+  it.effect("what is held is measured from when it was found, and what an unfinished pass found is not", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const read = { changes: true, listing: false }
+      const first = yield* withStored(["a", "b", "c", "d"])
+      const before = store.storedBeforeDeletions(first.id, read, 1000)
+      yield* pass(first, ["b", "c", "d"], { complete: false })
+      yield* first.commit({ items: [item("e"), item("f")] })
+      yield* aMomentLater
+      const second = yield* nextRun(first)
+      yield* second.commit({ page: page({ deleted: ["b"] }) })
+      assert.strictEqual(yield* before, 6)
+      yield* store.holdDeletions(second.fence, read)
+      yield* second.commit({ items: [item("g")] })
+      yield* aMomentLater
+      const third = yield* nextRun(second)
+      yield* third.commit({ page: page({ deleted: ["c"] }) })
+      assert.strictEqual(yield* before, 6)
+    })
+  )
+
+  it.effect("a reading is measured from its beginning to its end, whatever is held or applied meanwhile", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const pass = { changes: false, listing: true }
+      const reading = { changes: true, listing: false }
+      const measured = Effect.fnUntraced(function* (isHeld: boolean) {
+        const first = yield* withStored(["a", "b", "c"])
+        const before = store.storedBeforeDeletions(first.id, allRead, 1000)
+        const end = ({ fence }: typeof first, readiness: typeof pass) =>
+          isHeld ? store.holdDeletions(fence, readiness) : store.applyDeletions(fence, readiness, undefined)
+        yield* first.commit({ page: page({ deleted: ["a"] }) })
+        yield* end(first, pass)
+        yield* first.commit({ items: [item("d")] })
+        yield* aMomentLater
+        const second = yield* nextRun(first)
+        yield* second.commit({ page: page({ deleted: ["b"], seen: isHeld ? ["a"] : [] }) })
+        const during = yield* before
+        yield* end(second, reading)
+        yield* second.commit({ items: [item("e")] })
+        yield* aMomentLater
+        const third = yield* nextRun(second)
+        yield* third.commit({ page: page({ deleted: ["c"], seen: isHeld ? ["b"] : [] }) })
+        return [during, yield* before]
+      })
+      assert.deepStrictEqual(yield* measured(true), [3, 5])
+      assert.deepStrictEqual(yield* measured(false), [3, 3])
+    })
+  )
+
+  it.effect("content has not moved to a deleted one with its body key, nor to another without one", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const run = yield* withStored(["b", "c"])
+      yield* run.commit({ items: [item("a", { bodyKey: "1" }), item("old a", { bodyKey: "1" })] })
+      yield* run.commit({ page: page({ deleted: ["old a"] }) })
+      yield* deleteStaged(run.fence)
+      yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+      assert.deepStrictEqual(yield* store.readyDeletions(run.id, allRead), { waiting: 2, moved: 0, held: 0 })
     })
   )
 
