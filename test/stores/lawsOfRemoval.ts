@@ -222,6 +222,22 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("runs and tasks that ended since then stay", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { fence, id, runId } = yield* running()
+        const end = { status: "succeeded", counts: {}, notes: [], error: null } as const
+        const task = yield* store.openTask(id, { task: poll, spec: "ended", resumeWithin: Duration.days(1) })
+        yield* store.finishTask(fence, task.id)
+        yield* store.finishRun(fence, { ...end, runId })
+        yield* store.finishRun(fence, { ...end, runId: yield* beginRun(fence) })
+        yield* pass(Duration.days(20))
+        yield* store.pruneRuns(Duration.days(30))
+        assert.strictEqual((yield* store.runs(id, 10)).length, 2)
+        assert.isTrue(Option.isSome(yield* store.task(task.id)))
+      })
+    )
+
     it.effect("a requested task that has not ended waits, however long ago it was asked for", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore

@@ -114,6 +114,22 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("a new lease interrupts the runs of its own connection that go on, and no others", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const [one, other] = [yield* running(), yield* running()]
+        const end = { status: "succeeded", counts: {}, notes: [], error: null } as const
+        yield* store.finishRun(one.fence, { ...end, runId: one.runId })
+        const open = yield* beginRun(one.fence)
+        yield* store.acquire(one.id, { holder: "next", ttl, deadHolder: "a holder" })
+        const runs = yield* Effect.forEach([one.runId, open, other.runId], (runId) => store.run(runId))
+        assert.deepStrictEqual(
+          runs.map((run) => Option.getOrThrow(run).status),
+          ["succeeded", "interrupted", "running"]
+        )
+      })
+    )
+
     it.effect("an old fence writes nothing, whatever it tries", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore

@@ -246,6 +246,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const failed = Option.getOrThrow(yield* store.task(task.id))
         assert.deepStrictEqual([failed.error, failed.finishedAt === null, failed.begun], [error, false, true])
         assert.isTrue(Option.isNone(yield* store.nextTask(id)))
+        assert.deepStrictEqual((yield* request(id, sync({ spec: "--other" }))).checkpoint, Option.none())
         const next = yield* request(id, sync())
         assert.notStrictEqual(next.id, task.id)
         assert.deepStrictEqual([next.checkpoint, next.scope, next.begun], [Option.some(7), "s", false])
@@ -253,6 +254,23 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.deepStrictEqual(yield* store.taskDone(task.id), new Set())
         yield* store.finishTask(fence, next.id)
         assert.deepStrictEqual((yield* request(id, sync())).checkpoint, Option.none())
+      })
+    )
+
+    it.effect("a task that waits after a failure is due at once where it is asked for again", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { id } = yield* connect()
+        const fence = yield* fenceOf(id)
+        const task = yield* request(id, sync())
+        const isDue = Effect.map(store.nextTask(id), Option.isSome)
+        yield* store.requeueTask(fence, task.id, { dueIn: Duration.hours(1), failures: 2 })
+        assert.deepInclude(yield* request(id, sync()), { id: task.id, failures: 0 })
+        assert.isTrue(yield* isDue)
+        // The wait was not for a failure, so it goes on.
+        yield* store.requeueTask(fence, task.id, { dueIn: Duration.hours(1), failures: 0 })
+        assert.strictEqual((yield* request(id, sync())).id, task.id)
+        assert.isFalse(yield* isDue)
       })
     )
 
