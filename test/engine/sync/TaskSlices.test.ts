@@ -45,6 +45,7 @@ it.layer(Memory.layer)("after a slice", (it) => {
       Effect.gen(function* () {
         assert.deepStrictEqual(yield* after({ next: { _tag: "Done" } }), { ended: "well" })
         const more = { dueIn: 0, failures: 0, checkpoint: undefined }
+        assert.deepStrictEqual(yield* after({ next: { _tag: "More" } }, { failures: 1 }), more)
         assert.deepStrictEqual(yield* after({ next: { _tag: "More" } }, { failures: 1, lastRow: "z" }), more)
         assert.deepStrictEqual(yield* after({ next: wait }, { failures: 1 }), { ...more, dueIn: 420 })
         assert.deepStrictEqual(yield* after({ next: { _tag: "Done" } }, { lastRow: "z" }), { ...more, checkpoint: "z" })
