@@ -1,4 +1,4 @@
-/** A collector of telemetry on loopback: it takes OTLP over HTTP as JSON, and keeps what it was sent. */
+/** A collector of telemetry on loopback: accepts OTLP as JSON over HTTP, and stores every request. */
 import * as Effect from "effect/Effect"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
@@ -37,14 +37,14 @@ const plain = (attributes: ReadonlyArray<Attribute>): Readonly<Record<string, un
   Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]))
 
 export class Collector {
-  /** Every request as it came: path, headers, body. */
+  /** Every request in order: path, headers, body. */
   readonly requests: Array<{
     readonly path: string
     readonly headers: Http.IncomingHttpHeaders
     readonly body: string
   }> = []
   readonly url: string
-  /** The status that the collector answers. */
+  /** The status of the collector's responses. */
   status = 200
 
   constructor(url: string) {
@@ -70,7 +70,7 @@ export class Collector {
     }))
   }
 
-  /** Names of the metrics that were sent. */
+  /** Returns the names of the received metrics. */
   get metrics(): ReadonlySet<string> {
     const sent = this.of<"metrics", { readonly name: string }>(
       "/v1/metrics",
@@ -81,7 +81,7 @@ export class Collector {
     return new Set(sent.map(({ name }) => name))
   }
 
-  /** The texts of the log lines that were sent. */
+  /** Returns the texts of the received log lines. */
   get logs(): ReadonlyArray<string> {
     const sent = this.of<"logRecords", { readonly body: { readonly stringValue?: string } }>(
       "/v1/logs",
@@ -93,7 +93,7 @@ export class Collector {
   }
 }
 
-/** Listens until the scope closes. */
+/** Starts a collector, which listens until the scope closes. */
 export const make = Effect.map(
   Effect.acquireRelease(
     Effect.promise(
@@ -128,8 +128,8 @@ export const make = Effect.map(
 )
 
 /**
- * The tree of spans below these, as lines: names by when they began, each with the attributes that `say` picks; equal
- * neighbours are counted.
+ * Returns the tree of spans below `root` as lines: names in the order of their start, each with the attributes that
+ * `say` selects. Equal neighbours are counted.
  */
 export const treeOf = (spans: ReadonlyArray<Span>, root: Span, say: (span: Span) => string): string => {
   const lines: Array<string> = []

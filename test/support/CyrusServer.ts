@@ -1,7 +1,7 @@
 /**
- * Cyrus IMAP for tests, as Debian has it. Debian's package conflicts with Dovecot's: `.ci/servers` unpacks it into a
- * folder. It runs on a loopback port of its own, with its configuration, mail and state in a temporary folder, until
- * the test's scope ends. Each user has the same password.
+ * Cyrus IMAP for tests, in Debian's version. Debian's package conflicts with Dovecot's, so `.ci/servers` unpacks it
+ * into a folder. The server has its own loopback port; its configuration, mail and state are in a temporary folder. It
+ * runs until the test's scope ends. All users have the same password.
  */
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
@@ -15,7 +15,7 @@ import * as ImapServers from "./ImapServers.ts"
 const root = `${process.env.IDEM_TEST_SERVERS ?? "/var/cache/idem-test-servers"}/cyrus`
 const programs = Path.join(root, "usr/lib/cyrus/bin")
 
-/** Why Cyrus can't be run here, or undefined. */
+/** Returns why Cyrus can't be run here; undefined if it can. */
 export const missing = (): string | undefined => {
   if (process.getuid?.() !== 0) return "cyrus needs root to run as another user"
   return Fs.existsSync(Path.join(programs, "imapd"))
@@ -50,7 +50,8 @@ DAEMON {
 `
 
 /**
- * Answers as Cyrus SASL's saslauthd: four strings (user, password, service, realm) with their lengths, then OK or NO.
+ * Answers like Cyrus SASL's saslauthd: reads four strings (user, password, service, realm) with their lengths, then
+ * answers OK or NO.
  */
 const passwords = (path: string): Effect.Effect<void, never, Scope.Scope> =>
   Effect.acquireRelease(
@@ -88,7 +89,7 @@ export const run: Effect.Effect<Running, never, Scope.Scope> = Effect.gen(functi
   Fs.writeFileSync(Path.join(folder, "imapd.conf"), settings(folder))
   Fs.writeFileSync(Path.join(folder, "cyrus.conf"), services(folder, port))
   execFileSync("chown", ["-R", "mail:mail", folder])
-  // The libraries stand in a folder that is named after the processor.
+  // The folder of the libraries is named after the processor architecture.
   const libraries = Fs.readdirSync(Path.join(root, "usr/lib"))
     .filter((name) => name.endsWith("-linux-gnu"))
     .map((name) => Path.join(root, "usr/lib", name))

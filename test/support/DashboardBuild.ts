@@ -1,6 +1,4 @@
-/**
- * Builds the dashboard's files where their sources have changed since, so that the tests see the page of this checkout.
- */
+/** Builds the dashboard's files if their sources have changed, so that the tests use the page of this checkout. */
 import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -9,7 +7,10 @@ const root = Path.resolve(import.meta.dirname, "../..")
 const builder = Path.join(root, "src/http/dashboard/Build.ts")
 const built = Path.join(root, "src/http/dashboard/dist/index.html")
 
-/** When this file, or anything in this folder, was changed last, in milliseconds. A removed file changes its folder. */
+/**
+ * Returns when this file, or anything in this folder, was last changed, in milliseconds. Removing a file changes its
+ * folder.
+ */
 export const changedAt = (path: string): number => {
   const info = Fs.statSync(path)
   if (!info.isDirectory()) return info.mtimeMs

@@ -1,4 +1,4 @@
-/** Other processes that use an embedded server, and what can be seen of it from outside. */
+/** Starts other processes that use an embedded server, and observes them from outside. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as ChildProcess from "node:child_process"
@@ -17,15 +17,18 @@ const Line = Schema.fromJsonString(
 
 export interface User {
   readonly process: ChildProcess.ChildProcess
-  /** The server that the user got. Fails with its stderr if it got none. */
+  /** The server that the process uses. Fails with the process's stderr if it has no server. */
   readonly server: Effect.Effect<typeof Line.Type>
-  /** Lets it leave, and waits until it has ended. */
+  /** Lets the process end its use of the server, and waits until the process has ended. */
   readonly leave: Effect.Effect<void>
-  /** Kills it in a way that it can't do anything about. */
+  /** Kills the process with SIGKILL, which can't be handled. */
   readonly kill: Effect.Effect<void>
 }
 
-/** Starts a user; it is killed at the latest when the scope closes. Like a terminal's job it has its own group. */
+/**
+ * Starts a process that uses the server; it is killed at the latest when the scope closes. Like a terminal's job, the
+ * process has its own group.
+ */
 export const start = (folder: string) =>
   Effect.acquireRelease(
     Effect.sync((): User => {
@@ -60,7 +63,7 @@ export const start = (folder: string) =>
     (user) => Effect.sync(() => user.process.kill("SIGKILL"))
   )
 
-/** Whether a process is there and more than a dead one that nobody has asked after. */
+/** Returns true if a process is running. A zombie process does not count as running. */
 export const runs = (pid: number) =>
   Effect.promise(async () => {
     try {
@@ -73,13 +76,16 @@ export const runs = (pid: number) =>
     return stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3) !== "Z"
   })
 
-/** A data folder of its own: what is left in it is stopped by whoever made it, or by the next run of tests. */
+/**
+ * Creates a temporary data folder. Processes that are left in it are stopped by the test that made them, or by the next
+ * test run.
+ */
 export const folder = Effect.acquireRelease(
   Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), `idem-test-${process.pid}-`))),
   (folder) => Effect.promise(() => Fs.rm(folder, { recursive: true, force: true }))
 )
 
-/** The same with a database in it, as Idem makes one. */
+/** Creates a temporary data folder with a database, as Idem makes it. */
 export const folderWithData = Effect.tap(folder, (to) => {
   const { data } = inject("postgres")
   return data === undefined ? Effect.void : copyData(data, to)

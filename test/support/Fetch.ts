@@ -3,12 +3,12 @@ import { Agent, fetch as undiciFetch } from "@effect/platform-node/Undici"
 const agent = new Agent({ pipelining: 0 })
 
 /**
- * `fetch` on a new connection for each request. A connection that others used before may be closed by the server at the
- * moment at which the request is sent, and `fetch` then fails without a second try: a test that changes a source by it
- * would fail with it, on a busy machine.
+ * Runs `fetch` on a new connection for each request. The server may close a reused connection at the moment at which a
+ * request is sent. `fetch` then fails without a retry, and on a busy machine a test that changes a source with it would
+ * fail too.
  */
 export const fetch: typeof globalThis.fetch = async (input, init) => {
-  // The agent is of another library than Node's `fetch`: what they share is plain values.
+  // The agent is from another library than Node's `fetch`, so that only plain values can be passed between them.
   const request = new Request(input, init)
   const { headers, method, redirect, signal, url } = request
   const body = request.body === null ? null : await request.arrayBuffer()

@@ -1,6 +1,6 @@
 /**
- * A REST API on loopback that a test edits: threads, whose files are in them and whose replies are at paths of their
- * own. Lists are by cursor; `updated` lists threads that changed since a number.
+ * A REST API on loopback that a test edits: threads, which contain their files, and whose replies have their own paths.
+ * Lists are paged by cursor; `updated` lists threads that changed since a number.
  */
 import type * as Http from "node:http"
 import { serve } from "./LoopbackServer.ts"
@@ -23,11 +23,11 @@ class ForumServer {
   readonly threads = new Map<string, Thread>()
   readonly failing = new Set<string>()
   readonly log: Array<string> = []
-  /** Answers in place of the forum. True once it has answered. */
+  /** Responds in place of the forum. Returns true if it has responded. */
   answer: ((request: Http.IncomingMessage, response: Http.ServerResponse) => boolean) | undefined
-  /** Where a file's bytes are, if not here. */
+  /** The base URL of the files' bytes, if another server stores them. */
   storage: string | undefined
-  /** Threads that are removed stay listed as `trashed`. */
+  /** True if removed threads stay listed as `trashed`. */
   keepsTrash = false
   open = 0
   url = ""
@@ -35,7 +35,7 @@ class ForumServer {
   #added = 0
   #changes = 0
 
-  /** The external ids of everything that is there. */
+  /** Returns the external ids of all present threads, replies and files. */
   ids(): ReadonlyArray<string> {
     return [...this.threads.values()]
       .filter(({ trashed }) => !trashed)
@@ -144,5 +144,5 @@ class ForumServer {
   }
 }
 
-/** A server that lasts as long as the scope. */
+/** Starts a server that runs until the scope closes. */
 export const make = serve(() => new ForumServer())

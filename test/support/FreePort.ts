@@ -2,16 +2,19 @@ import * as Effect from "effect/Effect"
 import { randomInt } from "node:crypto"
 import { createServer } from "node:net"
 
-/** Systems take ports from here on (Linux) for servers that name none, and for the near ends of connections. */
+/** The first port of the range from which Linux assigns ports to servers that request none, and to clients. */
 const ephemeral = 32_768
 
-/** Each worker of a run of the tests has ports of its own: none takes one that another has found free. */
+/**
+ * The number of port ranges. Each worker of a test run uses its own range, so that no worker takes a port that another
+ * has found free.
+ */
 const workers = 16
 const worker = Number(process.env["VITEST_POOL_ID"] ?? 0) % workers
 
 /**
- * A TCP port of loopback on which nothing listens, for a program that must be told one. It is below those that the
- * system gives away itself, since a test beside this one would soon get such a port again.
+ * Returns a TCP port of loopback on which nothing listens, for a program that needs a port number. The port is below
+ * the range from which the system assigns ports, because a concurrent test might soon be assigned a port in that range.
  */
 export const freePort: Effect.Effect<number> = Effect.callback<number, Error>((resume) => {
   const port = workers * randomInt(10_000 / workers, ephemeral / workers) + worker

@@ -26,18 +26,18 @@ interface Issue {
   readonly pull_request?: { readonly url: string }
 }
 
-/** Times have seconds, and no fraction. */
+/** Formats a time without a fraction of seconds. */
 const time = (at: number) => new Date(at).toISOString().replace(/\.\d+Z$/, "Z")
 
 class GitHubServer {
   readonly issues = new Map<number, Issue>()
   /** The comments of each issue. */
   readonly comments = new Map<number, Map<number, Comment>>()
-  /** Requests, as `/repos/o/r/issues?page=2`. */
+  /** The paths of the requests, such as `/repos/o/r/issues?page=2`. */
   readonly log: Array<string> = []
-  /** Each page begins with the last item of the one before. */
+  /** True if each page begins with the last item of the page before. */
   repeats = false
-  /** Answers in place of GitHub. True once it has answered. */
+  /** Responds in place of GitHub. Returns true if it has responded. */
   answer: ((request: Http.IncomingMessage, response: Http.ServerResponse) => boolean) | undefined
   open = 0
   url = ""
@@ -55,7 +55,7 @@ class GitHubServer {
     if (issue !== undefined) this.issues.set(number, { ...issue, updated_at: time(Date.now()), ...fields })
   }
 
-  /** Adds a comment, or changes or removes one. Its issue counts as updated. */
+  /** Adds, changes or removes a comment. The comment's issue counts as updated. */
   comment(number: number, id: number, body: string | undefined): void {
     const comments = this.comments.get(number) ?? new Map<number, Comment>()
     this.comments.set(number, comments)
@@ -119,5 +119,5 @@ class GitHubServer {
   }
 }
 
-/** A server that lasts as long as the scope. */
+/** Starts a server that runs until the scope closes. */
 export const make = serve(() => new GitHubServer())

@@ -1,7 +1,7 @@
 /**
  * A stand-in for Gmail on loopback: `getProfile`, `messages.list`, `messages.get`, `history.list`, `labels.list` and
  * the token endpoint, with the shapes of Google's discovery document and the errors of its guides. A test changes the
- * mailbox, orders faults, and reads what was asked.
+ * mailbox, orders faults, and reads the requests.
  */
 import type * as http from "node:http"
 import * as Deferred from "effect/Deferred"
@@ -14,23 +14,23 @@ import { Mailbox, Refusal } from "./gmail/Mailbox.ts"
 import { answer, errorBody, type Method, seenOf, type Seen, units } from "./gmail/Requests.ts"
 import { serve } from "./LoopbackServer.ts"
 
-/** A fault that replaces or changes an answer. */
+/** A fault that replaces or changes a response. */
 export type Fault =
   | {
       readonly _tag: "Status"
       readonly status: number
       readonly reason?: string
       readonly message?: string
-      /** The header as it is sent: seconds or a date. */
+      /** The value of the header: seconds or a date. */
       readonly retryAfter?: string
-      /** Instead of Google's error body. */
+      /** The body that replaces Google's error body. */
       readonly body?: string
     }
-  /** The right answer's text, as this function changes it. */
+  /** Changes the text of the correct response. */
   | { readonly _tag: "Change"; readonly change: (text: string) => string }
-  /** The connection is reset: before the answer, or in the middle of it. */
+  /** Resets the connection, before the response or in the middle of it. */
   | { readonly _tag: "Reset"; readonly midway?: boolean }
-  /** Never answers. */
+  /** Never responds. */
   | { readonly _tag: "Hang" }
 
 export const status = (status: number, reason?: string, more?: { retryAfter?: string; message?: string }): Fault => ({
@@ -41,20 +41,21 @@ export const status = (status: number, reason?: string, more?: { retryAfter?: st
 })
 
 /**
- * A 400 that passes when the request is repeated: 1 to 2 % of list calls, and `messages.get` now and then
+ * A 400 that succeeds when the request is repeated: 1 to 2 % of list calls, and occasionally `messages.get`
  * (googleapis/google-api-go-client#645, googleapis/google-api-python-client#2723,
  * googleapis/google-api-php-client#2558).
  */
 export const failedPrecondition = status(400, "failedPrecondition", { message: "Precondition check failed." })
 
 /**
- * A user without Gmail, for whom each request is answered so (FlowCrypt/flowcrypt-browser#435, levz0r/gmail-tester#57):
- * no licence, or the service is off for the organizational unit. The directory may say `isMailboxSetup` all the same.
+ * The response to each request of a user without Gmail (FlowCrypt/flowcrypt-browser#435, levz0r/gmail-tester#57): the
+ * user has no licence, or the service is off for the organizational unit. The directory may still report
+ * `isMailboxSetup`.
  */
 export const mailServiceNotEnabled = status(400, "failedPrecondition", { message: "Mail service not enabled" })
 
 /**
- * A suspended user of a Workspace: ids are listed as before, and each `messages.get` is refused
+ * The response to `messages.get` for a suspended user of a Workspace, whose ids are still listed
  * (GAM-team/got-your-back#258).
  */
 export const suspendedUser = status(403, "forbidden", { message: "Forbidden" })
@@ -78,22 +79,22 @@ interface Order {
 
 export interface Options {
   readonly email?: string | undefined
-  /** An access token that is taken from the start. */
+  /** An access token that is valid from the start. */
   readonly accessToken?: string | undefined
-  /** A server that knows no `getProfile`, as emulators. */
+  /** True for a server without `getProfile`, like emulators. */
   readonly noProfile?: boolean | undefined
 }
 
 export class Server extends Grants {
   readonly mailbox = new Mailbox()
-  /** The users that a service account may act for; each has a mailbox of its own. */
+  /** The users that a service account may act for. Each user has a separate mailbox. */
   readonly domain = new Domain()
   private readonly mailboxes = new Map<string, Mailbox>()
   readonly seen: Array<Seen> = []
-  /** Requests that were broken off by the client before their answer. */
+  /** The number of requests that the client aborted before the response. */
   aborted = 0
   private readonly firstAborted = Deferred.makeUnsafe<void>()
-  /** Waits for the first of them. */
+  /** Waits for the first aborted request. */
   readonly awaitAborted = Deferred.await(this.firstAborted)
   url = ""
   private readonly noProfile: boolean
@@ -101,11 +102,11 @@ export class Server extends Grants {
   private readonly hooks: Array<{ readonly method: Method | "any"; readonly run: (seen: Seen) => void; left: number }> =
     []
   private readonly repeats: Array<string> = []
-  /** The requests whose answers wait until they are released. */
+  /** Selects the requests whose responses are held until `release`. */
   holds: (seen: Seen) => boolean = () => false
   private readonly held: Array<() => void> = []
   expiresIn = 3599
-  /** The endpoint's clock, in seconds. */
+  /** Returns the endpoint's time, in seconds. */
   now = () => Math.floor(Date.now() / 1000)
 
   constructor(options: Options = {}) {
@@ -116,32 +117,32 @@ export class Server extends Grants {
 
   // ---- what a test orders ----------------------------------------------------------------------------------------
 
-  /** The next `times` requests of this method (that `when` holds for) meet this fault. */
+  /** Orders a fault for the next `times` requests of this method (for which `when` holds). */
   fault(method: Method, fault: Fault, options: { readonly times?: number; readonly when?: Order["when"] } = {}): void {
     this.orders.push({ method, fault, when: options.when ?? (() => true), left: options.times ?? 1 })
   }
 
-  /** Faults that were ordered and not met as often as ordered. */
+  /** Returns the ordered faults that have not occurred as often as ordered. */
   get unmet(): ReadonlyArray<string> {
     return this.orders.flatMap(({ fault, left, method }) => (left > 0 ? [`${left} × ${method} ${fault._tag}`] : []))
   }
 
-  /** Takes back all faults that are left. */
+  /** Removes all remaining faults. */
   heal(): void {
     this.orders.length = 0
   }
 
-  /** Runs just before the next `times` requests of this method (or of any) are answered. */
+  /** Calls `run` just before the responses to the next `times` requests of this method (or of any). */
   before(method: Method | "any", run: (seen: Seen) => void, times = 1): void {
     this.hooks.push({ method, run, left: times })
   }
 
-  /** The next page of a listing shows these ids once more. */
+  /** Makes the next page of a listing show these ids once more. */
   repeatOnce(ids: ReadonlyArray<string>): void {
     this.repeats.push(...ids)
   }
 
-  /** Holds nothing any more, and sends the answers that wait. */
+  /** Stops holding requests, and sends the held responses. */
   release(): void {
     this.holds = () => false
     for (const answer of this.held.splice(0)) answer()
@@ -157,7 +158,7 @@ export class Server extends Grants {
     return this.seen.reduce((sum, each) => sum + units[each.method], 0)
   }
 
-  /** The mailbox of a user of the domain. */
+  /** Returns the mailbox of a user of the domain. */
   mailboxOf(email: string): Mailbox {
     const found = this.mailboxes.get(email) ?? new Mailbox()
     this.mailboxes.set(email, found)
@@ -180,8 +181,8 @@ export class Server extends Grants {
   }
 
   /**
-   * A request without a socket, for simulations of many. `seen` keeps nothing of it: `refuse` is given each request,
-   * and refuses it by the fault that it returns.
+   * Makes requests without a socket, for simulations with many of them. `seen` records none of them. `refuse` is called
+   * with each request, and refuses it with the fault that it returns.
    */
   fetchWith =
     (refuse: (seen: Seen, answer: string) => Extract<Fault, { _tag: "Status" }> | undefined): typeof globalThis.fetch =>
@@ -287,5 +288,5 @@ const send = (response: http.ServerResponse, status: number, text: string, heade
   response.end(text)
 }
 
-/** A server of its own, on a free port of loopback, closed with its scope. */
+/** Starts a server on a free port of loopback, which closes with its scope. */
 export const make = (options?: Options): Effect.Effect<Server, never, Scope.Scope> => serve(() => new Server(options))

@@ -1,4 +1,4 @@
-/** The HTTP server in this process, on a free port, over a store in memory; and requests to it as they are written. */
+/** Runs the HTTP server in this process, on a free port, over a store in memory, and sends exact requests to it. */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -26,14 +26,14 @@ export interface Answer {
   readonly headers: Http.IncomingHttpHeaders
   readonly bytes: Uint8Array
   readonly text: string
-  /** The body as JSON; undefined where it is none. */
+  /** The body as JSON; undefined if it is not JSON. */
   readonly json: unknown
 }
 
 export interface Asked {
   readonly method?: string
   readonly headers?: Http.OutgoingHttpHeaders
-  /** JSON, unless it is text or bytes. */
+  /** Sent as JSON, unless it is text or bytes. */
   readonly body?: unknown
 }
 
@@ -46,8 +46,7 @@ const parsed = (text: string): unknown => {
 }
 
 /**
- * Makes one request on a connection of its own, with exactly these headers (and `Content-Type: application/json` for
- * JSON).
+ * Makes one request on a new connection, with exactly these headers (and `Content-Type: application/json` for JSON).
  */
 export const ask = (url: string, { body, headers, method = "GET" }: Asked = {}): Effect.Effect<Answer> =>
   Effect.callback<Answer>((resume) => {
@@ -73,13 +72,13 @@ export const ask = (url: string, { body, headers, method = "GET" }: Asked = {}):
     return Effect.sync(() => request.destroy())
   })
 
-/** A server that runs: where it is, and the source of its integration `memory`. */
+/** A running server: its URL, and the source of its integration `memory`. */
 export class TestServer extends Context.Service<
   TestServer,
   {
     readonly url: string
     readonly source: MemorySource
-    /** Asks this server, with the token where it has one. */
+    /** Sends a request to this server, with the server's token if it has one. */
     readonly ask: (path: string, asked?: Asked) => Effect.Effect<Answer>
   }
 >()("test/support/TestServer") {}
@@ -88,7 +87,7 @@ export const token = "a-token-of-some-length"
 
 const time = DateTime.makeUnsafe("2026-01-31T09:30:00Z")
 
-/** A connection for stores whose answers are replaced. */
+/** A connection for tests that replace the store's results. */
 export const connection: Connection = {
   id: ConnectionId.make("00000000-0000-4000-8000-000000000001"),
   name: "work",
@@ -113,7 +112,7 @@ export const connection: Connection = {
   createdAt: time
 }
 
-/** A stored content for stores whose answers are replaced. */
+/** Makes a stored content for tests that replace the store's results. */
 export const contentRow = (row: Partial<ContentRow>): ContentRow => ({
   externalId: "id",
   kind: null,
@@ -131,14 +130,14 @@ export const contentRow = (row: Partial<ContentRow>): ContentRow => ({
   ...row
 })
 
-/** With these settings, beside `PORT=0`; `change` may replace what it stands on. */
+/** Starts the server with these settings and `PORT=0`. `change` may replace the services below it. */
 export const layer = (
   options: {
     readonly env?: Readonly<Record<string, string>>
     readonly store?: Layer.Layer<Store>
-    /** Services that handlers find instead of the engine's. */
+    /** Services that handlers use instead of the engine's. */
     readonly beside?: Layer.Layer<Integrations>
-    /** Methods of the store and the engine that handlers find replaced: faults that those have only by accident. */
+    /** Replaced methods of the store and the engine, for faults that rarely occur by themselves. */
     readonly faults?: {
       readonly store?: (real: WholeStore) => Partial<WholeStore>
       readonly engine?: Partial<Engine["Service"]>

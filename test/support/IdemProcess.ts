@@ -1,4 +1,4 @@
-/** The command line as a process, in a folder and with an environment of its own. */
+/** Runs the command line as a process, in a given folder and with a given environment. */
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
@@ -18,15 +18,18 @@ interface Options {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** The file of this program of the repository, for Node to run: its bundle in a run of the tests (see Programs.ts). */
+/**
+ * Returns the file that Node runs for a program of the repository: the program's bundle in a test run (see
+ * Programs.ts).
+ */
 export const programFile = (source: string): string => {
   const bundles = process.env["IDEM_TEST_PROGRAMS"]
   return bundles === undefined ? Path.join(repository, source) : Path.join(bundles, source.replace(/\.ts$/, ".js"))
 }
 
 /**
- * The command line, for Node to run. A config file shares the modules of the sources, which the bundle does not use,
- * unless the file is bundled with the command line.
+ * Returns the file that Node runs for the command line. A config file shares modules with the sources, but not with the
+ * bundle, unless it is bundled with the command line.
  */
 const commandLine = ({ cwd, env }: Options): string => {
   const config = env?.["IDEM_CONFIG"]
@@ -75,14 +78,14 @@ export const serve = (env: Readonly<Record<string, string>>) =>
     return { child, ended }
   })
 
-/** Runs a program of the repository as it is, to its end. */
+/** Runs a program of the repository to its end. */
 export const runProgram = (source: string, args: ReadonlyArray<string>): Promise<Ended> =>
   runFile(Path.join(repository, source), args, {})
 
 /** Runs the command line to its end. */
 export const run = (args: ReadonlyArray<string>, options: Options = {}): Promise<Ended> => start(args, options).ended
 
-/** A temporary folder that is gone after `use`. */
+/** Creates a temporary folder, which is removed after `use`. */
 export const inFolder = async (use: (folder: string) => Promise<void>): Promise<void> => {
   const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-"))
   Fs.chmodSync(folder, 0o755)

@@ -1,4 +1,4 @@
-/** A source of any size that answers at once and holds nothing: for what is measured of the engine and the stores. */
+/** A source of any size that responds at once and stores nothing, to measure the engine and the stores. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -23,7 +23,7 @@ export const contentOf = (index: number, body: Content["body"]): Content => ({
   body
 })
 
-/** The integration `instant`: so many items, with these bodies. */
+/** Makes the integration `instant`, with `count` items and these bodies. */
 export const integration = (count: number, bodyOf: (index: number) => Content["body"]): Integration.Integration =>
   Integration.make<object, object, number>({
     domain: "instant",

@@ -1,11 +1,11 @@
-/** HTTP on a free port of this machine, for stand-ins that keep their own state. */
+/** HTTP on a free port of this machine, for stand-ins with their own state. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 
 interface StandIn {
-  /** The server's own address. */
+  /** The server's base URL. */
   url: string
   readonly handle: (request: Http.IncomingMessage, response: Http.ServerResponse) => void
 }
@@ -15,7 +15,7 @@ export const serve = <A extends StandIn>(make: () => A): Effect.Effect<A, never,
   Effect.acquireRelease(
     Effect.callback<{ readonly standIn: A; readonly server: Http.Server }>((resume) => {
       const standIn = make()
-      // On a busy machine an idle socket would be closed just as the next request is sent on it.
+      // On a busy machine an idle socket might be closed just as the next request is sent on it.
       const server = Http.createServer({ keepAliveTimeout: 0 }, (request, response) =>
         standIn.handle(request, response)
       )

@@ -1,4 +1,4 @@
-/** A scripted source in memory: the edge at which the engine's tests inject items, changes and faults. */
+/** A scripted source in memory, with which the engine's tests inject items, changes and faults. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -21,7 +21,7 @@ import type { Page, Problem } from "../../src/contract/Page.ts"
 
 export interface SourceItem {
   readonly revision?: string | undefined
-  /** A revision that comes with the bytes, where the item changed since it was listed. */
+  /** The revision that a download returns, if the item changed after it was listed. */
   readonly downloaded?: string
   readonly body: Uint8Array | Stream.Stream<Uint8Array, IntegrationError>
   readonly announced?: Announced
@@ -30,7 +30,7 @@ export interface SourceItem {
   readonly metadata?: Schema.JsonObject
   readonly at?: DateTime.Utc
   readonly bodyKey?: string
-  /** The body key of the item that this one is listed as a copy of. */
+  /** The body key of the item of which this item is listed as a copy. */
   readonly copyOf?: string
 }
 
@@ -39,22 +39,22 @@ type Change =
   | { readonly _tag: "Deleted"; readonly id: string }
   | { readonly _tag: "Patched"; readonly id: string; readonly metadata: Schema.JsonObject }
 
-/** A source that a test scripts, with a record of the requests that it got. */
+/** A source that a test scripts. It records its requests. */
 export class MemorySource {
   account = "me@example.com"
   pageSize = 10
   by: "id" | "revision" = "id"
-  /** Changes each page before it is given. */
+  /** Changes each page before it is returned. */
   alter: (page: Page<Checkpoint>) => Partial<Page<Checkpoint>> = () => ({})
-  /** Every listing page repeats the last id of the page before. */
+  /** True if every listing page repeats the last id of the page before. */
   repeats = false
-  /** Deletions are told even of what is there again. */
+  /** True if deletions are reported even for items that exist again. */
   tellsAll = false
   /** The problems of each page. */
   problems: ReadonlyArray<Problem> = []
-  /** Ids that are not in the full listing, though they can be downloaded. */
+  /** Ids that are missing from the full listing, although they can be downloaded. */
   readonly unlisted = new Set<string>()
-  /** The change log before this position is forgotten. */
+  /** Changes before this position of the log are forgotten. */
   expiredBefore = 0
   readonly items = new Map<string, SourceItem>()
   readonly log: Array<Change> = []
@@ -65,9 +65,9 @@ export class MemorySource {
   calls: Array<string> = []
   /** The stream of hints, for credentials with a token that begins with `hints`. */
   hints: Stream.Stream<Hint, IntegrationError> = Stream.never
-  /** The hints that each listing got. */
+  /** The hints that each listing received. */
   readonly hinted: Array<Hinted> = []
-  /** Asked before each call of a method (`list`, `changes`, `download ID`): a failure is the answer. */
+  /** Called before each call of a method (`list`, `changes`, `download ID`). Its failure becomes the call's result. */
   answer: (method: string) => Effect.Effect<void, IntegrationError> = () => Effect.void
 
   add(id: string, item: Partial<SourceItem> = {}): void {
@@ -98,13 +98,13 @@ export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text
 export const fault = (reason: Reason): Effect.Effect<never, IntegrationError> =>
   Effect.fail(new IntegrationError({ reason }))
 
-/** Answers one method so, and all others well. */
+/** Uses this result for one method, and success for all others. */
 export const only =
   (method: string, answer: ReturnType<MemorySource["answer"]>): MemorySource["answer"] =>
   (asked) =>
     asked === method ? answer : Effect.void
 
-/** The download of this item fails, for a reason that concerns the item only. */
+/** Makes the download of this item fail, for a reason that concerns only the item. */
 export const failing = (id: string): MemorySource["answer"] =>
   only(`download ${id}`, fault(new Malformed({ message: "cut off" })))
 
@@ -121,7 +121,7 @@ const Config = Schema.Struct({
     example: "inbox"
   }),
   note: Schema.optionalKey(Schema.String),
-  /** Where credentials go. */
+  /** The URL of the server that receives the credentials. */
   server: Schema.optionalKey(Schema.String),
   quota: Schema.optionalKey(Integration.QuotaConfig)
 })

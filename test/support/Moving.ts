@@ -1,10 +1,10 @@
-/** A test clock that moves on while real work goes on beside it. */
+/** A test clock that advances while real work continues. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Duration from "effect/Duration"
 import * as TestClock from "effect/testing/TestClock"
 
-/** Gives the event loop a turn: files and a cluster's own fibers need one between two steps. */
+/** Gives the event loop a turn, which files and a cluster's fibers need between two steps. */
 export const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
 /** Runs an effect while the clock moves in steps. */
@@ -17,7 +17,7 @@ export const moving = <A, E, R>(effect: Effect.Effect<A, E, R>, step: Duration.I
     return result
   })
 
-/** Moves the clock in seconds until the condition holds; a day is enough for anything. */
+/** Moves the clock second by second until the condition holds, for at most a day. */
 export const until = <E, R>(condition: Effect.Effect<boolean, E, R>) =>
   Effect.gen(function* () {
     for (let second = 0; second < 86_400; second += 1) {

@@ -1,4 +1,7 @@
-/** A REST API on loopback that a test edits: notes by cursor, page number and offset, some with their text apart. */
+/**
+ * A REST API on loopback that a test edits: notes, listed by cursor, page number or offset, some with their text at a
+ * separate URL.
+ */
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
 import type * as Http from "node:http"
@@ -8,7 +11,7 @@ interface Note {
   readonly id: string
   readonly version: number
   readonly text: string
-  /** The text is at an address of its own, and not in the note. */
+  /** True if the text is at a separate URL, and not in the note. */
   readonly apart: boolean
   readonly trashed?: boolean
 }
@@ -18,9 +21,9 @@ class NotesServer {
   readonly failing = new Set<string>()
   readonly log: Array<string> = []
   readonly statuses: Array<number> = []
-  /** Answers in place of the notes. True once it has answered. */
+  /** Responds in place of the notes. Returns true if it has responded. */
   answer: ((request: Http.IncomingMessage, response: Http.ServerResponse) => boolean) | undefined
-  /** Answers to lists have an entity tag. */
+  /** True if responses to lists have an entity tag. */
   tags = false
   open = 0
   url = ""
@@ -74,10 +77,10 @@ class NotesServer {
   }
 }
 
-/** A server that lasts as long as the scope. */
+/** Starts a server that runs until the scope closes. */
 export const make = serve(() => new NotesServer())
 
-/** A server with so many notes. */
+/** Starts a server with `count` notes. */
 export const makeWith = (count: number) =>
   Effect.tap(make, (server) => {
     for (let index = 0; index < count; index++) server.add()

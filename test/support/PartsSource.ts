@@ -1,4 +1,4 @@
-/** A scripted source of folders, for an integration that keeps the place in each folder in a part. */
+/** A scripted source of folders, whose integration keeps the position in each folder in a part. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -17,7 +17,7 @@ type FolderPage = Page<typeof Checkpoint.Type, Part>
 export class PartsSource {
   readonly folders = new Map<string, Array<string>>()
   readonly pageSize = 5
-  /** How often each id was listed. */
+  /** Every listed id, once for each time it was listed. */
   readonly listed: Array<string> = []
 
   add(count: number): ReadonlyArray<string> {
@@ -36,7 +36,9 @@ export class PartsSource {
   }
 }
 
-/** `change` breaks how a page moves its parts; it is given the number of items in the folder. */
+/**
+ * Makes the integration. `change` breaks how a page moves its parts; its argument is the number of items in the folder.
+ */
 export const integration = (
   source: PartsSource,
   change: (moves: ReadonlyArray<PartMove<Part>>, items: number) => ReadonlyArray<PartMove<Part>> = (moves) => moves
@@ -57,7 +59,7 @@ export const integration = (
           call("download", 1, Effect.succeed({ kind: "file", metadata: {}, body: bytes(`body of ${externalId}`) })),
         list: (task, checkpoint, parts) => {
           let pages = Option.match(checkpoint, { onNone: () => 0, onSome: (from) => from.pages })
-          /** A page of this folder, if it has any item left. */
+          /** Returns a page of this folder, if any items are left. */
           const pageOf = Effect.fnUntraced(function* (folder: string) {
             const items = yield* call("list", 1, Effect.succeed(source.folders.get(folder) ?? []))
             const from = (yield* parts.get([folder])).get(folder)?.listed ?? 0
@@ -73,7 +75,7 @@ export const integration = (
             }
             return [page]
           })
-          // Pages of the folders take turns, so that a crash finds several parts half listed.
+          // Pages of the folders alternate, so that a crash leaves several parts half listed.
           return Stream.paginate(0, (round: number) =>
             Effect.map(Effect.forEach(source.folders.keys(), pageOf), (found) => {
               const some = found.flat()

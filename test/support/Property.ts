@@ -1,6 +1,7 @@
 /**
- * Options of a property test that tries this many values. They are the same ones in each run of the tests. Others:
- * `IDEM_TEST_SEED` is any text, `IDEM_TEST_RUNS` how many times as many. A failure is repeated by the same two.
+ * Returns the options of a property test that tries this many values. Each test run uses the same values. For others,
+ * set `IDEM_TEST_SEED` to any text, and `IDEM_TEST_RUNS` to a factor for the number of values. The same two settings
+ * repeat a failure.
  */
 import type * as Arbitrary from "effect/Arbitrary"
 

@@ -1,6 +1,6 @@
 /**
- * Providers that sign people in: npm's `emulate` for Google, Slack and Linear, a person at them without a browser, and
- * a stand-in that misbehaves.
+ * OAuth providers: npm's `emulate` for Google, Slack and Linear, a simulated person without a browser, and a stand-in
+ * that misbehaves.
  */
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
@@ -10,7 +10,10 @@ import * as Queue from "effect/Queue"
 import { fetch } from "./Fetch.ts"
 import { freePort } from "./FreePort.ts"
 
-/** Where a person is sent back to who agrees with the account on whose button this stands (or the first one). */
+/**
+ * Agrees as the account on the button with this text (or on the first button), and returns the URL to which the
+ * provider redirects.
+ */
 export const agree = async (authorizationUrl: string, account = ""): Promise<URL> => {
   const page = await fetch(authorizationUrl)
   const html = await page.text()
@@ -44,7 +47,7 @@ const emulator = (service: "google" | "linear" | "slack", seed: Record<string, u
 
 export const client = { clientId: "idem-client", clientSecret: "GOCSPX-s3cret-of-the-client" }
 
-/** A Google with one account, and a client that is registered with this redirect URI. */
+/** Starts a Google with one account, and a client that is registered with these redirect URIs. */
 export const google = (redirectUris: ReadonlyArray<string>) =>
   emulator("google", {
     google: {
@@ -79,7 +82,7 @@ export const slack = (redirectUris: ReadonlyArray<string>) =>
     }
   })
 
-/** A Linear with one team, and the token `t0ken` that may read and write. */
+/** Starts a Linear with one team, and the token `t0ken` that may read and write. */
 export const linear = (redirectUris: ReadonlyArray<string>) =>
   emulator("linear", {
     tokens: { t0ken: { login: "ann", scopes: [] } },
@@ -99,7 +102,7 @@ export const linear = (redirectUris: ReadonlyArray<string>) =>
     }
   })
 
-/** A token endpoint at `/oauth2/token` that answers as it is told, and counts. */
+/** Starts a token endpoint at `/oauth2/token` that responds as the test scripts it, and counts requests. */
 export const tokenEndpoint = Effect.gen(function* () {
   const state: {
     answer: { readonly status: number; readonly body: string } | "hang"

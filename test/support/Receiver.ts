@@ -1,4 +1,4 @@
-/** An endpoint on loopback that keeps what it is sent, and answers as a test says. */
+/** An HTTP endpoint on loopback that stores its requests, and responds as a test scripts it. */
 import * as Effect from "effect/Effect"
 import * as Http from "node:http"
 import type { AddressInfo, Socket } from "node:net"
@@ -12,10 +12,10 @@ export interface Received {
 
 export class Receiver {
   readonly received: Array<Received> = []
-  /** Connections that were ever made to it. */
+  /** The number of connections that were ever made to the endpoint. */
   connections = 0
   port = 0
-  /** Answers the nth request, from 0 on. */
+  /** Responds to the nth request, counted from 0. */
   answer: (response: Http.ServerResponse, nth: number) => void = (response) => response.writeHead(204).end()
 
   get url(): string {
@@ -23,7 +23,7 @@ export class Receiver {
   }
 }
 
-/** Listens until the scope closes. */
+/** Starts an endpoint, which listens until the scope closes. */
 export const make = Effect.acquireRelease(
   Effect.callback<readonly [Receiver, Http.Server, Set<Socket>]>((resume) => {
     const receiver = new Receiver()

@@ -1,7 +1,7 @@
 /**
- * Two object stores that speak S3 and are not ours, npm's `emulate` and `s3rver`, each behind a proxy that a test tells
- * what to break. The proxy also knows uploads in parts: it lists and ends them, which `s3rver` does not
- * (`emulate` 0.12 has neither uploads in parts nor ranges).
+ * Two independent object stores that speak S3, npm's `emulate` and `s3rver`, each behind a proxy in which a test
+ * injects faults. The proxy also implements listing and completing multipart uploads, which `s3rver` lacks (`emulate`
+ * 0.12 has neither multipart uploads nor ranges).
  */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,7 @@ import { freePort } from "./FreePort.ts"
 
 const bucket = "idem-blobs"
 
-/** The fault of a request: `midway`, the connection breaks within the answer's body. */
+/** The fault of a request. `midway` breaks the connection within the response's body. */
 export type Fault = "SlowDown" | "reset" | "midway" | "lost answer"
 
 interface Order {
@@ -27,9 +27,9 @@ interface Order {
 }
 
 /**
- * The signature that a request must have
+ * Returns the signature that a request must have
  * (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html). Neither of the two
- * servers looks at it.
+ * servers checks it.
  */
 const signatureOf = (request: Http.IncomingMessage, url: URL, secret: string): string => {
   const [, date = "", region = "", signed = ""] =
@@ -57,11 +57,11 @@ const signatureOf = (request: Http.IncomingMessage, url: URL, secret: string): s
 
 export class S3Proxy {
   url = ""
-  /** Milliseconds that the server's clock is ahead. */
+  /** Milliseconds by which the server's clock is ahead. */
   ahead = 0
-  /** Milliseconds before each answer. */
+  /** Milliseconds before each response. */
   latency = 0
-  /** The requests that are answered when they are let go. */
+  /** Selects the requests whose responses are held until `release`. */
   holds: Order["when"] = () => false
   readonly held: Array<() => unknown> = []
   /** Changes a listing. */
@@ -83,7 +83,7 @@ export class S3Proxy {
     this.orders.push({ fault, when, left: times })
   }
 
-  /** Answers all requests that are held and still wait. */
+  /** Responds to all held requests. */
   release(): void {
     for (const answer of this.held.splice(0)) answer()
   }
@@ -133,7 +133,7 @@ export class S3Proxy {
       this.uploads.delete(uploadId)
       return void response.writeHead(204).end()
     }
-    // As S3 answers to the end of an upload that has ended; `s3rver` answers 500.
+    // S3 responds so when an ended upload is completed again; `s3rver` responds with 500.
     if (request.method === "POST" && uploadId !== null && !this.uploads.has(uploadId)) {
       request.resume()
       return void request.on("end", () => response.writeHead(404).end("<Error><Code>NoSuchUpload</Code></Error>"))
@@ -233,7 +233,7 @@ export const servers = { emulate, s3rver } as const
 
 export type Running = Effect.Success<(typeof servers)[keyof typeof servers]>
 
-/** The settings by which a process reaches the bucket. */
+/** Returns the settings with which a process reaches the bucket. */
 export const settings = ({ key, proxy, secret }: Running) => ({
   IDEM_BLOB_URL: `s3://${bucket}/some/where`,
   IDEM_BLOB_ENDPOINT: proxy.url,

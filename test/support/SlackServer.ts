@@ -29,7 +29,7 @@ import { Refusal, refuse, type Request, type Settings } from "./slack/Methods.ts
 import { Workspace } from "./slack/Workspace.ts"
 import type { File, JsonObject } from "./slack/WorkspaceObjects.ts"
 
-/** A fault that the next request meets instead of an answer. */
+/** A fault that replaces the response to the next request. */
 export type Fault =
   | { readonly status: number; readonly retryAfter?: string }
   | { readonly error: string }
@@ -39,43 +39,48 @@ export type Fault =
   | "no answer"
 
 export interface SlackServer extends Settings {
-  /** For `slackApiUrl`. */
+  /** The value for `slackApiUrl`. */
   readonly url: string
   readonly token: string
   readonly workspace: Workspace
-  /** Requests since the last `forget`, refused ones too. Files are counted as `files.download`. */
+  /** Requests since the last `forget`, including refused requests. Files are counted as `files.download`. */
   readonly requests: Array<Request>
   readonly count: (method?: string) => number
   readonly forget: () => void
-  /** The next request of this method meets these, one after the other. */
+  /** Orders these faults for the next requests of this method, one after the other. */
   readonly fail: (method: string, ...faults: ReadonlyArray<Fault>) => void
-  /** Forgets the faults that are still to come. */
+  /** Removes the remaining faults. */
   readonly heal: () => void
-  /** Called before a request is answered: what people do meanwhile. */
+  /** Called before the response to a request, for changes that people make meanwhile. */
   onRequest: (request: Request) => void
-  /** Requests for files that were broken off by the client before their answer. */
+  /** The number of file requests that the client aborted before the response. */
   abortedFiles: number
-  /** Called when a request is given up before it was answered. */
+  /** Called when a client aborts a request before the response. */
   onAbandoned: () => void
-  /** Slack's word for every request from now on, as `token_revoked`; undefined takes it back. */
+  /** The error code for every request from now on, such as `token_revoked`; undefined to accept requests again. */
   refuseAll: string | undefined
-  /** A user's token for this workspace. The other one is a bot's. */
+  /** A user's token for this workspace. The other token is a bot's. */
   readonly userToken: string
-  /** Where files are redirected to, one after the other, before they are given: origins, or "" for this server's. */
+  /**
+   * The origins to which a file request is redirected, in order, before the file is sent; "" stands for this server.
+   */
   fileRedirects: ReadonlyArray<string>
-  /** Requests for files, with what they carried as their authorization. */
+  /** Requests for files, with their authorization headers. */
   readonly fileRequests: Array<{ readonly path: string; readonly authorization: string | undefined }>
-  /** True lets `open` in slack/Model.ts make its calls without sockets, by `fetch`. */
+  /** True if `open` in slack/Model.ts makes its calls with `fetch` and without sockets. */
   withoutSockets: boolean
   readonly fetch: typeof globalThis.fetch
-  /** Seconds that a call of this method has to wait, for calls without a socket; undefined lets it through. */
+  /**
+   * For calls without a socket: returns the seconds that a call of this method has to wait; undefined if it may
+   * proceed.
+   */
   limit: (method: string) => number | undefined
-  /** Slack no longer takes the access tokens that it gave so far. */
+  /** Expires the access tokens that were issued so far. */
   readonly expireTokens: () => void
 }
 
 interface Options {
-  /** Seconds since 1970 at which the workspace begins. */
+  /** The time at which the workspace begins, in seconds since 1970. */
   readonly now?: number
 }
 
@@ -83,7 +88,7 @@ export const make = (options: Options = {}): Effect.Effect<SlackServer, never, S
   Effect.acquireRelease(
     Effect.callback<{ readonly server: SlackServer; readonly http: NodeHttp.Server }>((resume) => {
       const state = build(options)
-      // On a busy machine an idle socket would be closed just as the next request is sent on it.
+      // On a busy machine an idle socket might be closed just as the next request is sent on it.
       const http = NodeHttp.createServer({ keepAliveTimeout: 0 }, (request, response) =>
         state.handle(request, response)
       )
@@ -120,7 +125,7 @@ const build = (options: Options) => {
     response.end(JSON.stringify(body))
   }
 
-  /** The answer to a call of the API. */
+  /** Returns the response to a call of the API. */
   const called = (method: string, args: Request["args"], authorization: string | undefined): JsonObject => {
     const handler = methods[method]
     try {
@@ -136,7 +141,7 @@ const build = (options: Options) => {
     }
   }
 
-  /** True if a fault took the answer's place. */
+  /** Returns true if a fault has replaced the response. */
   const faulty = (method: string, response: NodeHttp.ServerResponse): boolean => {
     const fault = faults.get(method)?.shift()
     if (fault === undefined) return false
@@ -172,7 +177,7 @@ const build = (options: Options) => {
     answer(response, called(method, args, request.headers.authorization))
   }
 
-  /** `fetch` without a socket, for thousands of calls: the API only, without faults. */
+  /** A `fetch` without a socket, for thousands of calls. Supports only the API, without faults. */
   const inProcess: typeof globalThis.fetch = async (url, init) => {
     const method = new URL(String(url)).pathname.replace(/^\/api\//, "")
     const args = Object.fromEntries(new URLSearchParams(String(init?.body ?? "")))
@@ -187,7 +192,7 @@ const build = (options: Options) => {
     return new Response(JSON.stringify(body), { headers: { "content-type": "application/json" } })
   }
 
-  /** Gives a file, after as many redirects as there are `fileRedirects`: `hop` says how many were followed. */
+  /** Sends a file after the redirects of `fileRedirects`; `hop` is the number of redirects so far. */
   const download = (request: NodeHttp.IncomingMessage, response: NodeHttp.ServerResponse, id: string, hop: number) => {
     const path = request.url ?? ""
     server.fileRequests.push({ path, authorization: request.headers.authorization })

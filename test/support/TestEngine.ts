@@ -29,7 +29,7 @@ import * as State from "../../src/stores/memory/State.ts"
 import * as MemoryWebhooks from "../../src/stores/memory/WebhookStore.ts"
 import { integration, MemorySource } from "./MemorySource.ts"
 
-/** Webhooks can be made and asked about; nobody delivers. */
+/** Webhooks can be created and read; nothing is delivered. */
 export const webhooks = Layer.mergeAll(
   Layer.unwrap(Effect.sync(() => MemoryWebhooks.layer(State.empty({ databaseId: "", number: 1, id: "" })))),
   WebhookSender.layer
@@ -37,7 +37,7 @@ export const webhooks = Layer.mergeAll(
 
 type TestServices = Engine | LeasedSlice.Services | WebhookStore | Sender | Destination.Destination
 
-/** Everything a run needs over this store, with one integration. */
+/** Provides the services of a run over this store, with one integration. */
 export const engineOver = <E, R>(
   store: Layer.Layer<Store, E, R>,
   only: Integration,
@@ -58,7 +58,7 @@ export const engineOver = <E, R>(
     )
   )
 
-/** The same for a scripted source; `limits` are changed from their defaults. */
+/** The same as `engineOver` for a scripted source; `limits` override the defaults. */
 export const layer = (
   source: MemorySource,
   options: { readonly store?: Layer.Layer<Store>; readonly limits?: Partial<Limits> } = {}
@@ -85,7 +85,7 @@ export const connect = Effect.fnUntraced(function* (
   return connected.connection
 })
 
-/** Runs a test over an engine of its own with one connection, whose source has nothing yet. */
+/** Runs a test over a separate engine with one connection, whose source is empty. */
 export const withConnection = (
   test: (source: MemorySource, connection: Connection) => Effect.fn.Return<void, unknown, TestServices>,
   limits: Partial<Limits> = {}
@@ -97,7 +97,7 @@ export const withConnection = (
     )
   })
 
-/** Runs a sync, and asserts the law of the counts. */
+/** Runs a sync, and asserts that its counts add up. */
 export const sync = Effect.fnUntraced(function* (connection: Connection, task: Partial<SyncTask.SyncTask> = {}) {
   const engine = yield* Engine
   const result = yield* engine.sync(
@@ -115,7 +115,7 @@ export const poll = Effect.fnUntraced(function* (connection: Connection) {
   return turn.result
 })
 
-/** The same result, if its counts add up. */
+/** Returns the result unchanged, after asserting that its counts add up. */
 export const checked = (result: SyncResult): SyncResult => {
   if (result.planned === null && !RunCounts.addUp(result.counts)) {
     throw new Error(`the counts don't add up: ${JSON.stringify(result.counts)}`)
@@ -123,7 +123,7 @@ export const checked = (result: SyncResult): SyncResult => {
   return result
 }
 
-/** Ids in this state, all pages of them. */
+/** Returns the ids in this state, from all pages. */
 export const ids = Effect.fnUntraced(function* (connection: Connection, state: ContentState = "stored") {
   const store = yield* WholeStore
   const found: Array<string> = []
@@ -136,7 +136,7 @@ export const ids = Effect.fnUntraced(function* (connection: Connection, state: C
   return found
 })
 
-/** A store that asks `before` ahead of each method that writes: the edge at which crashes and outages are injected. */
+/** Returns a store that runs `before` ahead of each method that writes, to inject crashes and outages. */
 export const faulty = (
   store: Layer.Layer<Store>,
   before: (method: string) => Effect.Effect<void>
@@ -149,8 +149,8 @@ export const faulty = (
     existing: (...args) => Effect.andThen(before("existing"), real.existing(...args))
   })).pipe(Layer.provide(store))
 
-/** Of a process that nobody else has taken the polling from. */
+/** The claim of a process from which no other process has taken over polling. */
 export const polling = Layer.succeed(PollingClaim.PollingClaim, { takenOver: Effect.succeed(Option.none()) })
 
-/** A store that several engines share, as processes share a database. */
+/** Builds a store that several engines share, as processes share a database. */
 export const shared = Effect.map(Layer.build(Memory.layer), (context) => wholeStoreLayer(fromContext(context)))

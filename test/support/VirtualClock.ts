@@ -1,7 +1,7 @@
 /**
- * A clock that stands still while there is work, and jumps to the next wake-up once nothing moves: days of waiting pass
- * in minutes, and every wait is as long as the code asked for. Unlike `TestClock` it needs nobody who adjusts it, and
- * lets promises of the outside (streams, a client library) end before it jumps.
+ * A clock that stands still while there is work, and jumps to the next wake-up when nothing is running: days of waiting
+ * pass in minutes, and every wait has the length that the code requested. Unlike `TestClock`, it advances by itself,
+ * and lets external promises (streams, a client library) settle before it jumps.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -9,16 +9,16 @@ import * as Effect from "effect/Effect"
 
 interface Sleeper {
   readonly at: number
-  /** Undefined once it was interrupted. */
+  /** Undefined after the sleep was interrupted. */
   wake: (() => void) | undefined
 }
 
-/** Turns of the event loop without a wake-up, after which nothing moves. */
+/** Turns of the event loop without a wake-up after which the work counts as idle. */
 const quietTurns = 3
 
 export class VirtualClock implements Clock.Clock {
   #now: number
-  /** A binary heap by time. */
+  /** A binary heap, ordered by time. */
   readonly #sleepers: Array<Sleeper> = []
 
   constructor(startAt: number) {
@@ -43,7 +43,7 @@ export class VirtualClock implements Clock.Clock {
   readonly run = async <A, E>(work: Effect.Effect<A, E>): Promise<A> => {
     const state = { isOver: false }
     const ended = Effect.runPromise(work).finally(() => (state.isOver = true))
-    // Its failure is the caller's; it must not end the process meanwhile.
+    // The failure is handled by the caller; until then it must not end the process as an unhandled rejection.
     ended.catch(() => undefined)
     while (!state.isOver) {
       for (let turn = 0; turn < quietTurns && !state.isOver; turn++) await new Promise((resume) => setImmediate(resume))
@@ -52,7 +52,7 @@ export class VirtualClock implements Clock.Clock {
     return ended
   }
 
-  /** To the earliest wake-up, and to all others of the same time. */
+  /** Jumps to the earliest wake-up, and runs all wake-ups of the same time. */
   #jump(): void {
     let next = this.#pop()
     while (next !== undefined && next.wake === undefined) next = this.#pop()

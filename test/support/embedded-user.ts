@@ -1,6 +1,6 @@
 /**
- * A process that uses the embedded server of a folder, as one of Idem's commands does: prints what it got as one line
- * of JSON, and leaves when its stdin ends.
+ * A process that uses the embedded server of a folder, like an `idem` command: prints the server as one line of JSON,
+ * and releases it when stdin ends.
  */
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"

@@ -1,8 +1,8 @@
 /**
- * Serves a small account of each source on loopback until it is killed. Prints a line for each: its name, its domain,
- * and the config and the credentials to connect with, with tabs between them. `.ci/package` connects the package to
- * them. On stderr it prints the address of an endpoint for a webhook, then what reaches it: `webhook` and the body of
- * each message, and `event` once an event that was sent over a socket to the package was acknowledged.
+ * Serves a small account of each source on loopback until it is killed. Prints a tab-separated line for each: name,
+ * domain, config and credentials. `.ci/package` connects the package to them. On stderr it prints the URL of an
+ * endpoint for a webhook, and then what that endpoint and the sockets receive: `webhook` with the body of each message,
+ * and `event` when the package has acknowledged an event that was sent over a socket.
  */
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"

@@ -14,19 +14,19 @@ import { bundle } from "./Programs.ts"
 
 declare module "vitest" {
   export interface ProvidedContext {
-    /** A superuser's access to the server; `database` is migrated and to be copied, never connected to. */
+    /** A superuser's access to the server. Tests copy `database`, which is migrated, and never connect to it. */
     readonly postgres: {
       readonly socket: string
       readonly username: string
       readonly password: string
       readonly database: string
-      /** A data folder as it is before its server's first start, to be copied. */
+      /** A data folder to copy, in its state before the server's first start. */
       readonly data: string | undefined
     }
   }
 }
 
-/** A folder in memory, where Linux has one. A container's may hold 64 MB only, too little for databases. */
+/** A folder in memory on Linux. A container's may have only 64 MB, too little for databases. */
 const memory = "/dev/shm"
 const memoryBytes = 4 * 1024 ** 3
 
@@ -45,10 +45,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
     throw new Error(`the tests need Node 24, and this is ${process.version}: run them by npm (npm test -- FILE)`)
   }
   buildIfStale()
-  // Each database is a thousand files, and ext4 is slow to make files where as many were removed a moment ago: on a
-  // disk the system takes a third of the CPU of all tests, and in memory next to nothing.
+  // Each database has a thousand files, and ext4 creates files slowly if as many were removed shortly before: on a
+  // disk, the system uses a third of the CPU of all tests; in memory, almost none.
   if (isRoomy(memory)) process.env["TMPDIR"] = memory
-  // Workers, and the many processes that they start, keep what Node compiled: a third less CPU a start.
+  // Workers, and the many processes that they start, reuse the code that Node compiled: a start needs a third less CPU.
   process.env["NODE_COMPILE_CACHE"] ??= Path.resolve(import.meta.dirname, "../../node_modules/.cache/idem")
   process.env["IDEM_TEST_PROGRAMS"] = await bundle()
   const { start } = await import("./PostgresServer.ts")

@@ -1,6 +1,6 @@
 /**
- * A small FTP server whose answers a test writes: for what no real server would do on request. Names and listings are
- * latin1, one character a byte. It speaks passive mode on loopback, without TLS.
+ * A small FTP server whose responses a test writes, for behaviour that a real server can't be made to show. Names and
+ * listings are latin1, one character a byte. The server supports passive mode on loopback, without TLS.
  */
 import * as Net from "node:net"
 import * as Effect from "effect/Effect"
@@ -10,11 +10,11 @@ import type { Running } from "../FtpServers.ts"
 
 export interface File {
   readonly bytes: Uint8Array
-  /** YYYYMMDDHHMMSS; a file without it has a time that nobody knows. */
+  /** YYYYMMDDHHMMSS; undefined for a file whose time is unknown. */
   readonly modified?: string
 }
 
-/** The time of files that `files` gives. */
+/** The time of the files that `files` returns. */
 export const time = "20240102030405"
 
 export const file = (text: string, modified?: string): File => ({
@@ -22,11 +22,11 @@ export const file = (text: string, modified?: string): File => ({
   ...(modified === undefined ? {} : { modified })
 })
 
-/** Files by path, each with its path as its text. */
+/** Returns files by path, each with its path as its text. */
 export const files = (...paths: ReadonlyArray<string>): Map<string, File> =>
   new Map(paths.map((path) => [path, file(path, time)]))
 
-/** The lines of one command that the server received. */
+/** Returns the received lines of one command. */
 export const received = (standIn: StandIn, command: string): ReadonlyArray<string> =>
   standIn.received.filter((line) => line.split(" ")[0] === command)
 
@@ -54,12 +54,15 @@ export type Action =
 type Quirk = "empty LIST -a" | "SIZE without a number"
 
 export interface Options {
-  /** By path, without a slash before it. Folders are there where files are in them. */
+  /** The files by path, without a leading slash. A folder exists if it has files. */
   readonly files: Map<string, File>
   /** Features of FEAT; default MLST, SIZE, MDTM. */
   readonly features?: ReadonlyArray<string>
   readonly quirks?: ReadonlyArray<Quirk>
-  /** A folder's listing as it is sent, instead of its true one. `folder` has no slash before or after it. */
+  /**
+   * Returns the listing of a folder that is sent instead of the true listing. `folder` has no leading or trailing
+   * slash.
+   */
   readonly listing?: (folder: string) => string | undefined
   /**
    * The most connections at a time, and how more are refused: by 421 at the greeting (pure-ftpd: "421 3 users (the
@@ -67,19 +70,22 @@ export interface Options {
    * connection.
    */
   readonly cap?: { readonly connections: number; readonly refusal: "421" | "530" | "drop" }
-  /** Asked before each command; undefined leaves it to the server. */
+  /** Called before each command; undefined leaves the command to the server. */
   readonly script?: (command: string, argument: string) => Action | undefined
 }
 
 export interface StandIn {
   readonly source: Pick<Running, "config" | "credentials">
-  /** Every line that was received, from all connections. */
+  /** Every received line, from all connections. */
   readonly received: Array<string>
-  /** Transfers of files after which the client said nothing more: it may have given up waiting for them. */
+  /**
+   * Returns the number of file transfers after which the client sent no further command: the client may have given up
+   * waiting for them.
+   */
   readonly lastTransfers: () => number
-  /** Connections that were refused because of the cap. */
+  /** Returns the number of connections that were refused because of the cap. */
   readonly refusals: () => number
-  /** Control connections that are still open, once there are none or a minute has passed. */
+  /** The number of open control connections, once it is zero or a minute has passed. */
   readonly open: Effect.Effect<number>
 }
 
@@ -99,7 +105,7 @@ const facts = (file: File | undefined): string =>
     ? "type=dir;"
     : `type=file;size=${file.bytes.length};${file.modified === undefined ? "" : `modify=${file.modified};`}`
 
-/** Serves a connection, and returns the last command that came by it. */
+/** Serves a connection, and returns a getter of the connection's last command. */
 const serve = (options: Options, received: Array<string>, socket: Net.Socket, isRefused: boolean) => {
   let lastCommand = ""
   const features = options.features ?? ["MLST", "SIZE", "MDTM"]
@@ -222,7 +228,7 @@ const serve = (options: Options, received: Array<string>, socket: Net.Socket, is
   return () => lastCommand
 }
 
-/** Starts it; it ends with the scope. */
+/** Starts the server, which ends with the scope. */
 export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<StandIn, never, Scope.Scope> {
   const received: Array<string> = []
   const sockets = new Set<Net.Socket>()

@@ -1,4 +1,4 @@
-/** Runs the `ftp` integration as the engine would, with every call counted, and keeps what it gives. */
+/** Runs the `ftp` integration like the engine, counts every call, and records the results. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -22,17 +22,17 @@ import * as TestEngine from "../TestEngine.ts"
 export interface Source {
   readonly config: unknown
   readonly credentials: unknown
-  /** Default: one that restricts nothing. */
+  /** Defaults to an unrestricted network. */
   readonly network?: Network | undefined
 }
 
 export interface Opened {
   readonly session: AnySession
-  /** How often each method was called so far. */
+  /** The number of calls of each method so far. */
   readonly calls: Map<string, number>
 }
 
-/** Opens a source. As the engine does, a Transient failure is tried once more. */
+/** Opens a source. Like the engine, it retries a Transient failure once. */
 export const open = Effect.fnUntraced(function* (
   source: Source
 ): Effect.fn.Return<Opened, IntegrationError | Schema.SchemaError, Scope.Scope> {
@@ -54,7 +54,7 @@ export const open = Effect.fnUntraced(function* (
   return { session, calls }
 })
 
-/** The same with other settings. */
+/** Opens the same source with other settings. */
 export const openWith = (source: Source & { readonly config: object }, config: Readonly<Record<string, unknown>>) =>
   open({ ...source, config: { ...source.config, ...config } })
 
@@ -76,14 +76,14 @@ export const withEngine = <E, R>(
     Effect.provide(TestEngine.engineOver(Memory.layer, integration))
   )
 
-/** All pages of one listing. `known` is what the checker says is stored, with its revisions. */
+/** Returns all pages of one listing. `known` maps the ids that the checker reports as known to their revisions. */
 export const list = (
   { session }: Opened,
   options: {
     readonly task?: SyncTask.SyncTask
     readonly checkpoint?: Schema.Json | undefined
     readonly known?: ReadonlyMap<string, string | undefined>
-    /** The stored parts, which the pages of this listing move. */
+    /** The stored parts. Pages of this listing change them. */
     readonly parts?: Map<string, Schema.Json>
   } = {}
 ): Effect.Effect<ReadonlyArray<Page<Schema.Json>>, unknown> =>
@@ -129,7 +129,7 @@ export const chosen = (pages: ReadonlyArray<Page<Schema.Json>>): ReadonlyArray<R
 export const problems = (pages: ReadonlyArray<Page<Schema.Json>>): ReadonlyArray<string> =>
   pages.flatMap((page) => (page.problems ?? []).map(({ place, message }) => `${place}: ${message}`))
 
-/** The body's bytes, whichever way it comes. */
+/** Reads the body's bytes, from memory or from a stream. */
 const bytesOf = (content: Content): Effect.Effect<Buffer, IntegrationError> =>
   content.body instanceof Uint8Array
     ? Effect.succeed(Buffer.from(content.body))
@@ -160,7 +160,7 @@ export const download = ({ session }: Opened, ref: Ref): Effect.Effect<Downloade
     )
   )
 
-/** Downloads these refs, four at a time, by external id. */
+/** Downloads these refs by external id, four at a time. */
 export const downloadAll = (opened: Opened, refs: ReadonlyArray<Ref>): Effect.Effect<ReadonlyMap<string, Downloaded>> =>
   Effect.map(
     Effect.forEach(refs, (ref) => Effect.map(download(opened, ref), (result) => [ref.externalId, result] as const), {

@@ -1,4 +1,4 @@
-/** A small SFTP server whose listings a test writes, for names and attributes that no real server has. */
+/** A small SFTP server whose listings a test writes, for names and attributes that real servers don't have. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import ssh2 from "ssh2"
@@ -14,30 +14,33 @@ export interface Entry {
 
 export interface Options {
   readonly password: string
-  /** `password` takes the password at once, `keyboard-interactive` asks for it. */
+  /** `password` accepts the password at once, `keyboard-interactive` prompts for it. */
   readonly method: "password" | "keyboard-interactive"
   /** The entries of the root folder. */
   readonly entries: ReadonlyArray<Entry>
-  /** Real paths by the paths asked for; default the path itself. */
+  /** Returns the real path of a requested path; defaults to the path itself. */
   readonly real?: (path: string) => string
-  /** Called for each read of a file; true leaves it without an answer. */
+  /** Called for each read of a file; true leaves the read without a response. */
   readonly silent?: () => boolean
-  /** Called for each READ; the offsets that were asked for. */
+  /** Called for each READ, with the requested offset. */
   readonly onRead?: (offset: number) => void
-  /** The size that the attributes of a file claim; default its own. `opened`: by its handle. */
+  /**
+   * Returns the size in the attributes of a file; defaults to the true size. `opened` is true for attributes by handle.
+   */
   readonly size?: (entry: Entry, opened: boolean) => number
   /**
-   * Folders whose listing the server answers with FAILURE: what OpenSSH's `errno_to_portable` makes of every error but
-   * a missing file, a missing permission and a wrong argument (a disk that fails, a mount that is stale).
+   * Selects folders for whose listing the server responds with FAILURE: OpenSSH's `errno_to_portable` maps every error
+   * to it except a missing file, a missing permission and a wrong argument (for example a failing disk or a stale
+   * mount).
    */
   readonly failing?: (path: string) => boolean
   /**
-   * Called for each REALPATH, LSTAT and OPEN; a status that answers it, or `drop` for a connection that ends. A stale
-   * NFS handle is FAILURE (OpenSSH's `errno_to_portable`), a folder on the way without permission PERMISSION_DENIED. A
-   * file that another program of Windows holds is FAILURE (PowerShell/Win32-OpenSSH#1605).
+   * Called for each REALPATH, LSTAT and OPEN. Returns the status of the response, or `drop` to end the connection. A
+   * stale NFS handle is FAILURE (OpenSSH's `errno_to_portable`), a parent folder without permission PERMISSION_DENIED.
+   * A file that another program holds on Windows is FAILURE (PowerShell/Win32-OpenSSH#1605).
    */
   readonly refuses?: (request: "REALPATH" | "LSTAT" | "OPEN", path: string) => number | "drop" | undefined
-  /** Names of one answer to READDIR instead of `entries`, again and again: a listing that never ends. */
+  /** Returns the names for each READDIR instead of `entries`, without end: the listing never ends. */
   readonly endless?: () => ReadonlyArray<Entry>
 }
 
@@ -60,7 +63,7 @@ const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper, d
   const of = (path: string) => options.entries.find((entry) => `/root/${entry.name}` === path)
   const hold = (id: number, entry: Entry | undefined) =>
     sftp.handle(id, Buffer.from([handles.push({ done: false, entry }) - 1]))
-  /** True where the request was refused. */
+  /** Returns true if the request was refused. */
   const isRefused = (request: "REALPATH" | "LSTAT" | "OPEN", id: number, path: string): boolean => {
     const answer = options.refuses?.(request, path)
     if (answer === "drop") drop()
@@ -113,7 +116,7 @@ const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper, d
   sftp.on("READ", (id, handle, offset, length) => {
     options.onRead?.(offset)
     if (options.silent?.() === true) return
-    // Half of what is asked for: a server may give less.
+    // Returns half of the requested bytes: a server may return fewer than requested.
     const bytes = handles[handle[0] ?? 0]?.entry?.bytes?.subarray(offset, offset + Math.ceil(length / 2))
     if (bytes === undefined || bytes.length === 0) sftp.status(id, STATUS.EOF)
     else sftp.data(id, Buffer.from(bytes))
@@ -121,7 +124,7 @@ const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper, d
   sftp.on("CLOSE", (id) => sftp.status(id, STATUS.OK))
 }
 
-/** Starts it; it ends with the scope. `asked` are the paths that were resolved or opened. */
+/** Starts the server, which ends with the scope. `asked` has the paths that were resolved or opened. */
 export const run = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<
@@ -130,7 +133,7 @@ export const run = Effect.fnUntraced(function* (
   Scope.Scope
 > {
   const asked: Array<string> = []
-  // Of the keys that `ssh2` makes for Ed25519, one in 300 is malformed.
+  // One in 300 Ed25519 keys that `ssh2` generates is malformed.
   const hostKey = ssh2.utils.generateKeyPairSync("ecdsa", { bits: 256 })
   const clients = new Set<ssh2.Connection>()
   const server = yield* Effect.acquireRelease(
