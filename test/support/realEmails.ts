@@ -1,4 +1,4 @@
-/** The 6,046 emails of the SpamAssassin corpus, as npm has them. */
+/** Reads the 6,046 emails of the SpamAssassin corpus from an npm package. */
 import { readdirSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import * as Path from "node:path"
@@ -14,6 +14,6 @@ export const realEmails = (count = Number.POSITIVE_INFINITY): ReadonlyArray<stri
     .slice(0, count)
     .map((name) => {
       const { text }: { text: string } = JSON.parse(readFileSync(Path.join(data, name), "utf8"))
-      // A line of the mailbox's file, not of the message.
+      // This line belongs to the mailbox file, not to the message.
       return text.replace(/^From [^\n]*\n/, "")
     })

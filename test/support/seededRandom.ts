@@ -3,7 +3,10 @@ import * as Random from "effect/Random"
 import { beforeEach } from "vitest"
 import { seed } from "./Property.ts"
 
-/** A test draws the same jitter and hashes in each run, whichever tests came before. `IDEM_TEST_SEED` gives others. */
+/**
+ * Makes each test draw the same jitter and hashes in each run, whichever tests ran before. `IDEM_TEST_SEED` changes the
+ * values.
+ */
 beforeEach(({ task }) => {
   const random = Effect.runSync(Random.Random.pipe(Random.withSeed(`${seed} ${task.name}`)))
   const before = Math.random

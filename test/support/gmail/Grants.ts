@@ -1,11 +1,14 @@
-/** The tokens of the stand-in: access tokens with their accounts, and refresh tokens that make more of them. */
+/**
+ * The tokens of the stand-in: access tokens with their accounts, and refresh tokens, which are exchanged for more of
+ * them.
+ */
 export class Grants {
   private readonly accessTokens = new Map<string, string>()
   private readonly refreshTokens = new Set<string>()
   private readonly spent = new Set<string>()
   private issued = 0
   protected readonly email: string
-  /** Each refresh replaces the refresh token, as Google may; one that comes back ends the grant. */
+  /** True if each refresh replaces the refresh token, as Google may. Reusing a replaced token ends the grant. */
   rotate = false
 
   constructor(email: string) {
@@ -16,28 +19,28 @@ export class Grants {
     return this.accessTokens.get(accessToken)
   }
 
-  /** Another access token, of this account or another one's. */
+  /** Adds an access token of this account or of another one. */
   allow(accessToken: string, email = this.email): void {
     this.accessTokens.set(accessToken, email)
   }
 
-  /** A refresh token that the token endpoint takes, with any client. */
+  /** Adds a refresh token that the token endpoint accepts with any client. */
   grant(refreshToken: string): void {
     this.refreshTokens.add(refreshToken)
   }
 
-  /** Access tokens given so far end. */
+  /** Expires the access tokens that were issued so far. */
   expireAccessTokens(): void {
     this.accessTokens.clear()
   }
 
-  /** The person took the grant back: no token works any more. */
+  /** Revokes the grant: no token works any more. */
   revoke(): void {
     this.accessTokens.clear()
     this.refreshTokens.clear()
   }
 
-  /** The status and body with which the token endpoint answers a refresh. */
+  /** Returns the status and body of the token endpoint's response to a refresh. */
   protected refresh(form: URLSearchParams, expiresIn: number): readonly [number, string] {
     const refreshToken = form.get("refresh_token") ?? ""
     if (this.spent.has(refreshToken)) this.refreshTokens.clear()

@@ -1,6 +1,7 @@
 /**
- * A mailbox as Gmail keeps it: messages newest first, labels, and a history of changes. Plain and synchronous, so that
- * a test changes it in one line. Made for mailboxes of 100,000 messages: bodies are made when they are asked for.
+ * A mailbox with Gmail's behaviour: messages newest first, labels, and a history of changes. All methods are
+ * synchronous, so that a test changes the mailbox in one line. To support mailboxes of 100,000 messages, bodies are
+ * made only when they are requested.
  */
 import {
   isHidden,
@@ -23,7 +24,7 @@ interface HistoryEntry {
   readonly labelIds: ReadonlyArray<string>
 }
 
-/** A request that the mailbox does not take; the server answers it as Google does. */
+/** A refused request; the server responds with Google's error. */
 export class Refusal extends Error {
   readonly status: number
   readonly reason: string
@@ -54,7 +55,7 @@ const systemLabels = [
 export class Mailbox {
   readonly labels = new Map<string, string>(systemLabels.map((id) => [id, id]))
   private readonly byId = new Map<string, StoredMessage>()
-  /** Oldest first: the newest is put at the end, which is cheap. */
+  /** Oldest first, because appending the newest message is cheap. */
   private readonly ordered: Array<StoredMessage> = []
   private readonly entries: Array<HistoryEntry> = []
   private expiredUpTo = 0n
@@ -62,23 +63,26 @@ export class Mailbox {
   private serial = 0x18c0_0000_0000
   private clock = Date.UTC(2026, 0, 1)
   private epoch = 0
-  /** Gmail's tokens name a position and survive changes; an offset repeats and skips rows when messages come and go. */
+  /**
+   * Gmail's tokens name a position and remain valid after changes. An offset repeats and skips rows when messages come
+   * and go.
+   */
   pageTokens: "position" | "offset" = "position"
-  /** The most that a page of anything holds. */
+  /** The most entries on a page of messages or history. */
   pageLimit = 500
   /**
-   * The history newest first. Google documents it as oldest first
-   * (https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.history/list), which is denied by
-   * googleapis/google-api-nodejs-client#3508.
+   * True if the history is newest first. Google documents it as oldest first
+   * (https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.history/list), which
+   * googleapis/google-api-nodejs-client#3508 denies.
    */
   isHistoryReversed = false
   /**
-   * Messages that no `q` finds yet: the search index is behind the mailbox by seconds to days, while `messages.get` and
-   * the counts of labels are right (anthropics/claude-code#82548, #76396, anthropics/claude-ai-mcp#239).
+   * Messages that no `q` finds yet: the search index lags the mailbox by seconds to days, while `messages.get` and the
+   * counts of labels are right (anthropics/claude-code#82548, #76396, anthropics/claude-ai-mcp#239).
    */
   readonly unindexed = new Set<string>()
   /**
-   * Messages that the history shows and that `messages.get` does not find yet, for seconds after their arrival
+   * Messages that the history shows, but `messages.get` does not find yet, for seconds after their arrival
    * (byeokim/gmailpush#10, gauteh/lieer#2).
    */
   readonly unready = new Set<string>()
@@ -96,7 +100,7 @@ export class Mailbox {
     return this.byId.get(id)
   }
 
-  /** Ids of what is neither in Trash nor in Spam, newest first. */
+  /** The ids of the messages outside of Trash and Spam, newest first. */
   get ids(): ReadonlyArray<string> {
     return this.all.filter((message) => !isHidden(message)).map((message) => message.id)
   }
@@ -105,7 +109,7 @@ export class Mailbox {
     return this.ordered.toReversed()
   }
 
-  /** Ids of the newest messages, newest first. */
+  /** Returns the ids of the newest messages, newest first. */
   newest(count: number): ReadonlyArray<string> {
     return this.ordered
       .slice(-count)
@@ -113,7 +117,7 @@ export class Mailbox {
       .map(({ id }) => id)
   }
 
-  /** Puts a message in; by default the newest, in the inbox and unread. Returns its id. */
+  /** Adds a message; by default it is the newest, in the inbox and unread. Returns its id. */
   add(message: NewMessage = {}): string {
     this.serial += 1
     this.clock += 60_000
@@ -133,7 +137,9 @@ export class Mailbox {
     return id
   }
 
-  /** Puts in this many messages, each newer than the one before, with bodies made on demand. Returns their ids. */
+  /**
+   * Adds this many messages, each newer than the one before, with bodies that are made on demand. Returns their ids.
+   */
   fill(count: number, message: (index: number) => NewMessage = () => ({})): ReadonlyArray<string> {
     return Array.from({ length: count }, (_, index) => this.add(message(index)))
   }
@@ -160,7 +166,7 @@ export class Mailbox {
     this.modify(id, { remove: ["TRASH"], add: ["INBOX"] })
   }
 
-  /** Deletes for good. */
+  /** Deletes a message permanently. */
   remove(id: string): void {
     const message = this.byId.get(id)
     if (message === undefined) throw new Error(`no message ${id}`)
@@ -170,22 +176,22 @@ export class Mailbox {
   }
 
   /**
-   * Saves a draft, or one that was saved before: each save replaces the draft's message by one of another id
-   * (taylorwilsdon/google_workspace_mcp#920).
+   * Saves a new draft, or again the draft with the message id `before`: each save replaces the draft's message with a
+   * message of another id (taylorwilsdon/google_workspace_mcp#920).
    */
   saveDraft(before?: string): string {
     if (before !== undefined) this.remove(before)
     return this.add({ labelIds: ["DRAFT"], subject: "A draft" })
   }
 
-  /** Forgets the history up to now, as Gmail does after a week or sooner. */
+  /** Forgets the history so far, as Gmail does after a week or sooner. */
   expireHistory(): void {
     this.last += 1n
     this.expiredUpTo = this.last
     this.entries.length = 0
   }
 
-  /** Page tokens given so far are refused from now on. */
+  /** Refuses the page tokens that were issued so far. */
   refusePageTokens(): void {
     this.epoch += 1
   }
@@ -224,7 +230,7 @@ export class Mailbox {
     }
     const first = firstAfter(this.entries, options.start)
     let at = first
-    // Pages show the history as it was at the first of them.
+    // All pages show the history as it was at the first page.
     let end = this.entries.length
     if (options.pageToken !== undefined) {
       const [epoch, start, from, to] = options.pageToken.split(".")
@@ -248,13 +254,13 @@ export class Mailbox {
   }
 
   private record(change: Change, message: StoredMessage, labelIds: ReadonlyArray<string>): void {
-    // Chronological, but not contiguous.
+    // History ids are chronological, but not contiguous.
     this.last += 1n + (this.last % 5n)
     message.historyId = this.last
     this.entries.push({ id: this.last, change, messageId: message.id, threadId: message.threadId, labelIds })
   }
 
-  /** How many messages are older: where a message of this date and id stands, or would. */
+  /** Returns the number of older messages: the index of a message of this date and id, present or not. */
   private place(position: Position): number {
     let low = 0
     let high = this.ordered.length

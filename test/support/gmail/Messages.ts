@@ -1,9 +1,9 @@
-/** Messages of a mailbox: what is kept of each, their order, and which of them a listing finds. */
+/** Messages of a mailbox: their stored fields, their order, and which of them a listing finds. */
 
 export interface StoredMessage {
   readonly id: string
   readonly threadId: string
-  /** Milliseconds of the epoch. */
+  /** Milliseconds since 1970. */
   readonly internalDate: number
   readonly raw: () => Uint8Array
   readonly labelIds: Set<string>
@@ -32,14 +32,14 @@ export interface ListOptions {
   readonly pageToken: string | undefined
 }
 
-/** By date, and of one instant by id. */
+/** Compares by date, and by id if the dates are equal. */
 export const isOlder = (a: Position, b: Position): boolean =>
   a.internalDate === b.internalDate ? a.id < b.id : a.internalDate < b.internalDate
 
 export const isHidden = (message: StoredMessage): boolean =>
   message.labelIds.has("TRASH") || message.labelIds.has("SPAM")
 
-/** The messages that `messages.list` finds, but for those that are not in the search index yet. */
+/** Returns the test for messages that `messages.list` finds, apart from those that are not in the search index yet. */
 export const matcher = (
   options: ListOptions,
   unindexed: ReadonlySet<string>
@@ -88,7 +88,7 @@ const plainMessage = (id: string, subject: string): Uint8Array =>
     ].join("\r\n")
   )
 
-/** The bytes of a message that is put in, made when they are asked for. */
+/** Returns the bytes of an added message, which are made on demand. */
 export const rawOf = (id: string, { raw, subject = `Message ${id}` }: NewMessage): (() => Uint8Array) =>
   typeof raw === "function"
     ? raw

@@ -1,6 +1,6 @@
 /**
- * The requests of Gmail's API and their answers from a mailbox, with the shapes of Google's discovery document and the
- * errors of its guides.
+ * Parses the requests of Gmail's API and answers them from a mailbox, with the shapes of Google's discovery document
+ * and the errors of its guides.
  */
 import { type Mailbox, Refusal } from "./Mailbox.ts"
 import type { StoredMessage } from "./Messages.ts"
@@ -38,7 +38,7 @@ export const units: Record<Method, number> = {
   "users.get": 0
 }
 
-/** The method that a request asks for, with the id in its path; undefined for any other request. */
+/** Returns the method of a request, with the id in its path; undefined for an unknown request. */
 const routeOf = (
   verb: string,
   path: string
@@ -60,7 +60,7 @@ const routeOf = (
   return { method: resource === "profile" ? "getProfile" : "history.list", id }
 }
 
-/** The request as the server sees it; undefined for any that the stand-in does not know. */
+/** Parses a request; undefined for a request that the stand-in does not support. */
 export const seenOf = (verb: string, url: URL, authorization: string | null | undefined): Seen | undefined => {
   const route = routeOf(verb, url.pathname)
   const token = /^Bearer (.+)$/.exec(authorization ?? "")?.[1]
@@ -98,21 +98,24 @@ const messageResource = (message: StoredMessage, format: string) => {
   throw new Refusal(400, "invalidArgument", `The stand-in has no format ${format}`)
 }
 
-/** An error as Google's APIs write it (https://developers.google.com/workspace/gmail/api/guides/handle-errors). */
+/**
+ * Returns an error in the form of Google's APIs
+ * (https://developers.google.com/workspace/gmail/api/guides/handle-errors).
+ */
 export const errorBody = (code: number, reason: string, message: string, status = "ERROR"): string =>
   JSON.stringify({ error: { code, message, errors: [{ message, domain: "global", reason }], status } })
 
-/** The account that is asked, and what a test has ordered of it. */
+/** The requested account, and the test's settings for it. */
 interface Account {
   readonly email: string
   readonly mailbox: Mailbox
-  /** True for a server that knows no `getProfile`, as emulators. */
+  /** True for a server without `getProfile`, like emulators. */
   readonly noProfile: boolean
   /** Ids that the next page of a listing shows once more. */
   readonly repeats: Array<string>
 }
 
-/** The answer to a request that is not about tokens or users. Throws `Refusal`. */
+/** Returns the response to a request that does not concern tokens or users. Throws `Refusal`. */
 export const answer = ({ id, method, params }: Seen, { email, mailbox, noProfile, repeats }: Account): unknown => {
   const maxResults = Math.min(mailbox.pageLimit, Number(params.get("maxResults") ?? "100"))
   const pageToken = params.get("pageToken") ?? undefined
@@ -150,7 +153,7 @@ export const answer = ({ id, method, params }: Seen, { email, mailbox, noProfile
       })
       const repeated = repeats.splice(0).flatMap((repeat) => mailbox.get(repeat) ?? [])
       const messages = [...found, ...repeated].map(({ id, threadId }) => ({ id, threadId }))
-      // Google leaves out what is empty.
+      // Google omits empty fields.
       return {
         ...(messages.length > 0 ? { messages } : {}),
         ...(next === undefined ? {} : { nextPageToken: next }),

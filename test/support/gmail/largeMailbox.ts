@@ -1,6 +1,6 @@
 /**
- * The stand-in for Gmail as a process of its own, so that its memory is not that of what is measured: a mailbox of
- * COUNT messages of so many BYTES each. Its URL is its first line on stdout; it ends with its stdin.
+ * Runs the stand-in for Gmail as a separate process, so that its memory is not part of a measurement: a mailbox of
+ * COUNT messages of BYTES each. Prints its URL as the first line on stdout, and ends when its stdin ends.
  *
  *     node test/support/gmail/largeMailbox.ts COUNT BYTES
  */

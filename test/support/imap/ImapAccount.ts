@@ -1,4 +1,4 @@
-/** A connection to an account of an IMAP server, with a second client that acts as its owner. */
+/** A connection to an account of an IMAP server, with a second client that represents the account's owner. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
@@ -19,7 +19,7 @@ export const mail = (name: string | number): Buffer =>
     ].join("\r\n")
   )
 
-/** When the message at `index` of those that `append` adds was received. */
+/** Returns when the message at `index` in the order of `append` was received. */
 export const dateOf = (index: number) => new Date(1_700_000_000_000 + index * 60_000)
 
 export interface Options {
@@ -34,11 +34,11 @@ export interface Account {
   readonly watch: Harness.Watcher
   readonly append: (mailbox: string, ...names: ReadonlyArray<string | number>) => Effect.Effect<void>
   readonly by: (act: (hands: ImapFlow) => Promise<unknown>) => Effect.Effect<void>
-  /** Mailbox and subject of what is stored. */
+  /** The mailbox and subject of each stored message. */
   readonly stored: Effect.Effect<ReadonlyArray<string>>
   /** Flags by subject. */
   readonly flags: Effect.Effect<Readonly<Record<string, unknown>>>
-  /** Syncs, and fails if the run has a problem. */
+  /** Syncs, and fails if the run reports a problem. */
   readonly poll: Effect.Effect<Effect.Success<ReturnType<Harness.Process["sync"]>>["counts"]>
 }
 
@@ -54,7 +54,7 @@ export const make = Effect.fnUntraced(function* ({
   const rows = Effect.map(Effect.orDie(store.contents(id, { state: "stored", limit: 1000 })), (page) => page.contents)
   const scope = yield* Effect.scope
   let hands = yield* connect
-  // A server may close the connection between two acts.
+  // The server may close the connection between two changes.
   const by = Effect.fnUntraced(function* (act: (hands: ImapFlow) => Promise<unknown>) {
     if (!hands.usable) hands = yield* Scope.provide(connect, scope)
     yield* Effect.promise(() => act(hands))

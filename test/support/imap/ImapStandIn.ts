@@ -1,7 +1,8 @@
 /**
- * An IMAP server in memory that answers as it is told: for faults, and for what Dovecot can't do (Gmail's extensions,
- * OBJECTID, MESSAGELIMIT). It speaks what Idem asks, by RFC 3501, 5819 (LIST-STATUS), 7162 (CONDSTORE, QRESYNC), 8474
- * (OBJECTID) and https://developers.google.com/workspace/gmail/imap/imap-extensions.
+ * An IMAP server in memory whose responses a test scripts, for faults, and for features that Dovecot lacks (Gmail's
+ * extensions, OBJECTID, MESSAGELIMIT). It supports the commands that Idem uses, according to RFC 3501, 5819
+ * (LIST-STATUS), 7162 (CONDSTORE, QRESYNC), 8474 (OBJECTID) and
+ * https://developers.google.com/workspace/gmail/imap/imap-extensions.
  */
 import * as Net from "node:net"
 import * as Effect from "effect/Effect"
@@ -23,11 +24,11 @@ export interface Mailbox {
   next: number
   readonly attributes: ReadonlyArray<string>
   readonly messages: Array<Message>
-  /** UIDs that were expunged, with the mod-sequence of that. */
+  /** UIDs that were expunged, each with the mod-sequence of its expunge. */
   readonly expunged: Array<{ readonly uid: number; readonly modseq: number }>
 }
 
-/** A script's fault for one command: an answer of its own, a change of the answer's lines, or a broken connection. */
+/** A script's fault for one command: a replaced response, changed lines of the response, or a broken connection. */
 export type Fault =
   | undefined
   | { readonly answer: string }
@@ -37,14 +38,14 @@ export type Fault =
 export interface Options {
   readonly capabilities?: ReadonlyArray<string>
   readonly password?: string
-  /** Asked before each command is answered; `mailbox` is the selected one. */
+  /** Called before the response to each command; `mailbox` is the selected mailbox. */
   readonly script?: (command: string, mailbox: string | undefined) => Fault
   /**
-   * A connection shows the messages that the mailbox had when the connection opened it. Dovecot tells of new ones at
-   * the end of a command, so that the command itself still has the former view.
+   * True if a connection shows only the messages that the mailbox had when the connection opened it. Dovecot reports
+   * new messages at the end of a command, so that the command itself still has the previous view.
    */
   readonly views?: boolean
-  /** Connections at a time; a login beyond them is refused as Dovecot does. */
+  /** The most connections at a time. A login beyond that is refused as by Dovecot. */
   readonly connections?: number
 }
 
@@ -52,9 +53,9 @@ export interface StandIn {
   readonly mailboxes: Map<string, Mailbox>
   readonly config: Record<string, unknown>
   readonly credentials: { readonly username: string; readonly password: string }
-  /** Commands as they came, without their tags. */
+  /** The received commands, without their tags. */
   readonly commands: Array<string>
-  /** Connections that are still open, once there are none or a minute has passed. */
+  /** The number of open connections, once it is zero or a minute has passed. */
   readonly open: Effect.Effect<number>
   readonly create: (name: string, attributes?: ReadonlyArray<string>) => Mailbox
   readonly append: (mailbox: string, body: string, options?: Partial<Message>) => Message
@@ -64,7 +65,7 @@ export interface StandIn {
 
 export const allCapabilities = ["ENABLE", "CONDSTORE", "QRESYNC", "LIST-STATUS", "SPECIAL-USE", "LIST-EXTENDED"]
 
-/** Yields the words of a command: atoms, quoted strings, and lists in parentheses as they stand. */
+/** Splits a command into atoms, quoted strings, and unparsed lists in parentheses. */
 const wordsOf = (text: string): ReadonlyArray<string> =>
   Array.from(text.matchAll(/"((?:[^"\\]|\\.)*)"|\((?:[^()]|\([^()]*\))*\)|[^\s]+/g), ([whole, quoted]) =>
     quoted === undefined ? whole : quoted.replaceAll(/\\(.)/g, "$1")

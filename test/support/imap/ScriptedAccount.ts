@@ -9,14 +9,14 @@ import * as StandIn from "./ImapStandIn.ts"
 export const mail = (name: string | number) =>
   `Message-ID: <${name}@a.example>\r\nSubject: mail ${name}\r\n\r\nbody ${name}`
 
-/** Capabilities of servers that tell changes in different ways. */
+/** Capabilities of servers that report changes in different ways. */
 export const kinds = {
   qresync: StandIn.allCapabilities,
   condstore: ["ENABLE", "CONDSTORE"],
   plain: []
 }
 
-/** A client of the stand-in with this config, for tests of what uses one. */
+/** Connects a client to the stand-in with this config, for tests of modules that use a client. */
 export const clientOf = (config: Record<string, unknown>) =>
   Client.make({
     call: (_method, _units, request) => request,
@@ -35,7 +35,7 @@ export const clientOf = (config: Record<string, unknown>) =>
 
 type Faults = Map<string, StandIn.Fault>
 
-/** Syncs a stand-in; `faults` are answers by the beginning of a command. */
+/** Syncs a stand-in; `faults` has responses by the beginning of a command. */
 export const account = Effect.fnUntraced(function* (
   options: StandIn.Options = {},
   config: Record<string, unknown> = {}
@@ -68,10 +68,10 @@ export const droppedLines = (isKept: (line: string) => boolean): StandIn.Fault =
 })
 
 /**
- * A SEARCH that leaves out messages which the mailbox has. Gmail: after several messages are moved into a mailbox the
- * next SEARCH may give only the newest (https://stackoverflow.com/questions/46936646), or old results until the mailbox
- * is opened anew (https://github.com/jstedfast/MailKit/issues/835). Exchange: a SEARCH that comes too early is empty
- * (https://github.com/jakartaee/mail-api/issues/156).
+ * Makes a SEARCH omit messages that are in the mailbox. Gmail: after several messages are moved into a mailbox, the
+ * next SEARCH may return only the newest (https://stackoverflow.com/questions/46936646), or old results until the
+ * mailbox is reopened (https://github.com/jstedfast/MailKit/issues/835). Exchange: a SEARCH that comes too early is
+ * empty (https://github.com/jakartaee/mail-api/issues/156).
  */
 export const searchWithout = (...uids: ReadonlyArray<number>): StandIn.Fault => ({
   lines: (lines) =>

@@ -17,32 +17,32 @@ export interface Request {
 
 /** The properties of the workspace and of the token that a test sets. */
 export interface Settings {
-  /** True for a bot's token, which reads only where it is a member. */
+  /** True for a bot's token, which reads only conversations of which the bot is a member. */
   bot: boolean
   /** Kinds of conversations whose scope the token lacks. */
   readonly missing: Set<Kind>
-  /** Search: whether the user's token has the scope, and seconds that its index is behind. */
+  /** Search: whether the user's token has the scope, and by how many seconds the index lags. */
   readonly search: { hasScope: boolean; lag: number }
-  /** The most objects that an answer has, whatever is asked for. */
+  /** The most objects in a response, whatever limit is requested. */
   maxLimit: number
-  /** A free plan: parents older than this are there, but not shown. `isFlagged`: answers say `is_limited`. */
+  /** A free plan: parents older than this exist, but are not shown. With `isFlagged`, responses have `is_limited`. */
   hiddenBefore: string | undefined
   isFlagged: boolean
-  /** With `oldest` alone, an answer has the messages that are nearest to it. */
+  /** True if a response to `oldest` alone has the messages nearest to it. */
   isNearestFirst: boolean
-  /** Cursors made before this was raised are forgotten. */
+  /** Cursors of earlier epochs are invalid. */
   cursorEpoch: number
-  /** Tokens of an app with token rotation: the refresh token to use next, and access tokens by their validity. */
+  /** Token rotation: the refresh token to use next, and access tokens with their validity. */
   readonly rotation: { refreshToken: string; clientSecret: string | undefined; readonly refreshes: Array<string> }
 }
 
-/** A refusal: its message is the word for `error`. */
+/** A refusal; its message is the value of `error`. */
 export class Refusal extends Error {}
 export const refuse = (error: string): never => {
   throw new Refusal(error)
 }
 
-/** The methods by name. Each refuses by throwing `Refusal`, and adds the access tokens that it gives. */
+/** Makes the methods by name. Each refuses by throwing `Refusal`, and adds the access tokens that it issues. */
 export const make = (
   workspace: Workspace,
   settings: () => Settings,
@@ -84,7 +84,7 @@ export const make = (
       (args.latest === undefined || (inclusive ? message.ts <= args.latest : message.ts < args.latest))
   }
 
-  /** The messages that a search finds, newest first. */
+  /** Returns the messages that a search finds, newest first. */
   const found = (query: string): ReadonlyArray<Posted> => {
     const after = /after:(\d{4}-\d\d-\d\d)/.exec(query)?.[1] ?? refuse("no_query")
     const from = Date.parse(after) / 1000 + 86_400
@@ -169,7 +169,7 @@ export const make = (
       const found = workspace.find(channel.id, args.ts ?? "") ?? refuse("thread_not_found")
       if ((found.message.threadTs ?? found.message.ts) < (settings().hiddenBefore ?? "")) refuse("thread_not_found")
       const show = (message: Message) => workspace.messageJson(channel, message, fileUrl, false)
-      // The `ts` of a reply gives that reply alone.
+      // With the `ts` of a reply, the response has only that reply.
       if (found.message.threadTs !== undefined) return { messages: [show(found.message)], has_more: false }
       const from = fromCursor(args.cursor)
       const replies = (channel.threads.get(found.message.ts) ?? []).filter(inSpan(args))

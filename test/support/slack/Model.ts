@@ -1,6 +1,6 @@
 /**
- * A small model of the engine and its store: it applies pages as the contract says (a page's items before its
- * checkpoint, pages in order, absence by `covers` only), and keeps count of what came twice.
+ * A small model of the engine and its store: it applies pages according to the contract (a page's items before its
+ * checkpoint, pages in order, absence only by `covers`), and counts repeated work.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -26,7 +26,7 @@ export interface Row {
   readonly revision: string | undefined
   readonly body: string
   readonly metadata: Schema.Json
-  /** How often it was written, and the body each time. */
+  /** The number of writes of the row. */
   readonly writes: number
 }
 
@@ -42,7 +42,7 @@ export interface Result {
   readonly problems: ReadonlyArray<Problem>
   readonly queries: number
   readonly downloads: number
-  /** True if it ended after `pages` pages, and the listing has another one. */
+  /** True if the listing ended after `pages` pages, and has another one. */
   readonly isMoreLeft: boolean
 }
 
@@ -55,7 +55,7 @@ export const bodyOf = (content: Content): Effect.Effect<string, IntegrationError
     ? Effect.succeed(decoder.decode(content.body))
     : Effect.map(Stream.runCollect(content.body), (chunks) => decoder.decode(Buffer.concat(chunks)))
 
-/** Makes the request, and nothing else. */
+/** Makes the request directly, without limits or counts. */
 const directly: Call = (_method, _units, effect) => effect
 
 export const open = (
@@ -78,10 +78,10 @@ export const open = (
 export class Model {
   readonly rows = new Map<string, Row>()
   checkpoint: Option.Option<Schema.Json> = Option.none()
-  /** The parts of the live listing, and those of a task with a checkpoint of its own. */
+  /** The parts of the live listing, and of each task with its own checkpoint. */
   readonly parts = new Map<string, Schema.Json>()
   #ownParts = new Map<string, Schema.Json>()
-  /** The largest checkpoint seen, in bytes. */
+  /** The size of the largest checkpoint so far, in bytes. */
   largest = 0
   largestPart = 0
   #listing: { name: string; before: ReadonlyArray<string>; seen: Set<string> } | undefined
@@ -93,8 +93,9 @@ export class Model {
   }
 
   /**
-   * Lists and applies. `pages` ends it after so many pages, as a slice does, once it knows whether more are left. `crash`: after so many pages, in the
-   * middle of applying the next one: its first item may be stored, its checkpoint is not.
+   * Lists, and applies the pages. `pages` ends the listing after that many pages, like a slice, once it is known
+   * whether more are left. `crash` stops after that many pages, while the next page is being applied: its first item
+   * may be stored, but its checkpoint is not.
    */
   run(
     session: AnySession,
@@ -154,7 +155,7 @@ export class Model {
 
     const apply = (page: Page<Schema.Json>) =>
       Effect.gen({ self: this }, function* () {
-        // Like the engine, which asks for one page more.
+        // The engine also requests one more page.
         if (result.pages.length === options.pages) {
           result.isMoreLeft = true
           return false
@@ -199,7 +200,7 @@ export class Model {
     const from = live ? this.checkpoint : options.checkpoint === "own" ? this.own : Option.none()
     const stored = live ? this.parts : this.#ownParts
     if (Option.isNone(from)) stored.clear()
-    // Parts that pages of this listing have moved are read back at once, and stored with the page that moved them.
+    // Parts that pages of this listing have moved are read back immediately, and stored with the page that moved them.
     const moved = new Map(stored)
     const parts: Parts<Schema.Json> = {
       hinted: options.hinted ?? noHints,
@@ -227,7 +228,7 @@ export class Model {
   own: Option.Option<Schema.Json> = Option.none()
 }
 
-/** Those of the sorted ids that start with this: a page may cover thousands of prefixes. */
+/** Returns the sorted ids that start with this prefix. A page may cover thousands of prefixes. */
 const startingWith = (sorted: ReadonlyArray<string>, prefix: string): ReadonlyArray<string> => {
   let [start, end] = [0, sorted.length]
   while (start < end) {
@@ -239,7 +240,7 @@ const startingWith = (sorted: ReadonlyArray<string>, prefix: string): ReadonlyAr
   return sorted.slice(start, end)
 }
 
-/** The content of the server: the ids that a mirror holds, with their bodies. */
+/** Returns the ids and bodies that a mirror of the server must have. */
 export const expected = (server: SlackServer): ReadonlyMap<string, string> => {
   const { workspace } = server
   const all = new Map<string, string>()
@@ -251,7 +252,7 @@ export const expected = (server: SlackServer): ReadonlyMap<string, string> => {
   return all
 }
 
-/** The same of the mirror: messages only, id to text. */
+/** Returns the ids and texts of the mirrored messages. */
 export const mirrored = (model: Model): ReadonlyMap<string, string> =>
   new Map(
     Array.from(model.rows)

@@ -1,4 +1,4 @@
-/** A connection to the stand-in that the real poller runs, over a store in memory, in real time. */
+/** A connection to the stand-in, polled by the real poller in real time, over a store in memory. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
@@ -15,7 +15,7 @@ export const layer = Scheduler.layer.pipe(
   Layer.provide(Layer.succeed(References.MinimumLogLevel, "Error"))
 )
 
-/** The connection, once a first poll has ended; it is polled every 5 minutes. */
+/** Creates a connection that is polled every 5 minutes, and waits until its first poll has ended. */
 export const connect = Effect.fnUntraced(function* (slackApiUrl: string, credentials: Schema.Json) {
   const { connection } = yield* (yield* Engine).connect({
     domain: "slack",
@@ -32,7 +32,7 @@ export const connect = Effect.fnUntraced(function* (slackApiUrl: string, credent
   return connection
 })
 
-/** The stored text of a message; undefined if it is not stored. */
+/** Returns the stored text of a message; undefined if the message is not stored. */
 export const textOf = Effect.fnUntraced(function* (
   connectionId: Effect.Success<ReturnType<typeof connect>>["id"],
   externalId: string

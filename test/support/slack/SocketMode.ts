@@ -18,26 +18,28 @@ import type { JsonObject } from "./WorkspaceObjects.ts"
 export const appToken = "xapp-1-A00000001-stand-in"
 
 export interface SocketMode {
-  /** For `slackApiUrl`: answers `apps.connections.open`, and passes every other call on to the Slack server. */
+  /**
+   * The value for `slackApiUrl`: answers `apps.connections.open`, and forwards every other call to the Slack server.
+   */
   readonly url: string
   readonly sockets: Set<WebSocket>
-  /** Sockets opened so far. */
+  /** Returns the number of sockets that were opened so far. */
   readonly opened: () => number
-  /** Ids of envelopes in the order in which they were acknowledged. */
+  /** Ids of envelopes, in the order of their acknowledgement. */
   readonly acknowledged: Array<string>
-  /** Sends a text frame as it is to every socket. */
+  /** Sends a text frame unchanged to every socket. */
   readonly raw: (text: string) => void
   /** Asks the clients to reconnect, as Slack does every few hours. */
   readonly refresh: () => void
-  /** Slack's word for `apps.connections.open` from now on. */
+  /** The error code for `apps.connections.open` from now on; undefined to accept it. */
   refuse: string | undefined
-  /** How often each event is sent. */
+  /** How many times each event is sent. */
   copies: number
 }
 
 const Acknowledgement = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ envelope_id: Schema.String })))
 
-/** The payload that the Events API sends for an event of the workspace. */
+/** Returns the payload that the Events API sends for an event of the workspace. */
 export const callbackOf = (event: JsonObject): JsonObject => ({
   token: "deprecated",
   team_id: "T00000001",
@@ -50,7 +52,7 @@ export const callbackOf = (event: JsonObject): JsonObject => ({
   is_ext_shared_channel: false
 })
 
-/** Delivers the events of this server's workspace. */
+/** Starts Socket Mode for the events of this server's workspace. */
 export const make = (server: SlackServer): Effect.Effect<SocketMode, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<{ readonly mode: SocketMode; readonly close: () => void }>((resume) => {

@@ -1,6 +1,6 @@
 /**
- * The contents of a Slack workspace, and the objects that the Web API shows for it. Messages of a conversation are kept
- * in the order of their `ts`; a look-up is a binary search, so that 10,000 messages are cheap.
+ * The contents of a Slack workspace, and their objects in the Web API. Messages of a conversation are sorted by `ts`; a
+ * look-up is a binary search, so that 10,000 messages are cheap.
  */
 
 type Json = null | boolean | number | string | Array<Json> | { [name: string]: Json }
@@ -14,7 +14,7 @@ export interface Channel {
   archived: boolean
   member: boolean
   updated: number
-  /** Slack's word for why we can't read it; undefined while we can. */
+  /** The error code if the token can't read the conversation; undefined if it can. */
   closed: string | undefined
   /** Parents and messages without a thread, oldest first. */
   readonly parents: Array<Message>
@@ -41,17 +41,18 @@ export interface File {
   readonly mimetype: string
   readonly body: Uint8Array
   readonly created: number
-  /** The media type that its bytes come with, if not `mimetype`. */
+  /** The `Content-Type` of the bytes, if it differs from `mimetype`. */
   readonly servedAs: string | undefined
   readonly served: Uint8Array
-  /** Slack Connect: messages name its id only, and `files.info` says the rest. */
+  /** Slack Connect: messages have only the file's id, and `files.info` has the rest. */
   readonly checkInfo: boolean
-  /** The URL of a file that another host keeps. */
+  /** The URL of a file that is stored by another host. */
   readonly externalUrl: string | undefined
   deleted: boolean
   /**
-   * A file that Slack names and does not give: one behind the limit of a free plan (zulip/zulip#12011,
-   * sgratzl/slack_cleaner2#101), or one of Slack Connect that we may not see (zulip/zulip#23197).
+   * The reason why Slack names a file without providing it: the file is beyond the limit of a free plan
+   * (zulip/zulip#12011, sgratzl/slack_cleaner2#101), or belongs to Slack Connect and is not accessible
+   * (zulip/zulip#23197).
    */
   withheld: "hidden_by_limit" | "access_denied" | undefined
 }
@@ -68,7 +69,10 @@ export interface User {
   updated: number
 }
 
-/** Where `ts` stands, or would stand. A `ts` here always has ten digits before the point: its text sorts. */
+/**
+ * Returns the index of `ts`, or the index at which it would be inserted. A `ts` here always has ten digits before the
+ * point, so that it sorts as text.
+ */
 export const position = (messages: ReadonlyArray<Message>, ts: string): number => {
   let [low, high] = [0, messages.length]
   while (low < high) {
@@ -83,7 +87,7 @@ export class WorkspaceObjects {
   readonly channels = new Map<string, Channel>()
   readonly files = new Map<string, File>()
   readonly users = new Map<string, User>()
-  /** Shows the fields that move while nothing has changed (how far we have read, member counts). */
+  /** True if fields change although nothing was changed (the read position, member counts). */
   restless = false
   #reads = 0
 
@@ -93,7 +97,7 @@ export class WorkspaceObjects {
     return channel
   }
 
-  /** The message and the list that it stands in. */
+  /** Returns the message and the list that contains it. */
   find(channelId: string, ts: string): { readonly message: Message; readonly list: Array<Message> } | undefined {
     const channel = this.channel(channelId)
     for (const list of [channel.parents, ...channel.threads.values()]) {
@@ -103,7 +107,10 @@ export class WorkspaceObjects {
     return undefined
   }
 
-  /** As `conversations.history` shows it (`root` with a reply that was also sent to the channel), or `.replies`. */
+  /**
+   * Returns a message in the form of `conversations.history` (with `root` for a reply that was also sent to the
+   * channel) or `conversations.replies`.
+   */
   messageJson(channel: Channel, message: Message, fileUrl: (file: File) => string, inHistory: boolean): JsonObject {
     const replies = channel.threads.get(message.ts) ?? []
     const latest = replies.at(-1)
