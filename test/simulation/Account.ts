@@ -1,31 +1,31 @@
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { folders, type SimulatedSource } from "./SimulatedSource.ts"
 
-/** A connection as the person who made it knows it. */
+/** A connection, as known to the person who made it. */
 export interface Account {
   readonly name: string
   readonly source: SimulatedSource
   id: ConnectionId | undefined
   folders: ReadonlyArray<string>
-  /** Ticks since which a person's pause stands. */
+  /** The tick of a person's pause; undefined if the connection is not paused by a person. */
   pausedSince: number | undefined
-  /** Calls under way by which a person may lift a pause. */
+  /** The number of running calls by which a person may lift a pause. */
   lifting: number
-  /** When it was disconnected, in ticks. */
+  /** The tick of the disconnection; undefined while connected. */
   disconnectedAt: number | undefined
-  /** Ticks of the last change of its scope or format. */
+  /** The tick of the last change of scope or format. */
   relistedAt: number
-  /** Ids that were gone when a listing that deletes nothing ran: they may stay. */
+  /** Ids that were gone when a listing that deletes nothing ran. They may stay stored. */
   excused: ReadonlySet<string>
-  /** Items that vanished at once. */
+  /** The items that disappeared together. */
   vanished: ReadonlySet<string> | undefined
   /** The held deletions that a person saw before approving. */
   shown: { readonly ids: ReadonlySet<string>; readonly token: string } | undefined
-  /** The accounts of a token that was set last. */
+  /** The token that was set last. */
   token: string
 }
 
-/** An account whose connection does not exist yet. */
+/** Makes an account without a connection. */
 export const make = (name: string, source: SimulatedSource): Account => ({
   name,
   source,

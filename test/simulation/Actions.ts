@@ -1,4 +1,4 @@
-/** The actions of the steps: on the source, on the store or a process, in a person's name, or of time. */
+/** The actions of the steps: on the source, on the store or a process, on behalf of a person, or on time. */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { Account } from "./Account.ts"
@@ -115,19 +115,22 @@ export class Actions {
     }
   }
 
-  /** A hint, true or not: of a part, of one that does not exist, or of anything. It may be doubled, or late. */
+  /**
+   * Sends a hint, true or false: for a part, for a part that does not exist, or for the whole connection. The hint may
+   * be doubled or late.
+   */
   #hint({ id, source }: Account, one: number, two: number): void {
     if (id === undefined) return
     const process = this.#simulation.alive((two * 7) % 1)
     const parts = one < 0.3 ? [] : one < 0.45 ? ["nowhere"] : [pick(folders, (one * 3) % 1) ?? "a"]
     if (source.profile.mode === "parts") this.#simulation.faults.orderElsewhere("a hint")
-    // Hints bring a poll forward only in a process that has looked everywhere.
+    // Hints bring a poll forward only in a process that has polled all parts.
     if (two > 0.1 && two < 0.7) {
       this.#simulation.polling.poll(id, false, process)
       this.#simulation.rest(60_000)
     }
     process.hints.add(id, parts, parts.length === 0)
-    // A late one is there when the scheduled poll comes.
+    // A late hint has arrived when the scheduled poll begins.
     if (two > 0.8) return
     this.#simulation.polling.hint(process, id)
     if (two < 0.2) this.#simulation.polling.hint(process, id)

@@ -1,7 +1,7 @@
-/** On whose behalf a fiber works: the edges (store and source) see it, and the engine does not. */
+/** The caller on whose behalf a fiber runs: visible to the store and the source, but not to the engine. */
 import * as Context from "effect/Context"
 
-/** The answers of the source to a slice that the status of its run must reflect. */
+/** The source's responses to a slice that the status of the slice's run must reflect. */
 interface Told {
   problems: number
   failedItems: number
@@ -10,13 +10,13 @@ interface Told {
 export interface Caller {
   readonly process: { dead: boolean; frozenUntil: number; readonly name: string }
   readonly kind: "poll" | "person"
-  /** A dry run: it may write nothing. */
+  /** True for a dry run, which must not write anything. */
   readonly isDry: boolean
-  /** When it began, in ticks. */
+  /** The tick at which the caller began. */
   readonly since: number
-  /** True once a fault, or a freeze, met one of its calls of the store. */
+  /** True after a fault or a freeze affected one of the caller's store calls. */
   isStruck: boolean
-  /** Of the slice that it runs now. */
+  /** The responses to the present slice. */
   told: Told
 }
 

@@ -1,14 +1,13 @@
-/**
- * Faults that were ordered and wait for the call that they are for. Each is counted when it is ordered and when it is
- * met.
- */
+/** Ordered faults that wait for their calls. Each fault is counted when it is ordered and when it occurs. */
 import type { Reason } from "../../src/contract/IntegrationError.ts"
 
 export type StoreFault =
   | { readonly _tag: "FailsBefore" }
-  /** The call takes effect, and its caller gets a failure. */
+  /** The call takes effect, but its caller gets a failure. */
   | { readonly _tag: "FailsAfter" }
-  /** Nothing takes effect, which is known after a while: a connection that was lost while a commit waited. */
+  /**
+   * The call has no effect, and its caller learns that after a delay: the connection was lost while a commit waited.
+   */
   | { readonly _tag: "SlowThenFails"; readonly millis: number }
   | { readonly _tag: "Slow"; readonly millis: number; readonly after: boolean }
   | { readonly _tag: "ProcessDies"; readonly after: boolean }
@@ -54,7 +53,7 @@ export class Faults {
   readonly #store = new Map<string, Array<Armed<StoreFault>>>()
   readonly #source = new Map<string, Array<Armed<SourceFault>>>()
 
-  /** For the next calls of this method. */
+  /** Orders a fault for the next calls of this method. */
   orderStore(method: string, fault: StoreFault, times = 1): void {
     const kind = method === "commit" ? method : reads.has(method) ? "a read" : "another write"
     const name = `${kind} ${fault._tag}`
@@ -62,7 +61,7 @@ export class Faults {
     this.#store.set(method, [...(this.#store.get(method) ?? []), { name, fault, times }])
   }
 
-  /** For the next calls of this kind (`list`, `download`, `account`) to this account. */
+  /** Orders a fault for the next calls of this kind (`list`, `download`, `account`) to this account. */
   orderSource(account: string, kind: string, fault: SourceFault, times: number): void {
     const name = `${kind === "download" ? "a download" : "a listing"} ${fault.reason}`
     this.#count(this.ordered, name)
@@ -78,18 +77,18 @@ export class Faults {
     return this.#take(this.#source.get(`${account} ${kind}`))
   }
 
-  /** Something happened that is its own order. */
+  /** Counts an event as both ordered and met. */
   happened(name: string): void {
     this.#count(this.ordered, name)
     this.#count(this.met, name)
   }
 
-  /** Something is ordered that another one meets. */
+  /** Counts a fault that is ordered here, and met elsewhere. */
   orderElsewhere(name: string): void {
     this.#count(this.ordered, name)
   }
 
-  /** Something that was ordered elsewhere was met. */
+  /** Counts a fault as met that was ordered elsewhere. */
   wasMet(name: string): void {
     this.#count(this.met, name)
   }

@@ -1,6 +1,6 @@
 /**
- * The store as one process reaches it. Each call is one atomic step of the store in memory; around it the process may
- * be frozen or dead, the call may be slow, and it may fail before or after it took effect.
+ * The store as seen by one process. Each call is one atomic step of the store in memory. The process may be frozen or
+ * dead before or after the step, the call may be slow, and it may fail before or after it took effect.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -21,7 +21,7 @@ type Service = WholeStore
 export type Released = Parameters<Service["release"]>[1]
 
 export interface Watch {
-  /** After anything that may have written, in the same step. */
+  /** Called after any method that may have written, in the same step. */
   readonly written: (method: string, caller: Caller) => Effect.Effect<void>
   readonly committed: (fence: Fence, batch: Batch) => Effect.Effect<void>
   readonly finished: (status: string, caller: Caller) => void
@@ -37,7 +37,7 @@ export const make = (options: {
   readonly interleaving: Interleaving
   readonly random: Random
   readonly now: () => number
-  /** The share of calls that take a moment. */
+  /** Returns the share of calls that are slow. */
   readonly slow: () => number
   readonly say: (text: () => string) => void
   readonly watch: Watch
@@ -46,7 +46,7 @@ export const make = (options: {
 
   const isFree = ({ process }: Caller): boolean => !process.dead && process.frozenUntil <= options.now()
 
-  /** Nothing of a dead process reaches the store, and it hears nothing; a frozen one waits. */
+  /** Calls of a dead process neither reach the store nor return; calls of a frozen process wait. */
   const gate = (caller: Caller): Effect.Effect<void> =>
     Effect.suspend(() => {
       const { process } = caller
@@ -56,7 +56,7 @@ export const make = (options: {
       return wait > 0 ? Effect.andThen(Effect.sleep(Duration.millis(wait)), gate(caller)) : Effect.void
     })
 
-  /** A step of the store: nobody comes between. */
+  /** Runs a step of the store without preemption. */
   const atomically = <A, E>(step: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.suspend(() => {
       interleaving.isAtomic = true
@@ -96,7 +96,7 @@ export const make = (options: {
       if (fault._tag === "FailsAfter") return yield* failureOf(method)
       return result
     })
-    // Almost every call meets no fault: it takes few steps of its fiber.
+    // Almost no call has a fault, so this path takes few steps of its fiber.
     const meet = (caller: Caller, args: Args): Effect.Effect<A, E | StoreError> => {
       const fault = faults.takeStore(method)
       if (fault !== undefined) return struck(caller, fault, args)

@@ -1,7 +1,7 @@
 /**
- * An Effect scheduler and a clock under the control of one seed. The scheduler keeps runnable tasks in a pool and picks
- * the next one at random; it also preempts a fiber after a random number of operations. The clock stands still until
- * the simulation moves it. Nothing here waits for the event loop: a simulation is one synchronous computation.
+ * An Effect scheduler and a clock that are controlled by one seed. The scheduler keeps runnable tasks in a pool and
+ * picks the next one at random; it also preempts a fiber after a random number of operations. The clock stands still
+ * until the simulation moves it. No operation waits for the event loop: a simulation is one synchronous computation.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -15,7 +15,7 @@ const meanQuantum = 40
 
 export class Interleaving implements Scheduler, SchedulerDispatcher {
   readonly executionMode = "async"
-  /** While true no fiber is preempted: a transaction of the memory store is one step. */
+  /** True to preempt no fiber, because a transaction of the memory store is one step. */
   isAtomic = false
   readonly #random: Random
   readonly #tasks: Array<() => void> = []
@@ -40,7 +40,7 @@ export class Interleaving implements Scheduler, SchedulerDispatcher {
     this.#tasks.push(task)
   }
 
-  /** Runs one task; false if there is none. */
+  /** Runs one task; returns false if no task is runnable. */
   step(): boolean {
     const last = this.#tasks.length - 1
     if (last < 0) return false
@@ -58,7 +58,7 @@ export class Interleaving implements Scheduler, SchedulerDispatcher {
 }
 
 interface Timer {
-  /** The timers of a dead process go with it. */
+  /** The process of the timer. A dead process loses its timers. */
   readonly owner: Caller["process"]
   readonly at: number
   readonly wake: () => void
@@ -66,7 +66,7 @@ interface Timer {
 
 export class VirtualClock implements Clock.Clock {
   #now: number
-  /** The earliest is the last. */
+  /** Sorted by time; the earliest timer is last. */
   readonly #timers: Array<Timer> = []
 
   constructor(now: number) {
@@ -105,13 +105,15 @@ export class VirtualClock implements Clock.Clock {
     )
   }
 
-  /** When the next timer is due. */
+  /** Returns when the next timer is due. */
   get next(): number | undefined {
     while (this.#timers.at(-1)?.owner.dead === true) this.#timers.pop()
     return this.#timers.at(-1)?.at
   }
 
-  /** Moves to this time, which is at most that of the next timer, and hands over the timers that are due then. */
+  /**
+   * Moves the clock to this time, which is at most that of the next timer, and schedules the timers that are due then.
+   */
   moveTo(time: number, schedule: (task: () => void) => void): void {
     this.#now = Math.max(this.#now, time)
     while ((this.next ?? Infinity) <= this.#now) {

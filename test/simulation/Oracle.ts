@@ -1,6 +1,6 @@
 /**
- * The invariants that hold after each step of the store, checked against the history of the source: rows of the store
- * are compared with it, and the engine's own state is never asked.
+ * The invariants that hold after each step of the store. Rows of the store are compared with the history of the source;
+ * the engine's own state is never used.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -23,7 +23,7 @@ const decodeCheckpoint = Schema.decodeUnknownSync(Checkpoint)
 const decodeRead = Schema.decodeUnknownOption(Schema.Struct({ read: Schema.Int }))
 const decodeToken = Schema.decodeUnknownSync(Schema.Struct({ token: Schema.String }))
 
-/** The tick at which the content of this row was read from the source. */
+/** Returns the tick at which the content of this row was read from the source. */
 const readAt = (row: ContentRow): number =>
   Option.match(decodeRead(row.volatile), { onNone: () => 0, onSome: ({ read }) => read })
 
@@ -34,9 +34,9 @@ export class Oracle {
   readonly #limits: Pick<Limits, "deletions" | "deletionShare">
   readonly #say: (text: () => string) => void
   #place: ChangePlace | undefined
-  /** The holder of each lease that nobody may take over. */
+  /** The holders of the leases that no other process may take over. */
   readonly #holders = new Map<ConnectionId, Caller>()
-  /** How many contents became stored, by connection. */
+  /** The number of contents that became stored, by connection. */
   readonly born = new Map<ConnectionId, number>()
 
   constructor(
@@ -58,7 +58,7 @@ export class Oracle {
 
   readonly written = Effect.fnUntraced({ self: this }, function* (this: Oracle, method: string, caller: Caller) {
     if (caller.isDry) this.problem(`a dry run called ${method}`)
-    // Each takes the lease away from the run that goes on.
+    // Each of these methods takes the lease away from the present run.
     if (["updateConnection", "saveCredentials", "disconnect"].includes(method)) this.#holders.clear()
     if (["commit", "applyDeletions", "approveDeletions", "purge", "disconnect"].includes(method)) {
       const page = yield* Effect.orDie(this.store.changes({ after: this.#place, limit: 10_000 }))
@@ -77,7 +77,7 @@ export class Oracle {
       account.pausedSince = undefined
     }
     if (row.paused === null || row.paused === pausedByPerson || row.credentials === null) return
-    // Credentials are stored, and then the pause is lifted.
+    // Credentials are stored before the pause is lifted.
     if (account.lifting > 0) return
     const { token } = decodeToken(JSON.parse(new TextDecoder().decode(row.credentials)))
     if (!account.source.refused.has(token)) {
@@ -85,7 +85,10 @@ export class Oracle {
     }
   })
 
-  /** A lease is renewed while its run goes on: nobody else gets it, but where a fault met its holder. */
+  /**
+   * Checks that no other process gets a lease before its run has ended, because a run renews its lease. An exception is
+   * a holder that a fault has affected.
+   */
   acquired(id: ConnectionId, caller: Caller, now: number): void {
     const holder = this.#holders.get(id)
     this.#holders.set(id, caller)
@@ -94,12 +97,12 @@ export class Oracle {
     this.problem(`${caller.process.name} took the lease of a run that goes on in ${holder.process.name}`)
   }
 
-  /** The holder gave the lease back, or a fault took it away. */
+  /** Notes that the holder released the lease, or that a fault took it away. */
   released(id: ConnectionId, caller?: Caller): void {
     if (caller === undefined || this.#holders.get(id) === caller) this.#holders.delete(id)
   }
 
-  /** A connection whose run failed, or was asked to wait, is left alone until its next poll. */
+  /** Checks that a connection is not run before its next poll if its run failed or was asked to wait. */
   readonly leftAlone = Effect.fnUntraced(
     { self: this },
     function* (this: Oracle, { connectionId, fence }: Fence, next: Released) {
@@ -145,7 +148,7 @@ export class Oracle {
     const { vanished } = account
     if (vanished?.has(id) !== true || source.toldGone.has(id)) return
     const left = [...vanished].filter((each) => source.items.get(each)?.current === undefined)
-    // The number of stored contents when the reading began is at most all that the source ever had.
+    // The number of stored contents when the reading began is at most the number of items that the source ever had.
     const { deletions, deletionShare } = this.#limits
     if (left.length > Math.max(deletions, source.items.size * deletionShare)) {
       this.problem(`${account.name}: ${id}, one of ${left.length} that vanished at once, was deleted without approval`)
@@ -153,14 +156,17 @@ export class Oracle {
     }
   }
 
-  /** The status that a run gives itself, against what the source told it. */
+  /** Checks the status of a run against the source's responses. */
   finished(status: string, { told }: Caller): void {
     if (status !== "succeeded") return
     if (told.failedItems > 0) this.problem(`a run succeeded, and ${told.failedItems} items could not be read`)
     if (told.problems > 0) this.problem(`a run succeeded, and ${told.problems} places could not be listed`)
   }
 
-  /** A superseded run writes nothing. No checkpoint passes an item that is neither stored nor in the ledger. */
+  /**
+   * Checks that a superseded run writes nothing, and that no checkpoint passes an item that is neither stored nor in
+   * the ledger.
+   */
   readonly committed = Effect.fnUntraced({ self: this }, function* (this: Oracle, fence: Fence, batch: Batch) {
     const row = Option.getOrUndefined(yield* Effect.orDie(this.store.connection(fence.connectionId)))
     if (row?.fence !== fence.fence) this.problem("a superseded run wrote")
@@ -184,7 +190,7 @@ export class Oracle {
     }
   })
 
-  /** A pass that began in a later slice finds the deletion of what an earlier pass kept. */
+  /** A pass that began in a later slice finds the deletion of an item that an earlier pass kept. */
   #covered({ beganIn, keptSince }: SimulatedSource, { covers, listing }: PageEnd): void {
     const began = beganIn.get(listing ?? "") ?? 0
     for (const { except = [], prefix } of covers) {
@@ -195,7 +201,7 @@ export class Oracle {
     }
   }
 
-  /** True if what the checkpoint stands for holds this id as it is now. */
+  /** Returns true if the listings that the checkpoint represents include this id in its present version. */
   #isPassed(source: SimulatedSource, { done, folders, pass, position }: Checkpoint, id: string): boolean {
     const item = source.items.get(id)
     const folder = id.slice(0, 1)

@@ -1,4 +1,4 @@
-/** The actions in a person's name. */
+/** The actions on behalf of a person. */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -18,9 +18,9 @@ const scopes = [["a", "b", "c"], ["a", "b", "c"], ["a", "b"], ["a"], ["b", "c"]]
 
 export class PersonActions {
   readonly #simulation: Simulation
-  /** When a forced task that has not ended began, by its text. */
+  /** The ticks at which unfinished forced tasks began, by the text of the task. */
   readonly #forcedSince = new Map<string, number>()
-  /** Tasks that were accepted. */
+  /** The accepted tasks. */
   readonly accepted = new Map<TaskId, Account>()
   isPruned = false
 
@@ -56,7 +56,8 @@ export class PersonActions {
         return this.#sync(account, { window, force: two < 0.3 }, `window ${one} ${two}`, since, one)
       }
       case "retryRemoved": {
-        // A failed item is tried again by the run that is told of its deletion, which comes before or while it is read.
+        // A failed item is retried by the run that receives its deletion; the deletion comes before or during the
+        // retry.
         const fails = source.add(pick(folders, one) ?? "a")
         source.poisoned.set(fails, "Malformed")
         this.#sync(account, {}, "sync", since, one)
@@ -133,7 +134,7 @@ export class PersonActions {
     }
   }
 
-  /** A person does what may lift a pause. */
+  /** Runs an action of a person that may lift a pause. */
   #lift<A, E>(
     account: Account,
     process: ReturnType<Simulation["alive"]>,
@@ -148,7 +149,7 @@ export class PersonActions {
     })
   }
 
-  /** A person changes the connection. New credentials lift the source's pause, never a person's. */
+  /** Changes the connection as a person does. New credentials lift the source's pause, but never a person's pause. */
   #connect(
     account: Account,
     change: { readonly credentials?: unknown; readonly config?: unknown; readonly every?: Duration.Duration },
@@ -174,7 +175,7 @@ export class PersonActions {
     simulation.fork(process, "person", asked, (exit) => {
       simulation.say(() => `${account.name}: the change ${Exit.isSuccess(exit) ? "is made" : "failed"}`)
       if (hasCredentials) account.lifting -= 1
-      // The person knows that it failed: the credentials may be stored, and the pause stand.
+      // The person sees the failure: the credentials may have been stored without lifting the pause.
       if (Exit.isFailure(exit)) account.source.refused.set(account.token, simulation.ticks.now)
       if (isReconnected && Exit.isFailure(exit)) account.disconnectedAt = since(simulation)
       this.lookAt(account)
@@ -182,7 +183,7 @@ export class PersonActions {
     })
   }
 
-  /** The accepted tasks of this account that have not ended, in words. */
+  /** Describes the accepted tasks of this account that have not ended. */
   openTasks(account: Account): ReadonlyArray<string> {
     const { store } = this.#simulation
     return [...this.accepted].flatMap(([id, of]) => {
@@ -207,7 +208,8 @@ export class PersonActions {
     const isForced = task.force === true && task.window === undefined
     const text = `${account.name} ${spec}`
     if ((isForced || task.forceIds !== undefined) && !this.#forcedSince.has(text)) this.#forcedSince.set(text, since)
-    // A pass that is under way, or in a run of another, goes on: what came meanwhile is found by the next.
+    // A pass that is already under way, or in another run, is continued: only the next pass finds items that were added
+    // meanwhile.
     const isWhole =
       source.profile.mode === "feed" ||
       (row.lease === null && (Option.isNone(row.checkpoint) || !simulation.hasPass(row.checkpoint.value)))
@@ -231,10 +233,10 @@ export class PersonActions {
             : task.force !== true && task.window !== undefined && this.#isLeft(account, task, since)
           if (isTried !== false) simulation.now(SyncInvariants.retried(simulation.oracle, account, ledger, isTried))
         }
-        // A command that joins a task which goes on gets what that task has read since it began.
+        // A command that joins a running task gets the results of that task since it began.
         const from = this.#forcedSince.get(text)
         this.#forcedSince.delete(text)
-        // A command that joined a task that another command had just ended did nothing itself.
+        // A command that joined a task which another command had just ended did no work of its own.
         if (status !== "succeeded" || counts.deferred > 0 || counts.listed + counts.forced === 0) return
         if (from === undefined) return
         if (isForced && account.relistedAt < from)
@@ -245,7 +247,7 @@ export class PersonActions {
     )
   }
 
-  /** Tells the deferred rows of what was in this window all the time. */
+  /** Returns a test for deferred rows whose items were in this window all the time. */
   #isLeft({ folders, source }: Account, { window }: Partial<SyncTask>, since: number) {
     return ({ externalId, state }: LedgerRow): boolean => {
       const item = source.items.get(externalId)
@@ -268,7 +270,7 @@ const isFailed = ({ state }: LedgerRow): boolean => state === "failed"
 
 const since = ({ ticks }: Simulation): number => ticks.next()
 
-/** The held deletions as a person sees them. */
+/** Returns the held deletions as a person sees them. */
 export const shownOf = ({ deletions, token }: StagedDeletions): Account["shown"] => ({
   ids: new Set(deletions.map(({ externalId }) => externalId)),
   token

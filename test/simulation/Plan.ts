@@ -1,6 +1,6 @@
 /**
- * The steps of a simulation, drawn from its seed before it begins, so that a step can be left out without changing the
- * others.
+ * The steps of a simulation. All of them are drawn from the seed before the simulation begins, so that leaving out a
+ * step does not change the others.
  */
 import { Random } from "../chaos/Random.ts"
 
@@ -53,7 +53,7 @@ const personKinds = {
 } as const
 
 const otherKinds = {
-  // A stream of hints: lost where the step is left out, doubled, forged, or late.
+  // A stream of hints: lost if the step is left out, doubled, forged, or late.
   hint: 4,
   listen: 2,
   // Time.
@@ -65,15 +65,15 @@ const kinds = { ...sourceKinds, ...processKinds, ...personKinds, ...otherKinds }
 
 export type SourceKind = keyof typeof sourceKinds
 export type PersonKind = keyof typeof personKinds
-/** The kinds that concern the store, a process, hints or time. */
+/** The kinds of steps that concern the store, a process, hints or time. */
 export type SystemKind = keyof typeof processKinds | keyof typeof otherKinds
 export type Kind = keyof typeof kinds
 
 export interface Step {
   readonly kind: Kind
-  /** Three numbers from 0 to below 1, which choose among what there is to choose from. */
+  /** Three numbers from 0 to below 1, which choose among the available items. */
   readonly which: readonly [number, number, number]
-  /** How long the simulation goes on after it: so many tasks, or until nothing runs. */
+  /** How long the simulation continues after the step: a number of tasks, or until nothing runs. */
   readonly tasks: number
 }
 
@@ -81,12 +81,14 @@ export const kindNames = Object.keys(kinds) as ReadonlyArray<Kind>
 
 const always: ReadonlySet<Kind> = new Set(["add", "remove", "wait"])
 
-/** The steps that take long to play. */
+/** The steps that take long to simulate. Few plans have them. */
 const seldom: ReadonlySet<Kind> = new Set(["hang"])
 
 export interface Plan {
   readonly seed: number
-  /** True if the source changes once more after all has come to rest, and a second sync is asked to change nothing. */
+  /**
+   * True if, after everything has come to rest, the source changes once more, and a second sync must change nothing.
+   */
   readonly isThorough: boolean
   readonly steps: ReadonlyArray<Step>
 }
@@ -94,19 +96,19 @@ export interface Plan {
 export const isOfSource = (kind: Kind): kind is SourceKind => kind in sourceKinds
 export const isOfPerson = (kind: Kind): kind is PersonKind => kind in personKinds
 
-/** Chooses by a number from 0 to below 1. */
+/** Chooses an element by a number from 0 to below 1. */
 export const pick = <A>(from: ReadonlyArray<A>, which: number): A | undefined => from[Math.floor(which * from.length)]
 
 /**
- * The number of steps. Most stories are short, since many short stories meet more interleavings than few long ones;
- * some are long, since a few defects need many steps.
+ * Returns the number of steps. Most plans are short, because many short plans meet more interleavings than few long
+ * plans. Some plans are long, because a few defects need many steps.
  */
 const lengthOf = (random: Random): number => 2 + Math.min(60, Math.floor(-7 * Math.log(1 - random.next())))
 
-/** The plan of a seed; `without` leaves out kinds of steps. */
+/** Makes the plan of a seed. `without` leaves out kinds of steps. */
 export const make = (seed: number, without: ReadonlySet<Kind> = new Set()): Plan => {
   const random = new Random(seed * 2 + 1)
-  // Each seed leaves some kinds out, so that the others come together more often.
+  // Each seed leaves out some kinds, so that the other kinds meet each other more often.
   const chosen = kindNames.filter(
     (kind) => always.has(kind) || (random.chance(seldom.has(kind) ? 0.1 : 0.55) && !without.has(kind))
   )

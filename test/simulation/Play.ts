@@ -1,4 +1,4 @@
-/** A plan from its first step to the last question of the oracle. */
+/** Plays a plan, from its first step to the last check of the oracle. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { poll } from "../../src/contract/SyncTask.ts"
@@ -22,15 +22,15 @@ export interface Played {
 
 export interface Options {
   readonly isTraced?: boolean
-  /** A store that is broken on purpose. */
+  /** Breaks the store on purpose. */
   readonly decorate?: (store: WholeStore) => WholeStore
 }
 
-/** Waits in the end, in seconds: a failed item is tried again after two days and a fifth at most. */
+/** The waits at the end, in seconds. A failed item is retried after at most two days and a fifth. */
 const waits = [0, 60, 60, 600, 3600, 3 * 3600, 9 * 3600, 30 * 3600, 60 * 3600, 60 * 3600] as const
 
 export const play = (plan: Plan, options: Options = {}): Played => {
-  // Errors are made by the thousand, and nobody reads their stacks.
+  // Thousands of errors are made, and their stacks are never read.
   const { stackTraceLimit } = Error
   if (options.isTraced !== true) Error.stackTraceLimit = 0
   try {
@@ -71,12 +71,15 @@ const playOut = (plan: Plan, { decorate, isTraced = false }: Options): Played =>
   return played()
 }
 
-/** Each connection has listed its scope once in full: from here on nothing that goes may stay. */
+/**
+ * Changes a source once more. Each connection has listed its scope in full, so from here on no deleted item may stay
+ * stored.
+ */
 const changeOnce = (simulation: Simulation, person: PersonActions): void => {
   const { accounts, oracle } = simulation
   for (const account of accounts) {
     const { source } = account
-    // Its next poll may be far away, and a change of its scope not yet listed.
+    // The next poll may be far away, and a change of scope may not be listed yet.
     const row = simulation.row(account)
     const process = simulation.alive(0)
     if (row !== undefined) {
@@ -98,7 +101,7 @@ const changeOnce = (simulation: Simulation, person: PersonActions): void => {
   }
 }
 
-/** Two processes, and the connections with something in them. */
+/** Starts two processes, and makes the connections, with some items in their sources. */
 const begin = (simulation: Simulation): void => {
   const { accounts, random } = simulation
   simulation.startProcess()
@@ -120,14 +123,14 @@ const begin = (simulation: Simulation): void => {
       if (exit._tag === "Success") account.id = exit.value.connection.id
       else simulation.oracle.problem(`${account.name} can't be connected: ${String(exit.cause)}`)
     })
-    // Some stories begin with everything stored, and some with nothing.
+    // Some simulations begin with all items stored, and some with none.
     if (random.chance(0.5)) simulation.advance(0)
     else simulation.settle()
     simulation.isRough = wasRough
   }
 }
 
-/** Faults stop; a person mends what needs one. */
+/** Ends all faults, and makes a person repair the connections that need a person. */
 const quieten = (simulation: Simulation): void => {
   const { accounts, clock, faults, oracle } = simulation
   simulation.say(() => "=== it quiets down")
@@ -143,7 +146,7 @@ const quieten = (simulation: Simulation): void => {
     source.closed.clear()
     source.revoked.clear()
   }
-  // Longer than a process is frozen, and than the slowest answer.
+  // Longer than a process is frozen, and than the slowest response.
   simulation.rest(300_000)
   for (const account of accounts) {
     const row = simulation.row(account)
@@ -152,7 +155,7 @@ const quieten = (simulation: Simulation): void => {
     const process = simulation.alive(0)
     if (row.paused === pausedByPerson) simulation.fork(process, "person", process.person.resume(row.id))
     if (row.credentials === null || row.paused !== null) {
-      // A quota that was used up lets calls through again, and the longest wait that the source asked for is over.
+      // An exhausted quota allows calls again, and the longest wait that the source requested is over.
       simulation.advance(120_000)
       account.disconnectedAt = undefined
       account.token = simulation.newToken()
@@ -165,7 +168,7 @@ const quieten = (simulation: Simulation): void => {
       })
     }
     simulation.rest(60_000)
-    // A pause that was under way may have come after it.
+    // A pause that was under way may have taken effect after the resume.
     if (simulation.row(account)?.paused === pausedByPerson) {
       simulation.fork(process, "person", process.person.resume(row.id))
       simulation.rest(60_000)
@@ -176,7 +179,7 @@ const quieten = (simulation: Simulation): void => {
   }
 }
 
-/** Lets time pass until all is as it should be. */
+/** Lets time pass until the mirror equals the source. */
 const converge = (simulation: Simulation, person: PersonActions, account: Account, isStrict: boolean): void => {
   const { oracle } = simulation
   let wrong: ReadonlyArray<string> = ["nobody has looked"]
@@ -189,7 +192,7 @@ const converge = (simulation: Simulation, person: PersonActions, account: Accoun
   for (const one of wrong) oracle.problem(`${account.name}: in the end ${one}`)
 }
 
-/** A person gives dead items another chance, and approves what is held after looking at it. */
+/** Acts as a person: redrives dead items, and approves held deletions after reading them. */
 const settleByPerson = (simulation: Simulation, account: Account): void => {
   const row = simulation.row(account)
   if (row === undefined) return
@@ -205,7 +208,7 @@ const settleByPerson = (simulation: Simulation, account: Account): void => {
   simulation.rest(60_000)
 }
 
-/** A second sync changes nothing. */
+/** Syncs again, and checks that nothing changes. */
 const repeat = (simulation: Simulation, account: Account): void => {
   const { oracle, store } = simulation
   const row = simulation.row(account)

@@ -1,16 +1,16 @@
-/** The polls of a simulation: when they come, and by which process. */
+/** The polls of a simulation: their times and their processes. */
 import * as Effect from "effect/Effect"
 import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import type { Process } from "./Process.ts"
 import type { Simulation } from "./Simulation.ts"
 
-/** Polls that one simulation may take: more of them mean that something never comes to rest. */
+/** The most polls of one simulation: more of them mean that a connection never comes to rest. */
 const atMost = 2000
 
 export class Polling {
   readonly #simulation: Simulation
-  /** The processes that poll a connection now. */
+  /** The processes that are polling each connection. */
   readonly #processes = new Map<ConnectionId, Array<Process>>()
   #count = 0
 
@@ -18,7 +18,7 @@ export class Polling {
     this.#simulation = simulation
   }
 
-  /** Polls the connections that are due and that nobody polls. Returns true if it polled any. */
+  /** Polls the connections that are due and not being polled. Returns true if it polled any. */
   wakeDue(): boolean {
     const { store } = this.#simulation
     let isWoken = false
@@ -32,12 +32,12 @@ export class Polling {
     return isWoken
   }
 
-  /** Hints reach this process: it polls if they ask for it. */
+  /** Delivers hints to this process, which polls if they request a poll. */
   hint(process: Process, connectionId: ConnectionId): void {
     this.#fork(process, connectionId, Scheduler.pollHinted(connectionId))
   }
 
-  /** A wake-up, which may come twice or without a reason. */
+  /** Wakes a connection. A wake-up may come twice or without a reason. */
   poll(connectionId: ConnectionId, requested: boolean, process = this.#anyProcess()): void {
     this.#simulation.say(() => `${process.name}: poll of ${connectionId.slice(-4)}${requested ? ", requested" : ""}`)
     this.#fork(process, connectionId, Scheduler.poll(connectionId, { requested }))

@@ -1,4 +1,4 @@
-/** A process of the simulation: the engine over its own edge of the shared store. */
+/** A process of the simulation: an engine with its own view of the shared store. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -18,7 +18,7 @@ import * as DownloadBudget from "../../src/engine/sync/DownloadBudget.ts"
 import * as SyncEngine from "../../src/engine/sync/SyncEngine.ts"
 import * as TaskSubmission from "../../src/http/tasks/TaskSubmission.ts"
 
-/** The requests of a person besides a sync, as the HTTP handlers serve them. */
+/** A person's requests apart from syncs, served in the same way as by the HTTP handlers. */
 const personOver = (store: WholeStore, submission: Effect.Success<typeof TaskSubmission.make>) => {
   const find = (id: ConnectionId) => Effect.flatMap(store.connection(id), Effect.fromOption)
   return {
@@ -49,7 +49,7 @@ export interface Process {
   readonly person: ReturnType<typeof personOver>
 }
 
-/** Starts one; `isDead` says of the name of another whether it is gone. */
+/** Starts a process. `isDead` returns whether the process of this name is gone. */
 export const start = Effect.fnUntraced(function* (options: {
   readonly name: string
   readonly store: WholeStore
@@ -76,7 +76,7 @@ export const start = Effect.fnUntraced(function* (options: {
     self: Effect.succeed(name),
     isDead: (holder: string) => Effect.sync(() => isDead(holder))
   })
-  // A process has a memory budget of its own, which is lost with it.
+  // A process has its own memory budget, which is lost with the process.
   const own = Context.add(identity, DownloadBudget.DownloadBudget, DownloadBudget.make(64 * 1024 * 1024))
   const context = Context.merge(yield* Effect.context(), Context.merge(built, own))
   const engine = Context.get(context, Engine)

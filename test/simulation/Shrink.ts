@@ -1,8 +1,8 @@
-/** The fewest steps of a failing plan that still fail in the same way. */
+/** Finds the fewest steps of a failing plan that still fail in the same way. */
 import type { Plan } from "./Plan.ts"
 import { type Options, play } from "./Play.ts"
 
-/** The problem without the names and numbers of one seed. */
+/** Returns the problem without the names and numbers of one seed. */
 export const kindOf = (problem: string): string =>
   problem
     .replaceAll(/[abc]\d-\d+/g, "ID")

@@ -1,37 +1,37 @@
-/** The checkpoint of the simulated integration: its place in the log of changes, and in the passes over the source. */
+/** The checkpoint of the simulated integration: its position in the log of changes, and its passes over the source. */
 import * as Schema from "effect/Schema"
 
 export interface Pass {
   readonly name: string
-  /** The place in the log where it began. */
+  /** The position in the log at which the pass began. */
   readonly from: number
-  /** The place in its order up to which it has listed. */
+  /** The key up to which the pass has listed, in its order. */
   readonly after: string
-  /** The folder of a pass over one part. */
+  /** The folder of a pass over one part; null for a pass over everything. */
   readonly folder: string | null
 }
 
 /** `format` is checked against the source's: the checkpoint of another format can't be read. */
 export interface Checkpoint {
   readonly format: number
-  /** The scope under which it was made. */
+  /** The scope under which the checkpoint was made. */
   readonly folders: ReadonlyArray<string>
   /** Changes before this position of the log were listed. */
   readonly position: number
   readonly pass: Pass | null
-  /** The passes that came to their end, latest last: one, or one of each part in this round. */
+  /** The completed passes, latest last: one pass, or one for each part in this round. */
   readonly done: ReadonlyArray<Pass>
-  /** False once a poll of parts is through: the next begins a new round. */
+  /** False once a poll has listed all its parts: the next poll begins a new round. */
   readonly underWay: boolean
   readonly round: Round
 }
 
-/** A round over the parts that a poll lists: all of them, or those that were hinted. */
+/** A round over the parts that a poll lists: all parts, or the hinted parts. */
 export interface Round {
-  /** The parts that come after the one of the present pass. */
+  /** The parts after the part of the present pass. */
   readonly left: ReadonlyArray<string>
   readonly isWhole: boolean
-  /** Rounds in a row that left out what was not hinted, since a stream of hints was listening. */
+  /** The number of consecutive rounds that listed only hinted parts, because a stream of hints was listening. */
   readonly leftOut: number
 }
 

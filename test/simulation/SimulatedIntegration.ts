@@ -1,4 +1,4 @@
-/** The integration over simulated sources: what a well-behaved author would write, with a provider that is not. */
+/** The integration over simulated sources: a well-behaved integration with a misbehaving provider. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -24,7 +24,7 @@ export const make = (edge: SimulatedRequests.Edge): Integration.Integration => {
     return source
   }
   const checkpointOf = Checkpoint.pipe(
-    // Both accounts share a format: that of the first source.
+    // Both accounts use the format of the first source.
     Schema.check(
       Schema.makeFilter<Checkpoint>(({ format }) => {
         const [first] = edge.sources.values()

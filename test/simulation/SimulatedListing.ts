@@ -1,4 +1,4 @@
-/** The listing of a simulated source: a log of changes, passes over all of it, or passes over its parts. */
+/** The listing of a simulated source: a log of changes, passes over the whole source, or passes over its parts. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -12,7 +12,7 @@ import type { Checkpoint, Pass, Round } from "./SimulatedCheckpoint.ts"
 import { type Edge, errorOf, type Requests, type Slice } from "./SimulatedRequests.ts"
 import { occurredAt, type SimulatedSource } from "./SimulatedSource.ts"
 
-/** The end of every order. */
+/** A key after every other key. */
 const end = "\uffff"
 
 export interface Options {
@@ -49,7 +49,7 @@ export const list = (
   const whole: Round = { left: scope.slice(1), isWhole: true, leftOut: 0 }
   const firstPass = () => (profile.mode === "parts" ? beginPass(scope[0] ?? "a") : beginPass(null))
   const begin = (): Checkpoint => {
-    // No event tells of earlier deletions.
+    // No event reports earlier deletions.
     if (profile.coverage === "none") for (const id of source.absent()) source.untold.add(id)
     return {
       format: source.format,
@@ -63,8 +63,8 @@ export const list = (
   }
   const told = scope.filter((folder) => hinted.parts.includes(folder))
   /**
-   * The next round: over what was hinted first, and over the rest too unless hints alone brought this poll forward, or
-   * a stream listens. A stream may lose hints: each third poll looks everywhere.
+   * Returns the next round: hinted parts first, then the other parts too, unless hints alone brought this poll forward
+   * or a stream is listening. Because a stream may lose hints, each third poll lists all parts.
    */
   const nextRound = (at: Checkpoint): Checkpoint => {
     const { leftOut } = at.round
@@ -87,7 +87,7 @@ export const list = (
   }
   const start = Option.match(given, { onNone: begin, onSome: resume })
 
-  /** The labels that listed items have now: a patch tells them of content that is stored already. */
+  /** Returns the present labels of listed items: a patch applies them to content that is already stored. */
   const labelsOf = (refs: ReadonlyArray<Ref>) =>
     refs.flatMap(({ externalId }) => {
       const labels = source.items.get(externalId)?.labels
@@ -127,7 +127,7 @@ export const list = (
       return page
     })
 
-  /** The next page of a pass. One that the source forgot begins again. */
+  /** Returns the next page of a pass. A pass that the source forgot begins again. */
   const passPage = (at: Checkpoint, given: Pass) =>
     Effect.gen(function* () {
       let pass = given
@@ -204,7 +204,8 @@ export const list = (
       return page
     })
 
-  // A page is taken once more is asked for: one that is listed beyond the end of a slice comes again with the next.
+  // A page is committed once another is requested. A page that is listed beyond the end of a slice is listed again by
+  // the next slice.
   let problemsOfPage = 0
   const pageTaken = Effect.sync(() => {
     caller.told.problems += problemsOfPage
@@ -228,7 +229,7 @@ export const list = (
         return [isIdle ? [] : [page], next] as const
       }
       if (at.pass === null) {
-        // A round over no part only counts.
+        // A round without parts only increments the counter.
         const isCounted = profile.mode === "parts" && !hinted.only
         return [isCounted ? [{ listed: [], download: [], checkpoint: at }] : [], Option.none()] as const
       }

@@ -1,4 +1,4 @@
-/** The requests of one session to a simulated source: how long they take, what they are refused, and what they read. */
+/** The requests of one session to a simulated source: their latency, their refusals, and their results. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -16,12 +16,12 @@ export interface Edge {
   readonly faults: Faults
   readonly random: Random
   readonly now: () => number
-  /** False where every answer comes at once. */
+  /** Returns false if every response comes at once. */
   readonly isRough: () => boolean
   readonly say: (text: () => string) => void
-  /** The passes in the connection's checkpoint: the one under way, and those that are done. */
+  /** The passes in the connection's checkpoint: the present one and the completed ones. */
   readonly passesOf: (account: string) => ReadonlyArray<Pass>
-  /** A session was opened; the oracle says whether it may be. */
+  /** Called when a session is opened; the oracle checks whether it may be. */
   readonly opened: (caller: Caller, account: string) => void
 }
 
@@ -57,13 +57,13 @@ export const errorOf = (
   return new Errors.IntegrationError({ reason: made })
 }
 
-/** The slice that a session is of. */
+/** The slice of a session. */
 export interface Slice {
-  /** When it began, in ticks. */
+  /** The tick at which the slice began. */
   readonly began: number
-  /** False for one that reads ids which a person chose, and lists nothing. */
+  /** False for a slice that reads only ids that a person chose, and lists nothing. */
   isListing: boolean
-  /** The pass that it began, for the connection's own checkpoint. */
+  /** The pass that the slice began, if it is for the connection's own checkpoint. */
   pass: Pass | null
 }
 
@@ -77,13 +77,13 @@ export interface Options {
 }
 
 export interface Requests {
-  /** Asks the source for something of this kind, and of this id if there is one. */
+  /** Requests something of this kind, with this id if given, from the source. */
   readonly ask: <A>(
     kind: string,
     id: string,
     answer: () => Effect.Effect<A, Errors.IntegrationError>
   ) => Effect.Effect<A, Errors.IntegrationError>
-  /** The ref of an id, with its content where the listing gives it. */
+  /** Returns the ref of an id, with its content if the listing provides it. */
   readonly refOf: (id: string) => Ref
   readonly download: (id: string) => Effect.Effect<Content, Errors.IntegrationError>
 }
@@ -92,7 +92,10 @@ export const make = ({ call, caller, edge, slice, source, token }: Options): Req
   const { profile } = source
   const { random } = edge
 
-  /** How long an answer takes: mostly soon, now and then long enough for a batch to age, rarely beyond the deadline. */
+  /**
+   * Returns how long a response takes: usually short, sometimes long enough for a batch to reach its age limit, rarely
+   * beyond the deadline.
+   */
   const latency = () =>
     Effect.suspend(() => {
       if (!edge.isRough()) return Effect.void
@@ -147,7 +150,8 @@ export const make = ({ call, caller, edge, slice, source, token }: Options): Req
       edge.faults.happened("what was deleted is served")
       source.staleAt.set(id, source.ticks.now)
       if (!slice.isListing) source.cached.add(id)
-      // The log no longer tells of its deletion, and no pass does: what is stored during one is not absent from it.
+      // Neither the log nor a pass reports the deletion any more: content that is stored during a pass is not absent
+      // from it.
       const passes = [...edge.passesOf(source.account), ...(slice.pass === null ? [] : [slice.pass])]
       if (profile.mode === "feed" && passes.some(({ from }) => source.isUntoldFrom(from, id))) {
         source.keptSince.set(id, slice.began)

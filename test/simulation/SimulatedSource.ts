@@ -1,6 +1,6 @@
 /**
- * A source with a memory: every version that an id ever had, and when. The integration reads what is there now; the
- * oracle reads the history. Time is a counter of events (`Ticks`), since the clock is too coarse to order them.
+ * A source with a memory: every version of each id, with its time. The integration reads the present state; the oracle
+ * reads the history. Time is a counter of events (`Ticks`), because the clock is too coarse to order them.
  */
 import { createHash } from "node:crypto"
 import * as DateTime from "effect/DateTime"
@@ -26,7 +26,7 @@ export interface Version {
   readonly hash: string
 }
 
-/** The version of an id from this tick on; none if the id did not exist. */
+/** The version of an id from this tick on; undefined if the id did not exist. */
 interface Fact {
   readonly tick: number
   readonly version: Version | undefined
@@ -35,13 +35,13 @@ interface Fact {
 interface Item {
   readonly facts: Array<Fact>
   readonly versions: Map<string, Version>
-  /** Hours since the beginning. */
+  /** The time of the item, in hours since the beginning. */
   readonly at: number
   current: Version | undefined
   /** The version before the deletion, and the time of the deletion in milliseconds. */
   last: { readonly version: Version; readonly until: number } | undefined
   labels: number
-  /** The place in the log, and the tick, of what last put it there. */
+  /** The position in the log, and the tick, of the id's last change. */
   position: number
   modified: number
 }
@@ -57,7 +57,7 @@ export interface ServedPage {
   readonly upTo: string
 }
 
-/** Items occurred an hour apart. */
+/** Returns when an item occurred. Items are an hour apart. */
 export const occurredAt = (hours: number): DateTime.Utc => DateTime.makeUnsafe(Date.UTC(2026, 0, 1) + hours * 3_600_000)
 
 const encoder = new TextEncoder()
@@ -70,45 +70,45 @@ export class SimulatedSource {
   readonly log: Array<Change> = []
   /** The log before this position is forgotten. */
   forgotten = 0
-  /** Passes that can't be gone on with. */
+  /** Passes that can't be continued. */
   readonly forgottenPasses = new Set<string>()
-  /** A checkpoint of another format can't be read. */
+  /** The format of checkpoints. A checkpoint of another format can't be read. */
   format = 1
   passes = 0
-  /** The next page of a listing never comes: a fault in the integration, outside of any call. */
+  /** True if the next page of a listing never comes: a fault in the integration, outside of any call. */
   hangs = false
-  /** The folders that could not be listed at some page of a pass, by its name. */
+  /** The folders that could not be listed at some page of a pass, by the name of the pass. */
   readonly hidden = new Map<string, Set<string>>()
-  /** The pages of each pass by its name, in the order in which they were served. */
+  /** The pages of each pass, in the order in which they were served, by the name of the pass. */
   readonly served = new Map<string, Array<ServedPage>>()
   downloads = 0
   /** The latest tick at which the content of an id was read. */
   readonly readAt = new Map<string, number>()
-  /** Tokens that are not accepted, and those that ever were refused. */
+  /** Tokens that are refused now, and tokens that were ever refused. */
   readonly revoked = new Set<string>()
   readonly refused = new Map<string, number>()
-  /** Ids that can't be read, and why. */
+  /** Ids that can't be read, with the reason. */
   readonly poisoned = new Map<string, Reason["_tag"]>()
-  /** Folders that can't be listed, and those that ever could not. */
+  /** Folders that can't be listed now, and folders that ever could not. */
   readonly closed = new Set<string>()
   readonly wasClosed = new Set<string>()
-  /** Until when nothing answers, in milliseconds. */
+  /** When the outage ends, in milliseconds: until then no request succeeds. */
   outageUntil = 0
-  /** Ids of which a download was told that they are gone: their deletion counts by itself. */
+  /** Ids for which a download returned `Gone`: their deletion needs no further proof. */
   readonly toldGone = new Set<string>()
-  /** Ids that a person chose, and that no poll has listed since: absence does not concern them. */
+  /** Ids that a person chose, and that no poll has listed since. Absence does not apply to them. */
   readonly byId = new Set<string>()
-  /** Ids that are deleted while their content is on its way. */
+  /** Ids that are deleted while their content is being downloaded. */
   readonly doomed = new Set<string>()
-  /** Ids whose deletion no listing will ever tell. */
+  /** Ids whose deletion no listing will report. */
   readonly untold = new Set<string>()
-  /** Ids that a person was given from the cache. */
+  /** Ids that a person's request received from the cache. */
   readonly cached = new Set<string>()
   /** The latest tick at which an id was served after its deletion. */
   readonly staleAt = new Map<string, number>()
   /** The slice in which each pass began, by its name. */
   readonly beganIn = new Map<string, number>()
-  /** Ids that a feed served although it no longer told of their deletion, and the slice of that. */
+  /** Ids that a feed served although it no longer reported their deletion, with the slice in which it did. */
   readonly keptSince = new Map<string, number>()
   readonly #now: () => number
   #versions = 0
@@ -131,13 +131,13 @@ export class SimulatedSource {
 
   add(folder: string): string {
     this.#added += 1
-    // Neither the first nor the last of the listing's order.
+    // Neither first nor last in the listing's order.
     const id = `${folder}${(this.#added * 7) % 10}-${this.#added}`
     this.#put(id)
     return id
   }
 
-  /** A new version of what is there, or of what was. Where ids never change, what was there comes back as it was. */
+  /** Makes a new version of an existing or deleted item. If ids are immutable, a deleted item returns unchanged. */
   edit(id: string): void {
     const item = this.items.get(id)
     if (item === undefined || (this.profile.by === "id" && item.current !== undefined)) return
@@ -192,23 +192,23 @@ export class SimulatedSource {
   #newVersion(id: string): Version {
     this.#versions += 1
     const version = this.#versions
-    // Some bodies are beyond what is kept beside the row.
+    // Some bodies are too large to be stored beside their rows.
     const body = encoder.encode(`${id}@${version}${version % 5 === 0 ? "x".repeat(100) : ""}`)
     return { version, body, hash: createHash("sha256").update(body).digest("hex") }
   }
 
-  /** The ids that were deleted from this place in the log on, and are still gone. */
+  /** Returns the ids that were deleted at or after this position in the log, and are still gone. */
   deletedSince(position: number): ReadonlyArray<string> {
     const ids = this.log.slice(position).flatMap(({ id, kind }) => (kind === "delete" ? [id] : []))
     return [...new Set(ids)].filter((id) => this.items.get(id)?.current === undefined)
   }
 
-  /** True if this id is gone, and the log from this position on does not tell of it. */
+  /** Returns true if this id is gone, and the log from this position on does not report that. */
   isUntoldFrom(position: number, id: string): boolean {
     return this.items.get(id)?.current === undefined && !this.log.slice(position).some((change) => change.id === id)
   }
 
-  /** The version that a download returns: also one that was deleted a moment ago, if a cache still has it. */
+  /** Returns the version that a download returns, including a recently deleted version that a cache still has. */
   downloadable(id: string): Version | undefined {
     const item = this.items.get(id)
     const last = item?.last
@@ -216,19 +216,19 @@ export class SimulatedSource {
     return item?.current ?? (isStale ? last.version : undefined)
   }
 
-  /** The place of an id in the order of a pass. */
+  /** Returns the sort key of an id in a pass. */
   keyOf(id: string): string {
     return this.profile.order === "id" ? id : String(this.items.get(id)?.modified ?? 0).padStart(8, "0")
   }
 
   // ---- what the oracle asks ------------------------------------------------------------------------------------
 
-  /** True if it was there from one tick to the other, without a gap. */
+  /** Returns true if the id existed from one tick to the other, without a gap. */
   presentThroughout(id: string, from: number, to: number): boolean {
     return !this.absentWithin(id, from, to)
   }
 
-  /** True if it was not there at some tick from `from` to `to`, both included. */
+  /** Returns true if the id did not exist at some tick from `from` to `to`, both included. */
   absentWithin(id: string, from: number, to: number): boolean {
     const facts = this.items.get(id)?.facts ?? []
     let isPresent = false
@@ -241,14 +241,14 @@ export class SimulatedSource {
     return !isPresent
   }
 
-  /** True if it was not there at any tick from one to the other. */
+  /** Returns true if the id did not exist at any tick from one to the other. */
   absentThroughout(id: string, from: number, to: number): boolean {
     const facts = this.items.get(id)?.facts ?? []
     const before = facts.findLast(({ tick }) => tick <= from)
     return before?.version === undefined && facts.every(({ tick, version }) => tick <= from || tick > to || !version)
   }
 
-  /** When the page of this pass that this place is on was first served. */
+  /** Returns when the page of this pass that has this key was first served. */
   servedAt(pass: string, key: string): number {
     return this.served.get(pass)?.find((page) => page.upTo >= key)?.tick ?? 0
   }

@@ -55,14 +55,14 @@ export class Simulation {
   readonly oracle: Oracle
   readonly polling = new Polling(this)
   readonly limits: Limits
-  /** False once it quiets down: nothing is slow any more. */
+  /** False after faults have ended: no call is slow any more. */
   isRough = true
   readonly say: (text: () => string) => void
   readonly #context: Context.Context<never>
   readonly #integration: ReturnType<typeof SimulatedIntegration.make>
   readonly #decorate: (store: Service) => Service
   readonly #decodeCheckpoint = Schema.decodeUnknownSync(Checkpoint)
-  /** The polls and the requests of persons that have not ended. */
+  /** The polls and the persons' requests that have not ended. */
   readonly #underWay = new Set<Caller>()
   #tokens = 0
 
@@ -131,7 +131,7 @@ export class Simulation {
 
   // ---- running ---------------------------------------------------------------------------------------------------
 
-  /** Runs something of the harness in one step. */
+  /** Runs an effect of the harness in one step. */
   now<A, E>(effect: Effect.Effect<A, E>): A {
     const was = this.interleaving.isAtomic
     this.interleaving.isAtomic = true
@@ -143,7 +143,7 @@ export class Simulation {
     return exit.value
   }
 
-  /** Begins something in a process; `done` hears how it ended. */
+  /** Starts an effect in a process; `done` is called with its exit. */
   fork<A, E>(
     process: Process.Process,
     kind: Caller["kind"],
@@ -208,7 +208,7 @@ export class Simulation {
     return found
   }
 
-  /** Runs what can run without time passing, at most so many tasks. */
+  /** Runs what can run without time passing, for at most this many tasks. */
   settle(atMost = Number.POSITIVE_INFINITY): void {
     let ran = 0
     while (ran < atMost && this.interleaving.step()) {
@@ -220,12 +220,12 @@ export class Simulation {
     }
   }
 
-  /** Lets time pass until nothing is under way and nothing is due, but at most for so long. */
+  /** Lets time pass until nothing is running and nothing is due, but at most for this long. */
   rest(atMostMillis: number): void {
     this.advance(atMostMillis, () => [...this.#underWay].every(({ process }) => process.dead))
   }
 
-  /** Lets time pass: timers in their order, and polls as they become due. It ends early once `isOver`. */
+  /** Lets time pass: runs timers in order, and polls as they become due. Ends early once `isOver` returns true. */
   advance(millis: number, isOver: () => boolean = () => false): void {
     const until = this.clock.currentTimeMillisUnsafe() + Math.round(millis)
     while (this.oracle.problems.length === 0) {
@@ -243,7 +243,7 @@ export class Simulation {
     }
   }
 
-  /** A process dies: nobody hears of its polls again. */
+  /** Kills a process: the results of its polls are lost. */
   died(process: Process.Process): void {
     process.dead = true
     this.say(() => `${process.name} dies`)
@@ -254,12 +254,12 @@ export class Simulation {
     return `token${this.#tokens}`
   }
 
-  /** The connection's row as it is. */
+  /** Returns the connection's row. */
   row({ id }: Account.Account) {
     return id === undefined ? undefined : Option.getOrUndefined(this.now(this.store.connection(id)))
   }
 
-  /** True for a checkpoint within a pass. */
+  /** Returns true for a checkpoint within a pass. */
   hasPass(checkpoint: unknown): boolean {
     return this.#decodeCheckpoint(checkpoint).pass !== null
   }

@@ -1,4 +1,4 @@
-/** The actions on a source: what is in it changes, or it refuses. */
+/** The actions on a source: changes of its contents, and refusals. */
 import * as Option from "effect/Option"
 import type { Reason } from "../../src/contract/IntegrationError.ts"
 import type { Account } from "./Account.ts"
@@ -22,7 +22,7 @@ export const perform = (simulation: Simulation, account: Account, kind: SourceKi
       for (const id of [pick(there, one), pick(there, two)]) if (id !== undefined) source.edit(id)
       return
     case "remove": {
-      // Failed items that are retried while their deletion is reported.
+      // Failed items, which are retried while their deletion is reported.
       const failed = pick([...source.poisoned.keys()], one)
       if (failed !== undefined && two < 0.5) {
         source.poisoned.delete(failed)
@@ -35,7 +35,7 @@ export const perform = (simulation: Simulation, account: Account, kind: SourceKi
       const found = pick(gone, one)
       if (found === undefined) return
       source.edit(found)
-      // The failure vanishes by itself the next time.
+      // The failure disappears by itself the next time.
       account.vanished = account.vanished && new Set([...account.vanished].filter((id) => id !== found))
       return
     }
@@ -55,7 +55,7 @@ export const perform = (simulation: Simulation, account: Account, kind: SourceKi
       for (const name of source.served.keys()) source.forgottenPasses.add(name)
       return
     case "poison": {
-      // Stored content is not read again, unless it is forced: half of the failures are of new items.
+      // Stored content is not read again unless it is forced, so half of the failures are for new items.
       const found = two < 0.5 ? source.add(pick(folders, one) ?? "a") : pick(there, one)
       if (found !== undefined) source.poisoned.set(found, pick(poisons, (two * 2) % 1) ?? "Forbidden")
       return
@@ -91,7 +91,7 @@ export const perform = (simulation: Simulation, account: Account, kind: SourceKi
   }
 }
 
-/** All but few of what is there goes at once, while no pass is under way that has seen a part of it. */
+/** Removes all but a few of the present items at once, while no pass is under way that has listed some of them. */
 const vanish = (simulation: Simulation, account: Account, there: ReadonlyArray<string>, which: number): void => {
   const { source } = account
   const row = simulation.row(account)

@@ -1,47 +1,45 @@
 import type { Random } from "../chaos/Random.ts"
 
-/** How a source behaves, whatever is in it. */
+/** The behaviour of a source, independent of its contents. */
 export interface SourceProfile {
   /**
-   * `feed`: one pass, then a log of changes. `passes`: a pass each poll. `parts`: a pass over each folder each poll.
+   * `feed`: one pass, then a log of changes. `passes`: one pass in each poll. `parts`: a pass over each folder in each
+   * poll.
    */
   readonly mode: "feed" | "passes" | "parts"
-  /** Whether items change under one id, told by revisions. */
+  /** `revision` if items change under one id and have revisions; `id` if ids are immutable. */
   readonly by: "id" | "revision"
-  /** The order of a pass. In that of changes an item that changes moves to a later page. */
+  /** The order of a pass. With `modified`, an item that changes moves to a later page. */
   readonly order: "id" | "modified"
   readonly pageSize: number
-  /** A page repeats the last id of the page before, and ids within itself. */
+  /** True if a page repeats the last id of the page before, and ids within itself. */
   readonly repeats: boolean
-  /** Deletions are told although the item is there again by now. */
+  /** True if deletions are reported even for items that exist again. */
   readonly tellsAll: boolean
-  /** The pages of a pass tell what was deleted since it began. */
+  /** True if the pages of a pass report deletions since it began. */
   readonly tellsInPass: boolean
-  /** Labels are told by patches. */
+  /** True if labels are reported by patches. */
   readonly labels: boolean
   /** The share of refs that carry their content. */
   readonly inline: number
-  /** Whether a download says the revision that it read. */
+  /** True if a download returns the revision that it read. */
   readonly revisionWithBytes: boolean
-  /**
-   * The end of a pass that the source forgot: the whole checkpoint expires, or the pass begins again under another
-   * name.
-   */
+  /** The effect of forgetting a pass: the whole checkpoint expires, or the pass begins again under another name. */
   readonly forgottenPass: "expires" | "renames"
   /**
-   * The coverage at the end of a pass: everything, or each folder of the scope. `none`: absence says nothing; each page
-   * of a pass tells what was deleted since the page before, once.
+   * The coverage at the end of a pass: everything, or each folder of the scope. With `none`, absence proves nothing;
+   * each page of a pass reports, once, the deletions since the page before.
    */
   readonly coverage: "all" | "folders" | "none"
-  /** For how long what was deleted can still be downloaded, in milliseconds: as from a cache. */
+  /** For how many milliseconds a deleted item can still be downloaded, as from a cache. */
   readonly staleFor: number
-  /** The longest usual answer, in milliseconds. */
+  /** The longest usual response time, in milliseconds. */
   readonly latency: number
 }
 
 const modes = ["feed", "feed", "passes", "parts"] as const
 
-/** A profile at random. */
+/** Draws a random profile. */
 export const draw = (random: Random, mode = random.pick(modes)): SourceProfile => ({
   mode,
   by: random.pick(["id", "revision"]),

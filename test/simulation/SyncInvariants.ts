@@ -10,8 +10,8 @@ import type { Account } from "./Account.ts"
 import type { Oracle } from "./Oracle.ts"
 
 /**
- * After a sync that ended without an error: each of these rows of the ledger, which it had to try, was tried.
- * `before`: the ledger when it began.
+ * Checks, after a sync without an error, that each row of the ledger for which `isTried` returns true was retried.
+ * `before` is the ledger when the sync began.
  */
 export const retried = Effect.fnUntraced(function* (
   oracle: Oracle,
@@ -30,8 +30,8 @@ export const retried = Effect.fnUntraced(function* (
 })
 
 /**
- * After a sync that ended without an error: what was there all the time is known. After one that `succeeded`, what
- * was gone all the time is deleted, or staged.
+ * Checks, after a sync without an error, that items which existed all the time are known. After a sync that
+ * `succeeded`, items that were gone all the time are deleted or staged.
  */
 export const synced = Effect.fnUntraced(function* (
   oracle: Oracle,
@@ -67,7 +67,7 @@ export const synced = Effect.fnUntraced(function* (
   }
 })
 
-/** After a forced sync that succeeded: what was there all the time was read again. */
+/** Checks, after a forced sync that succeeded, that items which existed all the time were read again. */
 export const forced = (oracle: Oracle, account: Account, since: number, ids: ReadonlyArray<string>): void => {
   const { source } = account
   for (const id of ids) {
@@ -115,7 +115,7 @@ export const unsettled = Effect.fnUntraced(function* (oracle: Oracle, account: A
   return wrong
 })
 
-/** The runs of a connection that nobody runs. */
+/** Checks the runs of a connection that is not being run. */
 export const runs = Effect.fnUntraced(function* (oracle: Oracle, account: Account) {
   const { id, name } = account
   if (id === undefined) return

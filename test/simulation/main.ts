@@ -1,4 +1,4 @@
-/** `npm run simulate -- --seeds N --from S`: plays so many seeds from the first one, and shows those that fail. */
+/** `npm run simulate -- --seeds N --from S`: plays N seeds from S on, and shows those that fail. */
 import { parseArgs } from "node:util"
 import * as Plan from "./Plan.ts"
 import { play } from "./Play.ts"
@@ -12,7 +12,7 @@ const { values } = parseArgs({
     without: { type: "string", default: "" },
     /** Shows the whole trace of the first seed. */
     trace: { type: "boolean", default: false },
-    /** Goes on after a failure, and counts failures by what was wrong. */
+    /** Continues after a failure, and counts failures by their problem. */
     all: { type: "boolean", default: false }
   }
 })

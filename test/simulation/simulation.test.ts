@@ -4,7 +4,7 @@ import * as Plan from "./Plan.ts"
 import { type Options, play } from "./Play.ts"
 import { shrink } from "./Shrink.ts"
 
-/** For a machine far slower than this one. */
+/** Long enough for a far slower machine. */
 const timeout = 600_000
 
 const explain = (plan: Plan.Plan): string => {
@@ -12,7 +12,7 @@ const explain = (plan: Plan.Plan): string => {
   return [`seed ${plan.seed}`, ...trace, ...problems].join("\n")
 }
 
-/** The first of these seeds that fails. */
+/** Returns the plan of the first of these seeds that fails. */
 const failing = (seeds: number, options: Options): Plan.Plan | undefined => {
   for (let seed = 1; seed <= seeds; seed += 1) {
     const plan = Plan.make(seed)
