@@ -1,4 +1,4 @@
-/** Stores that are broken on purpose, one way each: the harness must find each of them. */
+/** Stores that are broken on purpose, each in one way, which the harness must detect. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Fence } from "../../src/engine/store/Fence.ts"
@@ -7,7 +7,7 @@ import type { Broken } from "./Protocol.ts"
 
 type Service = WholeStore
 
-/** The fence is not checked: whoever writes is taken for the holder. */
+/** Does not check the fence: every writer counts as the holder. */
 const withoutFence = (store: Service): Service => {
   const present = (fence: Fence) =>
     Effect.map(store.connection(fence.connectionId), (found) =>
@@ -26,7 +26,7 @@ const withoutFence = (store: Service): Service => {
   }
 }
 
-/** A page's end is committed by itself, before its items. */
+/** Commits the end of a page in a separate transaction, before its items. */
 const withoutTransaction = (store: Service): Service => ({
   ...store,
   commit: (fence, batch) =>
@@ -35,14 +35,14 @@ const withoutTransaction = (store: Service): Service => ({
       : Effect.gen(function* () {
           const nothing = { ...batch, items: [], misses: [], done: [], counts: {}, problems: [] }
           const { patched } = yield* store.commit(fence, nothing)
-          // Without the pause, a process is rarely struck between the two.
+          // Without the pause, a fault rarely hits a process between the two.
           yield* Effect.sleep("2 seconds")
           const committed = yield* store.commit(fence, { ...batch, page: undefined })
           return { ...committed, patched: patched + committed.patched }
         })
 })
 
-/** Existing content is not found by its key: new content is written beside it. */
+/** Does not find existing content by its key, and inserts new content beside it. */
 const withoutKey = (store: Service): Service => ({
   ...store,
   commit: (fence, batch) =>

@@ -1,4 +1,4 @@
-/** Many seeds, some at a time: each lane has a PostgreSQL and processes of its own. */
+/** Plays many seeds, several at a time. Each lane has its own PostgreSQL and processes. */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Process from "./Process.ts"
@@ -15,16 +15,16 @@ export const lane = Effect.map(Effect.all([Server.start, Process.pool]), ([serve
 
 export interface Options {
   readonly seeds: ReadonlyArray<number>
-  /** As many seeds are played at a time. */
+  /** One seed at a time is played in each lane. */
   readonly lanes: ReadonlyArray<Seed.Lane>
   readonly broken?: Broken | undefined
   readonly patience?: Duration.Duration | undefined
-  /** The events of a seed, in place of those of `Schedule.generate`. */
+  /** Returns the events of a seed, in place of `Schedule.generate`. */
   readonly schedule?: ((seed: number) => Schedule.Schedule) | undefined
   readonly say?: ((seed: number, line: string) => void) | undefined
-  /** Told of each seed as it ends. */
+  /** Called with the verdict of each seed. */
   readonly onVerdict?: ((verdict: Seed.Verdict) => void) | undefined
-  /** Asked before each seed: true leaves the rest out. */
+  /** Called before each seed; true skips the remaining seeds. */
   readonly enough?: (() => boolean) | undefined
 }
 

@@ -1,6 +1,6 @@
 /**
- * Clients of a seed over HTTP: they listen to webhooks, submit tasks and read ranges of bodies. A request is repeated
- * until a process answers it, as a client does whose server is killed.
+ * Clients of a seed over HTTP: they receive webhooks, submit tasks and read ranges of bodies. They repeat a request
+ * until a process responds, because seeds kill the server.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -30,13 +30,13 @@ const decodeTask = Schema.decodeUnknownSync(
 
 const textOf = ({ bytes }: Answer): string => new TextDecoder().decode(bytes)
 
-/** Milliseconds within which a process must answer: seeds kill and freeze them for a few seconds. */
+/** The milliseconds within which a process must respond. Seeds kill and freeze processes for a few seconds. */
 const answersWithin = 120_000
 
 const json = { "content-type": "application/json" }
 
 export interface Options {
-  /** Where a process answers now; undefined if none does. */
+  /** Returns the port at which a process responds now; undefined if none does. */
   readonly port: () => number | undefined
   readonly tally: Tally
   readonly note: (line: string) => void
@@ -52,7 +52,7 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
   let keys = 0
   let path = ""
 
-  /** Makes one attempt. Returns undefined if no process answers. */
+  /** Makes one attempt. Returns undefined if no process responds. */
   const attempt = (url: string, init: () => RequestInit): Effect.Effect<Answer | undefined> =>
     Effect.promise(async () => {
       const at = port()
@@ -73,7 +73,7 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
       }
     })
 
-  /** Repeats the request until it is answered, with a status below 500 and a whole body. */
+  /** Repeats the request until the response has a status below 500 and a complete body. */
   const request = Effect.fnUntraced(function* (what: string, url: string, init: () => RequestInit) {
     const deadline = Date.now() + answersWithin
     let last = "no answer"
@@ -87,7 +87,7 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
     return undefined
   })
 
-  /** Creates the webhook. An answer that is lost leaves one behind, which is told everything too. */
+  /** Creates the webhook. If the response is lost, a second webhook remains, which receives every message too. */
   const listen = Effect.gen(function* () {
     const answer = yield* request("creating a webhook", "/webhooks", () => {
       webhooks += 1
@@ -142,7 +142,7 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
     return found
   })
 
-  /** Reads this range of a body, and compares it with the bytes that are known to be right. */
+  /** Reads this range of a body, and compares it with the known bytes. */
   const readRange = Effect.fnUntraced(function* (
     connection: string,
     { body, externalId, place }: StoredRow,
@@ -153,7 +153,7 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
     tally.order(name)
     const query = new URLSearchParams({ externalId })
     const url = `/connections/${encodeURIComponent(connection)}/content/body?${query}`
-    // Nothing disturbs the server any more: a body that breaks off is wrong, and no reason to ask again.
+    // No fault is active any more, so an incomplete body is an error, and the request is not repeated.
     const first = yield* attempt(url, () => ({ headers: { range: header } }))
     if (first?.broken !== undefined) {
       problems.push(`${externalId} in the ${place}: the body of ${header} broke off: ${first.broken}`)
@@ -172,7 +172,7 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
     } else tally.meet(name)
   })
 
-  /** Reads ranges of some stored bodies: from both ends, and from the middle. */
+  /** Reads ranges of some stored bodies: at both ends, and in the middle. */
   const readRanges = Effect.fnUntraced(function* (
     connection: string,
     stored: ReadonlyMap<string, StoredRow>,
@@ -196,9 +196,9 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
     submit,
     unfinished,
     readRanges,
-    /** Changes that the webhook was not told yet. */
+    /** Returns the changes that were not delivered to the webhook yet. */
     missing: (changed: ReadonlyArray<Endpoint.Changed>) => endpoint.missing(path, changed),
-    /** All tasks that were submitted have ended. */
+    /** Notes that all submitted tasks have ended. */
     meetTasks: () => tally.meet("a task over HTTP", tasks.length)
   }
 })

@@ -1,4 +1,4 @@
-/** Waits for a healed seed to become right: for its mirrors, its tasks and its webhook. */
+/** Waits until the mirrors, tasks and webhook of a healed seed are complete. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Clients } from "./Clients.ts"
@@ -24,8 +24,8 @@ export const make = (options: Options) => {
   const { clients, folder, mirrored, patience, problems, processes, requests } = options
   const { ask } = options.database
   /**
-   * How the mirror of one source differs from it. An item that a person asked for by its id, and that the source
-   * removed before a listing showed it, may stay stored: absence deletes only what a listing has shown.
+   * Returns the differences between one source and its mirror. An item that a person requested by id, and that the
+   * source removed before a listing showed it, may stay stored: absence deletes only items that a listing has shown.
    */
   const differencesOf = ({ byId, id, source }: MirroredSource) =>
     Effect.map(ask(Verify.stored(id, folder)), ({ found, problems }) => {
@@ -40,8 +40,8 @@ export const make = (options: Options) => {
   })
   /**
    * Lets hours pass, and acts as a person does, until nothing is left to wait for. Returns false, with a problem, if
-   * nothing becomes better for long. A slice ends when hours pass: it is let do something in between, on a slow machine
-   * as well.
+   * there is no progress for long. Because a slice ends when hours pass, it gets time to make progress in between, even
+   * on a slow machine.
    */
   const until = Effect.fnUntraced(function* (check: Effect.Effect<ReadonlyArray<string>>) {
     const wait = Duration.toMillis(patience)
@@ -68,7 +68,7 @@ export const make = (options: Options) => {
     yield* processes.standing
     return false
   })
-  /** Tasks that have not ended, and changes that no webhook was told. */
+  /** Lists the tasks that have not ended, and the changes that were not delivered to the webhook. */
   const waits =
     clients === undefined
       ? Effect.succeed([])
@@ -78,9 +78,9 @@ export const make = (options: Options) => {
   return {
     differencesOf,
     differences,
-    /** Waits until the mirrors are right. */
+    /** Waits until the mirrors equal their sources. */
     mirrors: until(differences),
-    /** Waits until the tasks have ended, and the webhook was told of all changes. */
+    /** Waits until the tasks have ended and all changes were delivered to the webhook. */
     clients: until(waits)
   }
 }

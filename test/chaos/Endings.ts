@@ -1,8 +1,8 @@
 /**
- * The ending of a seed, after all faults are healed and the mirror is right: most of a source disappears, or a scope is
- * narrowed. Processes are killed meanwhile. The oracle is the contract (DESIGN, "Deletions" and "Scope"): more
- * deletions than the threshold are held until a person approves what was listed, and content that a scope leaves out is
- * not deleted.
+ * The ending of a seed, after all faults are healed and the mirror equals the source: most of a source disappears, or a
+ * scope is narrowed. Processes are killed meanwhile. The oracle is the contract (DESIGN, "Deletions" and "Scope"): more
+ * deletions than the threshold are held until a person approves the listed deletions, and content outside of the scope
+ * is not deleted.
  */
 import * as Effect from "effect/Effect"
 import * as Duration from "effect/Duration"
@@ -24,21 +24,21 @@ export interface Options {
   readonly tally: Tally
   readonly note: (line: string) => void
   readonly problems: Array<string>
-  /** Runs against the seed's store, and again while the database is away. */
+  /** Runs against the seed's store, and retries while the database can't be reached. */
   readonly ask: <A, E>(effect: Effect.Effect<A, E, Store>) => Effect.Effect<A>
   readonly deletions: Effect.Effect<{ readonly staged: number; readonly held: number; readonly isBusy: boolean }>
-  /** Everything that was deleted since the seed began. */
+  /** Every deletion since the seed began. */
   readonly deleted: Effect.Effect<Deleted>
   readonly timePasses: Effect.Effect<void>
   /** Kills a process, or terminates the session of a commit. */
   readonly strike: Effect.Effect<void>
   readonly differences: Effect.Effect<ReadonlyArray<string>>
-  /** Runs before so many more requests to the source are answered. */
+  /** Runs an action before the response to the given number of further requests to the source. */
   readonly before: (requests: number, act: () => void) => void
   readonly patience: Duration.Duration
 }
 
-/** Waits until `check` gives nothing to wait for; a problem if that takes too long. */
+/** Waits until `check` returns nothing. Reports a problem if that takes too long. */
 const until = Effect.fnUntraced(function* (options: Options, check: Effect.Effect<string | undefined>) {
   const deadline = Date.now() + Duration.toMillis(options.patience)
   let left = yield* check
@@ -55,8 +55,8 @@ const pause = (options: Options, reason: string | null) =>
   options.ask(Effect.flatMap(WholeStore, (store) => store.setPaused(ConnectionId.make(options.connectionId), reason)))
 
 /**
- * Pauses the connection between two passes: what changes at the source now is found by a pass (or a reading of the
- * changes) that begins later, all of it by the same one.
+ * Pauses the connection between two passes: a change of the source is then found completely by one pass (or reading of
+ * the changes) that begins later.
  */
 const betweenPasses = Effect.fnUntraced(function* (options: Options) {
   const isQuiet = Effect.map(options.deletions, ({ isBusy, staged }) => !isBusy && staged === 0)
@@ -81,7 +81,7 @@ const listed = (options: Options) =>
     )
   )
 
-/** Approves; undefined if the approval is refused because something else is held now. */
+/** Approves the deletions; undefined if the approval is refused because the held deletions have changed. */
 const approve = (
   options: Options,
   approved: { readonly token: string } | { readonly externalIds: ReadonlyArray<string> }
@@ -109,7 +109,7 @@ const vanish = Effect.fnUntraced(function* (options: Options) {
   tally.order("most of a source vanishes")
   yield* pause(options, null)
 
-  /** Nobody has approved anything yet: nothing may be deleted. */
+  /** No approval was given yet, so nothing may be deleted. */
   let isWrong = false
   const nothingDeleted = Effect.map(since, (found) => {
     const [first] = found
@@ -140,7 +140,7 @@ const vanish = Effect.fnUntraced(function* (options: Options) {
   if (!same(ids, missing))
     problems.push(`the list shows ${ids.length} held deletions, and others than the ${missing.length}`)
 
-  // An approval of what was listed is refused once something else is held.
+  // An approval of the listed deletions is refused if the held deletions have changed.
   missing = source.reconsider(missing)
   note(`${missing.length} items of ${options.name} are missing now`)
   tally.order("an approval of an older list")
@@ -150,7 +150,7 @@ const vanish = Effect.fnUntraced(function* (options: Options) {
   } else tally.meet("an approval of an older list")
   yield* nothingDeleted
 
-  // Some by their ids, then the rest by its token: exactly those are deleted.
+  // Some are approved by id, and then the rest by token: exactly these are deleted.
   const second = yield* listed(options)
   const some = second.deletions.slice(0, 2).map(({ externalId }) => externalId)
   yield* approve(options, { externalIds: some })
@@ -202,7 +202,7 @@ const narrow = Effect.fnUntraced(function* (options: Options) {
     yield* Effect.sleep(random.between(20, 300))
     yield* options.strike
   }
-  // Two complete passes more, at least: the first may have begun before the last restart.
+  // Two more complete passes are needed at least, because the first may have begun before the last restart.
   for (let pass = 0; pass < 3; pass += 1) {
     yield* Effect.sleep(150)
     if (source.restart !== undefined) note(source.restart(0))

@@ -1,7 +1,7 @@
 /**
- * The endpoint of a webhook, which fails as it is told, and the rules that the messages must keep: each change is
- * delivered at least once and in order, although the sender is killed (docs/webhooks). Content that changes twice
- * between two messages is reported once, with its latest change.
+ * The endpoint of a webhook, with ordered faults, and the rules that its messages must keep: each change is delivered
+ * at least once and in order, even if the sender is killed (docs/webhooks). Content that changes twice between two
+ * messages is reported once, with its latest change.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -29,7 +29,7 @@ const decodeBody = Schema.decodeUnknownSync(
   )
 )
 
-/** A content that has changed at least once, as the database has it now. */
+/** A content that has changed at least once, with its present state in the database. */
 export interface Changed {
   readonly connection: string
   readonly externalId: string
@@ -66,7 +66,7 @@ export const make = Effect.fnUntraced(function* (tally: Tally) {
     else if (known.isTaken) tally.meet("a message delivered again")
     const fault = faults.shift()
     if (fault !== undefined) tally.meet(`endpoint: ${fault}`)
-    // A lost answer: only this side knows that the message was taken.
+    // After a lost response, only the endpoint knows that it accepted the message.
     message.isTaken ||= fault === undefined || fault === "lost"
     if (fault === "500") response.writeHead(500).end("broken")
     else if (fault === "429") response.writeHead(429, { "retry-after": "1" }).end()
@@ -79,14 +79,14 @@ export const make = Effect.fnUntraced(function* (tally: Tally) {
     messages.flatMap((message) => (message.isTaken ? decodeBody(message.body).data.changes : []))
 
   return {
-    /** The URL of another webhook. Its rules are checked apart from the others'. */
+    /** Returns the URL of another webhook. Its rules are checked separately. */
     url: (path: string) => `http://127.0.0.1:${receiver.port}${path}`,
     fail: (how: EndpointFault, times: number) => {
       tally.order(`endpoint: ${how}`, times)
       for (let index = 0; index < times; index += 1) faults.push(how)
     },
     heal: () => void faults.splice(0),
-    /** Violations of the order, whenever it is asked. */
+    /** Returns the violations of the order so far. */
     violations: (): ReadonlyArray<string> => [
       ...problems,
       ...[...webhooks].flatMap(([path, messages]) => {
@@ -99,7 +99,7 @@ export const make = Effect.fnUntraced(function* (tally: Tally) {
         })
       })
     ],
-    /** Changes that the webhook at this path was not told yet. */
+    /** Returns the changes that were not delivered to the webhook at this path. */
     missing: (path: string, changed: ReadonlyArray<Changed>): ReadonlyArray<string> => {
       const told = new Map(
         changesOf(webhooks.get(path) ?? []).map(({ connection, content }) => [
@@ -109,14 +109,14 @@ export const make = Effect.fnUntraced(function* (tally: Tally) {
       )
       return changed.flatMap(({ connection, externalId, hash, state }) => {
         const last = told.get(`${connection} ${externalId}`)
-        // A reader that was never told of a content has nothing to delete.
+        // If a content was never reported, its deletion need not be reported either.
         if (last === undefined) return state === "deleted" ? [] : [`${path} was never told of ${externalId}`]
         return last.state === state && (state === "deleted" || last.hash === hash)
           ? []
           : [`${path} was told that ${externalId} is ${last.state} with ${last.hash}, and not ${state} with ${hash}`]
       })
     },
-    /** How many messages were taken. */
+    /** Returns the number of accepted messages. */
     taken: () => [...webhooks.values()].flat().filter((message) => message.isTaken).length
   }
 })

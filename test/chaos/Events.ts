@@ -1,4 +1,4 @@
-/** Makes the events of a schedule happen. */
+/** Executes the events of a schedule. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Fs from "node:fs"
@@ -20,7 +20,7 @@ export interface Options {
   readonly requests: Requests
   readonly processes: SeedProcesses
   readonly clients: Clients | undefined
-  /** While this file is there, the disk of large bodies is full. */
+  /** While this file exists, the disk of large bodies is full. */
   readonly fullDisk: string
   readonly note: (line: string) => void
   readonly tally: Tally
@@ -32,7 +32,7 @@ export const make = (options: Options) => {
   const { clients, database, fullDisk, mirrored, note, processes, requests, server, tally } = options
   const background: Array<Fiber.Fiber<void>> = []
 
-  /** Adds items, and terminates the session of a commit while later items are under way. */
+  /** Adds items, and terminates the session of a commit while later items are being processed. */
   const terminateCommit = Effect.fnUntraced(function* (
     { source }: MirroredSource,
     { deed }: EventOf<"TerminateCommit">
@@ -48,7 +48,7 @@ export const make = (options: Options) => {
     if (count > 0) tally.meet("a commit's session terminated")
   })
 
-  /** A client submits a task. */
+  /** Makes a client submit a task. */
   const submit = Effect.fnUntraced(function* (client: Clients, target: MirroredSource, event: EventOf<"Task">) {
     const all = target.source.ids()
     const ids = all.filter((_, index) => index % 7 < event.ids)
@@ -73,7 +73,7 @@ export const make = (options: Options) => {
     }
   })
 
-  /** A person forces everything of a source, or a few ids. */
+  /** Makes a person force everything of a source, or a few ids. */
   const force = Effect.fnUntraced(function* (target: MirroredSource, lean: Lean, event: EventOf<"Force">) {
     const ids = target.source.ids()
     const forceIds = [...new Set([ids[event.ids * 7], ids[event.ids * 3], ids[0]])].flatMap((id) =>
@@ -160,7 +160,7 @@ export const make = (options: Options) => {
 
   return {
     happen,
-    /** Waits until everything that events began has ended. */
+    /** Waits until everything that events started has ended. */
     ended: Effect.suspend(() => Effect.forEach(background, Fiber.join, { discard: true }))
   }
 }

@@ -1,13 +1,13 @@
 /**
- * A clock that runs faster, and that can be put forward: what waits in seconds waits in tenths, and what happens once a
- * day can happen now. The database's clock is not touched.
+ * A clock that runs faster, and that can be put forward: a wait of seconds takes tenths of seconds, and daily work can
+ * be made due now. The database's clock is unchanged.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 export interface FastClock extends Clock.Clock {
-  /** Puts it forward. What sleeps is not woken by it. */
+  /** Puts the clock forward. Running sleeps are not woken. */
   readonly forward: (duration: Duration.Input) => void
 }
 

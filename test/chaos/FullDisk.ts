@@ -1,4 +1,4 @@
-/** A file system whose disk is full while a file says so: half of a write still finds room. */
+/** A file system whose disk is full while a marker file exists: half of a write still succeeds. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"

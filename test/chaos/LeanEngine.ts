@@ -1,4 +1,4 @@
-/** The engine of a lean process: the real one, over the real store, with short bounds and a fast clock. */
+/** The engine of a lean process: the real engine over the real store, with short bounds and a fast clock. */
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -30,10 +30,10 @@ import * as Broken from "./Broken.ts"
 import * as FullDisk from "./FullDisk.ts"
 import type { Start } from "./Protocol.ts"
 
-/** How many times as fast as the system's the clock of a lean process runs. */
+/** The factor by which the clock of a lean process is faster than the system's clock. */
 export const speed = 8
 
-/** Long enough for a busy machine: these are two seconds of its own. */
+/** Two seconds by the process's clock, long enough for a busy machine. */
 const patience = Duration.seconds(2 * speed)
 
 export type Services = Engine | LeasedSlice.Services | PendingHints | HintListener
@@ -55,10 +55,10 @@ export const layer = (start: Start) => {
       username: start.username,
       password: Redacted.make(start.password),
       database: start.database,
-      // By which the audit tells who writes.
+      // The audit recognizes a writer by this name.
       applicationName: `idem-${process.pid}`,
       maxConnections: 6,
-      // Five seconds of anybody else's clock, as by default.
+      // Five seconds by the system's clock, as by default.
       connectTimeout: Duration.seconds(5 * speed)
     })
   )
@@ -91,7 +91,7 @@ export const layer = (start: Start) => {
   )
 }
 
-/** Bounds that a seed of a few seconds reaches. */
+/** Bounds that are reached within the few seconds of a seed. */
 export const limits = (start: Start) =>
   Effect.map(Limits, (defaults): Limits => ({
     ...defaults,
@@ -104,7 +104,7 @@ export const limits = (start: Start) =>
     inlineBytes: 2000,
     chunkTimeout: patience,
     leaseTtl: Duration.millis(start.leaseMillis),
-    // The clock is put forward by an hour at a time.
+    // The clock is put forward by an hour at a time, which must not count as a stall.
     stallAfter: Duration.days(1),
     retries: 20,
     deletions: 4,

@@ -1,4 +1,4 @@
-/** The sources of a seed, each mirrored by a connection of its own, and the requests that reach them. */
+/** The sources of a seed, each mirrored by its own connection, and the requests to them. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -15,9 +15,9 @@ export interface MirroredSource {
   readonly name: string
   readonly id: string
   readonly source: ChaosSource
-  /** Downloads that a person has asked for again. */
+  /** The number of downloads that a person has forced. */
   forced: number
-  /** The ids that a person has asked for by themselves. */
+  /** The ids that a person has requested individually. */
   readonly byId: Set<string>
 }
 
@@ -62,7 +62,10 @@ export const countRequests = (mirrored: ReadonlyArray<MirroredSource>) => {
   }
   return {
     count: () => count,
-    /** Waits for so many requests more, but at most so many milliseconds. With 0 requests, waits the milliseconds. */
+    /**
+     * Waits for this many more requests, but at most this many milliseconds. With 0 requests, waits for the
+     * milliseconds.
+     */
     after: (requests: number, milliseconds: number) =>
       Effect.gen(function* () {
         const waiter = { at: count + requests, reached: yield* Deferred.make<void>() }
@@ -72,9 +75,9 @@ export const countRequests = (mirrored: ReadonlyArray<MirroredSource>) => {
           : Effect.timeoutOption(Deferred.await(waiter.reached), milliseconds)
         waiters.delete(waiter)
       }),
-    /** Acts just before so many requests more are answered. */
+    /** Runs an action just before the response to the given number of further requests. */
     before: (requests: number, act: () => void) => void armed.push({ left: requests, act }),
-    /** Does at once all that still waits for requests. */
+    /** Runs all actions that still wait for requests. */
     actNow: () => {
       for (const one of armed.splice(0)) if (one.left > 0) one.act()
     }

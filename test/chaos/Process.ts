@@ -1,4 +1,4 @@
-/** Lean processes (see child.ts): started once, used for one seed after the other, until one is killed. */
+/** Lean processes (see child.ts). Each is started once, and plays one seed after the other, until it is killed. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,22 +17,22 @@ const decode = Schema.decodeUnknownSync(ReplyLine)
 
 export interface Lean {
   readonly pid: number
-  /** Waits until it takes commands, or is dead. */
+  /** Waits until the process accepts commands, or is dead. */
   readonly ready: Effect.Effect<void>
   /** Begins a seed; returns at once. */
   readonly start: (start: Start) => Effect.Effect<void>
-  /** Ends the seed in order. False where the process is dead, or does not answer within ten seconds. */
+  /** Ends the seed in order. Returns false if the process is dead, or does not respond within ten seconds. */
   readonly stop: Effect.Effect<boolean>
   readonly sync: (command: Omit<Extract<Command, { _tag: "Sync" }>, "_tag">) => Effect.Effect<Synced>
-  /** A hint reaches it; `taken` hears of each hint that the process takes from now on. */
+  /** Sends a hint to the process; `taken` is called for each hint that the process accepts from now on. */
   readonly hint: (command: Omit<Extract<Command, { _tag: "Hint" }>, "_tag">, taken: () => void) => Effect.Effect<void>
-  /** Hours pass for it. */
+  /** Puts the process's clock forward by hours. */
   readonly later: (hours: number) => Effect.Effect<void>
   readonly signal: (name: "SIGKILL" | "SIGSTOP" | "SIGCONT") => void
   readonly isAlive: () => boolean
-  /** The port at which it answers HTTP; undefined until it does. */
+  /** Returns the port at which the process serves HTTP; undefined until it does. */
   readonly port: () => number | undefined
-  /** Defects told since this was last asked, and what was printed on stderr. */
+  /** Returns the defects since the last call, and the output on stderr. */
   readonly complaints: () => ReadonlyArray<string>
 }
 
@@ -45,14 +45,14 @@ const spawn = Effect.sync((): Lean => {
   let alive = true
   let port: number | undefined
   let onHinted = () => {}
-  // Starting takes seconds where the machine is busy: no time that is given to it counts from before.
+  // On a busy machine, starting takes seconds, so time limits begin only when the process is ready.
   const ready = Deferred.makeUnsafe<void>()
   let waiting: { readonly tag: Reply["_tag"]; readonly reply: Deferred.Deferred<Reply | undefined> } | undefined
 
   const answer = (reply: Reply | undefined) => {
     if (waiting === undefined || (reply !== undefined && reply._tag !== waiting.tag)) return
     const answered = waiting.reply
-    // The waiting caller may ask again before this returns.
+    // The waiting caller may send another command before this returns.
     waiting = undefined
     Deferred.doneUnsafe(answered, Exit.succeed(reply))
   }
@@ -84,7 +84,7 @@ const spawn = Effect.sync((): Lean => {
 
   const oneAtATime = Semaphore.makeUnsafe(1)
 
-  /** The reply of this kind; undefined if the process dies, or the time is over. */
+  /** Returns the reply of this kind; undefined if the process dies, or the time limit is reached. */
   const ask = (command: Command, tag: Reply["_tag"], within: number) =>
     Effect.gen(function* () {
       yield* Deferred.await(ready)
@@ -129,13 +129,13 @@ const spawn = Effect.sync((): Lean => {
 export interface Pool {
   /** Takes a process that waits for a seed. */
   readonly take: Effect.Effect<Lean>
-  /** Gives back one that has stopped its seed. */
+  /** Returns a process that has stopped its seed to the pool. */
   readonly give: (lean: Lean) => void
 }
 
 /**
- * A pool of processes, which die with the scope. One process is always being started ahead, so that a seed that kills
- * need not wait.
+ * A pool of processes, which are killed with the scope. The pool always starts one process ahead, so that a seed that
+ * kills a process need not wait.
  */
 export const pool: Effect.Effect<Pool, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => ({ all: new Set<Lean>(), free: new Array<Lean>() })),

@@ -5,28 +5,28 @@
 import * as Schema from "effect/Schema"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
 
-/** Faults that are built in on purpose, so that the harness is seen to find them. */
+/** Faults that are built in on purpose, to prove that the harness detects them. */
 export const Broken = Schema.Literals(["fence", "transaction", "key"])
 export type Broken = typeof Broken.Type
 
-/** Where the seed's database is, and how to work with it. */
+/** The seed's database, and the settings of the process. */
 const Start = Schema.TaggedStruct("Start", {
   socket: Schema.String,
   username: Schema.String,
   password: Schema.String,
   database: Schema.String,
-  /** The seed's own folder. While a file `full` is in it, the disk of large bodies is full. */
+  /** The seed's folder. While it contains a file `full`, the disk of large bodies is full. */
   folder: Schema.String,
-  /** True if large bodies go into the folder `blobs` below it (`IDEM_BLOB_DIR`), and not into the database. */
+  /** True if large bodies are stored in the subfolder `blobs` (`IDEM_BLOB_DIR`) instead of the database. */
   inFolder: Schema.Boolean,
-  /** True if the process answers HTTP too, and delivers webhooks. */
+  /** True if the process serves HTTP, and delivers webhooks. */
   serves: Schema.Boolean,
   broken: Schema.NullOr(Broken),
   leaseMillis: Schema.Finite
 })
 export type Start = typeof Start.Type
 
-/** Runs a task of the connection of this name until it is done. */
+/** Runs a task of the connection of this name until the task is done. */
 const Sync = Schema.TaggedStruct("Sync", {
   name: Schema.String,
   force: Schema.Boolean,
@@ -34,8 +34,8 @@ const Sync = Schema.TaggedStruct("Sync", {
 })
 
 /**
- * A hint that something changed at the source of this connection: in these parts, or anywhere. `isListening`: a stream
- * of hints says from now on that it listens, or that it is broken.
+ * A hint that the source of this connection has changed, in these parts or anywhere. `isListening` reports the state of
+ * the stream of hints from now on: listening or broken.
  */
 const Hint = Schema.TaggedStruct("Hint", {
   connectionId: ConnectionId,
@@ -44,8 +44,8 @@ const Hint = Schema.TaggedStruct("Hint", {
 })
 
 /**
- * `Start` polls what is due until `Stop`; `Stop` ends that in order, as SIGTERM does. `Later` puts the process's clock
- * forward by so many hours.
+ * `Start` polls due connections until `Stop`, which ends polling in order, like SIGTERM. `Later` puts the process's
+ * clock forward by hours.
  */
 export const Command = Schema.Union([
   Start,
@@ -66,13 +66,13 @@ export type Synced = typeof Synced.Type
 export const Reply = Schema.Union([
   Schema.TaggedStruct("Ready", {}),
   Schema.TaggedStruct("Started", {}),
-  /** The process answers HTTP at this port, and delivers webhooks. */
+  /** The process serves HTTP at this port, and delivers webhooks. */
   Schema.TaggedStruct("Serving", { port: Schema.Finite }),
   Schema.TaggedStruct("Stopped", {}),
-  /** The process took a hint. */
+  /** The process accepted a hint. */
   Schema.TaggedStruct("Hinted", {}),
   Synced,
-  /** A defect: whatever caused it, the seed fails. */
+  /** A defect, which always fails the seed. */
   Schema.TaggedStruct("Defect", { message: Schema.String })
 ])
 export type Reply = typeof Reply.Type

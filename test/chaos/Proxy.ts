@@ -1,25 +1,25 @@
-/** A proxy on loopback that spoils bytes on their way back: slow, cut short, reset or stopped in the middle. */
+/** A proxy on loopback that damages responses: sent slowly, cut short, reset, or stalled in the middle. */
 import * as Net from "node:net"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Tally } from "./Tally.ts"
 
 type Spoil =
-  /** A few bytes at a time. */
+  /** Sends a few bytes at a time. */
   | "slow"
-  /** Half of the next bytes, then the end of the connection. */
+  /** Sends half of the next bytes, then ends the connection. */
   | "cut"
-  /** Half of the next bytes, then a reset. */
+  /** Sends half of the next bytes, then resets the connection. */
   | "reset"
-  /** Half of the next bytes, and then nothing. */
+  /** Sends half of the next bytes, and then nothing. */
   | "stall"
 
 export interface Proxy {
   readonly port: number
-  /** Spoils the next answer. */
+  /** Damages the next response. */
   readonly spoil: (how: Spoil) => void
   readonly heal: () => void
-  /** How many answers were spoilt. */
+  /** Returns the number of damaged responses. */
   readonly spoilt: () => number
 }
 
@@ -33,7 +33,10 @@ const trickle = (bytes: Buffer, to: Net.Socket, done: () => void): void => {
   send(0)
 }
 
-/** `names`: the server writes its own address into its answers; the proxy puts its own there, of as many digits. */
+/**
+ * Starts the proxy. With `names`, it replaces the server's address in responses with its own, whose port has as many
+ * digits.
+ */
 export const run = (
   port: number,
   options: { readonly tally: Tally; readonly names?: boolean }

@@ -1,14 +1,15 @@
 /**
- * The schedule of one seed: its sources, its processes, and the faults and their order. It follows from the seed alone.
- * The exact moment at which a process is struck is up to the machine, so a replay strikes at about the same places.
+ * The schedule of one seed: its sources, its processes, and its faults in order. The schedule depends only on the seed.
+ * The exact moment at which a fault hits a process depends on the machine, so a replay hits about the same places.
  */
 import { Random } from "./Random.ts"
 
 export type Domain = "gmail" | "slack" | "ftp"
 
 /**
- * How a seed ends, after all is healed and right. `vanish`: most of the source disappears at once. `narrow`: the
- * connection's scope leaves out a part of it, and the listing of the new scope begins again and again.
+ * The ending of a seed, after all faults are healed and the mirror equals the source. `vanish`: most of the source
+ * disappears at once. `narrow`: the connection's scope excludes a part of the source, and the listing of the new scope
+ * begins again and again.
  */
 export type Ending = "vanish" | "narrow"
 
@@ -17,45 +18,46 @@ export interface SourcePlan {
   readonly ending: Ending | undefined
   /** The number of items when the source is connected. */
   readonly items: number
-  /** Seeds what the source itself chooses: sizes, names, which of its settings. */
+  /** The seed of the source's own choices: sizes, names, settings. */
   readonly seed: number
 }
 
-/** Numbers that a source reads in its own way: which deed, upon which of its items, how many. */
+/** Numbers that each source interprets: the kind of change, the items that it changes, and their number. */
 export interface Deed {
   readonly deed: number
   readonly which: number
   readonly size: number
 }
 
-/** `lost`: it takes the message and its answer never arrives. */
+/** With `lost`, the endpoint accepts the message, but its response never arrives. */
 export type EndpointFault = "500" | "429" | "reset" | "lost"
 
 export type Event =
-  /** Somebody changes the source; `before` 0 is at once, else just before so many requests more are answered. */
+  /** Changes the source, at once if `before` is 0, otherwise just before the response to that many further requests. */
   | { readonly _tag: "Change"; readonly source: number; readonly deed: Deed; readonly before: number }
   | { readonly _tag: "Fault"; readonly source: number; readonly deed: Deed }
-  /** `kill -9`; another process takes its place. */
+  /** Sends `kill -9`; another process takes the place. */
   | { readonly _tag: "Kill"; readonly process: number }
-  /** SIGSTOP, then SIGCONT so many milliseconds later. */
+  /** Sends SIGSTOP, and SIGCONT after this many milliseconds. */
   | { readonly _tag: "Freeze"; readonly process: number; readonly milliseconds: number }
-  /** Told to end, as by SIGTERM; another process takes its place. */
+  /** Ends the process as SIGTERM does; another process takes the place. */
   | { readonly _tag: "Stop"; readonly process: number }
-  /** The server is restarted, in order or by a crash; or it only cuts every session of this database. */
+  /** Restarts the server, in order or by a crash, or only terminates every session of this database. */
   | { readonly _tag: "Database"; readonly how: "fast" | "immediate" | "sessions" }
-  /** The session of a commit is terminated while the commit waits and later items are under way. */
+  /** Terminates the session of a commit while the commit waits and later items are being processed. */
   | { readonly _tag: "TerminateCommit"; readonly source: number; readonly deed: Deed }
   /** A client submits a task over HTTP: a poll, some ids, or everything by force. */
   | { readonly _tag: "Task"; readonly source: number; readonly ids: number; readonly twice: boolean }
-  /** The webhook's endpoint fails so many times. */
+  /** The webhook's endpoint fails this many times. */
   | { readonly _tag: "Endpoint"; readonly how: EndpointFault; readonly times: number }
-  /** Large bodies go into a folder from now on: every process is stopped, and started with the setting. */
+  /** Stores large bodies in a folder from now on: every process is stopped, and started with the setting. */
   | { readonly _tag: "BlobFolder" }
-  /** The disk of large bodies is full for so many milliseconds. */
+  /** The disk of large bodies is full for this many milliseconds. */
   | { readonly _tag: "FullDisk"; readonly milliseconds: number }
   /**
-   * Hints reach a process: of items that are there, of a part that is not, or of anything. Some come twice, and many
-   * are lost, since a change brings none by itself. `stream`: what the stream that they come from says of itself.
+   * Sends hints to a process: for existing items, for a part that does not exist, or for the whole connection. Some
+   * come twice, and many are lost, because changes do not send hints by themselves. `stream` is the state that the
+   * stream of hints reports.
    */
   | {
       readonly _tag: "Hint"
@@ -66,13 +68,13 @@ export type Event =
       readonly times: number
       readonly stream: "listens" | "broken" | "silent"
     }
-  /** Hours pass: what is due later is due now. */
+  /** Lets hours pass, so that later work is due now. */
   | { readonly _tag: "Time" }
-  /** A person forces everything of one source, or a few ids of it, to be downloaded again. */
+  /** Makes a person force everything of one source, or a few ids of it. */
   | { readonly _tag: "Force"; readonly source: number; readonly ids: number }
 
 interface Step {
-  /** The fault comes after so many requests to the sources, or so many milliseconds, whichever is first. */
+  /** The fault comes after this many requests to the sources, or this many milliseconds, whichever is first. */
   readonly requests: number
   readonly milliseconds: number
   readonly event: Event
@@ -81,20 +83,20 @@ interface Step {
 export interface Schedule {
   readonly seed: number
   /**
-   * `lean`: processes that build the engine with short bounds. `cli`: `idem serve` and `idem sync` as they are. `copy`:
+   * `lean`: processes that build the engine with short bounds. `cli`: the real `idem serve` and `idem sync`. `copy`:
    * `idem copy` from a folder in which `idem serve` polls.
    */
   readonly kind: "lean" | "cli" | "copy"
   readonly processes: number
-  /** True if large bodies go into a folder from the beginning. */
+  /** True if large bodies are stored in a folder from the beginning. */
   readonly inFolder: boolean
-  /** True if the first process answers HTTP and delivers webhooks. */
+  /** True if the first process serves HTTP and delivers webhooks. */
   readonly serves: boolean
   readonly sources: ReadonlyArray<SourcePlan>
   readonly steps: ReadonlyArray<Step>
 }
 
-/** How long a lease lasts in a lean process, by the database's clock. */
+/** The duration of a lease in a lean process, by the database's clock. */
 export const leaseMillis = 700
 
 const domains = ["gmail", "slack", "ftp"] as const satisfies ReadonlyArray<Domain>
@@ -103,7 +105,7 @@ export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedul
   const random = new Random(seed)
   const first = random.pick(domains)
   const sources = [first, ...(random.chance(0.3) ? [random.pick(domains)] : [])].map((domain): SourcePlan => {
-    // Slack finds what disappeared conversation by conversation: its share is measured against each.
+    // Slack finds deletions one conversation at a time, and the share is measured for each.
     const ending =
       domain === "slack" || kind !== "lean"
         ? undefined
@@ -137,7 +139,7 @@ export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedul
     [20, () => ({ _tag: "Fault", source: source(), deed: deed() })],
     [10, () => ({ _tag: "Kill", process: process() })],
     [
-      // Shorter than a lease, or long enough that another process takes over.
+      // Shorter than a lease, or long enough for another process to take over.
       kind === "lean" ? 7 : 0,
       () => ({
         _tag: "Freeze",
@@ -177,7 +179,7 @@ export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedul
   const steps = Array.from({ length: random.between(6, 22) }, () => {
     const requests = random.between(0, 14)
     const milliseconds = random.between(5, 120)
-    // Requests come slowly on a slow machine. A fault that does not wait for them would strike nothing.
+    // On a slow machine, requests come slowly. A fault that does not wait for them would hit nothing.
     return {
       requests,
       milliseconds: requests === 0 ? milliseconds : 10 * milliseconds,
@@ -187,10 +189,12 @@ export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedul
   return { seed, kind, processes, inFolder, serves, sources, steps }
 }
 
-/** Chosen so that Gmail's pages hold 3 messages: a batch of 5 ends a page together with the page's own items. */
+/** Gives Gmail's pages 3 messages: a batch of 5 ends a page together with the page's own items. */
 const smallPages = 4
 
-/** The same seed, with one kind of event struck time and again: where a harness is to be seen to notice something. */
+/**
+ * Returns the schedule of a seed with one kind of event repeated, for tests in which the harness must detect a fault.
+ */
 export const insisting = (seed: number, domain: Domain, event: (random: Random) => Event): Schedule => {
   const random = new Random(seed)
   const steps = Array.from({ length: 8 }, () => ({
@@ -212,7 +216,7 @@ export const insisting = (seed: number, domain: Domain, event: (random: Random) 
   }
 }
 
-/** An event in one line. */
+/** Describes an event in one line. */
 const describe = (event: Event): string =>
   Object.entries(event)
     .map(([name, value]) =>

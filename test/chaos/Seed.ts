@@ -25,10 +25,10 @@ import type { Server } from "./Server.ts"
 import { Tally } from "./Tally.ts"
 import * as Verify from "./Verify.ts"
 
-/** The downloads that a crash may cost: two batches, those in flight, and those between the two. */
+/** The downloads that a crash may waste: two batches, the downloads in flight, and those in between. */
 const crashCost = 2 * 10 + 4 + 16
 
-/** How long a healed seed may take until its mirror is right, unless the options say otherwise. */
+/** How long a healed seed may take until its mirror equals the source, unless the options override it. */
 const defaultPatience = Duration.minutes(10)
 
 export interface Options {
@@ -44,9 +44,9 @@ export interface Lane {
 
 export interface Verdict {
   readonly seed: number
-  /** Empty where the seed passed. */
+  /** Empty if the seed passed. */
   readonly problems: ReadonlyArray<string>
-  /** The events, line by line. */
+  /** The events, one a line. */
   readonly log: ReadonlyArray<string>
   readonly milliseconds: number
   readonly tally: Tally
@@ -186,7 +186,7 @@ const play = Effect.fnUntraced(function* (
   yield* ask(Verify.personActs)
   if (last !== undefined && isRight && problems.length === 0) {
     for (const { name, source } of mirrored) {
-      // On a slow machine the lease of a run may expire before it is renewed: then the sync is made again.
+      // On a slow machine the lease of a run may expire before it is renewed: then the sync is repeated.
       const done = yield* Effect.repeat(last.sync({ name, force: false, forceIds: [] }), {
         until: ({ error }) => !error.startsWith("Superseded"),
         times: 20
@@ -196,7 +196,8 @@ const play = Effect.fnUntraced(function* (
         yield* processes.standing
       }
       const { deleted = 0, stored = 0, updated = 0 } = done.counts
-      // No revision of Slack's tells of a reaction: whatever lists its message next finds it, whenever that is.
+      // Slack's revisions do not change with reactions: the next listing of the message finds the reaction, whenever
+      // that is.
       if (stored + deleted + (source.domain === "slack" ? 0 : updated) > 0)
         problems.push(`the last sync of ${name} still found ${JSON.stringify(done.counts)}`)
     }
@@ -208,7 +209,7 @@ const play = Effect.fnUntraced(function* (
   // ---- the verdict -----------------------------------------------------------------------------------------------
   for (const { source } of mirrored) tally.add(source.tally)
   problems.push(...(yield* ask(Verify.violations)))
-  // The server takes a moment to notice that a process is gone.
+  // The server takes a moment to notice that a process has ended.
   const gone = Effect.repeat(ask(Verify.leftovers), {
     until: (found) => found.length === 0,
     schedule: Schedule.spaced("50 millis")

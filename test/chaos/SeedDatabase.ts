@@ -1,4 +1,4 @@
-/** The database of a seed, and the harness's own statements in it. */
+/** The database of a seed, and the harness's statements in it. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -13,11 +13,11 @@ import type { Server } from "./Server.ts"
 
 export interface SeedDatabase {
   readonly name: string
-  /** Runs statements of the harness, and again while the server is away. */
+  /** Runs statements of the harness, and retries while the server can't be reached. */
   readonly ask: <A, E>(effect: Effect.Effect<A, E, Store | SqlClient.SqlClient>) => Effect.Effect<A>
 }
 
-/** Creates a database with this prefix in its name; the scope drops it. */
+/** Creates a database with this prefix in its name, which is dropped with the scope. */
 export const make = Effect.fnUntraced(function* (server: Server, prefix: string, seed: number) {
   const name = `${prefix}_${seed}_${randomBytes(4).toString("hex")}`
   yield* server.database(name)

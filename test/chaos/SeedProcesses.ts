@@ -1,4 +1,4 @@
-/** The lean processes of a seed. Each has a place, which another process takes when it is killed or stopped. */
+/** The lean processes of a seed. Each has a place, which another process takes after it is killed or stopped. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
@@ -14,7 +14,7 @@ export interface Options {
   readonly server: Server
   readonly database: SeedDatabase
   readonly schedule: SeedSchedule
-  /** The seed's own folder. */
+  /** The seed's folder. */
   readonly folder: string
   readonly broken: Broken | undefined
   readonly note: (line: string) => void
@@ -23,7 +23,7 @@ export interface Options {
 
 export type SeedProcesses = Effect.Success<ReturnType<typeof make>>
 
-/** Starts as many processes as the schedule says. The first place serves HTTP if the schedule says so. */
+/** Starts the number of processes in the schedule. The first place serves HTTP if the schedule says so. */
 export const make = Effect.fnUntraced(function* (options: Options) {
   const { database, folder, note, pool, problems, schedule, server } = options
   const beginning = {
@@ -65,7 +65,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   for (let place = 0; place < schedule.processes; place += 1) yield* enter(place)
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
-      // Only where the seed was broken off: a process that still runs it can't be used for another.
+      // Processes are left only if the seed was aborted: a process that still runs a seed can't be used for another.
       for (const lean of all.splice(0)) lean.signal("SIGKILL")
     })
   )
@@ -78,7 +78,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   return {
     all,
     leave,
-    /** Notes the locks that are held and waited for. */
+    /** Logs the locks that are held and waited for. */
     standing,
     isFrozen: (lean: Lean) => frozen.has(lean),
     /** Waits until no process is frozen. */
@@ -101,7 +101,8 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       disruptions += 1
       note(`freeze ${lean.pid} for ${milliseconds} ms`)
       lean.signal("SIGSTOP")
-      // Frozen for longer than its lease, it comes back once another process has all that it held, if another may.
+      // A process that is frozen for longer than its lease continues once another process holds all its leases, if
+      // another may.
       const takenOver = Effect.repeat(database.ask(Verify.heldBy(lean.pid)), {
         until: (held) => held.length === 0,
         schedule: Schedule.spaced("20 millis")
@@ -115,7 +116,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       )
       frozen.set(lean, fiber)
     }),
-    /** Puts large bodies into a folder from now on: other processes, with that setting, take all places. */
+    /** Stores large bodies in a folder from now on: processes with that setting take all places. */
     useFolder: Effect.gen(function* () {
       note("large bodies go into a folder")
       inFolder = true
@@ -127,13 +128,13 @@ export const make = Effect.fnUntraced(function* (options: Options) {
         yield* enter(place)
       }
     }),
-    /** An hour passes: what is due later is due now, for the database and for every process. */
+    /** Lets an hour pass, so that later work is due now, for the database and for every process. */
     timePasses: Effect.gen(function* () {
       hours += 1
       yield* Effect.forEach(all, (lean) => lean.later(1), { discard: true })
       yield* database.ask(Verify.timePasses)
     }),
-    /** Counts events that may each have cost what was in flight. */
+    /** Counts events, each of which may have wasted the downloads in flight. */
     disrupted: (events: number) => void (disruptions += events),
     disruptions: () => disruptions
   }

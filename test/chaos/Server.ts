@@ -1,4 +1,4 @@
-/** A PostgreSQL of the harness's own, which it may restart, and a database for each seed. */
+/** A PostgreSQL server of the harness, which can be restarted, with a database for each seed. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -20,15 +20,15 @@ export interface Server {
   readonly socket: string
   readonly username: string
   readonly password: string
-  /** Ends the server, in order or as by a crash, and starts it again. */
+  /** Ends the server, in order or as in a crash, and starts it again. */
   readonly restart: (how: "fast" | "immediate") => Effect.Effect<void>
-  /** A migrated database with the audit, dropped with the scope. */
+  /** Creates a migrated database with the audit, which is dropped with the scope. */
   readonly database: (name: string) => Effect.Effect<void, never, Scope.Scope>
   /** Terminates all sessions of a database, except the harness's own. */
   readonly cut: (database: string) => Effect.Effect<void>
   /**
-   * Holds up the next commit of content, waits for `underWay` while it waits, and terminates its session. Returns how
-   * many sessions it terminated: 0 if no commit came within a second.
+   * Delays the next commit of content, waits for `underWay` while the commit waits, and terminates its session. Returns
+   * the number of terminated sessions: 0 if no commit came within a second.
    */
   readonly terminateCommit: (database: string, underWay: Effect.Effect<void>) => Effect.Effect<number>
 }
@@ -47,8 +47,9 @@ export const start = Effect.gen(function* () {
   const folder = { current: requested }
   yield* Effect.addFinalizer(() => Effect.promise(() => Fs.rm(folder.current, { recursive: true, force: true })))
   const scope = yield* Effect.scope
-  // Commits wait for their log, so that a crash of the server loses none of them; of the machine it may. At `minimal`,
-  // PostgreSQL 18 loses the empty forks of unlogged tables that are copied from a template, should it crash then.
+  // Commits wait for their log, so that a crash of the server loses none of them; a crash of the machine may. With
+  // `wal_level = minimal`, PostgreSQL 18 loses the empty forks of unlogged tables that are copied from a template if it
+  // crashes then.
   const ensure = Embedded.make({
     folder: requested,
     settings: { fsync: "off", full_page_writes: "off", shared_buffers: "32MB", autovacuum: "off", wal_level: "replica" }
@@ -99,7 +100,7 @@ export const start = Effect.gen(function* () {
         const blocker = Context.get(yield* Layer.build(session), SqlClient.SqlClient)
         const watcher = Context.get(yield* Layer.build(session), SqlClient.SqlClient)
         const strike = Effect.gen(function* () {
-          // Blocks the writers of content, and no reader.
+          // Blocks the writers of content, but no readers.
           yield* blocker`LOCK TABLE content IN SHARE MODE`
           const waiting = Effect.map(watcher.unsafe(`SELECT 1 ${waitingCommits}`), (rows) => rows.length > 0)
           const isWaiting = yield* Effect.repeat(waiting, {

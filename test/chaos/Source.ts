@@ -1,25 +1,25 @@
-/** A stand-in as the harness uses it: it changes, it fails, and it knows what has to be stored. */
+/** A stand-in as used by the harness: it changes, it fails, and it computes what must be stored. */
 import type * as Schema from "effect/Schema"
 import type { Deed, Domain } from "./Schedule.ts"
 import type { Tally } from "./Tally.ts"
 
-/** A content as the database has it, with the bytes of its body. */
+/** A content in the database, with the bytes of its body. */
 export interface StoredRow {
   readonly externalId: string
   readonly kind: string
   readonly revision: string | null
   readonly metadata: Schema.JsonObject
-  /** Whether a listing of the present scope has shown it. */
+  /** True if a listing of the present scope has shown the content. */
   readonly isListed: boolean
   readonly body: Uint8Array
-  /** Where the body is: beside its row, or as a blob in the folder or in the database. */
+  /** The place of the body: beside its row, or as a blob in the folder or in the database. */
   readonly place: "row" | "folder" | "database"
 }
 
-/** How a scope is narrowed. */
+/** The result of narrowing a scope. */
 interface Narrowed {
   readonly config: Schema.JsonObject
-  /** The stored ids that are outside now. They stay stored, since no listing shows them any more. */
+  /** The stored ids that are now outside of the scope. They stay stored, because no listing shows them any more. */
   readonly outside: ReadonlySet<string>
 }
 
@@ -27,33 +27,33 @@ export interface ChaosSource {
   readonly domain: Domain
   readonly config: Schema.JsonObject
   readonly credentials: Schema.JsonObject
-  /** The faults that were ordered, and those that struck. */
+  /** Counts the faults that were ordered, and those that occurred. */
   readonly tally: Tally
   /** Called before each request is answered. */
   onRequest: () => void
-  /** Does something to the source, and says what. */
+  /** Changes the source, and returns a description of the change. */
   readonly change: (deed: Deed) => string
-  /** Orders a fault, and says which. */
+  /** Orders a fault, and returns its name. */
   readonly fault: (deed: Deed) => string
-  /** Removes most of its items at once; `forgets`: also what would tell of that. Returns their ids. */
+  /** Removes most of the items at once; with `forgets`, also the records that would report that. Returns their ids. */
   readonly vanish?: (forgets: boolean) => ReadonlyArray<string>
-  /** Undoes the disappearance of one of these items, or removes one more. Returns the ids that are missing now. */
+  /** Restores one of the removed items, or removes one more. Returns the ids that are missing now. */
   readonly reconsider?: (vanished: ReadonlyArray<string>) => ReadonlyArray<string>
-  /** Puts a few items where `narrow` leaves them out, if the seed ends with that. */
+  /** Adds a few items outside of the narrowed scope, if the seed ends with `narrow`. */
   readonly scatter?: () => void
-  /** Leaves a part of the source out of the scope. */
+  /** Excludes a part of the source from the scope. */
   readonly narrow?: () => Narrowed
-  /** Has the listing that is under way begin again under another name. */
+  /** Makes the present listing begin again under another name. */
   readonly restart?: (which: number) => string
-  /** Takes back all faults that are left. */
+  /** Removes all remaining faults. */
   readonly heal: () => void
-  /** How what is stored differs from the source, in words; nothing where it does not. */
+  /** Describes the differences between the stored content and the source; empty if there are none. */
   readonly differences: (stored: ReadonlyMap<string, StoredRow>) => ReadonlyArray<string>
   /** Ids that a person may force. */
   readonly ids: () => ReadonlyArray<string>
   /**
-   * Requests for bodies so far, and how many of them may be: one for each version of an item, and those that faults or
-   * timeouts have spoilt. Undefined where every poll downloads everything.
+   * The number of requests for bodies so far, and the number allowed: one for each version of an item, and one for each
+   * body that a fault or timeout damaged. Undefined if every poll downloads everything.
    */
   readonly downloads: () => { readonly made: number; readonly due: number } | undefined
 }

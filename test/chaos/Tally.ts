@@ -1,7 +1,7 @@
-/** Counts the faults that a run ordered and those that struck: a fault that never strikes proves nothing. */
+/** Counts the faults that a run ordered and those that occurred: a fault that never occurs proves nothing. */
 
 export class Tally {
-  /** A fault that was ordered this often has struck at least once, or the harness does not order what it says. */
+  /** A fault that was ordered this often must have occurred at least once; otherwise the harness does not inject it. */
   static readonly surelyMet = 20
 
   readonly #counts = new Map<string, { orders: number; ordered: number; met: number }>()
@@ -12,7 +12,7 @@ export class Tally {
     return known
   }
 
-  /** Orders a fault that strikes up to `times` requests. */
+  /** Orders a fault that affects up to `times` requests. */
   order(fault: string, times = 1): void {
     const count = this.#of(fault)
     count.orders += 1
@@ -32,7 +32,7 @@ export class Tally {
     }
   }
 
-  /** Faults that were ordered at least this often and struck never. */
+  /** Returns the faults that were ordered at least this often and never occurred. */
   unmet(atLeast: number): ReadonlyArray<string> {
     return [...this.#counts].flatMap(([fault, { met, orders }]) =>
       orders >= atLeast && met === 0 ? [`${fault} was ordered ${orders} times and never struck`] : []

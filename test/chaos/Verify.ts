@@ -1,4 +1,7 @@
-/** The checks on a seed's database, with plain SQL: what must hold at any time, and once all faults are healed. */
+/**
+ * The checks of a seed's database, in plain SQL: invariants of every moment, and of the state after all faults are
+ * healed.
+ */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -32,8 +35,8 @@ const inFolder = (folder: string, hash: string): Uint8Array | undefined => {
 }
 
 /**
- * The stored contents of a connection, and the bodies that are missing or do not match their hash. A large body is in
- * the blob folder of the seed, or in chunks in the database.
+ * Returns the stored contents of a connection, with problems for bodies that are missing or do not match their hash. A
+ * large body is in the blob folder of the seed, or in chunks in the database.
  */
 export const stored = Effect.fnUntraced(function* (connectionId: string, folder: string) {
   const sql = yield* SqlClient.SqlClient
@@ -74,14 +77,14 @@ const said = (statement: string) =>
     Effect.map(Effect.flatMap(sql.unsafe(statement), decodeSaid), (rows) => rows.map((row) => row.said))
   )
 
-/** Rows of the ledger that no waiting has emptied. */
+/** The rows that remain in the ledger after all retries. */
 export const ledger = said(
   `SELECT external_id || ' is ' || pending || ' after ' || attempts || ' attempts: ' || reason || ', ' || message
       AS said
     FROM content WHERE pending IS NOT NULL LIMIT 10`
 )
 
-/** Violations that no moment may show. */
+/** Violations of invariants that hold at every moment. */
 export const violations = Effect.map(
   Effect.all([
     said(`SELECT said FROM chaos_violation ORDER BY at LIMIT 10`),
@@ -100,7 +103,7 @@ export const violations = Effect.map(
   (all) => all.flat()
 )
 
-/** Rows that may not remain once every process has stopped. */
+/** Rows that must not remain after every process has stopped. */
 export const leftovers = Effect.map(
   Effect.all([
     said(`SELECT 'run ' || id || ' is still running' AS said FROM run WHERE status = 'running'`),
@@ -127,19 +130,19 @@ export const isHeld = Effect.map(
   (held) => held.length > 0
 )
 
-/** How many runs ended before their end, or in a failure: each may have cost what was in flight. */
+/** The number of runs that were interrupted or failed. Each may have wasted the downloads in flight. */
 export const brokenRuns = Effect.map(
   said(`SELECT count(*)::text AS said FROM run WHERE status IN ('failed', 'interrupted')`),
   ([count]) => Number(count ?? 0)
 )
 
-/** Why runs failed, for whoever reads of a seed that failed. */
+/** The reasons of failed runs, to diagnose a seed that failed. */
 export const failures = said(
   `SELECT count(*) || ' runs failed: ' || error_reason || ', ' || error_message AS said FROM run
     WHERE error_reason IS NOT NULL GROUP BY error_reason, error_message ORDER BY count(*) DESC LIMIT 8`
 )
 
-/** The locks that are held and waited for, for a person who reads of a seed that never came right. */
+/** The locks that are held and waited for, to diagnose a seed that never converged. */
 export const standing = Effect.map(
   Effect.all([
     said(
@@ -170,9 +173,9 @@ export const standing = Effect.map(
 )
 
 /**
- * Hours pass: dead items are tried again, connections, tasks and messages are due, and no source asks for patience any
- * more. Without the last, the pace that a source was found to keep would last by the database's clock, which is eight
- * times as slow as the processes'.
+ * Lets hours pass: dead items are retried, connections, tasks and messages are due, and delays that sources requested
+ * are over. Without the last, the learned pace of a source would be limited by the database's clock, which is eight
+ * times as slow as the processes' clock.
  */
 export const timePasses = SqlClient.SqlClient.use((sql) =>
   Effect.all([
@@ -187,7 +190,10 @@ export const timePasses = SqlClient.SqlClient.use((sql) =>
   ])
 )
 
-/** The deletions since the seed began, with the session that made each: `chaos` is the harness, which approves. */
+/**
+ * Returns the deletions since the seed began, each with the session that made it. `chaos` is the harness, which
+ * approves.
+ */
 export const deleted = (connectionId: string) =>
   SqlClient.SqlClient.use((sql) =>
     Effect.flatMap(
@@ -196,7 +202,7 @@ export const deleted = (connectionId: string) =>
     )
   )
 
-/** Every content that changed, as a reader of the changes must know it in the end. */
+/** Every content that changed, in the state that a reader of the changes must have in the end. */
 export const changed = SqlClient.SqlClient.use((sql) =>
   Effect.flatMap(
     sql`SELECT connection_id::text AS connection, external_id AS "externalId", state, encode(body_hash, 'hex') AS hash
@@ -217,11 +223,11 @@ export const changed = SqlClient.SqlClient.use((sql) =>
 const Deletions = Schema.Struct({
   staged: Schema.Int,
   held: Schema.Int,
-  /** A listing is open, or a run is under way. */
+  /** True if a listing is open, or a run is in progress. */
   isBusy: Schema.Boolean
 })
 
-/** How the deletions of a connection stand. */
+/** Returns the state of the deletions of a connection. */
 export const deletions = (connectionId: string) =>
   SqlClient.SqlClient.use((sql) =>
     sql`SELECT (SELECT count(*) FROM staged_deletion WHERE connection_id = id)::int4 AS staged,
@@ -233,7 +239,7 @@ export const deletions = (connectionId: string) =>
     )
   )
 
-/** A person takes back pauses, and approves the deletions that were held back. */
+/** Acts as a person: lifts pauses, and approves held deletions. */
 export const personActs = SqlClient.SqlClient.use((sql) =>
   Effect.gen(function* () {
     const store = yield* WholeStore

@@ -1,4 +1,4 @@
-/** A block of seeds, and stores that are broken on purpose, which the harness must notice. */
+/** Plays a block of seeds, and checks that the harness detects stores that are broken on purpose. */
 import { assert, describe, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -11,7 +11,7 @@ import * as Schedule from "./Schedule.ts"
 import type * as Seed from "./Seed.ts"
 import { Tally } from "./Tally.ts"
 
-/** Two lanes for all tests: their servers and processes take longer to start than a seed to play. */
+/** Two lanes for all tests, because starting their servers and processes takes longer than playing a seed. */
 class Lanes extends Context.Service<Lanes, ReadonlyArray<Seed.Lane>>()("test/chaos/Lanes") {
   static readonly layer = Layer.effect(Lanes, Effect.replicateEffect(Chaos.lane, 2))
 }
@@ -42,7 +42,7 @@ layer(Lanes.layer.pipe(Layer.provideMerge(quiet)), { excludeTestServices: true }
   })
 
   describe("the harness notices within 12 seeds", () => {
-    /** Longer than a lease: another process takes over, and the frozen one comes back to what it was writing. */
+    /** Longer than a lease: another process takes over, and then the frozen process continues its write. */
     const freezing = (seed: number) =>
       Schedule.insisting(seed, "gmail", (random) => ({
         _tag: "Freeze",

@@ -1,7 +1,7 @@
 /**
  * A lean process of the harness: the real engine and integrations over the real store, with short bounds and a clock
- * that runs eight times as fast. It polls the connections that are due, runs requested tasks, and, where the seed says
- * so, answers HTTP and delivers webhooks. It plays one seed after the other until it is killed.
+ * that runs eight times as fast. The process polls the connections that are due and runs requested tasks. If the seed
+ * says so, it also serves HTTP and delivers webhooks. It plays one seed after the other until it is killed.
  */
 import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as NodePath from "@effect/platform-node/NodePath"
@@ -39,7 +39,7 @@ import { type Command, CommandLine, type Reply, ReplyLine, type Start } from "./
 const encode = Schema.encodeSync(ReplyLine)
 const say = (reply: Reply): void => void process.stdout.write(`${encode(reply)}\n`)
 
-/** Tells a defect: neither a failure that the engine foresees, nor our own interruption. */
+/** Reports a defect. Expected failures and interruptions are not reported. */
 const defectOf = <A, E>(exit: Exit.Exit<A, E>) =>
   Exit.isFailure(exit) && Cause.hasDies(exit.cause)
     ? Effect.sync(() => say({ _tag: "Defect", message: Cause.pretty(exit.cause) }))
@@ -72,11 +72,11 @@ const serving = Effect.gen(function* () {
   return Number(new URL(url).port)
 })
 
-/** A database that is away, or a run that lost its lease, is nothing new here. */
+/** Ignores an unreachable database and a lost lease, which seeds cause on purpose. */
 const quietly = <A, R>(effect: Effect.Effect<A, StoreError | Superseded, R>): Effect.Effect<void, never, R> =>
   Effect.catch(Effect.asVoid(effect), (error) => Effect.logDebug(error.message))
 
-/** Runs one slice of each connection that is due, again and again: of its oldest task, or a poll. */
+/** Runs one slice of each due connection, again and again: a slice of its oldest task, or a poll. */
 const polling = Effect.gen(function* () {
   const store = yield* WholeStore
   const look = Effect.gen(function* () {
@@ -86,7 +86,7 @@ const polling = Effect.gen(function* () {
 })
 
 /**
- * Takes a hint, and makes the poll that it asks for. By this process's clock, which is ahead, each connection is due:
+ * Accepts a hint, and runs the poll that it requests. By this process's clock, which is ahead, each connection is due:
  * `Scheduler.pollHinted` would leave the hint to the scheduled poll.
  */
 const hint = Effect.fnUntraced(function* ({ connectionId, isListening, parts }: Extract<Command, { _tag: "Hint" }>) {
@@ -95,7 +95,7 @@ const hint = Effect.fnUntraced(function* ({ connectionId, isListening, parts }: 
   pending.add(connectionId, parts, parts.length === 0)
   say({ _tag: "Hinted" })
   const looks = yield* pending.due(connectionId)
-  // A poll that is under way, or the next one, takes it.
+  // The present or the next poll takes the hint.
   if (looks === undefined) return
   yield* quietly(Scheduler.poll(connectionId, { early: looks === "parts" }))
 })
@@ -115,15 +115,15 @@ const sync = Effect.fnUntraced(function* (command: Extract<Command, { _tag: "Syn
 })
 
 interface Session {
-  /** The scope of the engine: closed once nothing uses the engine. */
+  /** The scope of the engine, closed when the engine is no longer used. */
   readonly scope: Scope.Closeable
   readonly polling: Fiber.Fiber<unknown, unknown>
-  /** The engine, once the database could be reached. */
+  /** The engine, available after the database was reached. */
   readonly engine: Deferred.Deferred<Context.Context<LeanEngine.Services>>
   readonly limits: Limits
 }
 
-/** Begins to poll; a database that is away is tried again, as a supervisor would. */
+/** Begins to poll. While the database can't be reached, retries as a supervisor would. */
 const begin = Effect.fnUntraced(function* (start: Start) {
   const scope = yield* Scope.make()
   const engine = yield* Deferred.make<Context.Context<LeanEngine.Services>>()
@@ -158,11 +158,11 @@ const main = Effect.fnUntraced(function* (clock: FastClock.FastClock) {
   const lines = Readline.createInterface({ input: process.stdin })
   lines.on("line", (line) => {
     const command = decode(line)
-    // At once, whatever else is under way.
+    // Executed at once, even while another command runs.
     if (command._tag === "Later") clock.forward(Duration.hours(command.hours))
     else Queue.offerUnsafe(commands, command)
   })
-  // The harness is gone.
+  // The harness has ended.
   lines.on("close", () => process.exit(0))
 
   let session: Session | undefined
@@ -177,7 +177,7 @@ const main = Effect.fnUntraced(function* (clock: FastClock.FastClock) {
       session = undefined
       say({ _tag: "Stopped" })
     } else if (command._tag === "Hint") {
-      // A process that cannot reach its database yet loses it.
+      // If the process can't reach its database yet, the hint is lost.
       const engine = Option.getOrUndefined(yield* Deferred.poll(session.engine))
       if (engine === undefined) continue
       yield* hint(command).pipe(

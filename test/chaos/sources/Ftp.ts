@@ -39,7 +39,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
     added += 1
     put(`folder ${added % 3}/${added % 2 === 0 ? "even/" : ""}file ${added}`, 1)
   }
-  // A folder that holds nothing is not there; this one keeps the root.
+  // A folder without files does not exist; this file keeps the root.
   put("always here", 1)
   for (let index = 0; index < plan.items; index += 1) add()
 
@@ -91,7 +91,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
           return `put ${size} new files`
         case 2:
         case 3:
-          // A file that changes while it is read is read once more.
+          // A file that changes while it is being read is read once more.
           if (name !== undefined) put(name, 3)
           return `edit ${name}`
         case 4:

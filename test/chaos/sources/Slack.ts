@@ -119,7 +119,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
     tally,
     config: {
       slackApiUrl: `http://127.0.0.1:${proxy.port}/api/`,
-      // A complete pass, which finds what no visit sees, is due each time that an hour passes.
+      // A complete pass, which finds changes that visits miss, is due each time that an hour passes.
       sweepEvery: "30 minutes",
       quota: { unitsPerMinute: 1_000_000_000 }
     },
@@ -151,7 +151,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
         case 4:
           return order("a reset", "reset")
         case 5:
-          // A file may hold anything: only its length tells that it is cut.
+          // A file may have any content, so only its length shows that it is truncated.
           return method === "files.download" ? order("502", { status: 502 }) : order("malformed JSON", "not JSON")
         case 6:
           return order("no answer", "no answer", 1)
