@@ -8,10 +8,8 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
-import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { Progress } from "../Engine.ts"
 import { Limits } from "../Limits.ts"
@@ -89,51 +87,6 @@ const open = Effect.fnUntraced(function* (
   )
 })
 
-/**
- * Runs an effect for each element of a stream, in so many fibers, of which a free one pulls the stream. If the stream
- * fails, this fails too, once the effects that have begun have ended. `Stream.mapEffect` would give each element a
- * fiber of its own, and pass its result through a queue.
- */
-const forEach = Effect.fnUntraced(function* <A extends object, E, E2, R>(
-  stream: Stream.Stream<A, E>,
-  fibers: number,
-  run: (element: A) => Effect.Effect<unknown, E2, R>
-) {
-  const pull = yield* Stream.toPull(stream)
-  const pulling = Semaphore.makeUnsafe(1)
-  let chunk: ReadonlyArray<A> = []
-  let next = 0
-  let end: Cause.Cause<E | Cause.Done> | undefined
-  const refill = Effect.suspend(() => {
-    // Another fiber may have pulled while this one waited to.
-    if (next < chunk.length || end !== undefined) return Effect.void
-    return Effect.matchCause(pull, {
-      onFailure: (cause) => void (end = cause),
-      onSuccess: (pulled) => {
-        chunk = pulled
-        next = 0
-      }
-    })
-  })
-  const worker = Effect.gen(function* () {
-    while (true) {
-      const element = chunk[next]
-      if (element !== undefined) {
-        next += 1
-        yield* run(element)
-      } else if (end !== undefined) return
-      else yield* pulling.withPermit(refill)
-    }
-  })
-  yield* refill
-  // Most polls find nothing, and need no fibers.
-  if (next < chunk.length) {
-    const workers = Array.from({ length: fibers }, () => worker)
-    yield* Effect.all(workers, { concurrency: "unbounded", discard: true })
-  }
-  if (end !== undefined) yield* Pull.catchDone(Effect.failCause(end), () => Effect.void)
-})
-
 /** Lists and downloads with bounded concurrency, and passes the events to the fiber that commits. */
 const produce = Effect.fnUntraced(function* (options: Options, context: SliceContext, events: Events) {
   const { checkpointTask, connection, inflight, meter, plan } = context
@@ -157,7 +110,7 @@ const produce = Effect.fnUntraced(function* (options: Options, context: SliceCon
     one._tag === "Download"
       ? Effect.flatMap(download(one), (event) => Queue.offer(events, event))
       : Queue.offer(events, one)
-  yield* forEach(work, concurrency, handOver)
+  yield* Stream.runDrain(Stream.mapEffect(work, handOver, { concurrency, unordered: true }))
   yield* Queue.offer(events, yield* listing.ended)
 }, Effect.scoped)
 
