@@ -195,6 +195,19 @@ describe("a source that refuses", () => {
     )
   }
 
+  it.effect("and is down is asked for nothing more in this slice, though it would answer again", () =>
+    withConnection(
+      function* (source, connection) {
+        source.addMany(40)
+        source.answer = (method) =>
+          /^download m00001[0-4]$/.test(method) ? fault(new Transient({ message: "503" })) : Effect.void
+        assert.strictEqual((yield* moving(poll(connection))).error?.reason, "Transient")
+        assert.strictEqual(source.downloaded.length, 10)
+      },
+      { concurrency: 1 }
+    )
+  )
+
   it.effect("one item with a fault that passes is asked again at once", () => {
     const source = new MemorySource()
     source.add("a")
