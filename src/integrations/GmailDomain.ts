@@ -58,9 +58,9 @@ const Config = Schema.Struct({
 type Config = typeof Config.Type
 
 /**
- * Where a listing of the users continues, or the listing that the next poll reads once more. The list is in the order of
- * addresses, so a user whose address changes while several pages are read may be on none of them: a listing of several
- * pages is read in two polls, and shows all users of both.
+ * Where a listing of the users continues, or the listing that the next poll reads once more. The list is in the order
+ * of addresses, so a user whose address changes while several pages are read may be on none of them: a listing of
+ * several pages is read in two polls, and shows all users of both.
  */
 const Checkpoint = Schema.Struct({
   listing: Schema.optionalKey(

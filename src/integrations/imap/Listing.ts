@@ -126,8 +126,8 @@ const open = Effect.fnUntraced(function* (
     )
 
   /**
-   * A message under an id of another one is shown to the open pass, which would otherwise delete it. Pages of a pass end
-   * the changes, and with them the deletions that are judged together: such mailboxes come after the others.
+   * A message under an id of another one is shown to the open pass, which would otherwise delete it. Pages of a pass
+   * end the changes, and with them the deletions that are judged together: such mailboxes come after the others.
    */
   const isShownToPass = ({ name }: Mailboxes.Mailbox) => checkpoint.open && partOf(name)?.anew !== undefined
 

@@ -90,6 +90,29 @@ describe("a Google Workspace domain", () => {
   )
 
   test(
+    "keeps apart the mailboxes of a user whose address was changed and of a new user who got the old address",
+    Effect.gen(function* () {
+      const { byName, engine, members, poll, server, store } = yield* scene(["ada@example.com"])
+      yield* poll
+      const { id } = yield* byName("ada@example.com")
+      const user = server.domain.user("ada@example.com")
+      if (user !== undefined) user.email = "ada.king@example.com"
+      server.domain.add("ada@example.com")
+      // The stand-in keeps mailboxes by address.
+      server.mailboxOf("ada.king@example.com").fill(5)
+      server.mailboxOf("ada@example.com").fill(3)
+      yield* poll
+      const all = (yield* members).filter(({ account }) => account !== admin)
+      assert.lengthOf(all, 2)
+      for (const member of all) {
+        const { status } = yield* engine.sync(member, SyncTask.poll, { spec: "", wait: true })
+        assert.strictEqual(status, "succeeded", member.name)
+        assert.strictEqual((yield* store.totals(member.id)).stored, member.id === id ? 5 : 3)
+      }
+    })
+  )
+
+  test(
     "retires nobody after a listing that failed half-way, or that shows no user at all",
     Effect.gen(function* () {
       const { poll, retired, server } = yield* scene(numbered(600))
