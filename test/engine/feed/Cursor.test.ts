@@ -80,7 +80,7 @@ describe("a cursor of changes", () => {
         assert.match(cursor, /^[A-Za-z0-9_-]+$/)
         const found = yield* Cursor.changePlace(list, cursor)
         assert.deepStrictEqual(found.place, place)
-        // At the end of the changes, the reader has all that is before the place.
+        // At the end of the changes, the reader has all changes before the position.
         assert.strictEqual(found.since, id === null ? transaction : (since ?? transaction))
         yield* found.check(epoch)
       }),

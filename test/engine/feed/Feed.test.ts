@@ -1,4 +1,6 @@
-/** The feed's waiting and its cursors, over the store in memory. The order of changes is a law of the stores. */
+/**
+ * The feed's waiting and cursors, over the store in memory. The order of changes is tested by the laws of the stores.
+ */
 import { assert, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -17,13 +19,13 @@ import * as Model from "../../stores/model.ts"
 import { item, page, running, stored } from "../../stores/scenario.ts"
 import { runs } from "../../support/Property.ts"
 
-/** How often the store was asked, of what. */
+/** The number of calls of each store method. */
 interface Asked {
   changes: number
   changed: number
 }
 
-/** The memory store, that counts, and whose epoch and health are the test's. */
+/** A memory store that counts its calls, with an epoch and a health that the test sets. */
 const sceneOf = Effect.fnUntraced(function* (layer: typeof feedLayer) {
   const store = yield* WholeStore
   const asked: Asked = { changes: 0, changed: 0 }
@@ -133,7 +135,7 @@ it.layer(Memory.layer)("the feed", (it) => {
       yield* other.commit({ items: [item("b")] })
       yield* TestClock.adjust("5 seconds")
       assert.isUndefined(reader.pollUnsafe())
-      // The store was not asked for the changes again, since the reader's connection had none.
+      // The store was not asked for the changes again, because the reader's connection had no new ones.
       assert.strictEqual(asked.changes, 2)
       yield* mine.commit({ items: [item("a")] })
       yield* TestClock.adjust("1 second")
@@ -150,7 +152,8 @@ it.layer(Memory.layer)("the feed", (it) => {
       const first = yield* Effect.forkChild(changes({ ...query, after: next }))
       yield* Effect.yieldNow
       yield* commit({ items: [item("a")] })
-      // The second begins after the change, so that nothing is new to it, and both are looked after by one look.
+      // The second reader begins after the change, so that nothing is new to it, and one query of the store serves both
+      // readers.
       const later = yield* changes({ connectionId: id })
       const second = yield* Effect.forkChild(changes({ ...query, after: later.next }))
       yield* TestClock.adjust("1 second")

@@ -1,4 +1,4 @@
-/** Acquiring a lease, keeping it while a run goes on, and giving the run up once nothing moves. */
+/** Acquiring a lease, renewing it during a run, and ending a run that makes no progress. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -22,7 +22,7 @@ const begin = Effect.gen(function* () {
   return { another, connection: taken.connection, keeping, meter }
 })
 
-/** A connection whose lease this other process holds, and how that process releases it. */
+/** Makes a connection whose lease another process holds, and an effect with which that process releases it. */
 const heldBy = Effect.fnUntraced(function* (holder: string) {
   const store = yield* WholeStore
   const { id } = yield* connect()

@@ -13,7 +13,7 @@ import * as Memory from "../../../src/stores/Memory.ts"
 
 const ttl = Duration.seconds(30)
 
-/** Begins work that never ends by itself, under a lock of this name. */
+/** Starts work that never ends by itself, under a lock of this name. */
 const begin = Effect.fnUntraced(function* (name: string, lock: typeof Lock.withLock | typeof Lock.withFreeLock) {
   const began = yield* Deferred.make<void>()
   const ended = yield* Deferred.make<void>()
@@ -25,7 +25,7 @@ const begin = Effect.fnUntraced(function* (name: string, lock: typeof Lock.withL
   return { fiber, ended }
 })
 
-/** Takes the lock as if the process that held it had been away for longer than its lease. */
+/** Takes the lock as if its holder had been unresponsive for longer than the lease. */
 const steal = Effect.fnUntraced(function* (name: string) {
   const locks = yield* LockStore
   const holder = Option.getOrThrow(yield* locks.takeLock(name, { holder: "another", ttl }))

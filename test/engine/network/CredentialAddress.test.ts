@@ -1,4 +1,4 @@
-/** Stored credentials stay at the address that they were given for, by the integrations that are built in. */
+/** Stored credentials are sent only to the address for which they were given: checked for the built-in integrations. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -23,7 +23,7 @@ const change = (domain: string, config: unknown, credentials?: unknown) =>
 
 const stored = Effect.flatMap(WholeStore, (store) => Effect.map(store.connectionByName("me"), Option.getOrThrow))
 
-/** Asserts that this is refused, naming each of these fields, and that nothing is changed. */
+/** Asserts that this change is refused with an error that names each of these fields, and that nothing is changed. */
 const refused = Effect.fnUntraced(function* (domain: string, config: unknown, fields: string) {
   const before = yield* stored
   const error = yield* Effect.flip(change(domain, config))
@@ -82,7 +82,7 @@ describe("stored credentials", () => {
         ["verifyCertificate", false]
       ] as const) {
         yield* refused("ftp", { ...config, [field]: value }, field)
-        // Removing it is refused as well: a pinned server would become any server.
+        // Removing the field is refused too, because any server would then be accepted instead of the pinned one.
         yield* change("ftp", { ...config, [field]: value }, credentials)
         yield* refused("ftp", config, field)
         yield* change("ftp", config, credentials)
@@ -90,7 +90,7 @@ describe("stored credentials", () => {
       assert.deepStrictEqual(theirs.received, [])
       yield* change("ftp", { ...config, exclude: ["*.tmp"] })
       yield* change("ftp", { ...config, implicit: false }, credentials)
-      // With them the server is reached, where it turns out to be another account.
+      // With the credentials, the server is reached, and turns out to be another account.
       const other = yield* Effect.flip(change("ftp", { ...config, port }, credentials))
       assert.match(other.message, /mirrors the account/)
       assert.include(theirs.received.join("\n"), "PASS s3cret")
@@ -114,7 +114,7 @@ describe("stored credentials", () => {
   it.effect("that were given while another change was under way don't come to that one's address", () =>
     Effect.gen(function* () {
       yield* change("memory", { server: "theirs" }, { token: "theirs" })
-      // Their server takes its time to answer, and meanwhile the connection is taken back.
+      // The server is slow to respond, and the connection is changed back meanwhile.
       source.answer = (method) => {
         if (method !== "account") return Effect.void
         source.answer = () => Effect.void

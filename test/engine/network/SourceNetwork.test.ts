@@ -1,4 +1,4 @@
-/** The addresses that a connection made over HTTP may reach, by each built-in integration. */
+/** The addresses that a connection created over HTTP may reach, checked for each built-in integration. */
 import { assert, describe, it } from "@effect/vitest"
 import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -32,7 +32,7 @@ const engineOf = (integration: Integration, allow = "") =>
 const connect = (domain: string, config: unknown, credentials?: unknown) =>
   Engine.use((engine) => engine.connect({ domain, name: "me", config, credentials, every: undefined }))
 
-/** As a request over HTTP does it. */
+/** Runs as a request over HTTP does. */
 const overHttp = Effect.provideService(SourceNetwork.IsRemote, true)
 
 const stored = Effect.flatMap(WholeStore, (store) => Effect.map(store.connectionByName("me"), Option.getOrThrow))
@@ -109,7 +109,7 @@ describe.concurrent("a connection over HTTP", () => {
         const result = yield* TestEngine.sync(connection).pipe(engine("127.0.0.1"))
         assert.deepStrictEqual(result.error, null)
         const before = asked()
-        // The mark is the connection's: a run that a command on the machine makes is restricted too.
+        // The restriction belongs to the connection, so a run that a local command starts is restricted too.
         const refused = yield* TestEngine.sync(connection).pipe(engine("10.0.0.0/8"))
         assert.strictEqual(refused.status, "failed")
         assert.strictEqual(asked(), before)
@@ -126,7 +126,7 @@ describe.concurrent("a connection over HTTP", () => {
     }).pipe(Effect.scoped, Effect.provide(engineOf(ftp, "127.0.0.1")))
   )
 
-  /** A name that leads to a public address when it is first looked up, and to this machine afterwards. */
+  /** A name that resolves to a public address at the first look-up, and to this machine afterwards. */
   const rebinding = Layer.effect(
     Dns.Dns,
     Effect.map(Dns.Dns, (real) => {
@@ -157,7 +157,7 @@ describe.concurrent("a connection over HTTP", () => {
 })
 
 describe("a guarded fetch", () => {
-  /** A server of this address, which answers with this. */
+  /** Starts a server at this address, with this listener. */
   const serving = (host: string, answer: Http.RequestListener) =>
     Effect.acquireRelease(
       Effect.callback<{ readonly url: string; readonly server: Http.Server }>((resume) => {

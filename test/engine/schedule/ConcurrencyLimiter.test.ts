@@ -9,7 +9,7 @@ import { Slot } from "../../../src/engine/source/Slot.ts"
 
 const bounds = { working: 4, begun: 8, workingBackfills: 3, begunBackfills: 6 }
 
-/** Slices that are begun and do not end by themselves. */
+/** Starts slices that do not end by themselves. */
 const holding = Effect.fnUntraced(function* (
   kind: Kind,
   slice: Effect.Effect<unknown> = Effect.never,
@@ -33,7 +33,7 @@ const begunOf = (all: ReadonlyArray<{ readonly begun: Effect.Effect<boolean> }>)
 const many = (count: number, kind: Kind, slice?: Effect.Effect<unknown>) =>
   Effect.forEach(Array.from({ length: count }), () => holding(kind, slice))
 
-/** A slice that has one call, which waits for quota for ever. */
+/** A slice with one call, which waits for quota for ever. */
 const waiting = Effect.flatMap(Slot, (slot) => slot.calling(slot.admitting(slot.sleeping(Effect.never))))
 
 const provided = Effect.provide(Layer.provide(ConcurrencyLimiter.layer, Layer.succeed(Bounds, bounds)))
@@ -46,7 +46,7 @@ describe("slots", () => {
       yield* all[1]!.end
       yield* Effect.yieldNow
       assert.deepStrictEqual(yield* Effect.forEach(all, (one) => one.begun), [true, true, true, true, true, false])
-      // A waiter that is interrupted takes no slot later.
+      // An interrupted waiter does not take a slot later.
       yield* all[5]!.end
       yield* all[0]!.end
       const next = yield* holding("poll")
@@ -62,7 +62,7 @@ describe("slots", () => {
       assert.isTrue(yield* poll.begun)
       const second = yield* holding("poll")
       assert.isFalse(yield* second.begun)
-      // The slot of a poll goes to the poll that waits, not to the backfills before it.
+      // The slot of a poll goes to the waiting poll, not to the backfills that waited longer.
       yield* poll.end
       yield* Effect.yieldNow
       assert.isTrue(yield* second.begun)
@@ -76,7 +76,7 @@ describe("slots", () => {
       assert.strictEqual(yield* begunOf(backfills), 6)
       const polls = yield* many(5, "poll", waiting)
       assert.strictEqual(yield* begunOf(polls), 2)
-      // First come, first served: a backfill waits for longer, and has room again.
+      // First come, first served: the backfill that has waited longest gets a slot again.
       yield* backfills[0]!.end
       yield* Effect.yieldNow
       assert.deepStrictEqual([yield* begunOf(backfills), yield* begunOf(polls)], [7, 2])
@@ -88,7 +88,7 @@ describe("slots", () => {
 
   it.effect("are taken back at once when the time has come, and not lent while a call is out", () =>
     Effect.gen(function* () {
-      // The slice works: a call sleeps, and the other is at the source.
+      // The slice is working: one call sleeps, and the other has reached the source.
       const half = Effect.flatMap(Slot, (slot) =>
         Effect.all([slot.calling(slot.admitting(slot.sleeping(Effect.never))), slot.calling(Effect.never)], {
           concurrency: 2
@@ -112,7 +112,7 @@ describe("slots", () => {
       assert.strictEqual(yield* begunOf([kept, sleeper, ...rest]), 5)
       yield* TestClock.adjust("1 second")
       assert.isTrue(yield* Deferred.isDone(resumed))
-      // The bound is exceeded by one: two must end before another begins.
+      // The bound is exceeded by one slice, so two must end before another begins.
       const last = yield* holding("poll")
       yield* kept.end
       yield* Effect.yieldNow
@@ -137,11 +137,11 @@ describe("slots", () => {
       const gone = yield* take("gone", ["c", "1"])
       yield* take("a2", ["a", "2"])
       yield* take("b1", ["b", "1"])
-      // A group whose only slice is interrupted has no turn.
+      // A group whose only slice was interrupted gets no turn.
       yield* gone.end
       yield* Effect.forEach(first, (one) => Effect.andThen(one.end, Effect.yieldNow))
       assert.deepStrictEqual(began, ["a1", "b1", "a2", "a1"])
-      // Once nobody else waits, every free slot goes to the budget that does.
+      // Once no other budget waits, every free slot goes to the waiting budget.
       yield* Effect.forEach(large.slice(0, 2), (one) => Effect.andThen(one.end, Effect.yieldNow))
       assert.deepStrictEqual(began.slice(4), ["a1", "a1"])
     }).pipe(provided)

@@ -35,7 +35,7 @@ const hinting = Effect.gen(function* () {
 
 const listings = (source: MemorySource, only: boolean) => source.hinted.filter((hinted) => hinted.only === only)
 
-/** Waits until the stream listens and a poll has looked everywhere since. */
+/** Waits until the stream is listening and a poll of everything has ended since. */
 const settled = Effect.fnUntraced(function* (source: MemorySource) {
   yield* until(Effect.sync(() => source.hinted.some(({ isListening }) => isListening)))
 })

@@ -42,7 +42,7 @@ describe("the poller", () => {
       yield* until(Effect.sync(() => polls.length >= 6))
       const every = Duration.toMillis(connection.every)
       for (const [index, at] of polls.slice(1).entries()) {
-        // The jitter is a tenth either way; due connections are looked for once a second.
+        // The jitter is a tenth in either direction; due connections are queried once a second.
         const interval = at - (polls[index] ?? 0)
         assert.isAtLeast(interval, every * 0.9)
         assert.isAtMost(interval, every * 1.1 + 2000)
@@ -152,7 +152,7 @@ describe("the poller", () => {
     const source = new MemorySource()
     source.addMany(3)
     let pausing = true
-    /** A person pauses each connection just after it was found due. */
+    /** Pauses each connection, as a person does, just after it was found due. */
     const store = replaceMethods((real) => ({
       ...real,
       due: (limit) =>
@@ -206,10 +206,10 @@ describe("the poller", () => {
           every: Duration.minutes(1)
         })
       }
-      // More than the backfills that may have begun at the same time.
+      // More than the number of backfills that may begin at the same time.
       for (let index = 0; index < 20; index += 1) yield* of(`slow ${index}`, slow)
       yield* polling
-      // Once round, so that all of them are known to be backfills.
+      // One round, so that all of them are known to be backfills.
       yield* TestClock.adjust("10 minutes")
       const { connection } = yield* of("quick", {})
       const from = yield* Clock.currentTimeMillis
@@ -219,7 +219,7 @@ describe("the poller", () => {
         const before = yield* Clock.currentTimeMillis
         source.add(`new ${round}`)
         yield* until(Effect.map(ids(connection), (there) => there.includes(`new ${round}`)))
-        // Its next poll, with its jitter, and no wait for any of the others.
+        // The interval of its next poll with jitter, without waiting for any other connection.
         assert.isAtMost((yield* Clock.currentTimeMillis) - before, 70_000)
       }
       assert.isAtMost((yield* Clock.currentTimeMillis) - from, 7 * 70_000)
@@ -253,9 +253,9 @@ describe("the poller", () => {
       const from = yield* Clock.currentTimeMillis
       yield* polling
       yield* until(Effect.map(ids(connection), (there) => there.length === 1))
-      // A slice that waits for quota gives up after a minute, and its slot is free.
+      // A slice that waits for quota ends after a minute, and frees its slot.
       assert.isAtMost((yield* Clock.currentTimeMillis) - from, 62_000)
-      // The quota lets few of the others pass.
+      // The quota allows only few of the other calls.
       assert.isBelow(source.calls.filter((call) => call === "list").length, 20)
     }).pipe(
       Effect.scoped,

@@ -35,11 +35,11 @@ const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
         assert.deepStrictEqual(done.retired, [(yield* before.keys).current])
         assert.strictEqual(done.key, (yield* after.keys).current)
         assert.deepStrictEqual(yield* open(after), tokens(connections))
-        // A process that was given nothing but the former key can't bring it back.
+        // A process that has only the former key can't restore it.
         assert.include((yield* Effect.flip(connect("late", before))).message, "rekey")
         const again = yield* rekey(yield* Vault.make(next, [old]))
         assert.strictEqual(again.resealed, 0)
-        // The way back is open.
+        // Changing back to the former key is possible.
         const back = yield* rekey(yield* Vault.make(old, [next]))
         assert.strictEqual(back.resealed, 131)
         assert.deepStrictEqual(yield* open(before), tokens(connections))
@@ -86,7 +86,7 @@ const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
         const done = yield* rekey(yield* Vault.make(next, [old]))
         assert.strictEqual(done.resealed, 1)
         assert.deepStrictEqual([...done.locked].toSorted(), ["the connection damaged", "the connection locked"])
-        // Something that cannot be opened is still sealed with it: it is kept.
+        // The former key is kept, because a value that can't be opened is still sealed with it.
         assert.deepStrictEqual(done.retired, [])
         const now = (yield* store.connections).find(({ id }) => id === locked.id)
         assert.deepStrictEqual(now?.credentials, locked.credentials)

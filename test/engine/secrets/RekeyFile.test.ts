@@ -28,7 +28,7 @@ describe("rekeying with the key in a file", () => {
       Effect.map(fs.readDirectory(path.replace("/secret.key", "")), (all) => all.sort())
     )
 
-  /** The files besides those of former keys, which are kept for backups. */
+  /** The files, except those of former keys, which are kept for backups. */
   const filesButKept = (path: string) =>
     Effect.map(files(path), (all) => all.filter((name) => !/\.[0-9a-f]{16}$/.test(name)))
 
@@ -42,7 +42,7 @@ describe("rekeying with the key in a file", () => {
       const connections = yield* connectMany(3, running)
       const before = yield* fs.readFileString(path)
       const former = (yield* running.keys).current
-      // A draft that a killed process has left.
+      // A draft that was left by a killed process.
       yield* fs.writeFileString(`${path}.new.0123456789ab`, "a key")
       const synced: Array<string> = []
       const watched = FileSystem.FileSystem.of({
@@ -60,7 +60,8 @@ describe("rekeying with the key in a file", () => {
         watched
       )
       assert.strictEqual(done.resealed, 3)
-      // The new name is on the disk before anything is sealed with the new key, and the former's at the end.
+      // The folder is synced twice: for the new file before anything is sealed with the new key, and for the former
+      // key's file at the end.
       assert.lengthOf(
         synced.filter((name) => path === `${name}/secret.key`),
         2
@@ -91,7 +92,7 @@ describe("rekeying with the key in a file", () => {
       const done = yield* rekey(yield* vaultAt(path), path)
       assert.deepStrictEqual([done.resealed, done.retired], [1, []])
       assert.deepStrictEqual(yield* files(path), ["secret.key", "secret.key.old"])
-      // Connected again, it is sealed with the new key, and the old one may go.
+      // After reconnecting, the credentials are sealed with the new key, and the old key may be removed.
       const { domain, account } = damaged
       const again = yield* (yield* vaultAt(path)).seal("again", credentialsContext({ domain, account }))
       yield* store.updateConnection(damaged.id, { credentials: again })
@@ -107,7 +108,7 @@ describe("rekeying with the key in a file", () => {
       const path = yield* keyFile
       const connections = yield* connectMany(5, yield* vaultAt(path))
       const stop = new StoreError({ message: "killed", cause: "killed" })
-      /** A process that is gone before its call number `calls` of the store's methods for rekeying. */
+      /** A process that dies before call number `calls` of the store's methods for rekeying. */
       const killedAfter = (calls: number): WholeStore => {
         let left = calls
         const or = <A>(work: Effect.Effect<A, StoreError>) =>
@@ -133,7 +134,7 @@ describe("rekeying with the key in a file", () => {
         assert.deepStrictEqual(yield* open(yield* vaultAt(path)), tokens(connections))
         assert.isFalse(keys.has((yield* (yield* vaultAt(path)).keys).current))
       }
-      // In the middle of changing the files: the new key is there, the old one has both names or already its own.
+      // The state in the middle of changing the files: the new key exists; the old key has both names, or only its own.
       yield* fs.copyFile(path, `${path}.new`)
       yield* fs.writeFileString(`${path}.new`, `${randomBytes(32).toString("base64")}\n`)
       yield* rekey(yield* vaultAt(path), path)

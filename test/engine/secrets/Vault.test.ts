@@ -16,7 +16,7 @@ const withEnv = (env: Readonly<Record<string, string>>) =>
   ConfigProvider.layer(ConfigProvider.fromEnv({ env: { ...env } }))
 const secretLayer = (key: string) => Vault.layer.pipe(Layer.provide(withEnv({ IDEM_SECRET_KEY: key })))
 
-/** A vault that shows nothing but whether it is the same as another: what this one seals, the other opens. */
+/** Seals with one vault and opens with the other. Fails unless both have the same key. */
 const share = (one: Vault.Vault["Service"], other: Vault.Vault["Service"]) =>
   Effect.flatMap(one.seal("x", "test"), (sealed) => other.unseal(sealed, "test"))
 

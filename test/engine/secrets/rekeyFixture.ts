@@ -1,4 +1,4 @@
-/** Connections with sealed credentials, and the key they are sealed with. */
+/** Connections with sealed credentials, and the key that sealed them. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
@@ -32,7 +32,7 @@ export const connectMany = (count: number, vault: Vault.Vault["Service"]) =>
     (name) => connect(name, vault)
   )
 
-/** Each connection's secret, as this vault opens it. */
+/** Opens each connection's secret with this vault. */
 export const open = (vault: Vault.Vault["Service"]) =>
   Effect.flatMap(WholeStore, (store) =>
     Effect.flatMap(

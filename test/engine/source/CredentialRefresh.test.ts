@@ -26,7 +26,7 @@ import * as Database from "../../support/Postgres.ts"
 
 const key = Redacted.make<Uint8Array>(randomBytes(32))
 
-/** Processes: engines of their own over one store. */
+/** Builds two processes: separate engines over one store. */
 const processes = Effect.fnUntraced(function* (layer: Layer.Layer<Store, unknown>) {
   const store = wholeStoreLayer(fromContext(yield* Layer.build(Layer.orDie(layer))))
   const process = Layer.provideMerge(
@@ -41,7 +41,7 @@ const processes = Effect.fnUntraced(function* (layer: Layer.Layer<Store, unknown
   return yield* Effect.all([Layer.build(Layer.fresh(process)), Layer.build(Layer.fresh(process))])
 })
 
-/** A connection whose access token has ended, at a server that replaces refresh tokens. */
+/** A connection whose access token has expired, at a server that replaces refresh tokens. */
 const scene = Effect.gen(function* () {
   const server = yield* GmailServer.make()
   server.rotate = true
@@ -60,7 +60,7 @@ const scene = Effect.gen(function* () {
   return { server, connection, refreshes: () => server.seen.filter(({ method }) => method === "oauth2.token").length }
 })
 
-/** As a run, a dry run or a change of the connection asks, from what it has read of the connection before. */
+/** Reads the account as a run, a dry run or a change of the connection does, with a connection that was read before. */
 const ask = (connection: Connection) =>
   Effect.gen(function* () {
     const opened = yield* OpenSource.openable(connection)
@@ -89,7 +89,7 @@ const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
         assert.strictEqual(first, "me@example.com")
         assert.strictEqual(second, "me@example.com")
         assert.strictEqual(refreshes(), 1)
-        // Long after, both still have the grant: the refresh token that is stored is the one that the server gave last.
+        // Much later, both still have the grant: the stored refresh token is the one that the server issued last.
         server.expireAccessTokens()
         for (const process of [other, one]) yield* Effect.provideContext(ask(connection), process)
         assert.strictEqual(refreshes(), 2)
@@ -124,7 +124,8 @@ const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
           [Effect.all(all, { concurrency: "unbounded" }), Effect.provideContext(change, other)],
           { concurrency: "unbounded" }
         )
-        // The change took a new fence: the sync may have begun again, or ended as superseded, but never for its grant.
+        // The change took a new fence: the sync may have begun again, or ended as superseded, but must not fail because
+        // of its grant.
         for (const { error } of results) assert.notStrictEqual(error?.reason, "Unauthorized", error?.message)
         assert.strictEqual(refreshes(), 1)
         const { refreshToken } = yield* Effect.provideContext(stored(connection), one)

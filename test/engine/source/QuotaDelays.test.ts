@@ -34,7 +34,8 @@ describe("call", () => {
   )
 
   /**
-   * Refuses twice: after the first refusal the account cools down, after the second it knows what went through between.
+   * Refuses twice: after the first refusal the account cools down; after the second, the quota knows which calls
+   * succeeded in between.
    */
   const learning = Effect.fnUntraced(function* () {
     const { call, meter } = yield* callOf({ unitsPerMinute: 600_000 })

@@ -19,7 +19,7 @@ describe("call", () => {
         elapsed(Effect.forEach(Array.from({ length: 600 }), () => call("get", 20, Effect.void), { concurrency: 8 })),
         "100 millis"
       )
-      // 12,000 units at 100 a second, less the second's worth that the bucket begins with.
+      // 12,000 units at 100 a second, minus one second's units with which the bucket begins.
       assert.isAtLeast(seconds, 118)
       assert.isAtMost(seconds, 122)
       assert.strictEqual((yield* RunMeter.read(meter)).apiCalls, 600)
@@ -37,7 +37,7 @@ describe("call", () => {
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
-  /** Makes `calls` calls each of two accounts at the same time, and says how many seconds they take. */
+  /** Makes `calls` calls for each of two accounts at the same time, and returns how many seconds they take. */
   const bySharers = Effect.fnUntraced(function* (
     budgetsOf: (account: string) => readonly [Budget, ...ReadonlyArray<Budget>],
     calls: number
@@ -89,10 +89,10 @@ describe("call", () => {
         refusals += 1
         return Effect.andThen(Effect.sleep("100 millis"), refused(new RateLimited({ message: "too many bytes" })))
       })
-      /** As slices do: five downloads at a time, for a minute; then the run waits as long as it is told. */
+      /** Downloads as slices do: five at a time, for a minute; then the run waits for the requested delay. */
       const slices: Effect.Effect<void> = Effect.gen(function* () {
         yield* RunMeter.waitUntil(meter, (yield* Clock.currentTimeMillis) + 60_000)
-        // A light call that passes in between says nothing about downloads.
+        // A light call that succeeds in between proves nothing about downloads.
         yield* Effect.ignore(call("list", 5, Effect.void))
         const ended = yield* Effect.forEach([1, 2, 3, 4, 5], () => Effect.result(call("get", 20, download)), {
           concurrency: 5

@@ -45,7 +45,7 @@ describe("signing in", () => {
         const task = { force: false, forceIds: [], dryRun: false }
         const { counts } = yield* engine.sync(connection, task, { spec: "", wait: true })
         assert.strictEqual(counts.stored, 1)
-        // Again, for the connection that is there: its client and its config are known.
+        // Signs in again for the existing connection, whose client and config are known.
         const again = yield* begin({ config: undefined, client: undefined })
         const renewed = yield* finish((yield* Effect.promise(() => Provider.agree(again.url, me))).searchParams)
         assert.isFalse(renewed.created)
@@ -86,7 +86,7 @@ describe("signing in", () => {
       const first = (yield* stored).credentials
       assert.match(String(first["token"]), /^xoxp-/)
 
-      // A sign-in gives no app-level token: the one that is stored stays.
+      // A sign-in returns no app-level token, so the stored one is kept.
       const connectAs = (credentials: Schema.Json) =>
         Engine.use((engine) =>
           engine.connect({ domain: "slack", name: "me", config: undefined, credentials, every: undefined })
@@ -97,7 +97,7 @@ describe("signing in", () => {
       const { credentials } = yield* stored
       assert.notStrictEqual(credentials["token"], first["token"])
       assert.strictEqual(credentials["appToken"], "xapp-1")
-      // Credentials that a person gives stand for themselves.
+      // Credentials that a person provides are not combined with stored ones.
       yield* connectAs(first)
       assert.deepStrictEqual((yield* stored).credentials, first)
     }).pipe(Effect.scoped, Effect.provide(layer))

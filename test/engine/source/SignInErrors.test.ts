@@ -33,13 +33,13 @@ describe("signing in", () => {
 
       const { url } = yield* begin({ config: { rootUrl } })
       yield* finish((yield* Effect.promise(() => Provider.agree(url, me))).searchParams)
-      // The client that is stored is known where it was given, and nowhere else.
+      // The stored client is used only at the server for which it was given.
       const again = yield* begin({ config: undefined, client: undefined })
       yield* refused({ config: { rootUrl: endpoint.url } }, "rootUrl")
       const elsewhere = yield* Effect.flip(begin({ config: {}, client: undefined }))
       assert.match(elsewhere.message, /client id is missing/)
 
-      // And a sign-in that is under way does not follow a connection that is moved meanwhile.
+      // A sign-in that is under way does not follow a connection whose server is changed meanwhile.
       const { searchParams } = yield* Effect.promise(() => Provider.agree(again.url, me))
       const theirs = yield* GmailServer.make({ email: me })
       yield* Engine.use((engine) =>
@@ -72,12 +72,12 @@ describe("signing in", () => {
       const first = yield* start()
       const elsewhere = yield* Effect.flip(finish(first, "another browser"))
       assert.match(elsewhere.message, /begun in another browser/)
-      // The first caller has used the state up.
+      // The first caller has consumed the state.
       assert.match((yield* Effect.flip(finish(first))).message, /came back twice/)
       const second = yield* start()
       yield* finish(second)
       assert.match((yield* Effect.flip(finish(second))).message, /came back twice/)
-      // The code of one sign-in with the state of another is not what the provider gave to it.
+      // The code of one sign-in does not match the state of another.
       const [third, fourth] = [yield* start(), yield* start()]
       third.set("code", fourth.get("code") ?? "")
       const swapped = yield* Effect.flip(finish(third))
@@ -123,7 +123,7 @@ describe("signing in", () => {
       const asked = endpoint.forms.length
       const no = new URLSearchParams({ state: stateOf(denied.url), error: "access_denied" })
       assert.match((yield* Effect.flip(finish(no))).message, /not allowed to let us in/)
-      // A code that another provider's server sent is not brought to this one.
+      // A code from one provider's server is not sent to another provider.
       const mixed = new URLSearchParams({ state: stateOf(foreign.url), code: "c", iss: "https://evil.example" })
       assert.match((yield* Effect.flip(finish(mixed))).message, /not one of OAuth 2/)
       assert.strictEqual(endpoint.forms.length, asked)

@@ -1,4 +1,4 @@
-/** The system's clock is corrected while a run is under way: what a run may take is measured by another clock. */
+/** The system's clock is corrected during a run: the run's time limits use the monotonic clock. */
 import { assert, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -12,7 +12,7 @@ import { moving, until } from "../../support/Moving.ts"
 import { only } from "../../support/MemorySource.ts"
 import { ids, poll, withConnection } from "../../support/TestEngine.ts"
 
-/** A process whose system's clock can be corrected. Its timers and its monotonic clock are those of the test. */
+/** A process whose system clock can be corrected. Its timers and its monotonic clock are those of the test. */
 const correctable = Effect.map(Clock.Clock, (test) => {
   let corrected = 0
   const clock: Clock.Clock = {

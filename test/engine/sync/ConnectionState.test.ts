@@ -1,4 +1,4 @@
-/** The fields of its connection that a run writes at its end: the pause, the time of the check, and the problems. */
+/** The fields of the connection that a run writes at its end: the pause, the time of the check, and the problems. */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
@@ -135,7 +135,7 @@ describe("places that could not be listed", () => {
       const [run] = yield* store.runs(connection.id, 10)
       assert.strictEqual(run?.status, "partial")
       assert.deepStrictEqual(run?.problems, [inbox])
-      // A poll that finds nothing leaves no run, and says all the same that the place is listed again.
+      // A poll that finds nothing leaves no run, but still records that the place can be listed again.
       source.problems = []
       yield* poll(connection)
       assert.strictEqual((yield* store.runs(connection.id, 10)).length, 1)

@@ -1,6 +1,6 @@
 /**
- * Deletions over many slices and polls: none is applied before all that belongs to it is read, and all are held or
- * none.
+ * Deletions over many slices and polls: no deletion is applied before everything that may contradict it was read, and
+ * either all of them are held or none.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
@@ -20,7 +20,7 @@ import { Limits } from "../../../src/engine/Limits.ts"
 import { connect, engineOver, ids, layer, poll, sync } from "../../support/TestEngine.ts"
 import { polls, stores } from "./deletionFixture.ts"
 
-/** A source of 600 items, and a connection that has stored them; slices of three pages of 50. */
+/** Makes a source of `count` items, and a connection that has stored them, with slices of three pages of 50. */
 const mirrored = (count = 600) => {
   const source = new MemorySource()
   source.pageSize = 50
@@ -31,7 +31,7 @@ const limits = { slicePages: 3, retries: 500 }
 
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex")
 
-/** How many deletions of the connection are held. */
+/** Returns the number of held deletions of the connection. */
 const held = (connection: Connection) =>
   Effect.flatMap(WholeStore, (store) =>
     Effect.map(store.deletions(connection.id, { which: "held", limit: 1 }), ({ total }) => total)
@@ -39,7 +39,10 @@ const held = (connection: Connection) =>
 
 const Place = Schema.Struct({ pass: Schema.Int, at: Schema.Int })
 
-/** Lists 60 items below each of `a/` and `b/` in its first pass, none in the second, and covers one after the other. */
+/**
+ * Lists 60 items below each of `a/` and `b/` in its first pass, and none in the second. Covers `a/` and `b/` one after
+ * the other.
+ */
 const inParts = Integration.make<object, { readonly token: string }, typeof Place.Type>({
   domain: "memory",
   config: Schema.Struct({}),
@@ -62,7 +65,7 @@ const inParts = Integration.make<object, { readonly token: string }, typeof Plac
           const covers = [{ prefix }]
           return { listed, download: listed, listing: `pass ${pass}`, covers, checkpoint: { pass, at: index + 1 } }
         })
-        // The last page moves nothing, but for the next pass that the first one begins.
+        // The last page's checkpoint begins the second pass after the first one, and does not move after the second.
         const end = { pass: 2, at: pass === 1 ? 0 : 2 }
         const last = { listed: [], download: [], listing: `pass ${pass}`, complete: true, checkpoint: end }
         return Stream.fromIterable([...parts, last].slice(at))
@@ -123,7 +126,7 @@ for (const [name, store] of stores) {
         const connection = yield* connect()
         yield* sync(connection)
         for (const id of [...source.items.keys()].slice(0, 500)) source.remove(id)
-        // The two pages that are read tell 100 deletions: by themselves they would be few.
+        // The two pages that are read report 100 deletions, which would be below the threshold by themselves.
         let asked = 0
         source.answer = (method) => {
           asked += method === "changes" ? 1 : 0
@@ -217,7 +220,7 @@ for (const [name, store] of stores) {
         assert.isTrue((yield* polls(connection)).every((count) => count === 0))
         assert.strictEqual(yield* held(connection), 250)
         assert.strictEqual((yield* ids(connection)).length, 550)
-        // The source has them again, and they leave the list by themselves.
+        // The source has these items again, so their deletions are removed from the list without a person.
         for (const id of all.slice(50, 300)) source.add(id)
         yield* sync(connection)
         assert.strictEqual(yield* held(connection), 0)
@@ -230,7 +233,7 @@ for (const [name, store] of stores) {
         const connection = yield* connect()
         for (let slice = 0; slice < 3; slice += 1) yield* poll(connection)
         assert.strictEqual((yield* ids(connection)).length, 120)
-        // Each part alone would be few enough.
+        // Each part alone would be below the threshold.
         for (let slice = 0; slice < 2; slice += 1) {
           const { counts } = yield* poll(connection)
           assert.deepInclude(counts, { deleted: 0, deletionsHeld: 0 })

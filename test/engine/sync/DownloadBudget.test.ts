@@ -13,7 +13,7 @@ const megabyte = 1024 * 1024
 const total = 16 * megabyte
 const body = 4 * megabyte
 
-/** Begins a download that asks for so many bytes, in a scope of its own. */
+/** Begins a download that requests this many bytes, in its own scope. */
 const download = Effect.fnUntraced(function* (run: ReturnType<DownloadBudget.Budget["run"]>, bytes: number) {
   const scope = yield* Scope.make()
   const share = yield* Scope.provide(run.begin, scope)
@@ -75,7 +75,7 @@ describe("the budget of all downloads", () => {
       const scope = yield* Scope.make()
       for (const run of runs) {
         for (let count = 0; count < 8; count++) {
-          // Most of them wait, and those that have begun wait for their larger share.
+          // Most of the downloads wait, and those that have begun wait for their larger share.
           yield* run.begin.pipe(
             Effect.flatMap((share) => share.grow(body)),
             Scope.provide(scope),
@@ -103,7 +103,7 @@ describe("the budget of all downloads", () => {
       assert.isTrue(more.waits())
       yield* other.end
       assert.isTrue(more.waits())
-      // The next download may have what a stream gives back.
+      // The next download may use the bytes that a stream returns.
       yield* held[0]?.share.stream ?? Effect.void
       yield* held[1]?.share.stream ?? Effect.void
       yield* Fiber.join(more.growing)
@@ -118,7 +118,7 @@ describe("the budget of all downloads", () => {
       const first = yield* download(budget.run(), 6 * megabyte)
       yield* Fiber.join(first.growing)
       const second = yield* download(budget.run(), 6 * megabyte)
-      // The third would fit, and still waits: otherwise a large body could wait for ever.
+      // The third would fit, but still waits: otherwise a large body could wait for ever.
       const third = yield* download(budget.run(), 2 * megabyte)
       assert.deepStrictEqual([second.waits(), third.waits()], [true, true])
       yield* first.end
@@ -146,7 +146,7 @@ describe("the budget of all downloads", () => {
   it.effect("of a size that is given holds back what goes beyond it", () =>
     Effect.gen(function* () {
       const budget = yield* DownloadBudget.DownloadBudget
-      // Half of 16 MB, in parts of what each begins with.
+      // Half of 16 MB, divided by the share with which each download begins.
       const atOnce = total / 2 / DownloadBudget.beginBytes
       const full = yield* Deferred.make<void>()
       let begun = 0

@@ -21,7 +21,7 @@ describe("a checkpoint that expires in the middle of the changes", () => {
       source.answer = (method) =>
         Effect.sync(() => {
           if (method === "changes") pages += 1
-          // The first page told of b, and was downloaded. The source forgets that b was deleted then.
+          // The first page listed b, which was downloaded. Then the source forgets that b was deleted.
           if (method !== "changes" || pages !== 2) return
           source.remove("b")
           source.expiredBefore = source.log.length

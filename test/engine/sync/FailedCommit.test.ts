@@ -1,4 +1,4 @@
-/** A commit that fails while the run goes on beside it: nothing that was listed may be lost, or written twice. */
+/** A commit that fails while the run continues: no listed item may be lost or written twice. */
 import { assert, describe, it } from "@effect/vitest"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Cause from "effect/Cause"
@@ -26,7 +26,7 @@ import { connect, ids, layer, poll, shared, sync, withConnection } from "../../s
 
 const lost = new StoreError({ message: "storing a batch: the connection was lost", cause: "reset" })
 
-/** A store whose first commit waits for `open` and then ends as `end` says; `commits` counts all of them. */
+/** A store whose first commit waits for `open` and then ends with `end`; `commits` counts all commits. */
 const held = (
   store: Layer.Layer<Store>,
   gate: { readonly reached: Deferred.Deferred<void>; readonly open: Deferred.Deferred<void> },
@@ -50,14 +50,17 @@ const held = (
   return { commits, store: heldStore }
 }
 
-/** Ten items on one page: nine of them come in while the batch of the first, committed for its age, is held up. */
+/**
+ * Lists ten items on one page. Nine of them are downloaded while the commit of the first is held up; the batch of the
+ * first is committed because of its age.
+ */
 const slowPage = (source: MemorySource, reached: Deferred.Deferred<void>) => {
   source.addMany(10)
   source.answer = (method) =>
     method.startsWith("download") && method !== "download m000000" ? Deferred.await(reached) : Effect.void
 }
 
-/** All of the page can be in flight at once. */
+/** All items of the page can be in flight at once. */
 const limits = { concurrency: 16 }
 
 const checkpointOf = (connection: Connection) =>
@@ -78,7 +81,7 @@ const failing = (end: "before" | "after", interrupted: boolean) => {
       Effect.forkChild
     )
     yield* until(Deferred.isDone(gate.reached))
-    // All that the page holds arrives, and its end with it, before the commit fails.
+    // All items of the page, and the page's end, are there before the commit fails.
     yield* until(Effect.sync(() => source.downloaded.length === 10))
     yield* Effect.repeat(turn, { times: 50 })
     const ending = yield* interrupted ? Effect.forkChild(Fiber.interrupt(running)) : Effect.succeed(undefined)
@@ -194,7 +197,8 @@ describe("a commit that fails while later items come in", () => {
       const store = yield* shared
       const connection = yield* connect().pipe(Effect.provide(layer(source, { store })))
       yield* sync(connection).pipe(Effect.provide(layer(source, { store })))
-      // A page of ids that are known, which is committed without a row, and one with an item, whose answer is lost.
+      // A page of known ids, which is committed without a row, and a page with an item, whose commit succeeds without a
+      // response.
       source.add("new")
       source.expiredBefore = source.log.length
       source.answer = only("download new", Effect.sleep("20 seconds"))
@@ -220,7 +224,7 @@ describe("a commit that fails while later items come in", () => {
 
 const postgres = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
 
-/** The session that waits for the lock of the connection's row, to store a batch. */
+/** The session that waits for the lock of the connection's row, in order to store a batch. */
 const waitingCommit = (sql: SqlClient.SqlClient) =>
   sql<{ readonly pid: number }>`SELECT pid FROM pg_stat_activity WHERE datname = current_database()
     AND wait_event_type = 'Lock' AND query LIKE '%idle_in_transaction_session_timeout%'`

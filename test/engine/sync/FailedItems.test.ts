@@ -25,7 +25,7 @@ describe("an item that fails", () => {
       const [row] = yield* store.ledger(connection.id, { limit: 10 })
       assert.deepInclude(row, { externalId: "m000007", state: "failed", reason: "Malformed", attempts: 1 })
 
-      // A person's sync tries it before its time, so a plan says so.
+      // A person's sync retries the item before it is due, so the plan lists it.
       source.answer = () => Effect.void
       const plan = yield* sync(connection, { dryRun: true })
       assert.deepInclude(plan.planned, { download: 1 })
@@ -130,7 +130,7 @@ describe("an item that fails", () => {
     return Effect.gen(function* () {
       assert.strictEqual((yield* sync(yield* connect())).counts.stored, 3)
       const held = begunAt.map((at) => at % 30)
-      // Bodies are read one at a time: the first two before anything was held, the third after the share was used up.
+      // Bodies are read one at a time: the first two before any bytes were held, the third after the share was used up.
       assert.deepStrictEqual(held, [0, 0, 11])
     }).pipe(Effect.provide(layer(source, { store, limits: { inlineBytes: 100, concurrency: 1 } })))
   })
@@ -176,7 +176,7 @@ describe("an item that fails", () => {
       const store = yield* WholeStore
       const row = Effect.map(store.connection(connection.id), Option.getOrThrow)
       assert.isTrue(Option.isNone((yield* row).checkpoint))
-      // In the end it is given up, as the deadline of its call says.
+      // In the end the download is given up after its call's deadline.
       const { counts } = yield* moving(Fiber.join(running), "5 seconds")
       assert.deepInclude(counts, { stored: 59, failed: 1 })
       assert.isTrue(Option.isSome((yield* row).checkpoint))

@@ -1,4 +1,7 @@
-/** Commits are grouped: one is in flight at a time, and the next takes what came in meanwhile, within its bounds. */
+/**
+ * Commits are grouped: one is in flight at a time, and the next takes the items that have arrived meanwhile, within its
+ * bounds.
+ */
 import { assert, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -76,7 +79,7 @@ it.effect("items wait for the age of their batch, and no longer", () =>
   })
 )
 
-/** A store that counts its commits, and what each of them deletes. */
+/** A store that counts its commits, and records the deletions of each. */
 const counting = (commits: Array<ReadonlyArray<string>>, before: Effect.Effect<void> = Effect.void) =>
   Effect.map(WholeStore, (store) =>
     wholeStoreLayer({
@@ -98,7 +101,7 @@ it.effect("pages of content that is known end in one commit", () =>
     const commits: Array<ReadonlyArray<string>> = []
     const { counts } = yield* poll(connection).pipe(Effect.provide(yield* counting(commits)))
     assert.strictEqual(counts.existing, 150)
-    // The last page says that the pass is complete.
+    // The last page completes the pass.
     assert.isAtMost(commits.length, 2)
   })
 )

@@ -1,4 +1,4 @@
-/** Faults of an integration's own code, and what they cost. */
+/** Faults in an integration's own code, and their effects. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -81,8 +81,8 @@ describe("a run that ends in the middle", () => {
         Effect.forkDetach
       )
       yield* Deferred.await(gate)
-      // The process is gone: nothing of it runs on, and its lease is still there. It is not waited for, since it is
-      // dead.
+      // The dead process no longer runs, and its lease is still held. The test does not wait for the process, because
+      // it is dead.
       const held = Option.getOrThrow(
         yield* Effect.flatMap(WholeStore, (one) => one.connection(connection.id)).pipe(Effect.provide(store))
       )

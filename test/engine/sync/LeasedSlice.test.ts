@@ -1,4 +1,4 @@
-/** A slice under its lease: the row and the schedule that it leaves, also where the store fails beside it. */
+/** A slice under its lease: the row and the schedule that it leaves, even if another call of the store fails. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -25,7 +25,7 @@ const stored = (connection: Connection) =>
 
 const runsOf = (connection: Connection) => Effect.flatMap(WholeStore, (store) => store.runs(connection.id, 10))
 
-/** Runs one slice of this task, as the scheduler does for a requested one. */
+/** Runs one slice of this task, as the scheduler does for a requested task. */
 const slice = (connection: Connection, request: LeasedSlice.SliceRequest) =>
   Effect.map(
     LeasedSlice.turn(Lease.acquire(connection.id), () => Effect.succeed(request)),
@@ -46,7 +46,7 @@ const requested = Effect.fnUntraced(function* (connection: Connection) {
   return answer._tag === "Requested" ? answer.task : yield* Effect.die(new Error("the task was not taken"))
 })
 
-/** Over a store of which methods are replaced, with one connection whose source has two items. */
+/** Runs a test over a store with replaced methods, and one connection whose source has two items. */
 const withFaults = (
   faults: Parameters<typeof replaceMethods>[0],
   test: (connection: Connection) => Effect.fn.Return<void, unknown, WithFaults>

@@ -14,7 +14,7 @@ import { VirtualClock } from "../../support/VirtualClock.ts"
 import { connect, poll, sync } from "../../support/TestEngine.ts"
 import { changed } from "./faultFixture.ts"
 
-/** Waits of the engine pass at once. */
+/** Runs the work on a virtual clock, so that the engine's waits pass at once. */
 const onVirtualClock = <A, E>(work: Effect.Effect<A, E>) => {
   const clock = new VirtualClock(Date.parse("2026-01-01"))
   return Effect.promise(() => clock.run(Effect.provideService(work, Clock.Clock, clock)))
@@ -23,7 +23,7 @@ const onVirtualClock = <A, E>(work: Effect.Effect<A, E>) => {
 describe("a listing", () => {
   type Listed = Page<Schema.Json>
 
-  /** A listing of these pages after those of the source, once there is a checkpoint. */
+  /** A listing of these pages after the source's pages, once there is a checkpoint. */
   const listing =
     (pages: (page: number) => Partial<Listed> | undefined, asked: { pages: number }) =>
     (session: AnySession): AnySession => ({
@@ -196,7 +196,7 @@ describe("a listing", () => {
             )
           )
           assert.deepStrictEqual(delays.join(), [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60].join())
-          // Something new ends the delays.
+          // A new item ends the delays.
           source.add("new")
           download = [{ externalId: "new" }]
           const { counts, next } = yield* poll(connection)
@@ -216,7 +216,7 @@ describe("a listing", () => {
     const source = new MemorySource()
     source.addMany(3)
     const asked = { pages: 0 }
-    // The changes come first in each slice, again and again.
+    // Each slice begins again with the changes.
     const page = (number: number) => ({
       listed: number === 1 ? known : number % 3 === 0 ? [] : [{ externalId: `known ${asked.pages}` }],
       checkpoint: { position: 3, listing: { pass: "p", after: asked.pages } }

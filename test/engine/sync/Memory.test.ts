@@ -8,7 +8,7 @@ import * as Database from "../../support/Postgres.ts"
 
 const Measured = Schema.fromJsonString(Schema.Struct({ listed: Schema.Int, growth: Schema.Int }))
 
-/** The bytes that one sync, in a process of its own, adds to the most that is in use there. */
+/** Returns the bytes by which one sync, in a separate process, raises the peak of memory in use. */
 const growthOf = (what: "ids" | "body", size: number) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

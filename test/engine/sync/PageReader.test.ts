@@ -1,4 +1,4 @@
-/** The choice of what a page's items need: a download, a wait for their next attempt, a copy, or nothing. */
+/** The decision about each item of a page: a download, a wait for the next attempt, a copy, or nothing. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as DateTime from "effect/DateTime"
@@ -16,7 +16,7 @@ import { bytes, failing, fault, MemorySource, only } from "../../support/MemoryS
 import { until } from "../../support/Moving.ts"
 import { connect, ids, layer, poll, sync, withConnection } from "../../support/TestEngine.ts"
 
-/** Stores `b`, and leaves `a` in the ledger. Pages choose all that they list, and list both again. */
+/** Stores `b`, and leaves `a` in the ledger. Pages choose every listed item, and list both again. */
 const chosenAgain = Effect.fnUntraced(function* (
   source: MemorySource,
   connection: Connection,
@@ -146,7 +146,10 @@ it.effect("what is due again is read from the ledger once a slice, however many 
 })
 
 describe("what a task has downloaded", () => {
-  /** Ends while `m000007` is downloaded, and says what the same command downloads when it goes on. */
+  /**
+   * Interrupts a command during the download of `m000007`, and returns the downloads of the same command when it is
+   * repeated.
+   */
   const interrupted = (task: Partial<SyncTask.SyncTask>) =>
     withConnection(
       function* (source, connection) {

@@ -1,6 +1,6 @@
 /**
- * Parts under the real engine: committed with their pages, whole after many pages in one batch, gone with their
- * checkpoint.
+ * Parts under the real engine: committed with their pages, complete after many pages in one batch, and removed with
+ * their checkpoint.
  */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -33,7 +33,7 @@ const partsOf = (connection: Effect.Success<typeof connect>, source: PartsSource
 const whole = (source: PartsSource) =>
   Object.fromEntries(Array.from(source.folders, ([key, items]) => [key, { listed: items.length }]))
 
-/** `expire` makes the next listing that has a checkpoint fail once, as a source does that forgot it. */
+/** `expire` makes the next listing that has a checkpoint fail once, like a source that has forgotten the checkpoint. */
 const scene = () => {
   const source = new PartsSource()
   const real = integration(source)

@@ -1,4 +1,4 @@
-/** Polls that nobody asked for: those that find nothing leave no row, and are none the less whole. */
+/** Scheduled polls: those that find nothing leave no row, but are complete polls. */
 import { assert, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -77,7 +77,7 @@ it.effect("deletions that a crash left staged are applied by the next poll, thou
         wholeStoreLayer({
           ...store,
           applyDeletions: () => Effect.andThen(Deferred.succeed(died, undefined), Effect.never),
-          // Not even its end reaches the store.
+          // Not even the release of the lease reaches the store.
           release: () => Effect.void
         })
       ),

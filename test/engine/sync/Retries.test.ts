@@ -1,4 +1,4 @@
-/** How long is waited after what failed, and when it is given up. */
+/** The delays after failures, and when an item is given up. */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -19,10 +19,10 @@ const failingSource = () => {
   return source
 }
 
-/** Milliseconds from now until then. */
+/** Returns the milliseconds from now until this time. */
 const until = (at: DateTime.Utc) => Effect.map(DateTime.now, (now) => Duration.toMillis(DateTime.distance(now, at)))
 
-/** Asserts a wait by the minutes it is to have, give or take a share. */
+/** Asserts that a wait is about this many minutes, within a share. */
 const about = (millis: number, minutes: number, share: number) => {
   const expected = minutes * 60_000
   assert.isAtLeast(millis, expected * (1 - share) - 1, `${minutes} minutes`)
@@ -102,7 +102,7 @@ describe("a wait", () => {
   it.effect("of a connection for its own quota is not cut short by an item that is due again", () => {
     const source = failingSource()
     return Effect.gen(function* () {
-      // Changes can be asked for once an hour.
+      // Changes can be requested once an hour.
       const quota = { unitsPerMinute: 60, weights: { changes: 3600 } }
       const connection = yield* moving(connect({ config: { quota } }))
       const store = yield* WholeStore
@@ -214,7 +214,7 @@ describe("a sync", () => {
 describe("a sync of a window", () => {
   const window = { since: DateTime.makeUnsafe("2026-03-01T00:00:00Z") }
 
-  /** A source that refuses one download for this long, and all that comes after it. */
+  /** Makes a source that refuses one download once, with this `retryAfter`. */
   const refusing = (retryAfter: Duration.Duration) => {
     const source = new MemorySource()
     source.addMany(10)

@@ -1,4 +1,4 @@
-/** Retries that are in flight while a page says something else of the same ids. */
+/** Retries that are in flight while a page reports a change of the same ids. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -18,7 +18,7 @@ describe("a retry in flight", () => {
       source.answer = failing("a")
       yield* sync(connection)
       assert.deepStrictEqual(yield* ids(connection, "failed"), ["a"])
-      // The page that deletes it is not committed while another of its items is still downloaded.
+      // The page that deletes the item is not committed while another of its items is still being downloaded.
       source.log.push({ _tag: "Deleted", id: "a" })
       source.add("c")
       source.tellsAll = true
@@ -111,7 +111,9 @@ describe("a retry in flight", () => {
     })
   )
 
-  /** A retry of `a` waits in its download while a page of the listing, which does not list `a`, is otherwise done. */
+  /**
+   * Leaves a retry of `a` in its download while a page of the listing, which does not list `a`, is otherwise complete.
+   */
   const duringListing = (aside: ReturnType<MemorySource["alter"]>, source: MemorySource) =>
     Effect.gen(function* () {
       const connection = yield* connect()

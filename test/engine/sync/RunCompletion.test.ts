@@ -1,4 +1,4 @@
-/** The end of a run: its deletions, its row, and the law of its counts. */
+/** The end of a run: its deletions, its row, and the rule that its counts add up. */
 import { assert, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -21,7 +21,7 @@ const staged = (connection: Connection) =>
 const lastRun = (connection: Connection) =>
   Effect.flatMap(WholeStore, (store) => Effect.map(store.runs(connection.id, 1), ([run]) => run))
 
-/** A synced connection over two stores: the real one, and one of which methods are replaced. */
+/** Makes a synced connection over two stores: the real store, and a store with replaced methods. */
 const withFaults = (
   source: MemorySource,
   faults: Parameters<typeof replaceMethods>[0],

@@ -1,4 +1,6 @@
-/** A change of scope deletes nothing of what lies outside the new scope, and deletions inside it go on. */
+/**
+ * After a change of scope, content outside the new scope is not deleted, and deletions inside the new scope continue.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -22,13 +24,13 @@ for (const [name, store] of stores) {
         const connection = yield* connect()
         yield* sync(connection)
         yield* connect({ config: { folder: "a/" } })
-        // The process dies once the change is stored, before anything is listed.
+        // The process dies after the change is stored, before anything is listed.
         const away = new StoreError({ message: "the database is away", cause: "gone" })
         const died = yield* poll(connection).pipe(
           Effect.provide(wholeStoreLayer({ ...port, commit: () => Effect.fail(away) }))
         )
         assert.strictEqual(died.error?.reason, "StoreError")
-        // The listing gets on, its checkpoint expires, and it begins again under another name.
+        // The listing makes progress, its checkpoint expires, and it begins again under another name.
         assert.strictEqual((yield* poll(connection)).next._tag, "More")
         const passes = source.passes
         source.patch("a/000000", {})
@@ -36,13 +38,13 @@ for (const [name, store] of stores) {
         const later = yield* polls(connection)
         assert.isAbove(source.passes, passes)
         assert.isTrue(later.every((count) => count === 0))
-        // Nor does any later listing.
+        // Later listings delete nothing either.
         source.patch("a/000000", {})
         source.expiredBefore = source.log.length
         assert.isTrue((yield* polls(connection)).every((count) => count === 0))
         assert.strictEqual((yield* ids(connection)).length, 20)
         assert.strictEqual((yield* port.deletions(connection.id, { which: "staged", limit: 1 })).total, 0)
-        // Content in the present scope is followed as before.
+        // Content in the present scope is deleted as before.
         source.items.delete("a/000003")
         source.patch("a/000000", {})
         source.expiredBefore = source.log.length
@@ -62,14 +64,14 @@ for (const [name, store] of stores) {
         yield* poll(connection)
         const narrow = yield* connect({ config: { folder: "a/" } })
         yield* poll(connection)
-        // A retry of what the wider scope listed.
+        // A retry of an item that was listed under the wider scope.
         source.answer = () => Effect.void
         yield* TestClock.adjust("1 day")
         yield* polls(connection)
-        // An id that a person names.
+        // An id that a person forces.
         source.add("b/forced")
         yield* sync(narrow, { forceIds: ["b/forced"] })
-        // A task that lists under a scope that no poll sees.
+        // A task that lists under a scope that no poll uses.
         source.add("b/listed")
         const wide = yield* connect({ config: { folder: "b/" } })
         yield* sync(wide, { force: true })
@@ -77,7 +79,7 @@ for (const [name, store] of stores) {
         const outside = ["b/forced", "b/listed", "b/retried"]
         assert.deepStrictEqual((yield* ids(connection)).slice(3), outside)
 
-        // A task of the present scope shows what is in it.
+        // A task of the present scope lists items in it.
         source.add("a/listed")
         yield* sync(narrow, { force: true })
         for (const id of ["a/000001", "a/listed"]) source.items.delete(id)

@@ -70,7 +70,7 @@ describe("a source that refuses", () => {
     source.pageSize = 50
     source.addMany(400)
     return Effect.gen(function* () {
-      // Two units a second: a slice of a minute gets through about a page and a half.
+      // At two units a second, a slice of a minute lists and downloads about a page and a half.
       const connection = yield* connect({ config: { quota: { unitsPerMinute: 120 } } })
       const result = yield* moving(sync(connection))
       assert.strictEqual(result.status, "succeeded")
@@ -149,7 +149,7 @@ describe("a source that refuses", () => {
       const { status } = yield* moving(sync(connection, { force: true }))
       assert.strictEqual(status, "failed")
       assert.closeTo((yield* hoursAsked) ?? 0, 2, 0.1)
-      // A connection that nobody told, of the same account: the wait comes from the shared budget.
+      // A connection of the same account that got no refusal waits too, because of the shared budget.
       assert.strictEqual((yield* poll(other)).next._tag, "Wait")
       const { askedWaitUntil, lastCheckedAt } = Option.getOrThrow(yield* store.connection(other.id))
       assert.isNotNull(askedWaitUntil)

@@ -83,7 +83,7 @@ describe("a sync", () => {
       source.add("a", { revision: "1" })
       source.add("b", { revision: "1" })
       yield* sync(connection)
-      // The change of `b` is found by the forced download, which does not know the revision that it belongs to.
+      // The forced download finds the change of `b`, but does not know its revision.
       source.add("b", { revision: "2", body: bytes("edited") })
       const forced = yield* sync(connection, { forceIds: ["a", "b"] })
       assert.deepInclude(forced.counts, { forced: 2, unchanged: 1, updated: 1 })
@@ -99,7 +99,7 @@ describe("a sync", () => {
       source.pageSize = 1
       source.add("a", { revision: "1" })
       yield* sync(connection)
-      // Each time it is asked what changed, there is one more edit.
+      // Each request for changes returns one more edit.
       let revision = 2
       source.add("a", { revision: "2", body: bytes("edit 2") })
       source.answer = (method) =>
@@ -125,7 +125,7 @@ describe("a sync", () => {
       const item = source.items.get("m000002")
       source.remove("m000002")
       source.add("m000002", item)
-      // The source's log still tells the deletion, as a feed of events does.
+      // The source's log still reports the deletion, like a feed of events.
       source.tellsAll = true
       const { counts } = yield* sync(connection)
       assert.deepInclude(counts, { deleted: 0, deletionsHeld: 0 })
@@ -172,7 +172,7 @@ describe("force", () => {
         ["m000005", "not found at the source"],
         ["nowhere", "not found at the source"]
       ])
-      // An id that was never stored leaves no row.
+      // An id that was never stored has no row.
       const there = yield* WholeStore
       assert.isTrue(Option.isNone(yield* there.content(connection.id, "nowhere")))
       assert.deepInclude(counts, { forced: 4, updated: 1, unchanged: 1, gone: 2, listed: 0, checkerQueries: 0 })

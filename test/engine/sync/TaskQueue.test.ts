@@ -1,5 +1,5 @@
 /**
- * How a process that serves runs the tasks that wait: in slices, in turns with the polls, and whatever fails or dies.
+ * How a serving process runs queued tasks: in slices, alternating with polls, and despite failures and dying processes.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
@@ -95,7 +95,7 @@ describe("a requested task", () => {
     source.addMany(100)
     return Effect.gen(function* () {
       const shared = yield* TestEngine.shared
-      // Two processes: what one dies of, the other knows nothing of.
+      // Two processes: a fault in one does not affect the other.
       const dying = yield* Layer.build(Layer.fresh(layer(source, { store: shared, limits: short })))
       yield* Effect.provideContext(stored(true), dying)
       source.downloaded.length = 0

@@ -27,7 +27,7 @@ describe("a requested task", () => {
       const store = yield* WholeStore
       const task = yield* submit(forced)
       const row = Effect.map(store.task(TaskId.make(task.task)), Option.getOrThrow)
-      /** How many pages the source lists before it is down again. */
+      /** The number of pages that the source lists before it is unreachable again. */
       let pages = 0
       source.answer = (method) =>
         Effect.suspend(() => {

@@ -1,4 +1,4 @@
-/** The stores and the polls of the tests of deletions. */
+/** The stores and polls for tests of deletions. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -16,7 +16,7 @@ export const stores = [
   ["PostgreSQL", postgres]
 ] as const
 
-/** Polls of one slice each, until one says that there is no more to do; gives what each deleted. */
+/** Polls in single slices until no work is left, and returns the number of deletions of each poll. */
 export const polls = Effect.fnUntraced(function* (connection: Connection) {
   const deleted: Array<number> = []
   while (true) {

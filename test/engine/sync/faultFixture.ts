@@ -1,4 +1,4 @@
-/** Integrations whose fault is one of their functions. */
+/** Integrations with a fault in one of their functions. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -8,7 +8,7 @@ import * as Memory from "../../../src/stores/Memory.ts"
 import { integration, MemorySource } from "../../support/MemorySource.ts"
 import { engineOver } from "../../support/TestEngine.ts"
 
-/** An engine over a source whose sessions are changed, and the lines of its log. */
+/** An engine over a source whose sessions are changed, with the lines of its log. */
 export const changed = (
   source: MemorySource,
   change: (session: AnySession) => AnySession,

@@ -1,8 +1,8 @@
 /**
- * Run as a process of its own by Memory.test.ts: one first sync from a source that answers at once into PostgreSQL,
- * then the most memory that was in use while the source was asked, in bytes, on stdout. `ids COUNT` lists so many small
- * items; `body BYTES` one item with a body of that size. The server's socket, user, database and password are in the
- * environment.
+ * A separate process of Memory.test.ts: runs one first sync from a source that responds at once into PostgreSQL, then
+ * prints to stdout the most memory that was in use while the source was being called, in bytes. `ids COUNT` lists COUNT
+ * small items; `body BYTES` lists one item with a body of that size. The server's socket, user, database and password
+ * are in the environment.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Config from "effect/Config"
@@ -34,9 +34,9 @@ const store = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge
 const megabyte = 1024 * 1024
 const small = new TextEncoder().encode("small")
 
-/** Memory that is in use, without what the collector has not come to yet: when it comes is up to the machine. */
+/** Returns the memory in use, without uncollected garbage, because the time of a collection varies between machines. */
 const inUse = (): number => {
-  // The second waits for what the first has left to other threads.
+  // The second collection waits for the work that the first one left to other threads.
   for (let time = 0; time < 2; time += 1) globalThis.gc?.()
   const { external, heapUsed } = process.memoryUsage()
   return heapUsed + external
@@ -48,7 +48,7 @@ const look = (): void => {
 }
 
 const large = Stream.range(1, Number(size) / megabyte).pipe(
-  // Chunks come one at a time, as from a socket: a range is one array.
+  // Chunks come one at a time, as from a socket, because a range is one array.
   Stream.rechunk(1),
   Stream.map((value) => {
     look()
@@ -62,7 +62,7 @@ const smallAt = (index: number) => {
 }
 const source = what === "ids" ? integration(Number(size), smallAt) : integration(1, () => large)
 
-/** Nine in ten are known, as in a listing after an expired checkpoint. */
+/** Nine in ten ids are known, as in a listing after a checkpoint has expired. */
 const known = (connectionId: string) =>
   SqlClient.SqlClient.use(
     (sql) => sql`INSERT INTO content (connection_id, external_id, state, created_at, updated_at)

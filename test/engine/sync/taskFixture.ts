@@ -1,4 +1,4 @@
-/** Tasks that are requested of a scripted source, and the slices that run them. */
+/** Requested tasks over a scripted source, and the slices that run them. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -41,7 +41,7 @@ export const pause = (name: string) => ApiClient.use(({ connections }) => connec
 export const setEvery = (every: Duration.Duration) =>
   ApiClient.use(({ connections }) => connections.change({ ...at("test"), payload: { every } }))
 
-/** The task once this holds of it. */
+/** Waits until `holds` returns true for the task, and returns the task. */
 export const once = Effect.fnUntraced(function* (task: Task, holds: (task: Task) => boolean) {
   const now = taskOf("test", task)
   yield* until(Effect.map(now, holds))
@@ -49,7 +49,7 @@ export const once = Effect.fnUntraced(function* (task: Task, holds: (task: Task)
 })
 export const ended = (task: Task) => once(task, ({ finishedAt }) => finishedAt !== null)
 
-/** A connection with everything stored, polled every hour. */
+/** Makes a connection that has stored everything, and is polled every hour. */
 export const stored = Effect.fnUntraced(function* (paused = false) {
   const connection = yield* TestEngine.connect()
   yield* TestEngine.sync(connection)

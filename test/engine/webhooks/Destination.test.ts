@@ -24,7 +24,7 @@ const names = {
   localhost: ["127.0.0.1", "::1"]
 }
 
-/** Names of the system and of the DNS: `hosts.example` is only in the hosts file. */
+/** Names in the hosts file and in the DNS: `hosts.example` is only in the hosts file. */
 const zone = Dns.layerStatic({
   hosts: { "hosts.example": ["10.9.9.9"] },
   records: Object.fromEntries(Object.entries(names).map(([name, addresses]) => [name, addresses.map(recordOf)]))
@@ -50,7 +50,7 @@ const refused = (url: string, allow?: string) =>
 
 const Octet = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 255 })))
 
-/** An address in each range that is not public, by its last free octets. */
+/** An address in each range that is not public, by the address's last free octets. */
 const ranges: ReadonlyArray<(b: number, c: number, d: number) => readonly [number, number, number, number]> = [
   (b, c, d) => [0, b, c, d],
   (b, c, d) => [10, b, c, d],
@@ -73,7 +73,7 @@ const ranges: ReadonlyArray<(b: number, c: number, d: number) => readonly [numbe
 
 const hex = (value: number) => value.toString(16)
 
-/** Every way in which URLs, libraries and people write an address of IPv4. */
+/** Every notation of an IPv4 address that URLs, libraries and people use. */
 const spellings = ([a, b, c, d]: readonly [number, number, number, number]): ReadonlyArray<string> => {
   const whole = ((a * 256 + b) * 256 + c) * 256 + d
   const [high, low] = [hex(a * 256 + b), hex(c * 256 + d)]
@@ -155,7 +155,7 @@ describe("where a webhook may be aimed at", () => {
         assert.include(yield* refused(`https://${host}/`), "IDEM_WEBHOOK_ALLOW")
       }
       assert.strictEqual((yield* Effect.flip(check("https://unknown.example/")))._tag, "UnknownHost")
-      // A name that only this machine knows has to be allowed by its name.
+      // A name that only this machine knows has to be allowed by name.
       assert.strictEqual((yield* Effect.flip(check("https://hosts.example/", "10.0.0.0/8")))._tag, "UnknownHost")
       assert.deepStrictEqual(yield* addresses("http://hosts.example/", "hosts.example"), ["10.9.9.9"])
     })

@@ -132,7 +132,7 @@ describe("delivering to webhooks", () => {
       yield* pass("2 minutes")
       asked = 0
       yield* pass("10 minutes")
-      // A look every two seconds, the feed's question every second, and each webhook's own once a minute.
+      // One query every two seconds, the feed's query every second, and each webhook's own once a minute.
       assert.isAtMost(asked / 600, 0.5 + 1 + (20 * 3) / 60 + 0.1)
     }).pipe(Effect.scoped))
 })

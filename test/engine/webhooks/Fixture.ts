@@ -1,4 +1,4 @@
-/** Webhooks over a store in memory, endpoints that keep what they are sent, and a clock that is moved in steps. */
+/** Webhooks over a store in memory, endpoints that record their requests, and a clock that is moved in steps. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -37,7 +37,7 @@ interface Sent {
   readonly body: string
 }
 
-/** Endpoints that keep what they are sent. */
+/** Endpoints that record their requests. */
 class Endpoints {
   readonly sent: Array<Sent> = []
   answer: (request: Sent) => Effect.Effect<number | Answer, SendError> = () => Effect.succeed(204)
@@ -68,7 +68,7 @@ const api = HttpApiTest.groups(Api, ["webhooks"])
 
 type Client = Effect.Success<typeof api>["webhooks"]
 
-/** The API's webhooks, in process. */
+/** The API's webhooks, called in process. */
 export class Webhooks extends Context.Service<Webhooks, Client>()("test/engine/webhooks/Webhooks") {
   static readonly layer = Layer.effect(
     Webhooks,
@@ -80,7 +80,7 @@ export class Webhooks extends Context.Service<Webhooks, Client>()("test/engine/w
   )
 }
 
-/** A request about this webhook. */
+/** Makes a request about this webhook. */
 export const at = (webhook: string) => ({ params: { webhook } })
 
 const layer = (endpoints: Endpoints) =>
@@ -122,7 +122,7 @@ export const test = <A, E>(
   it.effect(name, () => body(endpoints).pipe(Effect.provide(layer(endpoints))))
 }
 
-/** A process that delivers, until it is interrupted. */
+/** Starts a process that delivers until it is interrupted. */
 export const dispatcher = Effect.forkChild(Dispatcher.run)
 
 export const create = (input: Partial<Parameters<Client["create"]>[0]["payload"]> = {}) =>
@@ -133,7 +133,7 @@ export const create = (input: Partial<Parameters<Client["create"]>[0]["payload"]
     }))
   )
 
-/** The ids and kinds of change in a message. */
+/** Returns the ids and kinds of changes in a message. */
 export const changesIn = ({ body }: Sent): ReadonlyArray<string> => {
   const { data } = JSON.parse(body) as {
     readonly data: {
@@ -143,7 +143,7 @@ export const changesIn = ({ body }: Sent): ReadonlyArray<string> => {
   return data.changes.map(({ change, content }) => `${content.externalId} ${change}`)
 }
 
-/** The signature of a message, by HMAC itself. */
+/** Computes the signature of a message with Node's HMAC, independently of the code under test. */
 export const signed = ({ body, headers }: Sent, secret: Redacted.Redacted): string => {
   const key = Buffer.from(Redacted.value(secret).slice("whsec_".length), "base64")
   const content = `${headers["webhook-id"]}.${headers["webhook-timestamp"]}.${body}`

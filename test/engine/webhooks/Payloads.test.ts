@@ -152,7 +152,7 @@ describe("delivering to webhooks", () => {
       endpoints.answer = () => Effect.succeed(500)
       yield* dispatcher
       yield* until(() => urls.every((url) => endpoints.to(url).length > 0))
-      // While the first message is repeated, e and f become new, and c and d are updated.
+      // While the first message is being repeated, e and f are created, and c and d are updated.
       yield* patch("d", 1)
       yield* away("c")
       yield* commit({ items: [item("c"), item("e"), item("f")] })

@@ -10,7 +10,7 @@ import * as Signature from "../../../src/engine/webhooks/Signature.ts"
 
 const whsec = (bytes: number) => Redacted.make(`whsec_${randomBytes(bytes).toString("base64")}`)
 
-/** Its time is the real one, as the library's is. */
+/** Verifies with the real time, because the library uses it. */
 const verify = (secret: Redacted.Redacted, body: string, headers: Record<string, string>): unknown =>
   new Webhook(Redacted.value(secret)).verify(body, headers)
 
