@@ -20,18 +20,18 @@ const settings = (env: Readonly<Record<string, string>>) =>
     ConfigProvider.fromEnv({ env: Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")) })
   ).pipe(Layer.provideMerge(NodeServices.layer))
 
-/** Does this in a process with these settings. An empty setting is none. */
+/** Runs an effect in a process with these settings. An empty setting counts as unset. */
 const usingSettings = <A, E, R>(env: Readonly<Record<string, string>>, use: Effect.Effect<A, E, R>) =>
   Effect.provide(use, settings(env), { local: true })
 
-/** Does this with the blobs that a process with these settings gets. */
+/** Runs an effect with the blob store of a process with these settings. */
 const usingEnv = <A, E, R>(env: Readonly<Record<string, string>>, use: Effect.Effect<A, E, R>) =>
   Effect.provide(use, Layer.provideMerge(BlobLocation.layer, settings(env)), { local: true })
 
-/** The same for a process with this folder. */
+/** Runs an effect with the blob store of a process with this folder. */
 const using = <A, E, R>(folder: string, use: Effect.Effect<A, E, R>) => usingEnv({ IDEM_BLOB_DIR: folder }, use)
 
-/** The bucket, a folder that is not there yet, and a name for a link to it. */
+/** The bucket, a folder that does not exist yet, and a path for a link to the folder. */
 const places = Effect.gen(function* () {
   const parent = yield* EmbeddedUser.folder
   const bucket: Readonly<Record<string, string>> = S3Servers.settings(yield* S3Servers.servers.s3rver)
@@ -131,7 +131,7 @@ describe("the choice of where large bodies are", () => {
   it.live("another database's folder is refused", () =>
     Effect.gen(function* () {
       const folder = yield* blobFolder
-      // The databases of the tests are copies of one: as of a restored backup, their id is the same.
+      // The test databases are copies of one database, so their ids are equal, like that of a restored backup.
       const other = SqlClient.SqlClient.use((sql) => sql`UPDATE meta SET database_id = gen_random_uuid()`)
       yield* Effect.provide(Effect.andThen(other, using(folder, write("theirs"))), Database.layer, { local: true })
       assert.match(yield* refusalOf({ IDEM_BLOB_DIR: folder }), /of another database/)

@@ -1,4 +1,4 @@
-/** The feed on a real database: transactions that end late, and a database that was moved. */
+/** The feed on a real database: transactions that commit late, and a database that was moved. */
 import { assert, it } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
@@ -25,7 +25,7 @@ import { item, page, running } from "./scenario.ts"
 import { awaitVisible } from "./awaitVisible.ts"
 import { read, holding } from "./changesFixture.ts"
 
-/** Makes the epoch seem to have been begun elsewhere, and transactions there to be far ahead of here. */
+/** Makes the epoch appear to have begun on another server, whose transaction ids are far ahead of this server's. */
 const moved = (part: "system" | "database" | "table" | "timeline" | "file", aheadBy: bigint) =>
   SqlClient.SqlClient.use((sql) =>
     Effect.gen(function* () {
@@ -94,7 +94,7 @@ for (const part of ["system", "database", "table", "timeline", "file"] as const)
         yield* awaitVisible
         const lost = yield* cursorAt
         yield* moved(part, 0n)
-        // A page that was read before, and that the database may have lost since.
+        // A page that was read before, and that the database may have lost since then.
         assert.isFalse(yield* webhooks.enqueue(seen, { to: lost, message: null }))
         yield* Postgres.migrate
         if (goesOn) assert.isFalse(yield* webhooks.enqueue(seen, { to: lost, message: null }))

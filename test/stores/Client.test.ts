@@ -1,4 +1,4 @@
-/** Sessions that break while their connection stays open: a server that falls silent, and one that is read-only. */
+/** Broken sessions whose connection stays open: the server stops responding, or is read-only. */
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
@@ -18,18 +18,18 @@ import { toStoreError } from "../../src/stores/postgres/SqlErrors.ts"
 import { transaction } from "../../src/stores/postgres/Transactions.ts"
 import * as Postgres from "../support/Postgres.ts"
 
-/** TLS by a key that both sides know, so that the tests need no certificate. */
+/** TLS with a pre-shared key, so that the tests need no certificate. */
 const sharedKey = { ciphers: "PSK-AES128-GCM-SHA256", maxVersion: "TLSv1.2" } as const
 const psk = Buffer.from("a key of the tests")
 const serverTls: Tls.TlsOptions = { ...sharedKey, pskCallback: () => psk }
 
 interface Proxy {
   readonly port: number
-  /** From now on, the sessions that are open get no more bytes. Their connections stay open. */
+  /** From now on, open sessions get no more bytes. Their connections stay open. */
   readonly silence: () => void
 }
 
-/** A proxy before the server of the tests, which can fall silent as a network or a pooler that hangs does. */
+/** A proxy in front of the test server, which can stop forwarding, like a network or a pooler that hangs. */
 const runProxy = (options: { readonly tls: boolean }) => {
   const sockets = new Set<Net.Socket>()
   const silent = new Set<Net.Socket>()
@@ -44,7 +44,7 @@ const runProxy = (options: { readonly tls: boolean }) => {
   }
   const listener = Net.createServer((client) => {
     if (!options.tls) return join(client)
-    // The first message asks for TLS, which the server of the tests itself does not speak.
+    // The first message requests TLS, which the test server does not support.
     client.once("data", () => {
       client.write("S")
       join(new Tls.TLSSocket(client, { ...serverTls, isServer: true }))
@@ -87,7 +87,7 @@ describe("a server that falls silent", () => {
             Effect.flatMap(sql.reserve, (session) => session.execute("SELECT 1 AS n", [], undefined))
           )
         }
-        // On a busy machine a server that is not silent may take as long to answer.
+        // On a busy machine, a responsive server may also take this long.
         const works = (way: (typeof ways)[keyof typeof ways]) => Effect.eventually(way)
         for (const [name, way] of Object.entries(ways)) {
           assert.deepStrictEqual(yield* works(way), [{ n: 1 }], name)
@@ -123,7 +123,7 @@ describe("sessions on a server that was made read-only", () => {
             { concurrency: "unbounded" }
           )
 
-        // Sessions read the setting when they begin, so these stay as those on a former primary do.
+        // Sessions read the setting when they begin, so these stay read-only, like sessions of a former primary.
         yield* admin`ALTER DATABASE ${admin(database)} SET default_transaction_read_only = on`
         yield* together(sql.withTransaction(sql`SELECT pg_sleep(0.1)`))
         yield* admin`ALTER DATABASE ${admin(database)} RESET default_transaction_read_only`

@@ -31,7 +31,7 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying one connection", (
         ids.map(({ id }) => id),
         [maker.id, member.id]
       )
-      // The other one follows, and then all is there.
+      // The other connection is copied next, and then the copy is complete.
       yield* copy(source, target, {}, other.name)
       assertSame(yield* everything(target.sql), yield* everything(source.sql))
     }).pipe(Effect.scoped)

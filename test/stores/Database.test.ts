@@ -118,7 +118,7 @@ describe("Database", () => {
     }).pipe(Effect.provide(withEnv({ DATABASE_URL: urlOf({}) })))
   )
 
-  // A slice that is interrupted drops its look-ups and commits, both in the callback that received an answer.
+  // An interrupted slice drops its look-ups and commits, both in the callback that received a response.
   it.live("answers a transaction or a reserved session that begins as a look-up is dropped", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient

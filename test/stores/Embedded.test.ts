@@ -1,4 +1,4 @@
-/** Starting, sharing and stopping an embedded server, and what it survives. */
+/** Starting, sharing and stopping an embedded server, and recovery from crashes. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -13,7 +13,7 @@ import * as EmbeddedUser from "../support/EmbeddedUser.ts"
 import { stopUnused } from "../support/PostgresServer.ts"
 import { file, query } from "./embeddedFixture.ts"
 
-/** Puts another process's number where a killed server has left its own. */
+/** Replaces the process id that a killed server has left with another process's id. */
 const blame = (cluster: string, pid: number) =>
   Effect.promise(async () => {
     const path = Path.join(cluster, "postmaster.pid")
@@ -134,7 +134,7 @@ describe("Embedded", () => {
 
   it.live("makes the database anew where making it was killed half way", () =>
     Effect.gen(function* () {
-      // On a busy machine the kill may come after the database was made: then another folder is tried.
+      // On a busy machine the kill may come after the database was created: then another folder is tried.
       const killed = Effect.gen(function* () {
         const folder = yield* EmbeddedUser.folder
         const user = yield* EmbeddedUser.start(folder)
@@ -184,7 +184,7 @@ describe("Embedded", () => {
       yield* other.server
       for (let killed = server.pid, times = 0; times < 2; times += 1) {
         process.kill(killed, "SIGKILL")
-        // Fails until one of the two has started it.
+        // Fails until one of the two processes has started the server.
         const pidOf = Effect.promise(() => Fs.readFile(Path.join(server.folder, "postgres", "postmaster.pid"), "utf8"))
         const before = killed
         yield* query(server, (sql) => sql`SELECT 1`).pipe(

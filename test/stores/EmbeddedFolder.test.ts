@@ -1,4 +1,4 @@
-/** The folder of an embedded server: where it may be, who may read it, and the errors that name what is wrong. */
+/** The folder of an embedded server: its allowed places, its permissions, and the errors that name the problem. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -92,7 +92,7 @@ describe("Embedded", () => {
     }).pipe(Effect.scoped)
   )
 
-  // PostgreSQL refuses to run as root; where these are skipped, the tests above have run as an ordinary user.
+  // PostgreSQL refuses to run as root. If these tests are skipped, the tests above have run as an ordinary user.
   describe.skipIf(!isRoot)("as root", () => {
     it.live("runs as another user, who can read neither the password nor the key", () =>
       Effect.gen(function* () {

@@ -1,4 +1,4 @@
-/** Lists over many rows: a page that looks for rare content stops, and the next page continues. */
+/** Lists over many rows: a page that searches for rare content ends early, and the next page continues. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -1,4 +1,4 @@
-/** The store over the partitioned contents that docs/scale.md describes, made by the statements of that page. */
+/** The store over the partitioned contents of docs/scale.md, created with the statements of that page. */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,7 +19,7 @@ const [, section = ""] = Fs.readFileSync(Path.join(repository, "docs/scale.md"),
 )
 const [whole = "", own = ""] = Array.from(section.matchAll(/```sql\n([^`]*)```/g), ([, statements = ""]) => statements)
 
-/** Single statements, as a script's: what a `DO` block holds between its quotes is one. */
+/** Runs the statements of a script one by one. The quoted text of a `DO` block counts as one statement. */
 const run = (script: string) =>
   SqlClient.SqlClient.use((sql) => {
     const statements = script.match(/(?:\$\$[^$]*\$\$|[^;$])+/g) ?? []
@@ -38,7 +38,7 @@ const run = (script: string) =>
 
 let connections = 0
 
-/** Every fourth connection gets a partition of its own: with many of them, each statement takes long to plan. */
+/** Every fourth connection gets its own partition. With many partitions, each statement takes long to plan. */
 const store = Layer.unwrap(
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

@@ -10,7 +10,10 @@ import { item, page, row, running, settle } from "./scenario.ts"
 
 const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
 
-/** The contents of this connection, with the transaction that wrote each row: any write shows. */
+/**
+ * Returns the contents of this connection, each with the transaction that last wrote its row, so that any write is
+ * visible.
+ */
 const versions = (id: string) =>
   SqlClient.SqlClient.use(
     (sql) => sql`SELECT external_id, xmin::text AS written, changed_xid::text AS changed FROM content

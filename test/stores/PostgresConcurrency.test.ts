@@ -124,7 +124,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
             yield* sql`INSERT INTO body (hash, size) VALUES (${sha256(bytesOf(text))}, ${text.length})`
             yield* Deferred.succeed(held, undefined)
             yield* Deferred.await(waits)
-            // So the commit is the one that finds the deadlock, and gives way.
+            // Makes the commit the session that detects the deadlock, and is aborted.
             yield* sql`SET LOCAL deadlock_timeout = '5min'`
             yield* sql`SELECT 1 FROM connection WHERE id = ${id} FOR UPDATE`
           })
@@ -239,11 +239,12 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
       const hash = sha256(bytesOf("found again"))
       yield* sql`INSERT INTO body (hash, size, bytes, touched_at)
         VALUES (${hash}, 11, ${bytesOf("found again")}, now() - interval '9 days')`
-      // In a transaction it has a connection to itself: others' statements don't queue up behind it.
+      // In a transaction, the statement has its own connection, so that no other statements queue up behind it.
       const collect = sql.withTransaction(sql`DELETE FROM body
         WHERE hash = ${hash} AND touched_at < now() - interval '1 day'
           AND NOT EXISTS (SELECT 1 FROM content WHERE body_hash = body.hash) RETURNING 1`)
-      // The commit has found the body and is held up before its end; the collector sees no row that names the body.
+      // The commit has found the body and is held up before its end; the collector sees no row that references the
+      // body.
       const [committer, collector] = yield* whileLocked(
         runId,
         forkWaiting(commit({ items: [item("a", { text: "found again" })] }), collect),

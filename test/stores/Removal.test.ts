@@ -1,4 +1,4 @@
-/** Removal for good: no table and no folder keeps anything of what was removed. */
+/** Permanent removal: no table and no folder keeps any of the removed data. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
@@ -21,7 +21,7 @@ const inFolder = Effect.gen(function* () {
   const context = yield* Layer.build(
     Postgres.layer.pipe(Layer.provide(FolderBlobs.layer(folder)), Layer.provide(Database.layer))
   )
-  /** The names of all files in it. */
+  /** The names of all files in the folder. */
   const files = Effect.map(fs.readDirectory(folder, { recursive: true }), (names) =>
     names.map((name) => name.split("/").at(-1) ?? "").filter((name) => name.length === 64)
   )

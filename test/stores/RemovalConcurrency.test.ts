@@ -1,4 +1,4 @@
-/** Removal for good while others store the same bytes: only two sessions of a real database can show that. */
+/** Permanent removal while other commits store the same bytes, which requires two sessions of a real database. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -58,7 +58,8 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
       const store = yield* WholeStore
       const goes = yield* running()
       const stays = yield* running()
-      // Locked in the order of their hashes: the removal has the first when it waits for the second.
+      // Bodies are locked in the order of their hashes, so the removal has locked the first when it waits for the
+      // second.
       const [first = "", second = ""] = ["one of two bodies", "another of two bodies"].toSorted((a, b) =>
         Buffer.compare(sha256(bytesOf(a)), sha256(bytesOf(b)))
       )
@@ -111,7 +112,8 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
       )
       assert.strictEqual(first, "waits")
       yield* Fiber.join(remover)
-      // The commit named no body in the end. The next commit finds the body gone, and writes nothing.
+      // In the end no row of the commit references the body. The next commit finds the body removed, and writes
+      // nothing.
       const error = yield* Effect.flip(stays.commit({ items: [item("c"), copy] }))
       assert.include(error.message, "a body was removed")
       assert.deepStrictEqual(yield* stored(stays.id), [])
@@ -123,7 +125,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
       const sql = yield* SqlClient.SqlClient
       const blobs = yield* BlobStore
       const { commit, id } = yield* running()
-      // As a commit leaves it that stored the body again after the row was dropped, and before the blob was removed.
+      // The state after a commit that stored the body again after the row was dropped, and before the blob was removed.
       yield* commit({ items: [yield* largeItem("a", "large, and stored again")] })
       const hash = sha256(bytesOf("large, and stored again"))
       assert.isFalse(yield* Purge.removeBlob(sql, blobs, hash, Duration.zero))
@@ -183,7 +185,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
       const stays = yield* running()
       yield* stays.commit({ items: [item("kept")] })
       yield* run.commit({ items: [item("a", { text: "left behind" })] })
-      // As it is after the first transaction: the connection is gone, its contents are not.
+      // The state after the first transaction: the connection is removed, but its contents are not.
       yield* sql`DELETE FROM connection WHERE id = ${run.id}`
       yield* awaitVisible
       const { changes } = yield* store.changes({ limit: 1000 })

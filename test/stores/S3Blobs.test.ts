@@ -1,5 +1,6 @@
 /**
- * Blobs in a bucket, by the laws of all blob stores, and where the bucket refuses, is slow, breaks off or lists late.
+ * Blobs in a bucket, with the laws of all blob stores, and with a bucket that refuses requests, is slow, breaks
+ * connections or lists late.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
@@ -17,7 +18,7 @@ const clientOf = (running: S3Servers.Running) => {
   return S3Client.make("IDEM_BLOB_URL", env.IDEM_BLOB_URL).pipe(S3Servers.configured(env))
 }
 
-/** The unfinished writes are what lies below `unfinished/`, and the uploads that were not ended. */
+/** The unfinished writes are the objects below `unfinished/`, and the uploads that were not completed. */
 const layerOf = (running: S3Servers.Running, partSize?: number) =>
   Layer.unwrap(
     Effect.map(clientOf(running), (client) =>
@@ -134,7 +135,7 @@ describe.concurrent("a bucket", () => {
       yield* Stream.runDrain(blobs.list)
       assert.include(late, hex(gone.hash))
       assert.isTrue(yield* blobs.remove(hex(gone.hash), Duration.zero))
-      // The keys that the bucket had a moment ago.
+      // Lists the keys that the bucket had a moment ago.
       proxy.listed = () =>
         late.replace(new RegExp(`<Contents>(?:(?!</Contents>)[^])*${hex(kept.hash)}[^]*?</Contents>`), "")
       const listed = yield* Stream.runCollect(blobs.list)

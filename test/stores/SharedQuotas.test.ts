@@ -15,7 +15,7 @@ import { runs } from "../support/Property.ts"
 
 const { RateLimiterStore } = RateLimiter
 
-/** Time passes when all that is kept is older. */
+/** Simulates the passing of time by making all stored times older. */
 const aging = Layer.effect(
   Time,
   SqlClient.SqlClient.use((sql) =>
@@ -45,7 +45,8 @@ const memory = Layer.merge(
 const postgres = Layer.merge(SharedQuotas.layer, aging).pipe(Layer.provide(Database.layer))
 
 /**
- * The database's clock goes on meanwhile: the limits here are minutes, so that a slow machine stays far from the next.
+ * The database's clock advances during the test. The limits here are minutes, so that even a slow machine stays far
+ * from the next limit.
  */
 const tolerance = 20_000
 
@@ -146,7 +147,7 @@ const suite = <E>(name: string, layer: Layer.Layer<RateLimiter.RateLimiterStore 
         yield* time.pass(Duration.seconds(330))
         const after = yield* consume("cool")
         assert.deepStrictEqual([after.phase, after.epoch, Duration.toMillis(after.delay)], ["learning", 1, 0])
-        // An answer to a request from before the cool-down says nothing new.
+        // A response to a request from before the cool-down gives no new information.
         yield* feedback("cool", 0, Duration.minutes(30))
         assert.strictEqual((yield* consume("cool")).phase, "learning")
       })
@@ -159,7 +160,7 @@ const suite = <E>(name: string, layer: Layer.Layer<RateLimiter.RateLimiterStore 
         yield* time.pass(Duration.seconds(15))
         for (let call = 0; call < 5; call += 1) yield* consume("learn")
         yield* feedback("learn", 1, Duration.minutes(4))
-        // 4 went through; from now on 4 in 4 minutes, and those 4 are spent.
+        // 4 calls succeeded; from now on the limit is 4 in 4 minutes, and these 4 are spent.
         const next = yield* consume("learn")
         assert.deepStrictEqual([next.phase, next.epoch], ["learned", 2])
         about(Duration.toMillis(next.delay), 240_000)
@@ -236,7 +237,7 @@ describe("PostgreSQL's store", () => {
             const [count, millis, ...rest] = yield* ask(real, step)
             const [expected, about, ...phase] = yield* ask(model, step)
             assert.closeTo(count, expected, 1e-6)
-            // The rest of a refill may be a moment before a whole unit in one store, and after it in the other.
+            // The remainder of a refill may be slightly below a whole unit in one store, and above it in the other.
             assert.closeTo(millis, about, tolerance)
             assert.deepStrictEqual(rest, phase)
           }

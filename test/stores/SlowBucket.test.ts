@@ -1,4 +1,4 @@
-/** Commits of large bodies whose bucket is slow to say whether it has them. */
+/** Commits of large bodies to a bucket that responds slowly to requests for existing bodies. */
 import { assert, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -15,13 +15,13 @@ import { largeItem, running, stored } from "./scenario.ts"
 
 const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
-/** Lets time pass at about its own pace: PostgreSQL takes real time between two attempts. */
+/** Advances the test clock at about the pace of real time, because PostgreSQL takes real time between two attempts. */
 const slowly = Effect.andThen(
   Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 5))),
   TestClock.adjust("10 millis")
 )
 
-/** A store whose large bodies are in a bucket that holds back each answer to a HEAD, once it has these bodies. */
+/** A store whose large bodies are in a bucket that holds each response to a HEAD, after these bodies were stored. */
 const scene = Effect.fnUntraced(function* (bodies: ReadonlyArray<string>) {
   const server = yield* S3Servers.servers.s3rver
   const env = S3Servers.settings(server)
@@ -45,7 +45,7 @@ const scene = Effect.fnUntraced(function* (bodies: ReadonlyArray<string>) {
     })
   )
   const committer = yield* Effect.forkChild(commit({ items }))
-  /** Waits until so many HEADs are held. Fails if the commit ends before. */
+  /** Waits until this many HEADs are held. Fails if the commit ends before. */
   const held = (count: number, step: Effect.Effect<void> = Effect.void) =>
     Effect.gen(function* () {
       while (proxy.held.length < count) {

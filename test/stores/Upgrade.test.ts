@@ -1,4 +1,4 @@
-/** Upgrades each older schema with data: what stood in its rows is read by the store of today, and work goes on. */
+/** Upgrades each older schema with data: the present store reads the old rows, and runs continue. */
 import { assert, describe, it } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as DateTime from "effect/DateTime"
@@ -43,7 +43,7 @@ const textOf = (hash: string | null) =>
     Effect.map(Stream.runCollect(store.body(hash ?? "")), (chunks) => Buffer.concat(chunks).toString())
   )
 
-/** Everything that was written is read as it was meant. */
+/** Asserts that every row is read with its original meaning. */
 const assertRead = Effect.fnUntraced(function* (schema: number) {
   const store = yield* WholeStore
   const [files, mail] = yield* store.connections
@@ -54,7 +54,7 @@ const assertRead = Effect.fnUntraced(function* (schema: number) {
     account: "me@example.com",
     config: { query: "in:inbox" },
     credentials,
-    // The process of that time may still run: it has lost its lease.
+    // The process that took the lease may still be running, but has lost the lease.
     fence: 42n,
     paused: null,
     checkpoint: Option.some({ historyId: "12" }),
@@ -146,14 +146,14 @@ const assertRead = Effect.fnUntraced(function* (schema: number) {
     changes.map(({ change, content }) => [content.externalId, change]),
     [
       ["deleted", "deleted"],
-      // Before the second schema it was not kept how content came to be as it is.
+      // Before the second schema, the last change of a content was not stored.
       ["large", schema < 2 ? "stored" : "updated"],
       ["stored", "stored"],
       ["update failed", "stored"]
     ]
   )
 
-  // A process that polls keeps its claim.
+  // A polling process keeps its claim.
   const polling = yield* store.takeLock(PollingClaim.lockName, { holder: "me", ttl: Duration.minutes(1) })
   assert.deepStrictEqual(polling, Option.some("a process that polls"))
   if (schema >= 3) {
@@ -178,7 +178,7 @@ const assertRead = Effect.fnUntraced(function* (schema: number) {
   }
   if (schema >= 5) {
     assert.deepStrictEqual(Option.getOrThrow(yield* store.takeSignIn("abcd")), secret)
-    // A lock that ran out is taken, and a key that was retired stays so.
+    // An expired lock can be taken, and a retired key stays retired.
     assert.isTrue(Option.isNone(yield* store.takeLock("rekey", { holder: "me", ttl: Duration.minutes(1) })))
     const retired = new Uint8Array([1, ...Buffer.alloc(8, 5), 1])
     const refused = yield* Effect.flip(store.updateConnection(pausedId, { credentials: retired }))
@@ -186,7 +186,7 @@ const assertRead = Effect.fnUntraced(function* (schema: number) {
   }
 })
 
-/** The next run takes over from the one that was killed, goes on with its task, and writes. */
+/** Asserts that the next run takes over from the killed run, continues its task, and writes. */
 const assertWorks = Effect.gen(function* () {
   const store = yield* WholeStore
   const fence = yield* take(id)
@@ -259,7 +259,8 @@ describe("a database with data", () => {
         const sql = yield* SqlClient.SqlClient
         yield* migrateTo(schema)
         yield* fill(schema)
-        // A reader of the contents holds up the first migration that changes their table. Others come before it.
+        // A reader of the contents blocks the first migration that changes their table. Other migrations come before
+        // it.
         const killed = Effect.gen(function* () {
           const { child, ended } = IdemProcess.start(["migrate"], { env })
           yield* waiting(1)

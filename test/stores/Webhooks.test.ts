@@ -23,7 +23,7 @@ import { waiting, whileLocked } from "./locking.ts"
 import { create } from "./webhookFixture.ts"
 import { item, page, running, settle, Time, AwaitVisible } from "./scenario.ts"
 
-/** Time passes when all that is written is older. */
+/** Simulates the passing of time by making all stored times older. */
 const aging = Layer.effect(
   Time,
   SqlClient.SqlClient.use((sql) =>
@@ -43,7 +43,7 @@ const aging = Layer.effect(
 Laws.suite("Memory", Layer.merge(Memory.layer, Layer.succeed(Time, { pass: (by) => TestClock.adjust(by) })))
 Laws.suite("Postgres", Layer.merge(Postgres.layer, aging).pipe(Layer.provide(Database.layer)))
 
-/** The tables of the database that hold this text. */
+/** Returns the tables of the database that contain this text. */
 const tablesWith = (text: string) =>
   SqlClient.SqlClient.use((sql) =>
     Effect.gen(function* () {
@@ -67,7 +67,7 @@ const postgres = Feed.layer.pipe(
   Layer.provideMerge(Database.layer)
 )
 
-/** All changes, and a move of a webhook past them with their message. */
+/** Reads all changes, and returns the move of a webhook's cursor past them, with their message. */
 const read = Effect.gen(function* () {
   const feed = yield* Feed.Feed
   const { changes, next } = yield* feed.changes({ limit: 10, wait: Duration.zero })
@@ -79,7 +79,10 @@ const read = Effect.gen(function* () {
   return { to: next, message: { id: MessageId.make(randomUUID()), body, changes } }
 })
 
-/** A connection whose one content the source has deleted, and its purge. */
+/**
+ * Makes a connection whose only content was deleted by the source. Returns effects that purge the content and remove
+ * the connection.
+ */
 const deleted = Effect.gen(function* () {
   const store = yield* WholeStore
   const run = yield* running()
@@ -160,7 +163,7 @@ it.live("after a purge no table holds the title, and after a disconnection none 
     assert.sameMembers(yield* tablesWith("id-marker"), ["public.content", "public.webhook_message"])
     yield* store.disconnect(run.id, true)
     assert.deepStrictEqual(yield* tablesWith("id-marker"), [])
-    // The webhook of the connection is a person's, and tells nothing more.
+    // A person created the connection's webhook, so it stays. Nothing else names the connection.
     assert.deepStrictEqual(yield* tablesWith(run.id), ["public.webhook"])
     const left = yield* Effect.forEach(made, (id) =>
       webhooks.messages(id, { state: "pending", limit: 9, after: undefined })

@@ -2,7 +2,8 @@ import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
 
 /**
- * Waits until all transactions of the server that have written by now have ended: readers of the changes see them all.
+ * Waits until all transactions of the server that have written so far have ended, so that readers of the changes see
+ * all of them.
  */
 export const awaitVisible = SqlClient.SqlClient.use((sql) =>
   Effect.gen(function* () {

@@ -1,4 +1,4 @@
-/** Readings of the changes of a database. */
+/** Reads the changes of a database. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -14,7 +14,7 @@ export const read = (after?: ChangePlace) =>
     }))
   )
 
-/** Runs the work in one transaction that stays open until `end`, and may then be given up. */
+/** Runs the work in one transaction that stays open until `end`. The transaction may then be rolled back. */
 export const holding = <A, E>(work: Effect.Effect<A, E>) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

@@ -1,4 +1,4 @@
-/** The laws of blob stores, which the choice between stores keeps too. */
+/** The laws of blob stores, which `BlobLocation` must pass too. */
 import { assert, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -26,9 +26,9 @@ const read = Effect.fnUntraced(function* (hash: string) {
   return Buffer.concat(yield* Stream.runCollect(store.read(hash)))
 })
 
-/** The laws of a blob store. `Unfinished` tells what its writes left, and makes that a day older. */
+/** The laws of a blob store. `Unfinished` lists the store's unfinished writes, and makes them a day older. */
 export const suite = <E>(name: string, layer: Layer.Layer<BlobStore | Unfinished, E>) =>
-  // Files have the machine's times.
+  // Files have the machine's times, so the test clock can't be used.
   it.layer(layer, { excludeTestServices: true })(name, (it) => {
     it.effect.prop(
       "what was written is read, byte for byte, under the hash of it all",

@@ -1,4 +1,4 @@
-/** The laws of bodies, and of what a connection knows. */
+/** The laws of bodies, and of the ids that a connection knows. */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,7 +11,7 @@ import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { checkerOf } from "../support/Checker.ts"
 import { bytesOf, deleteStaged, item, page, running, Time } from "./scenario.ts"
 
-/** A stream's bytes, all of them. */
+/** Reads all bytes of a stream. */
 const collect = <E, R>(stream: Stream.Stream<Uint8Array, E, R>) =>
   Effect.map(Stream.runCollect(stream), (chunks) => new Uint8Array(Buffer.concat(Array.from(chunks))))
 
@@ -128,7 +128,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* Time.use((time) => time.pass(Duration.hours(12)))
         assert.strictEqual(yield* store.collectBodies(Duration.days(1)), 0)
         yield* Time.use((time) => time.pass(Duration.days(2)))
-        // Found again just now: it must survive, whoever looks first.
+        // This commit finds the body again, so the body must survive, in whichever order bodies are checked.
         yield* commit({ items: [item("other", { text: "twice" })] })
         yield* store.collectBodies(Duration.days(1))
         assert.strictEqual((yield* read(kept))._tag, "Success")

@@ -1,4 +1,4 @@
-/** The laws of the changes: what is told, in which order, and where a reader goes on. */
+/** The laws of the changes: their contents, their order, and the position at which a reader continues. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -13,7 +13,9 @@ import * as Model from "./model.ts"
 import { deleteStaged, item, miss, page, row, running, settle, Time, AwaitVisible } from "./scenario.ts"
 import { runs } from "../support/Property.ts"
 
-/** All changes after a place, page by page, once what was committed is visible; and where that ends. */
+/**
+ * Reads all changes after a position, page by page, once all commits are visible. Returns them with the last position.
+ */
 const read = Effect.fnUntraced(function* (query: Partial<Parameters<WholeStore["changes"]>[0]>) {
   const store = yield* WholeStore
   const { limit = 1000 } = query
@@ -167,7 +169,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const whole = yield* read({ after })
         assert.deepStrictEqual(whole.changes, whole.changes.toSorted(compare))
         assert.strictEqual(whole.changes.length, 2 * ids.length + 1)
-        // Where the next page begins also depends on what others write meanwhile.
+        // The position of the next page also depends on concurrent transactions.
         for (const limit of [1, 2, 3, 5]) assert.deepStrictEqual((yield* read({ after, limit })).changes, whole.changes)
         for (const [index, { place }] of whole.changes.entries()) {
           assert.deepStrictEqual((yield* read({ after: place })).changes, whole.changes.slice(index + 1))

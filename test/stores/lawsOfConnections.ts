@@ -1,4 +1,4 @@
-/** The laws of connections: made, changed, paused and removed. */
+/** The laws of connections: creating, changing, pausing and removing. */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

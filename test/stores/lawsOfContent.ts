@@ -1,4 +1,4 @@
-/** The laws of stored content: the outcome of each commit, and how contents are found again. */
+/** The laws of stored content: the outcome of each commit, and look-ups of content. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** The laws of deletions: what absence proves, and when it is acted upon. */
+/** The laws of deletions: what absence proves, and when deletions are applied. */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -54,7 +54,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
     it.effect("what the same run stored before it opened the listing is not absent from it, but from the next", () =>
       Effect.gen(function* () {
         const run = yield* withStored(["a", "b"])
-        // The listing was asked for before the changes told of this one.
+        // The listing was requested before the changes reported this item.
         yield* run.commit({ items: [item("new")], page: page({ seen: ["new"] }) })
         yield* aMomentLater
         yield* pass(run, ["a"])
@@ -110,7 +110,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* run.commit({ page: page({ listing: "given up", seen: ["a/3", "b/1"], covers: [{ prefix: "a/" }] }) })
         yield* run.commit({ page: page({ deleted: ["b/1"] }) })
         assert.deepStrictEqual(yield* staged(run.id), ["a/1 absence", "a/2 absence", "b/1 event"])
-        // A task of its own that begins from the start says nothing of the connection's listing.
+        // A task with its own checkpoint that begins from the start proves nothing about the connection's listing.
         const task = yield* store.openTask(run.id, {
           task: { force: true, forceIds: [], dryRun: false },
           spec: "--force",
@@ -118,7 +118,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         })
         yield* run.commit({ taskId: task.id, page: page({ forgetsParts: true }) })
         assert.deepStrictEqual(yield* staged(run.id), ["a/1 absence", "a/2 absence", "b/1 event"])
-        // This pass shows nothing of a/, and does not cover it.
+        // This pass lists nothing of a/, and does not cover it.
         yield* pass(run, [], { listing: "in full", forgetsParts: true, covers: [{ prefix: "b/" }], complete: true })
         assert.deepStrictEqual(yield* staged(run.id), ["a/1 absence", "b/1 event"])
       })
@@ -130,7 +130,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
         yield* pass(run, ["b", "c"], { listing: "in full", forgetsParts: true, covers: [], complete: false })
         yield* run.commit({ page: page({ deleted: ["d"] }) })
-        // The changes since then are read, and the pass goes on.
+        // The changes since then are read, and the pass continues.
         assert.strictEqual(yield* deleteStaged(run.fence, { changes: true, listing: false }), 1)
         assert.deepStrictEqual(yield* staged(run.id), ["a event"])
         yield* pass(run, [], { listing: "in full" })
@@ -170,7 +170,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* pass(run, [], { covers: [{ prefix: "a/" }], complete: false })
         yield* run.commit({ page: page({ listing: "a listing", deleted: ["d"] }) })
         assert.deepStrictEqual(yield* waiting(), [0, 2, 3])
-        // A pass that another takes the place of is not complete: what it found waits for that one.
+        // A pass that is replaced by another is not complete: its deletions wait for the other pass.
         yield* pass(run, [], { listing: "next", covers: [{ prefix: "b/" }], complete: false })
         assert.deepStrictEqual(yield* waiting(), [0, 2, 3])
         yield* run.commit({ page: page({ listing: "next", complete: true }) })
@@ -203,7 +203,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* pass(run, ["b"], { complete: false })
         yield* run.commit({ page: page({ deleted: ["a"] }) })
         assert.deepStrictEqual(yield* staged(run.id), ["a event"])
-        // Its pass is given up, and the deletion is told only once.
+        // The pass is abandoned, and the source reports the deletion only once.
         yield* store.changeScope(run.fence, "another")
         assert.strictEqual(yield* deleteStaged(run.fence, { changes: true, listing: false }), 1)
       })
@@ -228,8 +228,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           })
           assert.strictEqual(yield* before(first.id), 10)
           assert.strictEqual(yield* store.storedBeforeDeletions(first.id, allRead, 7), 7)
-          // Contents that were deleted since then count as stored, but not those that were deleted after a complete
-          // reading.
+          // Contents that were deleted since then count as stored, unless they were deleted after a complete reading.
           yield* deleteStaged(second.fence)
           yield* aMomentLater
           const third = yield* nextRun(second)
@@ -239,7 +238,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           yield* third.commit({ page: page({ deleted: ["old 4"] }) })
           assert.strictEqual(yield* before(first.id), 14)
           yield* deleteStaged(third.fence)
-          // A reading that told no deletion ends with its run.
+          // A reading that reported no deletion ends with its run.
           yield* third.commit({ items: [item("last")], page: page({ seen: ["last"] }) })
           yield* aMomentLater
           yield* store.release(third.fence, { changesRead: true })
@@ -248,7 +247,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           assert.strictEqual(yield* before(first.id), 12)
           yield* deleteStaged(fourth.fence)
           yield* aMomentLater
-          // A pass began with its first run, whatever was stored and deleted until its last.
+          // A pass begins with its first run, whatever is stored and deleted until its last run.
           const fifth = yield* nextRun(fourth)
           yield* fifth.commit({ page: page({ listing: "l", seen: ["new", "last"] }) })
           yield* fifth.commit({ items: of("newest", 7).map((id) => item(id)), page: page({ deleted: ["old 6"] }) })

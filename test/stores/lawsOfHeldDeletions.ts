@@ -1,4 +1,4 @@
-/** The laws of deletions that are staged: under the threshold they are applied, above it they wait for a person. */
+/** The laws of staged deletions: up to the threshold they are applied; above it they wait for a person. */
 import { assert } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

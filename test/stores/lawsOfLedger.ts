@@ -1,4 +1,4 @@
-/** The laws of the ledger: what is known but not stored. */
+/** The laws of the ledger: ids that are known but not stored. */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -155,7 +155,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* commit({ misses: ["a", "B", "é", "z"].map((externalId) => miss(externalId)) })
         assert.deepStrictEqual(yield* redriven(""), [])
         assert.strictEqual(yield* store.redrive(id, undefined), 4)
-        // By bytes, as all lists of ids are.
+        // Sorted by bytes, like all lists of ids.
         assert.deepStrictEqual(yield* redriven(""), ["B", "a", "z", "é"])
         assert.deepStrictEqual(yield* redriven("B", 2), ["a", "z"])
         assert.deepStrictEqual(yield* redriven("", 10, ["é", "B", "nobody"]), ["B", "é"])
@@ -184,7 +184,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         )
         assert.deepStrictEqual(yield* due, ["a failed 3", "stored failed 2"])
         assert.deepStrictEqual(yield* store.totals(id), totals)
-        // None waits any more.
+        // Every failed item is already due.
         assert.isFalse(yield* store.makeFailedDue(fence))
         yield* commit({ misses: [miss("a", { attempts: 4 }), miss("stored", { attempts: 3 })] })
         yield* store.release(fence, {})

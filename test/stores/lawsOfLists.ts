@@ -1,4 +1,4 @@
-/** The laws of lists: order, filters, and pages that neither skip nor repeat while others write. */
+/** The laws of lists: order, filters, and pages that neither skip nor repeat rows during concurrent writes. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -19,12 +19,12 @@ const times = [
 ]
 const Instant = Schema.NullOr(Schema.Literals(times))
 const Kind = Schema.Literals(["message", "file"])
-/** Titles and searches of letters that `LIKE` has a meaning for, and of both cases. */
+/** Titles and searches with letters that are special in `LIKE`, in both cases. */
 const Text = Schema.Array(Schema.Literals(["a", "A", "%", "_", "\\", "é", "É", " ", "😀"]))
 
 const utc = (at: string) => DateTime.makeUnsafe(at)
 
-/** The ids of a selection, page by page; what is `between` two of them happens while the list is read. */
+/** Returns the ids of a selection, page by page. `between` runs after each page, while the list is being read. */
 const listAll = Effect.fnUntraced(function* (
   id: ConnectionId,
   selection: ContentSelection,

@@ -1,4 +1,4 @@
-/** The laws of tasks that are open: resumed, and with a checkpoint of their own. */
+/** The laws of open tasks: resuming, and separate checkpoints. */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** The laws of the whole at a glance: it says what the connections say one by one. */
+/** The laws of the overview: its totals equal the sums over the connections. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -14,7 +14,7 @@ import * as Model from "./model.ts"
 import { approve, connect, item, miss, page, running, type Running, settle, Time } from "./scenario.ts"
 import { runs } from "../support/Property.ts"
 
-/** Steps that change what is counted. */
+/** Steps that change the totals. */
 const Step = Schema.Union([
   Model.Step,
   Schema.TaggedStruct("all", {}),
@@ -54,7 +54,7 @@ const apply = Effect.fnUntraced(function* ({ commit, fence, id }: Running, step:
   }
 })
 
-/** The totals, counted row by row. */
+/** Computes the totals row by row. */
 const recount = Effect.fnUntraced(function* (id: ConnectionId) {
   const store = yield* WholeStore
   const rows = (state: ContentState) =>

@@ -1,4 +1,4 @@
-/** The laws of what a run leaves behind when it releases its connection, and of when that is due again. */
+/** The laws of releasing a connection: the values that a run stores, and the time of the next poll. */
 import { assert } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -190,7 +190,7 @@ export const lawsOfReleases = (it: Laws): void => {
         const due = (yield* store.due(1000)).filter(({ connectionId }) => ours.has(connectionId))
         for (const { connectionId } of due.slice(0, 3)) {
           order.push(connectionId)
-          // Due again at once, as one with a backfill is.
+          // Due again at once, like a connection with a backfill.
           yield* store.release(yield* take(connectionId), { pollIn: Duration.zero })
         }
         yield* Time.use((time) => time.pass(Duration.seconds(1)))

@@ -1,4 +1,4 @@
-/** The laws of taking away for good: purges, disconnections with contents, and old runs. */
+/** The laws of permanent removal: purges, disconnections with contents, and old runs. */
 import { assert, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -36,18 +36,18 @@ const isThere = (hash: string) =>
     Effect.map(Effect.exit(Stream.runDrain(store.body(hash))), (exit) => exit._tag === "Success")
   )
 
-/** An instant that lies this long ago for the store. */
+/** Returns the time that was this long ago for the store. */
 const ago = (by: Duration.Input) =>
   Effect.map(Clock.currentTimeMillis, (now) => DateTime.makeUnsafe(now - Duration.toMillis(by)))
 
 const poll = { force: false, forceIds: [], dryRun: false }
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
-  // The time of the purge is a person's, so this clock is the machine's where the store's is.
+  // A person chooses the time of the purge, so the test uses the machine's clock if the store does.
   it.layer(layer, { excludeTestServices: name !== "Memory" })(`${name}: removal`, (it) => {
     const pass = (by: Duration.Duration) => Time.use((time) => time.pass(by))
 
-    /** Content that the source deleted and the engine let go. */
+    /** Makes content that the source deleted and whose deletion was applied. */
     const deleted = Effect.fnUntraced(function* (items: ReadonlyArray<ReturnType<typeof item>>) {
       const run = yield* running()
       yield* run.commit({ items })

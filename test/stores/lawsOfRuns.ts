@@ -13,7 +13,7 @@ import { lawsOfReleases } from "./lawsOfReleases.ts"
 
 const poll = { force: false, forceIds: [], dryRun: false }
 
-/** All that can be read of a connection. */
+/** Reads all data of a connection. */
 const everything = Effect.fnUntraced(function* (id: ConnectionId) {
   const store = yield* WholeStore
   return {
@@ -65,7 +65,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const store = yield* WholeStore
         const first = yield* running()
-        /** The waiting work in the lease of the next run, after this run has committed this. */
+        /** Returns the waiting work in the lease of the next run, after this run has committed these parts. */
         const after = Effect.fnUntraced(function* (parts: Parameters<typeof first.commit>[0]) {
           const { fence, runId } = yield* nextRun(first)
           yield* store.commit(fence, batch(runId, parts))

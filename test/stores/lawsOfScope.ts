@@ -27,7 +27,7 @@ export const lawsOfScope = (it: Laws): void => {
       yield* store.changeScope(run.fence, "another")
       const changed = Option.getOrThrow(yield* store.connection(run.id))
       assert.deepStrictEqual([changed.checkpoint, changed.scope], [Option.none(), "another"])
-      // Runs, crashes and listings may come between: nothing is deleted by one that began before, or has another name.
+      // Runs, crashes and listings may come between: a listing that began before, or has another name, deletes nothing.
       yield* pass(run, [], { listing: "before" })
       const next = yield* nextRun(run)
       yield* next.commit({ page: page({ listing: "after", seen: ["in"] }) })
@@ -87,7 +87,7 @@ export const lawsOfScope = (it: Laws): void => {
       yield* deleteStaged(run.fence)
       const misses = ["retried", "listed", "seen"].map((id) => miss(id))
       yield* run.commit({ misses, listed: ["listed"], page: page({ seen: ["seen"] }) })
-      // Downloaded by id: a row that is new, was deleted, or is from the ledger.
+      // Items that are downloaded by id: new, deleted before, or from the ledger.
       const items = ["forced", "deleted", "retried", "listed", "seen"].map((id) => item(id))
       yield* run.commit({ items, listed: [] })
       // A task with its own checkpoint lists another scope.

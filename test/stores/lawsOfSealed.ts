@@ -1,4 +1,4 @@
-/** The laws of what is sealed, of sign-ins that are under way, of sessions, and of locks. */
+/** The laws of sealed values, of sign-ins in progress, of sessions, and of locks. */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,7 +9,7 @@ import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { connect, take, Time } from "./scenario.ts"
 
-/** Bytes as a vault with this key makes them. */
+/** Returns bytes in the form of a vault with this key. */
 const sealedWith = (keyId: string, text = "secret") =>
   new Uint8Array(Buffer.concat([Buffer.from([1]), Buffer.from(keyId, "hex"), Buffer.from(text)]))
 
@@ -20,7 +20,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
   it.layer(layer)(`${name}: what is sealed`, (it) => {
     const pass = (by: Duration.Duration) => Time.use((time) => time.pass(by))
 
-    /** A connection whose credentials this key sealed. */
+    /** Makes a connection whose credentials are sealed with this key. */
     const connected = Effect.fnUntraced(function* (keyId: string) {
       const store = yield* WholeStore
       const { id } = yield* connect()

@@ -1,4 +1,4 @@
-/** The laws of what the runs of tasks did. */
+/** The laws of the history of tasks: the results of their runs. */
 import { assert } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"

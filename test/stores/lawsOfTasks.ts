@@ -1,4 +1,4 @@
-/** The laws of the queue: tasks that are requested. */
+/** The laws of the queue of requested tasks. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -19,7 +19,7 @@ const retry = (externalIds: ReadonlyArray<string> | null = null) =>
   sync({ kind: "retry", task: poll, spec: "retry", externalIds })
 const nowhere = "11111111-2222-4333-8444-555555555555"
 
-/** How a request ended that is refused. */
+/** Requests a task, and returns the tag of the result, for refused requests. */
 const refusal = (id: ConnectionId, given: TaskRequest) =>
   Effect.flatMap(WholeStore, (store) => Effect.map(store.requestTask(id, given), ({ _tag }) => _tag))
 
@@ -175,7 +175,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const task = yield* request(id, sync(key("aa")))
         assert.strictEqual((yield* request(id, sync(key("aa")))).id, task.id)
         assert.strictEqual(yield* refusal(id, sync(key("bb"))), "KeyTaken")
-        // Another key asks for the same: both stand for one task.
+        // A request with another key and the same content gets the same task.
         assert.strictEqual((yield* request(id, sync(key("aa", "other")))).id, task.id)
         const fence = yield* fenceOf(id)
         yield* store.finishTask(fence, task.id)
@@ -221,7 +221,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.isTrue(Option.isNone(yield* store.nextTask(id)))
         const task = yield* request(id, sync())
         assert.deepStrictEqual([task.id, task.requested], [left.id, true])
-        // The task is in the queue now, so the command begins another.
+        // The task is now in the queue, so the command begins another task.
         const second = yield* open
         assert.notStrictEqual(second.id, task.id)
         yield* Time.use((time) => time.pass(Duration.days(2)))

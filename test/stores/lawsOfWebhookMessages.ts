@@ -1,4 +1,4 @@
-/** The laws of the messages of webhooks: queued with the cursor, claimed, retried, given up and removed. */
+/** The laws of webhook messages: queued with the cursor, claimed, retried, given up and removed. */
 import { assert } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -82,7 +82,7 @@ export const lawsOfWebhookMessages = (it: Laws<WebhookStore | Time>): void => {
       yield* passes("31 seconds")
       const again = yield* claim(id)
       assert.strictEqual(again.message.attempts, 0)
-      // A sender that was frozen returns late: its claim no longer holds.
+      // A sender that was frozen continues late: its claim is no longer valid.
       if (claimed !== undefined) yield* settle(claimed, failed({ retryIn: undefined }))
       assert.strictEqual((yield* message(id)).state, "pending")
       yield* settle(again, { _tag: "Delivered", status: 200 })
@@ -103,7 +103,7 @@ export const lawsOfWebhookMessages = (it: Laws<WebhookStore | Time>): void => {
       yield* store.releaseClaim(yield* claim(id))
       const late = yield* claim(id)
       assert.strictEqual(late.message.attempts, 0)
-      // A sender that was frozen gives back a message that another has claimed since.
+      // A sender that was frozen returns a message that another sender has claimed since.
       yield* passes("31 seconds")
       yield* claim(id)
       yield* store.releaseClaim(late)
@@ -161,7 +161,7 @@ export const lawsOfWebhookMessages = (it: Laws<WebhookStore | Time>): void => {
       assert.strictEqual(yield* store.redeliver(made.id, second.id), 0)
       assert.strictEqual(yield* store.redeliver(made.id, first.id), 1)
       assert.strictEqual((yield* message(first.id)).attempts, 0)
-      // The one of the feed goes first.
+      // The message of the feed is delivered first.
       assert.strictEqual((yield* work(made)).next?.messageId, second.id)
       yield* settle(yield* claim(second.id), failed())
       assert.strictEqual((yield* work(made)).next?.messageId, first.id)

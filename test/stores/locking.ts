@@ -5,10 +5,10 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as SqlClient from "effect/sql/SqlClient"
 
-/** Much longer than a session needs on a slow machine, and shorter than the time that a test has. */
+/** Much longer than a session needs on a slow machine, and shorter than a test's timeout. */
 const longest = Duration.minutes(2)
 
-/** The states of the other sessions of the database. */
+/** Reads the states of the other sessions of the database. */
 const sessions = (sql: SqlClient.SqlClient) =>
   Effect.map(
     sql<{
@@ -19,8 +19,8 @@ const sessions = (sql: SqlClient.SqlClient) =>
   )
 
 /**
- * Waits until this many sessions of the database wait for a lock. Fails after two minutes, and says what the sessions
- * do instead.
+ * Waits until this many sessions of the database wait for a lock. Fails after two minutes with the states of the
+ * sessions.
  */
 export const waiting = (count: number) =>
   SqlClient.SqlClient.use((sql) =>
@@ -58,8 +58,8 @@ export const whileLocked = <A, E, R, E2>(lock: Effect.Effect<unknown, E2>, effec
   })
 
 /**
- * Starts two effects, the second once the first waits for a lock, and returns their fibers once both wait. To be run
- * while something else holds the lock of the first.
+ * Starts two effects, the second after the first has begun to wait for a lock, and returns their fibers after both
+ * wait. Another session must hold the lock of the first meanwhile.
  */
 export const forkWaiting = <A, E, R, A2, E2, R2>(first: Effect.Effect<A, E, R>, second: Effect.Effect<A2, E2, R2>) =>
   Effect.gen(function* () {

@@ -1,4 +1,4 @@
-/** A model of a sequence of commits, without a database: the store's laws compare with it. */
+/** A model of a sequence of commits, without a database, with which the store's laws compare a store. */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -11,7 +11,7 @@ export const ids = ["a", "b", "c"] as const
 const Id = Schema.Literals(ids)
 const Revision = Schema.Literals(["r1", "r2"])
 
-/** A commit with one thing in it, or the settling of deletions. */
+/** A commit with one change, or the settling of deletions. */
 export const Step = Schema.Union([
   Schema.TaggedStruct("store", {
     id: Id,
@@ -28,7 +28,7 @@ export const Step = Schema.Union([
 ])
 export type Step = typeof Step.Type
 
-/** Sequences of 8 to 30 steps: shorter ones seldom come to anything that one step does not. */
+/** Sequences of 8 to 30 steps: shorter sequences rarely reach a state that a single step does not. */
 export const sequence = <S extends Schema.Constraint>(step: S) =>
   Schema.Array(step).check(Schema.isMinLength(8), Schema.isMaxLength(30))
 
@@ -77,7 +77,10 @@ const blank = (): Row => ({
   wasStored: false
 })
 
-/** Applies a step, and says what the store is to answer: an outcome, or how many were patched or deleted. */
+/**
+ * Applies a step, and returns the result that a store must return: an outcome, or the number of patched or deleted
+ * rows.
+ */
 export const apply = (model: Model, step: Step): string | number => {
   if (step._tag === "settle") {
     const staged = [...model.values()].filter((row) => row.staged && row.state === "stored")

@@ -1,4 +1,4 @@
-/** How time passes over PostgreSQL, and how to wait until what is written can be seen. */
+/** Simulates the passing of time over PostgreSQL, and waits until writes are visible. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -6,14 +6,14 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { Time, AwaitVisible } from "./scenario.ts"
 import { awaitVisible } from "./awaitVisible.ts"
 
-/** Time passes when all that is written is older. */
+/** Simulates the passing of time by making all stored times older. */
 const time = Layer.effect(
   Time,
   SqlClient.SqlClient.use((sql) =>
     Effect.succeed({
       pass: (by: Duration.Duration) =>
         Effect.gen(function* () {
-          // A partition's rows are those of its table.
+          // The rows of a partition are updated through the partitioned table.
           const columns = yield* sql<{ readonly table: string; readonly column: string }>`
             SELECT table_name AS table, column_name AS column FROM information_schema.columns
             WHERE table_schema = 'public' AND data_type = 'timestamp with time zone' AND table_name <> 'idem_migration'

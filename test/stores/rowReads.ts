@@ -1,4 +1,4 @@
-/** How many rows of each table were read so far: by scans of the table, and by its indexes. */
+/** Counts the rows that were read from each table, by scans of the table and by its indexes. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -10,7 +10,7 @@ const decode = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ table: Schema.String, scanned: Schema.Int, looked: Schema.Int }))
 )
 
-/** For a single session, which has written its own statistics when it asks for them. */
+/** Requires a single session, whose own statistics are written before it queries them. */
 export const reads = SqlClient.SqlClient.use((sql) =>
   Effect.gen(function* () {
     yield* sql`SELECT pg_stat_force_next_flush()`
@@ -22,7 +22,7 @@ export const reads = SqlClient.SqlClient.use((sql) =>
   })
 )
 
-/** All of them together. */
+/** The sum over all tables. */
 export const looked = Effect.map(reads, (tables) =>
   tables.reduce((sum, table) => sum + table.looked + table.scanned, 0)
 )

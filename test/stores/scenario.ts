@@ -25,7 +25,7 @@ export class Time extends Context.Service<Time, { readonly pass: (by: Duration.D
 /** The tests of a group of laws, which share a store. */
 export type Laws<R = Store | Time> = Vitest.MethodsNonLive<R>
 
-/** Waits until readers of the changes see all that was committed: others on the server may be writing still. */
+/** Waits until readers of the changes see all commits. Other transactions on the server may still be writing. */
 export const AwaitVisible: Context.Reference<Effect.Effect<void>> = Context.Reference("test/stores/AwaitVisible", {
   defaultValue: () => Effect.void
 })
@@ -50,7 +50,7 @@ export const connect = (name = unique("connection"), domain = "gmail") =>
     })
   )
 
-/** The fence of a run that takes this connection now. */
+/** Acquires the connection for a new run, and returns the run's fence. */
 export const take = Effect.fnUntraced(function* (connectionId: Fence["connectionId"], holder = "a holder") {
   const store = yield* WholeStore
   const taken = yield* store.acquire(connectionId, { holder, ttl })
@@ -64,7 +64,7 @@ export const beginRun = Effect.fnUntraced(function* (fence: Fence) {
   return runId
 })
 
-/** A run of this connection, and a commit for that run. */
+/** Returns a run of this connection, with a function that commits for the run. */
 const runOf = Effect.fnUntraced(function* ({
   id,
   name
@@ -80,12 +80,12 @@ const runOf = Effect.fnUntraced(function* ({
 })
 export type Running = Effect.Success<ReturnType<typeof runOf>>
 
-/** A connection with a run that has begun. */
+/** Makes a connection with a run that has begun. */
 export const running = Effect.fnUntraced(function* (domain?: string) {
   return yield* runOf(yield* connect(undefined, domain))
 })
 
-/** The run ends, and the connection's next one begins. */
+/** Ends the run, and begins the connection's next run. */
 export const nextRun = Effect.fnUntraced(function* (run: Running) {
   const store = yield* WholeStore
   yield* store.release(run.fence, { interrupted: true })
@@ -96,7 +96,7 @@ export const batch = (runId: RunId, parts: Partial<Batch>): Batch => ({
   runId,
   taskId: undefined,
   items: [],
-  // As if a page had listed them.
+  // As for items that a page has listed.
   inScope: true,
   listed: [...(parts.items ?? []), ...(parts.misses ?? [])].map(({ externalId }) => externalId),
   misses: [],
@@ -145,7 +145,7 @@ export const item = (
   }
 }
 
-/** An item whose body is in the blob store already. */
+/** Makes an item whose body is already in the blob store. */
 export const largeItem = Effect.fnUntraced(function* (externalId: string, text: string) {
   const store = yield* WholeStore
   const blob = yield* store.writeBlob(Stream.succeed(bytesOf(text)))
@@ -163,7 +163,7 @@ export const miss = (externalId: string, parts: Partial<Miss> = {}): Miss => ({
   ...parts
 })
 
-/** The ids of stored content, in the store's order. */
+/** Returns the ids of stored content, in the store's order. */
 export const stored = (id: Fence["connectionId"]) =>
   Effect.flatMap(WholeStore, (store) =>
     Effect.map(store.contents(id, { state: "stored", limit: 1000 }), ({ contents }) =>
@@ -177,7 +177,7 @@ export const row = (id: Fence["connectionId"], externalId: string) =>
 export const metadataOf = (id: Fence["connectionId"], externalId: string): Effect.Effect<Metadata, unknown, Store> =>
   Effect.map(row(id, externalId), ({ metadata }) => metadata)
 
-/** Lets later things be later for the store, however coarse its clock. */
+/** Lets a second pass, so that later writes have later times, however coarse the store's clock is. */
 export const aMomentLater = Time.use((time) => time.pass(Duration.seconds(1)))
 
 export const listed = Effect.fnUntraced(function* (id: Fence["connectionId"], state: ContentState) {
@@ -186,7 +186,7 @@ export const listed = Effect.fnUntraced(function* (id: Fence["connectionId"], st
   return contents.map((one) => one.externalId)
 })
 
-/** All that is staged, complete or not, with its cause. */
+/** Returns all staged deletions with their cause, from complete and incomplete readings. */
 export const staged = (id: Fence["connectionId"]) =>
   Effect.flatMap(WholeStore, (store) =>
     Effect.map(store.deletions(id, { which: "staged", limit: 100 }), ({ deletions }) =>
@@ -194,14 +194,14 @@ export const staged = (id: Fence["connectionId"]) =>
     )
   )
 
-/** Everything that was read with a deletion is read. */
+/** The state in which all changes and listings that may contradict a deletion are read. */
 export const allRead: Readiness = { changes: true, listing: true }
 
-/** Deletes all that is staged and complete. */
+/** Deletes all staged deletions that are complete. */
 export const deleteStaged = (fence: Fence, complete = allRead) =>
   Effect.flatMap(WholeStore, (store) => store.applyDeletions(fence, complete, undefined))
 
-/** Applies or holds as the engine does at the end of a slice. */
+/** Applies or holds deletions, as the engine does at the end of a slice. */
 export const settle = Effect.fnUntraced(function* (
   fence: Fence,
   options: {
@@ -216,21 +216,21 @@ export const settle = Effect.fnUntraced(function* (
   return yield* Deletions.applyOrHold({ deletions: yield* WholeStore, fence, limits, readiness, runId })
 })
 
-/** Approves all that is held now. */
+/** Approves the deletions that are held now. */
 export const approve = Effect.fnUntraced(function* (id: Fence["connectionId"]) {
   const store = yield* WholeStore
   const { token } = yield* store.deletions(id, { which: "held", limit: 1 })
   return yield* store.approveDeletions(id, { token })
 })
 
-/** A pass over the source that saw these ids and covers this. */
+/** Commits a pass over the source that saw these ids and covers these prefixes. */
 export const pass = (
   { commit }: Running,
   seen: ReadonlyArray<string>,
   options: Partial<Pick<PageEnd, "complete" | "covers" | "forgetsParts" | "listing">> = {}
 ) => commit({ page: page({ listing: "a listing", complete: true, covers: [{ prefix: "" }], ...options, seen }) })
 
-/** A run of a connection in which an earlier run has stored these ids. */
+/** Begins a run of a connection in which an earlier run has stored these ids. */
 export const withStored = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
   const run = yield* running()
   yield* run.commit({ items: ids.map((one) => item(one)) })

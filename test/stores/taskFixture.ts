@@ -21,7 +21,7 @@ export const sync = (change: Partial<TaskRequest> = {}): TaskRequest => ({
 })
 export const live = sync({ task: poll, spec: "" })
 
-/** The task that a request stands for. */
+/** Requests a task, and returns it. */
 export const request = Effect.fnUntraced(function* (id: ConnectionId, given: TaskRequest) {
   const store = yield* WholeStore
   const asked = yield* store.requestTask(id, given)
@@ -29,7 +29,7 @@ export const request = Effect.fnUntraced(function* (id: ConnectionId, given: Tas
 })
 
 let last = 0
-/** A run of this task has begun. */
+/** Begins a run of this task. */
 export const begin = Effect.fnUntraced(function* (fence: Fence, task: TaskRow) {
   const store = yield* WholeStore
   last += 1

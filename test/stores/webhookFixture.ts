@@ -1,4 +1,4 @@
-/** Webhooks, their messages, and how an attempt to deliver one ends. */
+/** Webhooks, their messages, and the results of delivery attempts. */
 import { assert } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -24,7 +24,7 @@ export const create = (parts: Partial<Webhook> = {}) =>
 
 export const messageOf = (body = "{}") => ({ id: MessageId.make(randomUUID()), body, changes: [] })
 
-/** Moves the cursor from where it is, with a message. */
+/** Moves the webhook's cursor from its present position, with a message. */
 export const enqueue = Effect.fnUntraced(function* (webhook: Webhook, body?: string) {
   const store = yield* WebhookStore
   const now = Option.getOrThrow(yield* store.webhook(webhook.id))
