@@ -132,42 +132,42 @@ const rendered = (rows: ReadonlyArray<Row>): string => {
   const tables = [...new Set(rows.map(({ table }) => table))]
   return `# Query with SQL
 
-Everything that is mirrored can be queried as tables of the schema \`mirror\`:
+Query all mirrored content as tables of the schema \`mirror\`:
 
 \`\`\`sh no-run
 idem sql "SELECT from_address, count(*) FROM mail GROUP BY 1 ORDER BY 2 DESC LIMIT 10"
 \`\`\`
 
 - \`idem sql "SELECT …"\` prints a table, with \`--json\` \`{columns, rows}\`, with \`--csv\` CSV. \`--limit\` bounds the rows
-  (default 1,000). Without a query it is a prompt on a terminal, and reads standard input otherwise.
-- A query only reads, within 30 seconds, two at a time, and only the schema \`mirror\`: it runs with the rights of the role
-  \`idem_reader\`, which Idem makes. Where Idem's own role may not make roles, the query runs with its rights, still in a
-  read-only transaction.
-- With \`IDEM_URL\` the server runs the query: \`POST /sql\` of the [HTTP API](http-api.md).
-- The tables are an interface. Columns are added, and never changed or removed.
-- The tables are derived from what is stored. \`idem serve\` keeps them up to date, \`idem sync\` does so after its run, and
-  \`idem derive\` on demand. \`idem status\` says how far they are behind. \`idem derive --rebuild\` makes them again; the
-  rows of before stay readable meanwhile.
-- Of IMAP servers without threads, \`thread\` of \`mail\` needs the field References, which is read of emails that are stored
-  since version 23 of the schema. Of those stored before, it is the email that they answer; \`idem sync --force\` downloads
-  them again.
-- Rows of a table belong to a \`connection\`, by its name. Join tables on \`connection\` and the id.
+  (default 1,000). Without a query, \`idem sql\` opens a prompt on a terminal, and otherwise reads standard input.
+- A query may only read, only the schema \`mirror\`, and for at most 30 seconds. Two queries run at a time. A query runs with the
+  rights of the role \`idem_reader\`, which Idem creates. If Idem's own role may not create roles, the query runs with the rights of
+  Idem's role, still in a read-only transaction.
+- If \`IDEM_URL\` is set, the server runs the query: \`POST /sql\` of the [HTTP API](http-api.md).
+- The tables are an interface. New versions may add columns, and never change or remove one.
+- The tables are derived from the stored content. \`idem serve\` keeps them up to date, \`idem sync\` updates them after its run, and
+  \`idem derive\` updates them on demand. \`idem status\` shows how far they are behind. \`idem derive --rebuild\` makes the tables
+  again; the old rows stay readable meanwhile.
+- For IMAP servers without threads, \`thread\` of \`mail\` comes from the header field References, which Idem reads since version 23
+  of the schema. For an email that was stored before, \`thread\` is the email that it answers; \`idem sync --force\` downloads such
+  emails again.
+- The column \`connection\` has the name of the connection. Join tables on \`connection\` and the id.
 
 ## Connect psql, Metabase, Grafana or DBeaver
 
-\`idem grant\` lets a role of the database read \`mirror\` and nothing else of Idem. With \`--login\` it makes the role,
-gives it a new password, and prints the URL to connect with:
+\`idem grant\` lets a database role read \`mirror\` and nothing else of Idem. With \`--login\` it creates the role, sets a new
+password, and prints the URL for your tool:
 
 \`\`\`sh no-run
 idem grant reports --login
 psql "postgresql://reports:PASSWORD@db.example.com/idem" -c "SELECT count(*) FROM mirror.mail"
 \`\`\`
 
-- Metabase, Grafana, DBeaver and other tools: choose PostgreSQL, enter host, database, role and password of the URL, and
-  the schema \`mirror\`.
-- The database that Idem starts itself listens on a socket in \`IDEM_DATA_DIR\` only, while a command of Idem runs, such as
-  \`idem serve\`. \`idem grant reports --login\` prints its URL too, with the socket's folder as \`host\`: psql and libpq take
-  it as it is. For tools that know TCP only (those on Java), forward a port of this machine to it:
+- Metabase, Grafana, DBeaver and other tools: choose PostgreSQL, and enter the host, database, role and password of the
+  URL, and the schema \`mirror\`.
+- The embedded database listens only on a socket in \`IDEM_DATA_DIR\`, and only while an Idem command runs, such as \`idem serve\`.
+  \`idem grant reports --login\` prints its URL too, with the socket's folder as \`host\`: psql and libpq accept this URL. For
+  tools that support TCP only, such as Java tools, forward a local port to the socket:
 
 \`\`\`sh no-run
 socat TCP-LISTEN:5433,bind=127.0.0.1,fork UNIX-CONNECT:data/postgres/.s.PGSQL.5432
