@@ -46,6 +46,16 @@ export class DeletionStore extends Context.Service<
       connectionId: ConnectionId,
       externalIds: ReadonlyArray<string>
     ) => Effect.Effect<ReadonlySet<string>, StoreError>
+    /**
+     * Returns how many stored contents the listing of this name would find absent, of these ids or of all, if no
+     * further page listed them: those in scope that are not staged, and of an open listing those that are older than it
+     * and that it has not seen.
+     */
+    readonly unseen: (
+      connectionId: ConnectionId,
+      listing: string,
+      externalIds?: ReadonlyArray<string>
+    ) => Effect.Effect<number, StoreError>
     /** Returns the held deletions, or all staged ones. */
     readonly deletions: (
       connectionId: ConnectionId,

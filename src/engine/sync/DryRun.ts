@@ -77,8 +77,8 @@ const list = Effect.fnUntraced(function* (options: {
   const { meter, plan, session } = options
   const connectionId = options.connection.id
   const contents = yield* ContentStore
+  const deletions = yield* DeletionStore
   const ledger = yield* LedgerStore
-  const overviews = yield* OverviewStore
   const { slicePages } = yield* Limits
   const counts = RunCounts.tally()
   // Planned ids stay in flight, so that an id that the listing repeats is planned once.
@@ -86,7 +86,7 @@ const list = Effect.fnUntraced(function* (options: {
   let download = 0
   let toDelete = 0
   let patch = 0
-  /** Stored contents that the pages of full listings showed: the other stored ones are absent. */
+  /** Contents that the pages of the full listing showed, of those that it could find absent. */
   let present = 0
   /** The number of pages in a row with nothing to plan, and the checkpoint before them. */
   let idle = 0
@@ -97,11 +97,6 @@ const list = Effect.fnUntraced(function* (options: {
   const count = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
     const some = usable(ids)
     return some.length === 0 ? 0 : (yield* contents.existing(connectionId, some)).size
-  })
-  const stored = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
-    const some = usable(ids)
-    const rows = some.length === 0 ? [] : (yield* contents.contentsById(connectionId, some)).values()
-    return [...rows].filter(({ state }) => state === "stored").length
   })
 
   if (plan.task.forceIds.length > 0) {
@@ -145,9 +140,15 @@ const list = Effect.fnUntraced(function* (options: {
           download += chosen.length
           toDelete += yield* count(page.deleted ?? [])
           patch += yield* count((page.patches ?? []).map((one) => one.externalId))
-          if (page.listing !== undefined) present += yield* stored(page.listed.map((ref) => ref.externalId))
-          if (!options.isAfresh && page.covers?.some((covered) => covered.prefix === "" && !covered.except?.length)) {
-            toDelete += Math.max(0, (yield* overviews.totals(connectionId)).stored - present)
+          if (page.listing !== undefined && !options.isAfresh) {
+            present += yield* deletions.unseen(
+              connectionId,
+              page.listing,
+              usable(page.listed.map((ref) => ref.externalId))
+            )
+            if (page.covers?.some((covered) => covered.prefix === "" && !covered.except?.length)) {
+              toDelete += Math.max(0, (yield* deletions.unseen(connectionId, page.listing)) - present)
+            }
           }
           yield* options.onProgress({ counts, remaining: page.remaining })
         })

@@ -7,6 +7,7 @@ import type { Readiness } from "../../engine/model/Content.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import { DeletionsChanged } from "../../engine/store/StoreError.ts"
+import * as Storable from "../Storable.ts"
 import { leaveLedger, setChange } from "./ContentWriter.ts"
 import * as RunStore from "./RunStore.ts"
 import { byBytes, type ConnectionEntry, fenced, type Millis, next, type StagedEntry, type State, utc } from "./State.ts"
@@ -42,6 +43,22 @@ const make = (state: State): Methods => {
   }
 
   return {
+    unseen: (connectionId, listing, externalIds) =>
+      Effect.sync(() => {
+        const connection = state.connections.get(connectionId)
+        if (connection === undefined) return 0
+        const open = connection.listing?.listing === Storable.text(listing) ? connection.listing : undefined
+        const among = externalIds === undefined ? undefined : new Set(externalIds)
+        return [...connection.contents].filter(
+          ([id, entry]) =>
+            entry.state === "stored" &&
+            entry.scopeEpoch === connection.scopeEpoch &&
+            (open === undefined || (entry.born < open.born && !open.seen.has(id))) &&
+            (among === undefined || among.has(id)) &&
+            !connection.staged.has(id)
+        ).length
+      }),
+
     readyDeletions: (connectionId, readiness) =>
       Effect.sync(() => {
         const connection = state.connections.get(connectionId)

@@ -2,7 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
+import { Forbidden, IntegrationError } from "../../../src/contract/IntegrationError.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { moving } from "../../support/Moving.ts"
 import { bytes } from "../../support/MemorySource.ts"
@@ -261,6 +263,26 @@ describe("a dry run", () => {
       const { planned } = yield* sync(connection, { dryRun: true })
       assert.deepStrictEqual(planned, { download: 1, delete: 1, patch: 0, held: 0 })
       assert.deepInclude((yield* sync(connection)).counts, { downloads: 1, updated: 1, deleted: 1 })
+    })
+  )
+
+  it.effect("goes on with an interrupted listing, and counts nothing as absent that it has shown", () =>
+    withConnection(function* (source, connection) {
+      source.addMany(30)
+      const pages = yield* Ref.make(0)
+      source.answer = (method) =>
+        method === "list"
+          ? Effect.flatMap(
+              Ref.updateAndGet(pages, (count) => count + 1),
+              (count) =>
+                count === 3
+                  ? Effect.fail(new IntegrationError({ reason: new Forbidden({ message: "no" }) }))
+                  : Effect.void
+            )
+          : Effect.void
+      assert.deepInclude((yield* sync(connection)).counts, { stored: 20 })
+      const { planned } = yield* sync(connection, { dryRun: true })
+      assert.deepStrictEqual(planned, { download: 10, delete: 0, patch: 0, held: 0 })
     })
   )
 
