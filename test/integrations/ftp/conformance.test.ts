@@ -1,6 +1,6 @@
 /**
- * The laws of integrations, by content and by revision. A checkpoint of ours never expires, and a folder repeats no
- * name.
+ * The laws of integrations, by content and by revision. The integration's checkpoints never expire, and a folder lists
+ * each name once.
  */
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -56,8 +56,8 @@ for (const [name, compare, features] of [
 ] as const) {
   describe.concurrent(`FTP keeps the laws of integrations ${name}`, () => {
     for (const law of Conformance.laws(scripted(compare, features), { without: ["expire", "repeat"] })) {
-      // Pages and the checkpoint of a listing are the same for all three, and these laws take far longer than the
-      // others.
+      // The pages and the checkpoint of a listing are the same for all three servers, and these laws take far longer
+      // than the others.
       if (/^(a crash between two pages|pages are bounded)/.test(law.name) && name !== "by revision") continue
       it.live(law.name, () => law.check)
     }

@@ -1,4 +1,4 @@
-/** The facts that listings state, and those that they leave out. */
+/** Listings with all facts of a file, and listings that omit some. */
 import { assert, describe, it } from "@effect/vitest"
 import { parseLs, parseMlsd, parseTime } from "../../../src/integrations/ftp/ListingParser.ts"
 

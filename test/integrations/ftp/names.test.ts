@@ -1,4 +1,4 @@
-/** Names as external ids: reversible, unambiguous, and never out of the root. */
+/** Names as external ids: reversible, unambiguous, and always below the root. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import * as Names from "../../../src/integrations/ftp/Names.ts"

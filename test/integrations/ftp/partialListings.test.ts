@@ -1,4 +1,4 @@
-/** Folders that a server lists in part, or as empty: what it did not tell is not taken for deleted. */
+/** Folders that a server lists incompletely or as empty: unlisted files do not count as deleted. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
@@ -6,7 +6,7 @@ import * as Mirror from "../../support/ftp/Mirror.ts"
 import * as StandIn from "../../support/ftp/FtpStandIn.ts"
 import { files } from "../../support/ftp/FtpStandIn.ts"
 
-/** The line that `ls` writes for a name of which `lstat` fails, as on a stale mount (coreutils, src/ls.c). */
+/** The line that `ls` writes for a name whose `lstat` fails, as on a stale mount (coreutils, src/ls.c). */
 const stale = "-????????? ? ? ? ?            ? b"
 
 describe("folders that are listed in part", () => {

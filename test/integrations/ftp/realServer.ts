@@ -1,4 +1,4 @@
-/** Tests against Debian's servers, each with a server of its own, and the files that it serves. */
+/** Declares tests against Debian's servers. Each test has its own server and files. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { it } from "@effect/vitest"
@@ -8,8 +8,8 @@ import * as Servers from "../../support/FtpServers.ts"
 import { skips } from "../../support/Requirement.ts"
 
 /**
- * Returns a function that declares tests on servers of this kind. If the server is missing, the tests skip and say why.
- * `perAddress` is how many connections of one address pure-ftpd allows.
+ * Returns a function that declares tests on servers of this kind. If the server is missing, the tests are skipped with
+ * the reason. `perAddress` is the number of connections that pure-ftpd allows for one address.
  */
 export const testsOn = (kind: Servers.Kind) => {
   const why = Servers.missing(kind)
@@ -36,6 +36,6 @@ export const write = (server: Servers.Running, path: string | Buffer, bytes: str
   Fs.writeFileSync(full, bytes)
 }
 
-/** Sets a file's time, in whole seconds, which every server gives. */
+/** Sets a file's time, in whole seconds, because every server reports whole seconds. */
 export const touch = (server: Servers.Running, path: string, seconds: number) =>
   Fs.utimesSync(Path.join(server.files, path), seconds, seconds)

@@ -1,4 +1,7 @@
-/** Logins at Debian's servers: how many, by which credentials, and to which server. Without a server, they skip. */
+/**
+ * Logins to Debian's servers: the number of connections, the credentials, and the identity of the server. Skipped if a
+ * server is missing.
+ */
 import { generateKeyPairSync } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -10,7 +13,7 @@ const onPureFtpd = testsOn("pure-ftpd")
 const onTls = testsOn("pure-ftpd with TLS")
 const onOpenssh = testsOn("openssh")
 
-/** The reason and the message of what becomes of a connection with this config. */
+/** Returns the account of a connection with this config, or the reason and message of its failure. */
 const outcome = (source: Mirror.Source) =>
   Effect.flatMap(Mirror.open(source), ({ session }) => session.account).pipe(
     Effect.catchTag("IntegrationError", ({ message, reason }) => Effect.succeed(`${reason._tag}: ${message}`))

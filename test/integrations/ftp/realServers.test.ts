@@ -1,4 +1,7 @@
-/** The laws of the `ftp` integration against Debian's servers. If one is missing, its tests skip and say why. */
+/**
+ * The laws of the `ftp` integration against Debian's servers. If a server is missing, its tests are skipped with the
+ * reason.
+ */
 import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -16,7 +19,7 @@ const revisionsOf = (results: ReadonlyMap<string, Mirror.Downloaded>) =>
 for (const kind of ["pure-ftpd", "vsftpd", "openssh"] as const) {
   const test = testsOn(kind)
   describe(kind, () => {
-    // More than a page holds. The others' listings go into pages by the same code.
+    // More files than fit on a page. The listings of the other servers are paged by the same code.
     const count = kind === "vsftpd" ? 700 : 100
     test(`mirrors ${count} files byte for byte, in bounded pages, one listing a folder`, function* (server) {
       const expected = new Map<string, string>()
@@ -120,7 +123,7 @@ for (const kind of ["pure-ftpd", "vsftpd", "openssh"] as const) {
         ["a/closed", "a/enterable"]
       )
       assert.deepStrictEqual(pages.at(-1)?.covers, [{ prefix: "", except: ["a/closed/", "a/enterable/"] }])
-      // A file that cannot be seen is not called gone.
+      // A file that can't be seen is not reported as gone.
       assert.strictEqual((yield* Mirror.download(opened, { externalId: "a/closed/file" })).reason, "Forbidden")
       assert.strictEqual((yield* Mirror.download(opened, { externalId: "a/open/none" })).reason, "Gone")
       assert.strictEqual((yield* Mirror.download(opened, { externalId: "a/none/none" })).reason, "Gone")
@@ -192,7 +195,7 @@ for (const kind of ["pure-ftpd", "vsftpd", "openssh"] as const) {
       const opened = yield* Mirror.open(server)
       const pages = yield* Mirror.list(opened)
       const ids = Mirror.listed(pages).map(({ externalId }) => externalId)
-      // FTP can't tell where a link leads; SFTP can, and follows what stays inside.
+      // FTP can't tell where a link points; SFTP can, and links to targets below the root are followed.
       assert.deepStrictEqual(ids, kind === "openssh" ? ["alias", "real/file", "twin/file"] : ["real/file"])
       assert.match(Mirror.problems(pages).join("\n"), /link/)
       for (const externalId of ["passwd", "etc/passwd"]) {
@@ -248,7 +251,8 @@ for (const kind of ["pure-ftpd", "vsftpd", "openssh"] as const) {
       if (body instanceof Uint8Array) return assert.fail("a large body is a stream")
       const some = yield* Stream.runCollect(Stream.take(body, 1))
       assert.strictEqual(some.length, 1)
-      // Interrupted with nobody pulling: the second reader would wait for ever for the only connection.
+      // Interrupts a reader that has stopped pulling: otherwise the second reader would wait for ever for the only
+      // connection.
       const fiber = yield* Effect.forkChild(Stream.runForEach(body, () => Effect.never))
       yield* Effect.yieldNow
       yield* Fiber.interrupt(fiber)

@@ -32,7 +32,7 @@ describe("sizes that nobody knows", () => {
           const opened = yield* Mirror.openWith(standIn.source, { compare })
           const refs = Mirror.chosen(yield* Mirror.list(opened))
           assert.deepStrictEqual(reasons(yield* Mirror.downloadAll(opened, refs)), { empty: "", full: "bytes" })
-          // As the ledger and a person ask for them: without a listing.
+          // Without a listing, as for items in the ledger and items that a person forces.
           const again = refs.map(({ externalId }) => ({ externalId }))
           assert.deepStrictEqual(reasons(yield* Mirror.downloadAll(opened, again)), { empty: "", full: "bytes" })
         }).pipe(Effect.scoped)
@@ -42,7 +42,7 @@ describe("sizes that nobody knows", () => {
 })
 
 describe("files that the server can't give now", () => {
-  // RFC 959 4.2.2: 450 file busy, 451 local error, 452 no room: about one file, and not about the server.
+  // RFC 959 4.2.2: 450 file busy, 451 local error, 452 no room. Each concerns one file, not the server.
   for (const code of [450, 451, 452]) {
     it.live(`${code} fails the file alone, and its connection goes on`, () =>
       Effect.gen(function* () {
@@ -113,7 +113,7 @@ describe("loops of links that a server hides", () => {
 
   it.live("a server with unique facts in the entries' lines only: the loop is entered nowhere", () =>
     Effect.gen(function* () {
-      // pyftpdlib follows links in MLSD, writes `unique` in every line, and has no line of the folder itself.
+      // pyftpdlib follows links in MLSD, writes `unique` in every line, and omits the line of the folder itself.
       const standIn = yield* StandIn.run({
         files: new Map(),
         listing: (folder) =>
@@ -173,7 +173,7 @@ describe("loops of links that a server hides", () => {
 
   it.live("a pass lists no more than maxEntries, in all its slices, and then covers nothing", () =>
     Effect.gen(function* () {
-      // Folders without a file repeat nothing that tells a loop.
+      // Folders without files contain nothing by which a loop could be recognized.
       const standIn = yield* StandIn.run({ files: new Map(), listing: () => entry("dir", "one") + entry("dir", "two") })
       const opened = yield* Mirror.openWith(standIn.source, { maxEntries: 500 })
       const pages = yield* Mirror.list(opened)
@@ -213,7 +213,7 @@ describe("how files are compared", () => {
       const stamp = (millis: number) => new Date(millis).toISOString().slice(0, 19).replace(/[-:T]/g, "")
       const clock = yield* Clock.Clock
       const now = clock.currentTimeMillisUnsafe()
-      /** Runs this at that moment, however long it takes. */
+      /** Runs an action at that moment, however long it takes. */
       const then = Effect.provideService(
         Clock.Clock,
         Object.assign(Object.create(clock) as Clock.Clock, {
@@ -225,7 +225,7 @@ describe("how files are compared", () => {
         files: new Map([
           ["new", file("n", stamp(now))],
           ["old", file("o", stamp(now - 60_000))],
-          // A time far ahead says nothing about when the file was changed.
+          // A time far in the future does not show when the file was changed.
           ["ahead", file("a", stamp(now + 30 * 86_400_000))]
         ])
       })

@@ -21,7 +21,7 @@ describe.concurrent("sftp", () => {
         const standIn = yield* StandIn.run({ ...base, method, entries: [file("a", Buffer.alloc(700_000, 9))] })
         const opened = yield* Mirror.open(standIn.source)
         const results = yield* Mirror.downloadAll(opened, Mirror.chosen(yield* Mirror.list(opened)))
-        // The server gives half of what is asked for at a time.
+        // The server returns half of the requested bytes at a time.
         assert.isTrue(results.get("a")?.bytes?.equals(Buffer.alloc(700_000, 9)))
         const wrong = yield* Mirror.open({
           ...standIn.source,
@@ -73,7 +73,7 @@ describe.concurrent("sftp", () => {
       const opened = yield* Mirror.open({ ...standIn.source, config })
       assert.strictEqual((yield* Mirror.download(opened, { externalId: "a" })).reason, "Transient")
       silent = false
-      // On a busy machine a server that is not silent may take as long to answer.
+      // On a busy machine, a responsive server may also take this long.
       const again = yield* Effect.repeat(Mirror.download(opened, { externalId: "a" }), {
         until: ({ reason }) => reason !== "Transient"
       })
@@ -96,7 +96,8 @@ describe.concurrent("sftp", () => {
       const result = yield* Mirror.download(opened, { externalId: "a" })
       assert.strictEqual(result.reason, "Transient")
       assert.match(result.message ?? "", new RegExp(`it ended at or before byte \\d+ of the ${claims}`))
-      // Four requests are under way at a time, and each is repeated until it is whole: none starts after the first end.
+      // Four requests are in flight at a time, and each is repeated until it is complete: no request begins after the
+      // first one has met the end of the file.
       assert.isAtMost(Math.max(...offsets), 8 * chunk)
     }).pipe(Effect.scoped)
   )
@@ -107,7 +108,7 @@ describe.concurrent("sftp", () => {
       const standIn = yield* StandIn.run({
         ...base,
         entries: [file("a", bytes)],
-        // By its path still as long as it was, by its handle as it is now.
+        // The attributes by path have the previous size, and the attributes by handle the present one.
         size: (_, opened) => (opened ? bytes.length : 10_000_000)
       })
       const opened = yield* Mirror.open(standIn.source)
@@ -144,14 +145,14 @@ describe.concurrent("sftp", () => {
         assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(pages)), ["a", "z"])
         assert.strictEqual(Mirror.problems(pages).length, 1)
         assert.match(Mirror.problems(pages)[0] ?? "", /^bad: .*Failure/)
-        // Nothing is said of what is in it.
+        // No page covers the contents of the folder.
         assert.isTrue(pages.every(({ covers = [] }) => covers.every(({ except }) => except?.includes("bad/") === true)))
         failing = false
         assert.include(Mirror.idsOf(Mirror.listed(yield* Mirror.list(opened))), "bad/a")
       }).pipe(Effect.scoped)
   )
 
-  // A stale NFS handle, and a folder on the way that lost its permission.
+  // A stale NFS handle, and a parent folder that lost its permission.
   for (const [name, code] of [
     ["FAILURE", status.failure],
     ["PERMISSION_DENIED", status.forbidden]
@@ -219,7 +220,7 @@ describe.concurrent("sftp", () => {
     }).pipe(Effect.scoped)
   )
 
-  // Five Transient failures in a row end a run, as those of a source that is down.
+  // Five Transient failures in a row end a run, as if the source were down.
   for (const request of ["OPEN", "LSTAT"] as const) {
     it.live(`a file whose ${request} is answered with FAILURE fails alone, and its connection goes on`, () =>
       Effect.gen(function* () {

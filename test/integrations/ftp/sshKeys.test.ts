@@ -70,7 +70,7 @@ describe("known_hosts", () => {
     [`files.example.com ${key}`, "filesxexample.com", 22, false],
     [`@revoked files.example.com ${key}`, "files.example.com", 22, false],
     [`# files.example.com ${key}`, "files.example.com", 22, false],
-    // The hash of another name.
+    // The hash of another host name.
     [`|1|c2FsdHNhbHRzYWx0c2FsdHNhbHQ=|nPSrQ6sf8mkCjSO9bzDhyjuU4ho= ${key}`, "other", 22, false]
   ] as const) {
     it(`${line} is ${isKnown ? "" : "not "}a line of ${host}:${port}`, () => {

@@ -26,7 +26,7 @@ describe("hostile listings", () => {
         const opened = yield* Mirror.open(standIn.source)
         const pages = yield* Mirror.list(opened)
         assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(pages)), ["good"])
-        // The client for LIST knows no file named "..": it is left out in silence.
+        // The client for LIST never returns a file named "..", so no problem is reported for it.
         assert.strictEqual(Mirror.problems(pages).length, form === "LIST" ? names.length - 1 : names.length)
         assert.isTrue(standIn.received.every((line) => !/passwd|\.\./.test(line)))
       }).pipe(Effect.scoped)
@@ -51,7 +51,7 @@ describe("hostile listings", () => {
       const once = yield* Mirror.list(yield* Mirror.open(known.source))
       assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(once)), ["f"])
       assert.deepStrictEqual(once.at(-1)?.covers, [{ prefix: "", except: ["again/"] }])
-      // The file grows meanwhile: no folder repeats the one above it.
+      // The file grows during the listing, so that no folder equals its parent.
       const growing = (folder: string) => `type=dir; again\r\ntype=file;size=${folder.length};modify=${time}; f\r\n`
       const unknown = yield* StandIn.run({ files: new Map(), listing: growing })
       const bounded = yield* Mirror.list(yield* Mirror.openWith(unknown.source, { maxDepth: 2 }))
@@ -134,7 +134,7 @@ describe("revisions and times", () => {
       }
       const pages = yield* Mirror.list(opened, { task: { ...SyncTask.poll, window } })
       assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(pages)), ["never", "since", "unknown", "within"])
-      // A part of the files proves nothing about the others.
+      // An incomplete listing of files proves nothing about the other files.
       assert.isTrue(pages.every((page) => page.covers === undefined && page.listing === undefined))
     }).pipe(Effect.scoped)
   )

@@ -61,7 +61,7 @@ describe("a server that fails", () => {
           command === "RETR" ? { data: Buffer.from("whole"), last: "451 the disk failed" } : undefined
       })
       const opened = yield* Mirror.open(standIn.source)
-      // RFC 959 4.2.2: 451 is a local error about this file, so it says nothing about the others.
+      // RFC 959 4.2.2: 451 is a local error about this file, so it proves nothing about the others.
       assert.strictEqual((yield* Mirror.download(opened, { externalId: "whole" })).reason, "Forbidden")
     }).pipe(Effect.scoped)
   )

@@ -1,4 +1,4 @@
-/** Servers that refuse connections or do not answer, from bug reports. */
+/** Servers that refuse connections or do not respond, from bug reports. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
@@ -35,7 +35,7 @@ describe.concurrent("a server that allows few connections", () => {
             const second = yield* sync(connection)
             const { listed } = second.counts
             assert.deepInclude(second.counts, { unchanged: listed, stored: 0, failed: 0, deferred: 0 })
-            // Each pass tries one more connection. On a busy machine there are several, of a slice each.
+            // Each pass tries one more connection. On a busy machine there are several passes, each in its own slice.
             assert.isAtMost(standIn.refusals() - before, Math.max(1, listed / 300))
           })
         )
@@ -53,7 +53,7 @@ describe.concurrent("a server that allows few connections", () => {
 })
 
 describe.concurrent("a server that is silent", () => {
-  /** vsftpd opens a FIFO as if it were a file, and waits for a writer. */
+  /** vsftpd opens a FIFO like a file, and waits for a writer. */
   const blocked = (...others: ReadonlyArray<string>) =>
     StandIn.run({
       files: files("fifo", ...others),
@@ -61,7 +61,10 @@ describe.concurrent("a server that is silent", () => {
         command === "RETR" && argument === "/fifo" ? { data: "silent", last: "" } : undefined
     })
 
-  /** Asks until the server has got this command: on a busy machine any answer before it may be late. */
+  /**
+   * Repeats the request until the server has received this command, because on a busy machine any earlier response may
+   * be late.
+   */
   const askedFor = <A, E, R>(standIn: StandIn.StandIn, command: string, ask: Effect.Effect<A, E, R>) =>
     Effect.repeat(ask, { until: () => received(standIn, command).length > 0 })
 

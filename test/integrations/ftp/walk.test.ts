@@ -1,4 +1,4 @@
-/** A walk gives each file once, in one order, from wherever it is taken up. */
+/** A walk returns each file once, in one order, wherever it is resumed. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -39,7 +39,7 @@ describe("Walk", () => {
   it.effect.prop(
     "each file once, and the rest of them from every position",
     [
-      // A folder by its names, and how many files it has: enough for several pages.
+      // A folder's path, and its number of files, which is enough for several pages.
       Schema.Array(
         Schema.Tuple([
           Schema.Array(Schema.Literals(["a", "b", "a b", "é", "%", "z"])).check(Schema.isMaxLength(4)),

@@ -16,11 +16,11 @@ const begin = Effect.fnUntraced(function* (options?: Omit<Parameters<typeof Mirr
   return { server, mailbox: server.mailbox, mirror }
 })
 
-/** The reason with which downloading a message fails. */
+/** Returns the reason for which downloading a message fails. */
 const reasonOf = (mirror: Mirror.Mirror, id: string) =>
   Effect.map(Effect.flip(Mirror.downloaded(mirror, { externalId: id })), (error) => error.reason)
 
-/** A message whose answer is read as it arrives, and not as a whole. */
+/** A message whose response is read as a stream, not as a whole. */
 const large = `Subject: Large\r\n\r\n${"x".repeat(700_000)}`
 
 describe("the connection's settings", () => {

@@ -4,7 +4,7 @@ import { integration } from "../../../src/integrations/Gmail.ts"
 import * as Conformance from "../../../src/testing/Conformance.ts"
 import * as GmailServer from "../../support/GmailServer.ts"
 
-/** Every other message is starred, so that a narrower scope has something in it. */
+/** Every other message is starred, so that a narrower scope is not empty. */
 const scripted = Effect.map(GmailServer.make(), (server): Conformance.ScriptedSource => {
   const { mailbox } = server
   const config = { rootUrl: server.url, quota: { unitsPerMinute: 1e9 } }
@@ -36,6 +36,6 @@ const scripted = Effect.map(GmailServer.make(), (server): Conformance.ScriptedSo
 })
 
 describe.concurrent("Gmail", () => {
-  // Mail does not change under its id, and each request is a connection of its own.
+  // Messages do not change under one id, and each request has its own connection.
   for (const law of Conformance.laws(scripted, { without: ["edit", "open"] })) it.live(law.name, () => law.check)
 })

@@ -13,7 +13,7 @@ import { engine, admin, credentials, quota, scene, numbered, test } from "./Doma
 const scripted = Effect.map(GmailServer.make(), (server): Conformance.ScriptedSource => {
   const { domain } = server
   domain.add(admin, { isAdmin: true })
-  // The administrator stays.
+  // The users except the administrator, who stays.
   const others = () => domain.users.slice(1)
   const find = (id: string) => domain.users.find((user) => user.id === id)
   return {
@@ -58,7 +58,7 @@ describe("a Google Workspace domain", () => {
       assert.strictEqual(second.counts.stored + second.counts.updated, 0)
       assert.deepStrictEqual(yield* members, made)
       assert.strictEqual(server.count("users.list"), 2)
-      // A single token, the administrator's, serves all requests.
+      // All requests use a single token, the administrator's.
       assert.deepStrictEqual(server.domain.subjects, [admin])
     })
   )
@@ -74,7 +74,7 @@ describe("a Google Workspace domain", () => {
       assert.deepStrictEqual([result.status, result.counts.stored], ["succeeded", 3])
       assert.strictEqual((yield* store.totals(ada.id)).stored, 3)
       assert.deepStrictEqual(server.domain.subjects, [admin, "ada@example.com"])
-      // The token that was stored meanwhile is no change that the next poll would undo.
+      // The token that was stored meanwhile does not count as a change that the next poll would revert.
       yield* poll
       assert.deepStrictEqual(
         (yield* byName("ada@example.com")).credentials,
@@ -123,7 +123,7 @@ describe("a Google Workspace domain", () => {
       assert.strictEqual(yield* pass(60), "succeeded")
       assert.isNull((yield* byName("ada@example.com")).paused)
 
-      // A delegation that is granted later than the domain was connected.
+      // The delegation is granted after the domain was connected.
       server.domain.delegated.delete("https://www.googleapis.com/auth/gmail.readonly")
       server.domain.forgetTokens()
       assert.strictEqual(yield* pass(5), "failed")

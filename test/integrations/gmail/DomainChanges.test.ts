@@ -13,7 +13,7 @@ import * as GmailServer from "../../support/GmailServer.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
 import { admin, credentials, quota, scene, numbered, test } from "./DomainFixture.ts"
 
-/** The stored credentials of a member, in clear. */
+/** Returns the unsealed credentials of a member. */
 const unsealed = (connection: Connection) =>
   Effect.flatMap(Vault.Vault, (vault) =>
     vault.unseal(connection.credentials ?? new Uint8Array(), credentialsContext(connection))

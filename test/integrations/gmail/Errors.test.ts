@@ -16,11 +16,11 @@ const begin = Effect.fnUntraced(function* (options?: Omit<Parameters<typeof Mirr
   return { server, mailbox: server.mailbox, mirror }
 })
 
-/** The reason with which downloading a message fails. */
+/** Returns the reason for which downloading a message fails. */
 const reasonOf = (mirror: Mirror.Mirror, id: string) =>
   Effect.map(Effect.flip(Mirror.downloaded(mirror, { externalId: id })), (error) => error.reason)
 
-/** A message whose answer is read as it arrives, and not as a whole. */
+/** A message whose response is read as a stream, not as a whole. */
 const large = `Subject: Large\r\n\r\n${"x".repeat(700_000)}`
 
 describe("Google's errors", () => {
@@ -93,7 +93,8 @@ describe("Google's errors", () => {
         assert.strictEqual((yield* reasonOf(mirror, id))._tag, reason)
         const content = yield* Mirror.downloaded(mirror, { externalId: id })
         if (raw !== undefined) assert.strictEqual(Buffer.from(content.body).toString(), raw)
-        // No retries of the client's own. After a refusal, the newest message is asked for: is it the user's?
+        // The client does not retry by itself. After a refusal, the newest message is requested to find out whether the
+        // refusal concerns the user.
         assert.strictEqual(server.count("messages.get"), reason === "Forbidden" ? 3 : 2)
       }).pipe(Effect.scoped)
     )

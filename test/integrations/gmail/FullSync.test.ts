@@ -10,7 +10,8 @@ describe("listings under which the mailbox moves", () => {
       const { server, mailbox, mirror } = yield* begin()
       mailbox.pageTokens = "offset"
       const ids = mailbox.fill(150)
-      // Between the first page and the second, messages of the first one go: the offset skips as many.
+      // Between the first page and the second, messages of the first page are removed, so the offset skips as many
+      // messages.
       server.before("messages.list", () => undefined, 1)
       yield* Mirror.sync(mirror, {
         slice: 1,
@@ -28,7 +29,7 @@ describe("listings under which the mailbox moves", () => {
       mailbox.fill(120)
       let draft: string | undefined
       const writes = () => void (draft = mailbox.saveDraft(draft))
-      /** A poll in slices of four pages: the passes that it made. */
+      /** Polls in slices of four pages, and returns the number of passes. */
       const pollInSlices = Effect.fnUntraced(function* (between: () => void) {
         const passes = new Set<string | undefined>()
         for (let slices = 0; slices < 60; slices += 1) {
@@ -41,7 +42,7 @@ describe("listings under which the mailbox moves", () => {
       assert.isAtMost(yield* pollInSlices(writes), 5)
       assert.isAtMost(yield* pollInSlices(writes), 2)
       assert.isTrue(mirror.pages.every(({ covers }) => covers === undefined))
-      // The first of these polls still reads of the last save.
+      // The first of these polls still reads the change of the last save.
       for (let polls = 0; polls < 2; polls += 1) yield* Mirror.sync(mirror)
       assert.deepStrictEqual(mirror.pages.at(-1)?.covers, [{ prefix: "" }])
       assertMirrors(mirror, mailbox.ids)
@@ -136,7 +137,7 @@ describe("an expired history", () => {
       mailbox.modify(ids[159] ?? "", { add: ["STARRED"] })
       yield* Mirror.sync(mirror)
       mailbox.expireHistory()
-      // The pass, and the first page of the walk: it has listed the starred messages to their end.
+      // The pass, and the first page of the label walk, which has listed all starred messages.
       for (let pages = 0; pages < 10 && !JSON.stringify(mirror.checkpoint).includes("positions"); pages += 1) {
         yield* Mirror.sync(mirror, { slice: 1 })
       }

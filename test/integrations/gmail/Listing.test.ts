@@ -10,7 +10,7 @@ describe("polling", () => {
       mailbox.fill(124)
       const first = yield* Mirror.cost(mirror, Mirror.sync(mirror))
       assertMirrors(mirror, mailbox.ids)
-      // The watermark, three pages, the list of chats, the history after the last page, and each message.
+      // The calls: the watermark, three pages, the list of chats, the history after the last page, and each message.
       assert.deepStrictEqual(first, {
         calls: 1 + 3 + 1 + 1 + 124,
         units: 1 + 15 + 5 + 2 + 124 * 20,
@@ -210,7 +210,7 @@ describe("changes", () => {
       yield* Mirror.sync(mirror)
       assertMirrors(mirror, mailbox.ids)
       assert.isTrue(mirror.stored.has(a))
-      // A message that was only ever in Trash is never fetched.
+      // A message that was never outside of Trash and Spam is not downloaded.
       const junk = mailbox.add({ labelIds: ["SPAM"] })
       yield* Mirror.sync(mirror)
       assert.isFalse(mirror.downloads.has(junk))

@@ -24,7 +24,7 @@ const ended = (child: ChildProcess) =>
     else child.on("close", () => resume(Effect.void))
   })
 
-/** Runs a script until the scope closes, or `stop` before that; waits for this text from it. */
+/** Starts a script that runs until the scope closes or until `stop`, and waits for this text in its output. */
 const started = Effect.fnUntraced(function* (
   args: ReadonlyArray<string>,
   options: { readonly env: Readonly<Record<string, string>>; readonly cwd: string; readonly says: string }
@@ -73,7 +73,7 @@ it.live("eight messages of 35 MB are never in the memory of `idem serve` togethe
         env: {
           IDEM_DATA_DIR: Path.join(folder, "data"),
           PORT: "0",
-          // The connection is made through the server.
+          // The connection is created through the server.
           IDEM_SOURCE_ALLOW: "127.0.0.1",
           PEAK_FILE: peakFile
         },

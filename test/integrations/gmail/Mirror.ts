@@ -1,6 +1,6 @@
 /**
- * A mirror in memory that applies pages as the contract says: the smallest engine there is. It checks on the way what
- * every page must keep to.
+ * A mirror in memory that applies pages according to the contract: a minimal engine. It also checks the rules for every
+ * page.
  */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -25,11 +25,11 @@ export interface Mirror {
   readonly session: AnySession
   /** The stored contents. */
   readonly stored: Map<string, Content>
-  /** The ids to be deleted at the end of this sync. */
+  /** The ids that are deleted at the end of this sync. */
   readonly staged: Set<string>
-  /** The ids that the next sync asks for again. */
+  /** The ids that the next sync downloads again. */
   readonly deferred: Set<string>
-  /** How often each id was downloaded. */
+  /** The number of downloads of each id. */
   readonly downloads: Map<string, number>
   readonly saved: Array<Schema.Json>
   readonly pages: Array<Page<Schema.Json>>
@@ -37,7 +37,7 @@ export interface Mirror {
   checkerQueries: number
   calls: number
   units: number
-  /** How many full listings were begun because the checkpoint had expired. */
+  /** The number of full listings that began because the checkpoint had expired. */
   expired: number
 }
 
@@ -45,7 +45,7 @@ export const open = Effect.fnUntraced(function* (options: {
   readonly url: string
   readonly config?: Schema.JsonObject
   readonly credentials?: Schema.JsonObject
-  /** Runs where a credential is to be saved. */
+  /** Called when a credential is to be saved. */
   readonly onSave?: (credentials: Schema.Json) => Effect.Effect<void, IntegrationError>
 }) {
   let calls = 0
@@ -98,7 +98,7 @@ export const open = Effect.fnUntraced(function* (options: {
   return mirror
 })
 
-/** Knows what the mirror stores, and counts. */
+/** A checker that knows the mirror's stored contents, and counts its queries. */
 const checker = (mirror: Mirror): Layer.Layer<ContentExistenceChecker> =>
   Layer.succeed(ContentExistenceChecker, {
     existing: (ids) =>
@@ -109,14 +109,14 @@ const checker = (mirror: Mirror): Layer.Layer<ContentExistenceChecker> =>
     revisions: () => Effect.die("Gmail's messages have no revisions")
   })
 
-/** Lists with the mirror's checkpoint and applies every page, or only the first `slice` of them. Gives the pages. */
+/** Lists with the mirror's checkpoint, and applies every page, or only the first `slice` pages. Returns the pages. */
 export const sync = (
   mirror: Mirror,
   options: { readonly task?: SyncTask; readonly slice?: number; readonly between?: () => void } = {}
 ): Effect.Effect<ReadonlyArray<Page<Schema.Json>>, IntegrationError | ContentExistenceCheckerError> =>
   Effect.suspend(() => {
     const pages: Array<Page<Schema.Json>> = []
-    // A listing that is opened now began before its first page was asked for.
+    // A listing that is opened now began before its first page was requested.
     const before = new Set(mirror.stored.keys())
     const retried = [...mirror.deferred]
     mirror.deferred.clear()
@@ -138,7 +138,8 @@ export const sync = (
         mirror.checkpoint = Option.none()
         return Effect.map(sync(mirror, options), (more) => void pages.push(...more))
       }),
-      // Deletions are staged with their pages and applied at the end: what is listed again meanwhile stays.
+      // Deletions are staged with their pages and applied at the end, so that items which are listed again meanwhile
+      // stay.
       Effect.map(() => {
         for (const id of mirror.staged) mirror.stored.delete(id)
         mirror.staged.clear()
@@ -152,7 +153,7 @@ const seen = new WeakMap<
   { readonly listing: string; readonly before: ReadonlySet<string>; readonly ids: Set<string> }
 >()
 
-/** A message's content, with its whole body. */
+/** Returns a message's content, with its complete body. */
 export const downloaded = (
   mirror: Mirror,
   ref: Ref
@@ -164,7 +165,7 @@ export const downloaded = (
     return { ...(yield* withLateFields(content)), body: new Uint8Array(body) }
   }).pipe(Effect.scoped)
 
-/** Downloads and stores a message: one that is gone is left out, and one that is deferred waits for the next sync. */
+/** Downloads and stores a message. A gone message is skipped, and a deferred message waits for the next sync. */
 const store = (mirror: Mirror, ref: Ref): Effect.Effect<void, IntegrationError> =>
   downloaded(mirror, ref).pipe(
     Effect.map((content) => void mirror.stored.set(ref.externalId, content)),
@@ -205,7 +206,7 @@ const apply = Effect.fnUntraced(function* (mirror: Mirror, page: Page<Schema.Jso
   mirror.checkpoint = Option.some(page.checkpoint)
 })
 
-/** RFC 7396. */
+/** Merges a patch according to RFC 7396. */
 const merged = (target: Metadata, patch: Metadata): Metadata => {
   const result: Record<string, Schema.Json> = { ...target }
   for (const [name, value] of Object.entries(patch)) {
@@ -219,13 +220,13 @@ const merged = (target: Metadata, patch: Metadata): Metadata => {
 const isObject = (value: Schema.Json | undefined): value is Metadata =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** The labels stored with a message, sorted. */
+/** Returns the stored labels of a message, sorted. */
 export const labelsOf = (mirror: Mirror, id: string): ReadonlyArray<string> => {
   const labels = mirror.stored.get(id)?.metadata["labels"]
   return isObject(labels) ? Object.keys(labels).sort() : []
 }
 
-/** The cost of `effect`. */
+/** Runs `effect`, and returns its cost. */
 export const cost = <A, E, R>(mirror: Mirror, effect: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => {
     const before = { calls: mirror.calls, units: mirror.units, checkerQueries: mirror.checkerQueries }
@@ -240,13 +241,13 @@ export const cost = <A, E, R>(mirror: Mirror, effect: Effect.Effect<A, E, R>) =>
 
 const total = (mirror: Mirror) => [...mirror.downloads.values()].reduce((sum, count) => sum + count, 0)
 
-/** A server with its mailbox, and a mirror of it. */
+/** Starts a server with its mailbox, and a mirror of it. */
 export const begin = Effect.fnUntraced(function* (
   options?: GmailServer.Options,
   config?: Record<string, string | boolean | Array<string>>
 ) {
   const server = yield* GmailServer.make(options)
-  // Google gives at most 500 messages a page. Pages of 50 need a tenth of the mailbox.
+  // Google returns at most 500 messages a page. With pages of 50, the mailbox can be a tenth of the size.
   server.mailbox.pageLimit = 50
   const mirror = yield* open({ url: server.url, ...(config === undefined ? {} : { config }) })
   return { server, mailbox: server.mailbox, mirror }

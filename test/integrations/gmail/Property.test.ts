@@ -12,7 +12,7 @@ const Step = Schema.Struct({
   what: Schema.Literals(["sync", "add", "spam", "remove", "trash", "untrash", "label", "unlabel", "expire", "refuse"]),
   which: between(0, 20),
   size: between(1, 4),
-  /** 0: at once; else before so many requests more, in the middle of a listing. */
+  /** With 0, acts at once; otherwise before this many more requests, in the middle of a listing. */
   after: between(0, 5)
 })
 type Step = typeof Step.Type
@@ -44,7 +44,7 @@ const take = (mailbox: GmailServer.Server["mailbox"], { what, which, size }: Ste
   else if (what === "unlabel") mailbox.modify(id, { remove: ["INBOX", `Label_${size}`] })
 }
 
-/** Follows the plan, then polls until nothing is left to do, and compares the mirror with the mailbox. */
+/** Follows the plan, then polls until no work is left, and compares the mirror with the mailbox. */
 const follow = (plan: Plan) =>
   Effect.gen(function* () {
     const server = yield* GmailServer.make()
@@ -62,7 +62,7 @@ const follow = (plan: Plan) =>
       take(mailbox, first.step)
     }
     server.before("any", tick, Infinity)
-    // A server that refuses its tokens time and again ends a listing; the next one goes on.
+    // A server that repeatedly refuses its page tokens ends a listing; the next listing continues it.
     const sync = (slice?: number) =>
       Mirror.sync(mirror, slice === undefined ? {} : { slice }).pipe(
         Effect.map((pages) => pages.length > 0),
@@ -78,8 +78,8 @@ const follow = (plan: Plan) =>
 
     const expected = mailbox.all.filter((message) => plan.everything || !hidden(message))
     assert.deepStrictEqual([...mirror.stored.keys()].sort(), expected.map(({ id }) => id).sort())
-    // Labels are rebuilt by walking several lists at a time: exact where a page token names a position, as Gmail's
-    // do.
+    // Labels are rebuilt by walking several lists at a time, which is exact only if a page token names a position, like
+    // Gmail's.
     for (const { id, labelIds } of plan.offsets ? [] : expected) {
       assert.deepStrictEqual(Mirror.labelsOf(mirror, id), [...labelIds].sort())
     }

@@ -1,4 +1,4 @@
-/** The whole engine with Gmail and a stand-in that misbehaves: every message once, byte for byte, and nothing lost. */
+/** The whole engine with Gmail and a stand-in that misbehaves: every message is stored once, byte for byte. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -50,7 +50,7 @@ const test = <E>(name: string, body: (server: GmailServer.Server) => Effect.Effe
     }).pipe(Effect.scoped)
   )
 
-/** Faults that pass, each met by some of the requests of a first sync, and by a later poll. */
+/** Temporary faults, each of which affects some requests of a first sync and of a later poll. */
 const passing: ReadonlyArray<readonly [string, GmailServer.Fault]> = [
   ["429 with Retry-After", GmailServer.status(429, "rateLimitExceeded", { retryAfter: "1" })],
   ["429 without Retry-After", GmailServer.status(429, "userRateLimitExceeded")],
@@ -64,7 +64,7 @@ const passing: ReadonlyArray<readonly [string, GmailServer.Fault]> = [
   ["a reset in the middle of it", { _tag: "Reset", midway: true }]
 ]
 
-// Most of them wait for a back-off.
+// Concurrent, because most of the tests wait for a back-off.
 describe.concurrent("Gmail that misbehaves", () => {
   for (const [name, fault] of passing) {
     test(`with ${name} loses nothing and stores nothing twice`, (server) =>
@@ -148,7 +148,7 @@ describe.concurrent("Gmail that misbehaves", () => {
           assert.deepStrictEqual(yield* ids(connection), stored)
         }
         assert.isNull(Option.getOrThrow(yield* store.connection(connection.id)).paused)
-        // A forced run asks for stored messages too, and takes none of them for gone.
+        // A forced run also requests stored messages, and reports none of them as gone.
         assert.deepInclude((yield* sync(connection, { force: true })).counts, { failed: 0, gone: 0, deleted: 0 })
         server.heal()
         assert.strictEqual((yield* sync(connection)).status, "succeeded")
@@ -179,7 +179,7 @@ describe.concurrent("Gmail that misbehaves", () => {
       assert.strictEqual(first.status, "succeeded")
       assert.deepInclude(first.counts, { stored: 0, failed: 0, deferred: 2 })
       server.mailbox.unready.delete(early)
-      // The second answer counts.
+      // The second response counts.
       assert.deepInclude((yield* sync(connection)).counts, { retried: 2, stored: 1, gone: 1, deferred: 0 })
       server.forgetSeen()
       server.mailbox.remove(gone)
@@ -196,7 +196,7 @@ describe.concurrent("Gmail that misbehaves", () => {
         yield* sync(connection)
         const leave = () => {
           server.mailbox.remove(first)
-          // The history tells nothing of it.
+          // The history does not report the change.
           server.fault("history.list", {
             _tag: "Change",
             change: (text) => JSON.stringify({ ...JSON.parse(text), history: [] })

@@ -42,7 +42,7 @@ describe("tokens", () => {
       server.expireAccessTokens()
       yield* Effect.forEach(ids, (externalId) => mirror.session.download({ externalId }), { concurrency: "unbounded" })
       assert.strictEqual(server.count("oauth2.token"), 2)
-      // The credentials that were saved last open a session without another refresh: the rotated grant and its token.
+      // The last saved credentials open a session without another refresh: they have the rotated grant and its token.
       const again = yield* Mirror.open({ url: server.url, credentials: mirror.saved.at(-1) as Schema.JsonObject })
       assert.strictEqual(yield* again.session.account, "me@example.com")
       assert.strictEqual(server.count("oauth2.token"), 2)
@@ -82,7 +82,7 @@ describe("tokens", () => {
         const error = yield* Effect.flip(Mirror.sync(mirror))
         assert.strictEqual("reason" in error && error.reason._tag, "Unauthorized")
         assert.notInclude(error.message, "secret")
-        // Asked twice at most: with the old token, and for a new one.
+        // At most two requests: one with the old token, and one for a new token.
         assert.isAtMost(server.count("getProfile") + server.count("oauth2.token"), 4)
       }
     }).pipe(Effect.scoped)

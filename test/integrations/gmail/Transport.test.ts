@@ -16,7 +16,7 @@ import { direct } from "../../../src/contract/Network.ts"
 import type { Response } from "../../../src/integrations/gmail/Response.ts"
 import * as Transport from "../../../src/integrations/gmail/Transport.ts"
 
-/** A server that answers with this, and its address. */
+/** Starts a server with this listener, and returns its URL. */
 const serving = (answer: Http.RequestListener) =>
   Effect.acquireRelease(
     Effect.callback<{ readonly url: string; readonly server: Http.Server }>((resume) => {
@@ -103,7 +103,7 @@ describe("a request of the clients", () => {
         socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n")
       })
       const { url } = yield* serving((_, response) => response.writeHead(200, json).end(`{"historyId":"7"}`))
-      // The environment is read once in a process.
+      // A process reads the environment only once.
       const source = `
         import { gmail } from "googleapis/build/src/apis/gmail/index.js"
         import { direct } from "./src/contract/Network.ts"
@@ -148,7 +148,7 @@ describe("a request without a client", () => {
       )
     )
 
-  /** All bytes of a response, with those that came after its first part. */
+  /** Returns all bytes of a response, including those after its first part. */
   const bytes = ({ chunks, rest }: Response) =>
     Effect.promise(async () => {
       const all = [...chunks]
@@ -212,7 +212,7 @@ describe("a request without a client", () => {
         })
         const response = yield* got(url)
         assert.isDefined(response.rest)
-        // The buffers of both ends fill up, and then nothing more is written.
+        // The buffers of both ends fill up, and then no more is written.
         let before = -1
         while (before !== written) {
           before = written
@@ -260,7 +260,7 @@ describe("a request without a client", () => {
       const controller = new AbortController()
       const aborted = yield* Effect.promise(() => asked(url, controller.signal))
       controller.abort(new Error("not wanted"))
-      // The error comes while nobody reads.
+      // The error occurs while no reader is waiting.
       yield* Effect.sleep("10 millis")
       assert.isTrue(Exit.isFailure(yield* Effect.exit(bytes(aborted))))
     }).pipe(Effect.scoped)

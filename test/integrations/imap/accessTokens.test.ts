@@ -1,4 +1,6 @@
-/** Logins with an access token: by XOAUTH2 and OAUTHBEARER to Dovecot, which asks an endpoint whose the token is. */
+/**
+ * Logins with an access token, by XOAUTH2 and OAUTHBEARER, to Dovecot, which looks up the token's user at an endpoint.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Http from "node:http"
@@ -11,14 +13,14 @@ import * as Account from "../../support/imap/ImapAccount.ts"
 import * as StandIn from "../../support/imap/ImapStandIn.ts"
 
 /**
- * Token introspection (RFC 7662), and at `/token` the refresh of a grant (RFC 6749, section 6) whose refresh token is
- * replaced with each use (RFC 9700, 4.14.2).
+ * Serves token introspection (RFC 7662) and, at `/token`, refreshes of a grant (RFC 6749, section 6) whose refresh
+ * token is replaced with each use (RFC 9700, 4.14.2).
  */
 class Provider {
   url = ""
   isDown = false
   readonly users = new Map<string, string>()
-  /** Seconds that the next access token lasts. */
+  /** The lifetime of the next access token, in seconds. */
   expiresIn = 3600
   refreshToken = "refresh-0"
   refreshes = 0
@@ -79,7 +81,8 @@ describe.skipIf(skips("the tests of IMAP with access tokens", Servers.missing())
             provider.users.set(accessToken, "bob")
             assert.match(yield* outcome, /^Unauthorized: .*another account/)
 
-            // Dovecot says AUTHENTICATIONFAILED here too. A connection that counts as refused would wait for a person.
+            // Dovecot also returns AUTHENTICATIONFAILED in this case. If that counted as a refusal, the connection
+            // would wait for a person.
             provider.isDown = true
             assert.match(yield* outcome, /^Transient: .*could not check the access token/)
             provider.isDown = false
@@ -88,7 +91,7 @@ describe.skipIf(skips("the tests of IMAP with access tokens", Servers.missing())
             assert.strictEqual((yield* poll).stored, 1)
           })
         ),
-      // A login that failed for a while is tried again, after seconds.
+      // A login that failed temporarily is retried after seconds.
       { concurrent: true }
     )
   }
@@ -111,7 +114,7 @@ describe.skipIf(skips("the tests of IMAP with access tokens", Servers.missing())
           assert.strictEqual(provider.refreshes, 1)
           yield* append("INBOX", 2)
           assert.strictEqual((yield* poll).stored, 1)
-          // The token of the first login is good for an hour.
+          // The token of the first login is valid for an hour.
           assert.strictEqual(provider.refreshes, 1)
 
           provider.users.clear()

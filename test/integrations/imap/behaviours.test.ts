@@ -1,4 +1,4 @@
-/** Behaviour of servers from users' reports, on a scripted server. The source is named at each test. */
+/** Behaviour of servers from users' reports, on a scripted server. Each test names its source. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { integration } from "../../../src/integrations/Imap.ts"
@@ -23,7 +23,8 @@ describe("an id that a person asks for", () => {
 })
 
 describe("IMAP servers as users found them", () => {
-  // https://github.com/Foundry376/Mailspring-Sync/pull/141: VANISHED was not seen, and HIGHESTMODSEQ moved past it.
+  // https://github.com/Foundry376/Mailspring-Sync/pull/141: VANISHED was missing, and HIGHESTMODSEQ moved past the
+  // deletion.
   it.live("a deletion that a server with QRESYNC does not tell is found by comparing UIDs", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -42,7 +43,7 @@ describe("IMAP servers as users found them", () => {
     )
   )
 
-  // https://github.com/postalsys/imapflow/issues/443: answers to SEARCH that were not whole.
+  // https://github.com/postalsys/imapflow/issues/443: responses to SEARCH were incomplete.
   it.live("UIDs that a server leaves out of SEARCH are a problem, and no deletions", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -63,7 +64,7 @@ describe("IMAP servers as users found them", () => {
     )
   )
 
-  // https://github.com/OfflineIMAP/offlineimap/issues/633 and FTP's unmounted disks: empty answers that were not true.
+  // https://github.com/OfflineIMAP/offlineimap/issues/633, and unmounted disks of FTP servers: false empty responses.
   it.live("a mailbox that is suddenly empty, and a list without INBOX, delete nothing at once", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -129,7 +130,8 @@ describe("IMAP servers as users found them", () => {
     )
   )
 
-  // https://developers.google.com/workspace/gmail/imap/imap-extensions: labels are mailboxes, and \All has each once.
+  // https://developers.google.com/workspace/gmail/imap/imap-extensions: labels are mailboxes, and \All has each message
+  // once.
   it.live("on Gmail only the mailbox of all mail is mirrored, with labels that change without a download", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -153,7 +155,7 @@ describe("IMAP servers as users found them", () => {
     )
   )
 
-  // RFC 8474: EMAILID is the same for each copy, in whatever mailbox.
+  // RFC 8474: EMAILID is the same for each copy, in any mailbox.
   it.live("a message with the same EMAILID in another mailbox is downloaded once", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -172,7 +174,7 @@ describe("IMAP servers as users found them", () => {
     )
   )
 
-  // A sender chooses a Message-ID, and not what the servers on the way write.
+  // The sender chooses the Message-ID, but not the headers that servers add on the way.
   it.live("a different message that bears a known Message-ID is downloaded", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -188,7 +190,7 @@ describe("IMAP servers as users found them", () => {
     )
   )
 
-  // Exchange (https://github.com/OTRS/otrs/pull/694) and others list a message whose bytes they give only later.
+  // Exchange (https://github.com/OTRS/otrs/pull/694) and others list a message before they can return its bytes.
   it.live("a message without bytes fails and is asked for again, and blocks no other", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -228,8 +230,8 @@ describe("IMAP servers as users found them", () => {
     )
   )
 
-  // RFC 4978, 4: the server compresses all after its OK. ImapFlow ends a connection whose server sends on with the OK,
-  // since it has read the first compressed bytes as text.
+  // RFC 4978, 4: the server compresses everything after its OK. ImapFlow ends a connection whose server sends
+  // compressed bytes together with the OK, because it reads the first of them as text.
   it.live("a server that sends on while compression begins is read without compression", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -241,7 +243,7 @@ describe("IMAP servers as users found them", () => {
         yield* connect
         yield* sync
         assert.deepStrictEqual(yield* ids, ["INBOX 1"])
-        // Asked once by the connection, and once by the sync.
+        // One request by the connection, and one by the sync.
         assert.lengthOf(
           commands.filter((command) => command === "COMPRESS DEFLATE"),
           2

@@ -1,5 +1,6 @@
 /**
- * The laws of integrations, with QRESYNC and without mod-sequences. Messages never change, and a listing repeats none.
+ * The laws of integrations, with QRESYNC and without mod-sequences. Messages never change, and a listing lists each
+ * message once.
  */
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -51,7 +52,7 @@ const scripted = (capabilities: ReadonlyArray<string>) =>
     } satisfies Conformance.ScriptedSource
   })
 
-/** True if a sequence set holds the UID of this id. */
+/** Returns true if a sequence set contains the UID of this id. */
 const covers = (set: string, id: string): boolean => {
   const uid = Number(id.split("/").at(-1))
   return set.split(",").some((part) => {
@@ -66,7 +67,7 @@ for (const [name, capabilities] of [
 ] as const) {
   describe(`IMAP keeps the laws of integrations ${name}`, () => {
     for (const law of Conformance.laws(scripted(capabilities), { without: ["expire", "repeat", "edit"] })) {
-      // The others concern nothing that mod-sequences change.
+      // The other laws do not depend on mod-sequences.
       const isOfChanges = /^(a sync stores|what is added|what the source removes|`covers`)/.test(law.name)
       if (name !== "with QRESYNC" && !isOfChanges) continue
       it.live(law.name, () => law.check)

@@ -1,4 +1,4 @@
-/** IMAP against Cyrus, whose mailboxes have OBJECTID and QRESYNC, and new UIDs when they are renamed. */
+/** IMAP against Cyrus, whose mailboxes have OBJECTID and QRESYNC, and whose UIDs change when a mailbox is renamed. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,6 +1,6 @@
 /**
- * IMAP against Dovecot: with QRESYNC, TLS and COMPRESS on Maildir, without QRESYNC, without mod-sequences and
- * LIST-STATUS, and on mdbox with another separator. One server for all, a user a test.
+ * IMAP against Dovecot: with QRESYNC, TLS and COMPRESS on Maildir; without QRESYNC; without mod-sequences and
+ * LIST-STATUS; and on mdbox with another separator. All tests use one server, each with its own user.
  */
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
@@ -38,7 +38,7 @@ describe.skipIf(skips("the tests of IMAP against Dovecot", Servers.missing()))("
         name,
         account: (user) => account(user, name),
         separator: name === "mdbox" ? "." : "/",
-        // A login and LIST; without LIST-STATUS a STATUS for each mailbox.
+        // A login and LIST; without LIST-STATUS also a STATUS for each mailbox.
         idleCalls: name === "plain" ? 4 : 2
       })
     }
@@ -88,7 +88,7 @@ describe.skipIf(skips("the tests of IMAP against Dovecot", Servers.missing()))("
           () => hands.messageDelete("1")
         ]
         const hinted = yield* Option.getOrThrow(found).pipe(
-          // Each hint is the sign for the next act.
+          // Each hint triggers the next action.
           Stream.tap(() => Effect.promise(() => Promise.resolve(acts.shift()?.()))),
           Stream.take(4),
           Stream.runCollect

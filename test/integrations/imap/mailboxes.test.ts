@@ -1,10 +1,13 @@
-/** Mailboxes that are listed and can't be opened, and the other way round. The source is named at each test. */
+/**
+ * Mailboxes that are listed but can't be opened, and mailboxes that can be opened but are not listed. Each test names
+ * its source.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { account, droppedLines, mail } from "../../support/imap/ScriptedAccount.ts"
 
 describe.concurrent("mailboxes of IMAP", () => {
-  // https://github.com/nylas/sync-engine/issues/396: a Dovecot folder that is a sieve file stopped all others.
+  // https://github.com/nylas/sync-engine/issues/396: a Dovecot folder that is a sieve file stopped all other folders.
   // https://github.com/imapsync/imapsync/issues/346 and 148: NO [SERVERBUG] for single folders. RFC 5530: INUSE.
   for (const answer of ["[NOPERM] Permission denied", "[SERVERBUG] Internal error occurred", "[INUSE] Locked"]) {
     it.live(
@@ -33,7 +36,7 @@ describe.concurrent("mailboxes of IMAP", () => {
     )
   }
 
-  // https://github.com/modern-email/defects/issues/46: Yandex lists names that are not the names it opens.
+  // https://github.com/modern-email/defects/issues/46: Yandex lists names that differ from the names that it opens.
   it.live("a mailbox that is listed and can't be found is a problem, and one that was removed meanwhile is none", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -59,8 +62,8 @@ describe.concurrent("mailboxes of IMAP", () => {
     )
   )
 
-  // A mailbox that a filter creates with its first message may be younger than the list that downloads go by, and a
-  // list may be short (https://github.com/OfflineIMAP/offlineimap/issues/633).
+  // A mailbox that a filter creates with its first message may be newer than the list that downloads use, and a list
+  // may be incomplete (https://github.com/OfflineIMAP/offlineimap/issues/633).
   it.live("a message of a mailbox that the second LIST does not have is stored, and not gone", () =>
     Effect.scoped(
       Effect.gen(function* () {

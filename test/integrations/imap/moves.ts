@@ -1,4 +1,4 @@
-/** Moves and other changes at a real server, whichever it is: a message that moved keeps its body. */
+/** Moves and other changes on any real server: a moved message keeps its body. */
 import { assert, type Vitest } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -8,9 +8,9 @@ export interface Options<R> {
   /** The server's name in test names. */
   readonly name: string
   readonly account: (user: string) => Effect.Effect<Account, never, R | Scope.Scope>
-  /** Between the levels of the server's mailbox names. */
+  /** The separator between the levels of the server's mailbox names. */
   readonly separator: string
-  /** Requests of a poll that finds nothing, of an account with three mailboxes. */
+  /** The number of requests of a poll that finds nothing, for an account with three mailboxes. */
   readonly idleCalls: number
 }
 
@@ -25,7 +25,7 @@ export const suite = <R>(it: Vitest.MethodsNonLive<R>, { account, idleCalls, nam
       yield* append("INBOX", 1, 2, 3, 4)
       yield* append(folder, 5)
       assert.strictEqual((yield* poll).stored, 5)
-      // The poll after a first listing settles what has no mod-sequences, and mailboxes that were found empty.
+      // The poll after a first listing completes mailboxes without mod-sequences, and mailboxes that were empty.
       const again = yield* poll
       assert.deepStrictEqual([again.downloads, again.stored, again.patched], [0, 0, 0])
       assert.strictEqual((yield* poll).apiCalls, idleCalls)
@@ -34,12 +34,12 @@ export const suite = <R>(it: Vitest.MethodsNonLive<R>, { account, idleCalls, nam
         await hands.mailboxOpen("INBOX")
         await hands.messageFlagsAdd("1", ["\\Seen", "\\Flagged"])
         await hands.messageDelete("2")
-        // The third message is the second now.
+        // The former third message is now the second.
         await hands.messageMove("2", folder)
       })
       yield* append("INBOX", 6)
       const counts = yield* poll
-      // The moved message is copied from the one that is deleted.
+      // The moved message is copied from the deleted message.
       assert.deepStrictEqual([counts.stored, counts.deleted, counts.downloads, counts.patched], [2, 2, 1, 1])
       assert.deepStrictEqual(yield* stored, [
         "INBOX: mail 1",
@@ -73,7 +73,7 @@ export const suite = <R>(it: Vitest.MethodsNonLive<R>, { account, idleCalls, nam
           await hands[act](range, to)
         })
 
-      // A message is left in the mailbox: without QRESYNC, an empty one is believed only by the next poll.
+      // One message stays in the mailbox: without QRESYNC, an empty mailbox counts as empty only after the next poll.
       yield* act("INBOX", "messageMove", "1:129", "Archive")
       const moved = yield* poll
       assert.deepStrictEqual([moved.stored, moved.deleted, moved.deletionsHeld], [129, 129, 0])
@@ -106,7 +106,7 @@ export const suite = <R>(it: Vitest.MethodsNonLive<R>, { account, idleCalls, nam
       const renamed = yield* poll
       assert.deepStrictEqual([renamed.stored, renamed.deleted, renamed.deletionsHeld], [130, 130, 0])
 
-      // The mailbox is made again with the same messages, as a restored backup does.
+      // The mailbox is created again with the same messages, like a restored backup.
       yield* by(async (hands) => {
         await hands.mailboxCreate("Copy")
         await hands.mailboxOpen(renamedTo)

@@ -1,4 +1,4 @@
-/** Servers whose answers do not show yet what a mailbox holds: nothing that they leave out is lost. */
+/** Servers whose responses do not show all messages of a mailbox yet: no omitted message is lost. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,8 @@ import { account, clientOf, kinds, mail, searchWithout } from "../../support/ima
 
 describe("IMAP servers that do not show yet what a mailbox holds", () => {
   for (const [kind, capabilities] of Object.entries(kinds)) {
-    // https://github.com/nextcloud/mail/issues/13590: single messages of INBOX missing for good, newer ones there.
+    // https://github.com/nextcloud/mail/issues/13590: single messages of INBOX are permanently missing, while newer
+    // messages are stored.
     it.live(`new mail that SEARCH leaves out is a problem, and is stored once SEARCH shows it (${kind})`, () =>
       Effect.scoped(
         Effect.gen(function* () {
@@ -28,7 +29,7 @@ describe("IMAP servers that do not show yet what a mailbox holds", () => {
           yield* sync
           for (const name of [3, 4]) append("INBOX", mail(name))
           faults.set("UID SEARCH", searchWithout(3))
-          // Without mod-sequences the flags of all messages are read, and show it.
+          // Without mod-sequences the flags of all messages are read, which shows the missing message.
           const { problems } = yield* sync
           assert.deepStrictEqual(
             problems.map(({ place }) => place),
@@ -61,7 +62,7 @@ describe("IMAP servers that do not show yet what a mailbox holds", () => {
     )
   }
 
-  // Without VANISHED the number of messages is the same before and after.
+  // Without VANISHED, the number of messages is the same before and after.
   it.live("a new message that SEARCH leaves out and a deletion do not hide each other", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -89,7 +90,8 @@ describe("IMAP servers that do not show yet what a mailbox holds", () => {
         const validity = String(mailboxes.get("INBOX")?.validity)
         const inbox = (ask: (session: Client.Session) => Promise<unknown>) =>
           client.inMailbox("INBOX", validity, "FETCH", "a test", ask)
-        // The first connection is in use while the second opens the mailbox anew; the pool then gives the first again.
+        // The first connection is in use while the second reopens the mailbox; then the pool returns the first
+        // connection again.
         const isUsed = yield* Deferred.make<void>()
         const isFree = yield* Deferred.make<void>()
         const download = yield* Effect.forkChild(
@@ -133,7 +135,7 @@ describe("IMAP servers that do not show yet what a mailbox holds", () => {
     )
   }
 
-  // https://github.com/closeio/sync-engine/issues/943: HIGHESTMODSEQ went down under the same UIDVALIDITY.
+  // https://github.com/closeio/sync-engine/issues/943: HIGHESTMODSEQ decreased under the same UIDVALIDITY.
   it.live("a HIGHESTMODSEQ that went down reads all flags again", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -169,8 +171,8 @@ describe("IMAP servers that do not show yet what a mailbox holds", () => {
     )
   )
 
-  // SmarterMail before 14.4 gave many folders the UIDVALIDITY 0 (portal.smartertools.com/community/a87100), which RFC
-  // 3501 does not allow; other servers give none.
+  // SmarterMail before 14.4 assigned the UIDVALIDITY 0 to many folders (portal.smartertools.com/community/a87100),
+  // which RFC 3501 does not allow; other servers send none.
   for (const [name, change] of [
     ["0", (line: string) => line.replace(/UIDVALIDITY \d+/, "UIDVALIDITY 0")],
     [

@@ -35,17 +35,17 @@ const scripted = (path: string, kind: "all" | "complete" | "paged" | "archived" 
     }
   })
 
-// Its threads stay warm for all laws, as they do for all connections of a process.
+// The reader's threads stay warm for all laws, as for all connections of a process.
 layer(FeedReader.layer, { excludeTestServices: true })((it) => {
   for (const path of ["/rss", "/rdf", "/atom", "/json"]) {
-    // A feed does not say what it removed, and lists what it has inline.
+    // A feed does not report removed items, and lists items inline.
     const all = Conformance.laws(scripted(path), { without: ["remove", "fail"] })
-    // The formats differ in how they are read, and in nothing else.
+    // The formats differ only in how they are parsed.
     const laws = path === "/rss" ? all : all.filter(({ name }) => /stores everything|an edit is|projection/.test(name))
     for (const law of laws) it.effect(`${path}: ${law.name}`, () => law.check)
   }
 
-  // RFC 5005: a complete feed says what it removed. Pages and archives are walked.
+  // RFC 5005: a complete feed reports removed items. Pages and archives are walked.
   for (const [kind, paths, without] of [
     ["complete", ["/rss", "/atom"], ["fail"]],
     ["paged", ["/rss", "/atom", "/json"], ["remove", "fail", "narrowed"]],

@@ -10,7 +10,7 @@ import { list } from "./listing.ts"
 
 type Kind = "all" | "complete" | "paged" | "archived"
 
-/** A feed of so many entries, and a connection to it. */
+/** Makes a feed of `count` entries, and a connection to it. */
 const scene = Effect.fnUntraced(function* (kind: Kind, count: number, path = "/rss") {
   const feed = yield* FeedServer.make
   feed.kind = kind
@@ -27,7 +27,7 @@ const scene = Effect.fnUntraced(function* (kind: Kind, count: number, path = "/r
   })
   yield* process.connect({ url: feed.address(path), quota: { unitsPerMinute: 1_000_000_000 } })
   feed.log.length = 0
-  /** The documents that one sync asks for, and its result. */
+  /** Runs one sync, and returns its result with the requested documents. */
   const sync = Effect.fnUntraced(function* (task: Parameters<typeof process.sync>[0] = {}) {
     feed.log.length = 0
     const { counts, problems, status } = yield* process.sync(task)
@@ -39,7 +39,7 @@ const scene = Effect.fnUntraced(function* (kind: Kind, count: number, path = "/r
 
 const text = (process: Harness.Process, id: string) => Effect.map(process.hashes, (hashes) => hashes.get(id))
 
-// Its workers stay warm for all tests, as they do for all feeds of a process.
+// The reader's workers stay warm for all tests, as for all feeds of a process.
 layer(FeedReader.layer, { excludeTestServices: true })((it) => {
   describe("an archived feed", () => {
     it.effect("is read to its oldest archive once, and each archive after that once", () =>
@@ -60,7 +60,7 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
       }).pipe(Effect.scoped)
     )
 
-    // RFC 5005, 4.2: of an entry that is in several documents, the latest one counts.
+    // RFC 5005, 4.2: if an entry is in several documents, its latest version counts.
     it.effect("keeps the newest version of an entry that an archive has as it was, with --force too", () =>
       Effect.gen(function* () {
         const { feed, process, sync } = yield* scene("archived", 45)
@@ -81,7 +81,7 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
         const forced = yield* sync({ force: true })
         assert.deepStrictEqual([forced.counts.updated, forced.asked.length], [0, 4])
         assert.strictEqual(yield* text(process, "e3"), edited)
-        // In a later slice of a forced sync, of which all is stored.
+        // In a later slice of a forced sync, when everything is stored.
         const all = yield* list(feed.address("/rss"))
         const stored = new Map([...all.revisions, ...begun.revisions])
         const forcing = { parts: new Map<string, Schema.Json>(), known: stored, force: true }
@@ -104,7 +104,7 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
           const ended = yield* list(url, { place: begun.checkpoint, parts })
           const ids = new Set([...begun.ids, ...ended.ids])
           assert.strictEqual(ids.size, feed.entries.size, String(pages))
-          // The feed, the archives that were left, and those that came meanwhile.
+          // The feed, the remaining archives, and the archives that were added meanwhile.
           assert.strictEqual(feed.log.length, 1 + feed.archives.length - (pages - 1), String(pages))
           assert.strictEqual((yield* list(url, { place: ended.checkpoint, parts })).pages, 1)
         }
@@ -167,7 +167,7 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
           assert.strictEqual((yield* stored).length, 45)
           assert.deepStrictEqual((yield* sync()).asked, ["304"])
           add(1)
-          // The first page is left with ten entries that are known from the second on.
+          // On the first page, ten entries are left, which are known from the second page on.
           assert.deepStrictEqual((yield* sync()).asked, pages.slice(0, 2))
           add(25)
           assert.deepStrictEqual((yield* sync()).asked, pages.slice(0, 4))
@@ -184,7 +184,7 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
           const url = feed.address("/rss")
           let found = yield* list(url, { parts, pages })
           const ids = new Set(found.ids)
-          // More than a page, so that what follows the feed's own page is new as well.
+          // More than one page, so that the page after the feed's own page is new too.
           add(25)
           for (let polls = 0; polls < 3; polls++) {
             found = yield* list(url, { place: found.checkpoint, parts })
@@ -202,7 +202,7 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
         feed.size = 600
         const url = feed.address("/rss")
         const { checkpoint, revisions: known } = yield* list(url)
-        // The newest page, the first 500 entries of the second one, and the third one.
+        // Edited entries on the newest page, among the first 500 entries of the second page, and on the third page.
         for (const id of ["e1799", "e1150", "e300"]) feed.add(id, "edited")
         const begun = yield* list(url, { place: checkpoint, known, pages: 3 })
         assert.sameMembers(begun.chosen, ["e1799", "e1150"])
@@ -219,7 +219,8 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
         const begun = yield* list(url, { parts, pages: 3 })
         feed.answer = (response, request) =>
           String(request.url).includes("page=4") ? void response.writeHead(404).end() : feed.show(request, response)
-        // In the listing that was given the address, the page went. In a later one, the server may have forgotten it.
+        // In the listing that received the URL, the page disappeared. In a later listing, the server may have forgotten
+        // the page.
         const whole = yield* list(url)
         assert.strictEqual(whole.ids.length, 30)
         const forgotten = yield* list(url, { place: begun.checkpoint, parts })

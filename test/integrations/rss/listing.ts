@@ -10,13 +10,13 @@ import { poll } from "../../../src/contract/SyncTask.ts"
 import { integration } from "../../../src/integrations/Rss.ts"
 
 interface Options {
-  /** The checkpoint. */
+  /** The checkpoint of the listing. */
   readonly place?: Option.Option<Schema.Json>
-  /** The stored parts, which the pages of this listing move. */
+  /** The stored parts. Pages of this listing change them. */
   readonly parts?: Map<string, Schema.Json>
-  /** The most pages that are read. */
+  /** The most pages to read. */
   readonly pages?: number
-  /** The revisions that are stored, by external id. */
+  /** The stored revisions, by external id. */
   readonly known?: ReadonlyMap<string, string | undefined>
   readonly force?: boolean
   readonly network?: Network | undefined

@@ -1,4 +1,4 @@
-/** Servers of feeds: their answers, their redirects, and what they must not lead Idem to. */
+/** Servers of feeds: their responses, their redirects, and the addresses to which they must not redirect Idem. */
 import { assert, describe, it } from "@effect/vitest"
 import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -50,7 +50,7 @@ describe("a feed server", () => {
     })
   )
 
-  // RFC 9110, 8.8.2.2: a second change within the second of the first would never be seen.
+  // RFC 9110, 8.8.2.2: a second change within the same second as the first would be missed.
   it.live("is not asked by a time of change that is as young as its answer", () =>
     Effect.gen(function* () {
       const feed = yield* FeedServer.make
@@ -189,7 +189,7 @@ const site = async (folder: string) => {
   return { url, log, close: () => (server.closeAllConnections(), server.close()) }
 }
 
-/** The feed in its three formats, as files. */
+/** Writes the feed to files, in its three formats. */
 const publish = (folder: string, texts: ReadonlyArray<string>) => {
   const feed = new Feed({ id: "http://site.example/", title: "News", copyright: "none", link: "http://site.example/" })
   for (const [index, content] of texts.entries()) {
@@ -241,7 +241,7 @@ describe("a feed of software that is not ours: npm's feed, served by Express", (
               const counts = { existing: 2, stored: 1, updated: 1, downloads: 0, apiCalls: 1, deleted: 0 }
               assert.deepInclude(await idem.sync(name), counts, name)
             }
-            // An entry that leaves the feed stays, and a forced entry is asked for again.
+            // An entry that leaves the feed stays stored, and a forced entry is downloaded again.
             publish(folder, ["<p>Roses</p>"])
             assert.deepInclude(await idem.sync("rss.xml"), { existing: 0, updated: 1, deleted: 0 })
             assert.strictEqual((await idem.status("rss.xml")).totals.stored, 4)

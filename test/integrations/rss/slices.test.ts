@@ -20,7 +20,7 @@ layer(FeedReader.layer, { excludeTestServices: true })((it) => {
         let found = yield* list(url, { pages: 1 })
         const ids = new Set(found.ids)
         add(1_200, 1_210)
-        // The second slice notices the change, and is cut off too.
+        // The second slice notices the change, and is interrupted too.
         for (const pages of [1, undefined, undefined]) {
           found = yield* list(url, { place: found.checkpoint, ...(pages === undefined ? {} : { pages }) })
           for (const id of found.ids) ids.add(id)

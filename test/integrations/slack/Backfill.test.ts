@@ -57,7 +57,7 @@ describe("the backfill", () => {
       }
       yield* model.run(session)
       same(model, server)
-      // Each slice asks for one page more than it keeps.
+      // Each slice requests one more page than it keeps.
       assert.isBelow(server.count("conversations.replies"), 60)
     })
   )
@@ -105,7 +105,7 @@ describe("the backfill", () => {
       assert.isBelow(model.largestPart, 4096)
       const places = [0, 2399, 2401, 4001, 4499].map((index) => channels[index] ?? "")
       for (const channel of places) slack.delete(channel, slack.channel(channel).parents[0]?.ts ?? "")
-      // All of them are dormant: each is visited within a day.
+      // All of the conversations are dormant: each is visited within a day.
       yield* TestClock.adjust("25 hours")
       yield* model.run(session)
       same(model, server)
@@ -135,7 +135,7 @@ describe("the backfill", () => {
         }
         if (!isMoreLeft) break
       }
-      // A slice of 20 pages that is under way, a round of 13 calls, and as many for the backfill in between.
+      // A slice of 20 pages that is in progress, a round of 13 calls, and as many calls for the backfill in between.
       assert.isAtMost(longest, 60)
       yield* model.run(session)
       yield* model.run(session)
@@ -162,7 +162,7 @@ describe("the backfill", () => {
 })
 
 describe("a workspace of many conversations", () => {
-  /** `count` conversations, of which the first ten are active; the others were 100 to 300 days ago. */
+  /** Adds `count` conversations. The first ten are active; the others were last active 100 to 300 days ago. */
   const many = Effect.fnUntraced(function* (count: number) {
     yield* TestClock.setTime(now * 1000)
     const server = yield* SlackServer.make({ now: now - 60 })
@@ -188,7 +188,7 @@ describe("a workspace of many conversations", () => {
         server.forget()
         server.workspace.post(channels[3] ?? "", `poll ${polls}`, { ts: at(-(polls + 1) * 3600) })
         yield* model.run(session)
-        // A hundred in turn, those that are overdue, and passes over a hundred histories at most.
+        // A hundred in turn, the overdue ones, and passes over at most a hundred histories.
         assert.isAtMost(server.count("conversations.history"), 250)
         const found = visited(server)
         assert.isTrue(found.has(channels[3]))

@@ -19,7 +19,7 @@ describe("complete passes", () => {
       for (let index = 0; index < 12; index++) {
         server.forget()
         yield* model.run(session)
-        // A round, the budget of passes over suspects and what a step may exceed it by, and a pass over the history.
+        // A round, the budget of passes over suspects with its largest overrun by a step, and a pass over the history.
         assert.isAtMost(server.count(), 4 + 100 + 8 + 4)
       }
       same(model, server)

@@ -1,4 +1,7 @@
-/** The laws of integrations, on the stand-in. A checkpoint of ours never expires, and Slack repeats nothing. */
+/**
+ * The laws of integrations, on the stand-in. The integration's checkpoints never expire, and Slack lists each message
+ * once.
+ */
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Slack from "../../../src/integrations/Slack.ts"
@@ -23,7 +26,7 @@ const scripted = Effect.gen(function* () {
     config,
     credentials: { token: server.token },
     usesChecker: true,
-    // Every eleventh is a reply to the message before it; the first carries a file.
+    // Every eleventh message is a reply to the message before it; the first has a file.
     add: (count) =>
       Effect.sync(() => {
         let parent: string | undefined

@@ -1,4 +1,4 @@
-/** Against npm's `emulate`: a Slack that is not ours. It ignores `oldest` and `latest`, and takes any token. */
+/** Tests against an independent Slack: npm's `emulate`. It ignores `oldest` and `latest`, and accepts any token. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -1,4 +1,4 @@
-/** Slack under the real engine: slices, quota, batches, and deletions as they reach the store. */
+/** Slack under the real engine: slices, quota, batches, and deletions in the store. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -76,7 +76,7 @@ for (const conversations of [2, 17, 18, 19, 40]) {
       server.forget()
       const second = yield* sync(connection)
       assert.deepStrictEqual([second.counts.stored, second.counts.updated, second.counts.downloads], [0, 0, 0])
-      // The look-back of the one conversation with more than 200 parents costs one call more.
+      // The look-back of the only conversation with more than 200 parents costs one more call.
       assert.strictEqual(second.counts.apiCalls, server.count())
       assert.isAtMost(second.counts.apiCalls, 2 * (conversations + 3))
 
@@ -103,7 +103,7 @@ it.live("a file that comes with other bytes than announced is a failure, and is 
     const { workspace } = server
     const general = workspace.addChannel("general")
     const notes = new TextEncoder().encode("the notes")
-    // The answers of `emulate` (its metadata as the file), and a part of the file.
+    // The responses of `emulate` (with its metadata as the file), and a part of the file.
     const metadata = new TextEncoder().encode('{"ok":true,"file":{"id":"F1","name":"notes.txt"}}')
     const files = [
       workspace.addFile("whole.txt", notes),
@@ -134,7 +134,7 @@ for (const conversations of [3, 15]) {
       const { workspace } = server
       const channels = Array.from({ length: conversations }, (_, index) => workspace.addChannel(`channel-${index}`))
       const sent = channels.map((channel) => [channel, workspace.post(channel, "the only one")] as const)
-      // As old as the others: no plan hides those.
+      // As old as the others, but not hidden by a plan.
       const other = workspace.addChannel("other")
       const kept = `${other}/${workspace.post(other, "stays")}`
       const connection = yield* connect(server)
@@ -154,7 +154,7 @@ it.live("90 conversations that each lose two messages are too many, however many
     const { workspace } = server
     const channels = Array.from({ length: 90 }, (_, index) => workspace.addChannel(`channel-${index}`))
     const sent = channels.flatMap((channel) => {
-      // A complete pass takes two calls, so one poll has not enough for all conversations.
+      // A complete pass takes two calls, so one poll's budget is too small for all conversations.
       workspace.post(channel, "a reply", { thread: workspace.post(channel, "a thread") })
       return [1, 2].map((n) => [channel, workspace.post(channel, `message ${n}`)] as const)
     })

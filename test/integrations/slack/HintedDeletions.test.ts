@@ -14,7 +14,10 @@ describe("hints", () => {
       workspace.delete(quiet, plain)
       yield* poll()
       isMirrored()
-      /** Calls about the conversation in a poll after this time. A complete pass, which looks for deletions, is one. */
+      /**
+       * Returns the methods called for the conversation in a poll after this time. The calls include those of a
+       * complete pass, which searches for deletions.
+       */
       const calls = Effect.fnUntraced(function* (after: Duration.Input) {
         yield* TestClock.adjust(after)
         server.forget()
@@ -23,10 +26,10 @@ describe("hints", () => {
       })
       const visit = ["conversations.history"]
       assert.deepStrictEqual(yield* calls("10 minutes"), visit)
-      // The day's sweep: a pass over the history, and the tour.
+      // The daily sweep: a pass over the history, and the tour.
       yield* calls("25 hours")
       assert.deepStrictEqual(yield* calls("10 minutes"), visit)
-      // A deletion that no event told is news to a visit.
+      // A visit detects a deletion that no event has reported.
       workspace.onEvent = () => {}
       workspace.delete(quiet, other)
       assert.isAbove((yield* calls("10 minutes")).length, 1)
@@ -77,7 +80,7 @@ describe("hints", () => {
       for (const part of [`${busy}/${old}`, `${busy}/${reply}/${old}`]) {
         assert.deepStrictEqual((yield* model.run(session, hinted([part]))).deleted, [])
       }
-      // A fresh message that is not found was deleted, whatever the plan hides.
+      // A fresh message that is not found was deleted, because a plan hides only old messages.
       const fresh = workspace.channel(busy).parents[7]?.ts ?? ""
       workspace.delete(busy, fresh)
       assert.deepStrictEqual((yield* model.run(session, hinted([`${busy}/${fresh}`]))).deleted, [`${busy}/${fresh}`])

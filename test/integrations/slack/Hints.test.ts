@@ -1,4 +1,4 @@
-/** Hints decide where a poll looks, and only Slack's answers count. */
+/** Hints decide which parts a poll visits, and only Slack's responses change what is stored. */
 import { assert, describe, it } from "@effect/vitest"
 import type * as Duration from "effect/Duration"
 import * as Clock from "effect/Clock"
@@ -27,7 +27,7 @@ describe("hints", () => {
         [
           "a deleted reply",
           () => workspace.delete(busy, reply),
-          // The second answer of history shows that no plan hides the old thread.
+          // The second response of history shows that no plan hides the old thread.
           ["conversations.replies", "conversations.history", "conversations.history", "conversations.replies"]
         ],
         ["a renamed user", () => workspace.renameUser("U00000002", "robert"), ["users.info"]]
@@ -43,7 +43,7 @@ describe("hints", () => {
         isMirrored()
         server.forget()
       }
-      // Deletions that hints reported are no news to a visit: no complete pass is needed.
+      // A visit does not detect deletions that hints have reported, so no complete pass is needed.
       yield* poll({ only: false })
       assert.isAtMost(server.count(), 5)
     })
@@ -83,7 +83,8 @@ describe("hints", () => {
       const before = new Map(model.rows)
       const result = yield* model.run(session, hinted([...forged, ...forged]))
       assert.deepStrictEqual([...result.stored, ...result.updated, ...result.deleted, ...result.problems], [])
-      // Only a stored id is reported as deleted: the visit would take a shorter thread or history for explained.
+      // Only a stored id is reported as deleted: otherwise the visit would consider a shorter thread or history
+      // explained.
       assert.deepStrictEqual(
         result.pages.flatMap((page) => page.deleted ?? []),
         []
@@ -167,7 +168,9 @@ describe("hints", () => {
   it.effect("that do not come are not relied on, whatever the socket says", () =>
     Effect.gen(function* () {
       const { isMirrored, model, parts, poll, quiet, busy, server, workspace } = yield* synced
-      /** Problems of a poll that much later, and how many conversations it visits. */
+      /**
+       * Polls after this time, and returns the problems of the poll with the number of conversations that it visited.
+       */
       const next = Effect.fnUntraced(function* (after: Duration.Input = "5 minutes") {
         yield* TestClock.adjust(after)
         workspace.now = (yield* Clock.currentTimeMillis) / 1000
@@ -176,13 +179,13 @@ describe("hints", () => {
         const visited = server.requests.filter(({ method }) => method === "conversations.history")
         return [problems.map(({ place }) => place), new Set(visited.map(({ args }) => args["channel"])).size] as const
       })
-      // The stream listens, and nothing has come: a quiet workspace, or one without subscriptions.
+      // The stream is listening, and no event has come: the workspace is quiet, or has no subscriptions.
       assert.deepStrictEqual(yield* next(), [[], 2])
       assert.deepStrictEqual(yield* next(), [[], 2])
       workspace.post(quiet, "heard")
       yield* poll()
       assert.deepStrictEqual(yield* next("2 minutes"), [[], 0])
-      // Slack ends the subscription, and the socket stays open (bolt-js#2105, hermes-agent#38847).
+      // Slack ends the subscription, but the socket stays open (bolt-js#2105, hermes-agent#38847).
       const tell = workspace.onEvent
       workspace.onEvent = () => {}
       workspace.post(quiet, "not told")
@@ -191,7 +194,7 @@ describe("hints", () => {
       workspace.post(busy, "not told either")
       assert.deepStrictEqual(yield* next(), [["events"], 2])
       isMirrored()
-      // The subscription is there again.
+      // The subscription is active again.
       workspace.onEvent = tell
       workspace.post(busy, "told")
       assert.strictEqual(parts.size, 1)

@@ -211,7 +211,7 @@ describe("a poll", () => {
     const session = yield* open(server)
     yield* model.run(session)
     yield* model.run(session)
-    /** A day later. */
+    /** Lets a day pass. */
     const nextDay = Effect.fnUntraced(function* (isLimited = true) {
       yield* TestClock.adjust("25 hours")
       const time = yield* Clock.currentTimeMillis
@@ -229,12 +229,12 @@ describe("a poll", () => {
       const before = model.ids().length
       for (let day = 0; day < 4; day++) assert.deepStrictEqual(yield* nextDay(), [])
       assert.strictEqual(model.ids().length, before)
-      // A listing that begins again knows no more than what is stored.
+      // A listing that begins again has only the stored content to compare with.
       model.checkpoint = Option.none()
       for (let day = 0; day < 3; day++) assert.deepStrictEqual(yield* nextDay(), [])
       const hidden = slack.channel(general).parents.filter(({ ts }) => ts < (server.hiddenBefore ?? ""))
       assert.isAbove(hidden.length, 15)
-      // The plan ends, and all of it is there again.
+      // The plan ends, and all messages are visible again.
       server.hiddenBefore = undefined
       assert.deepStrictEqual(yield* nextDay(false), [])
       same(model, server)

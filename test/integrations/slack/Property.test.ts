@@ -9,7 +9,7 @@ import { runs } from "../../support/Property.ts"
 const Which = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 40 })))
 const Few = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 6 })))
 
-/** The actions of people, and events of the sync. `channel` and `message` are taken modulo the present numbers. */
+/** The actions of people, and events of the sync. `channel` and `message` are indexes modulo the present numbers. */
 const Deed = Schema.Union([
   Schema.Struct({ deed: Schema.Literals(["post", "share"]), channel: Which }),
   Schema.Struct({
@@ -34,7 +34,7 @@ it.effect.prop(
   ({ limit, story: deeds, tours }) =>
     Effect.scoped(
       Effect.gen(function* () {
-        // Long after what is posted.
+        // Long after all posted messages.
         yield* TestClock.setTime(Date.UTC(2026, 0, 1))
         const server = yield* SlackServer.make()
         const slack = server.workspace
@@ -44,13 +44,14 @@ it.effect.prop(
           slack.addChannel("two", "private_channel"),
           slack.addChannel("three", "im")
         ]
-        // Its message is older than 90 days, and nobody deletes it: no free plan hides what is absent elsewhere.
+        // The channel has a message older than 90 days that is never deleted, so no free plan can explain absences
+        // elsewhere.
         slack.post(slack.addChannel("old"), "an old message")
         const model = new Model()
         const repeated: Array<string> = []
         const run = (options: Parameters<Model["run"]>[1] = {}) =>
           Effect.gen(function* () {
-            // A complete pass is due in each poll, and in none twice, however slow the machine is.
+            // A complete pass is due in each poll, and never twice in one, however slow the machine is.
             yield* TestClock.adjust("1 second")
             const session = yield* open(server, tours ? { sweepEvery: "1 millis" } : {})
             const exit = yield* Effect.exit(model.run(session, options))
@@ -58,7 +59,7 @@ it.effect.prop(
             return exit
           }).pipe(Effect.scoped)
 
-        // Complete passes find the changes that no visit sees. Without these changes, visits find all.
+        // Complete passes find the changes that visits miss. Without these changes, visits find everything.
         const unseen = new Set(["broadcast", "delete", "editReply", "deleteReply"])
         const story = tours ? deeds : deeds.filter(({ deed }) => !unseen.has(deed))
         for (const one of story) {
@@ -118,7 +119,7 @@ it.effect.prop(
             .filter((id) => mine.get(id) !== theirs.get(id))
             .map((id) => `${id}: ${mine.get(id)} | ${theirs.get(id)}`)
         }
-        // A complete pass may be at its start when the last thing happens, and has a budget for each poll.
+        // A complete pass may be at its start at the last change, and has a budget for each poll.
         for (let polls = 0; polls < 2 || (polls < 40 && difference().length > 0); polls++) {
           const exit = yield* run()
           if (polls > story.length) assert.strictEqual(exit._tag, "Success")

@@ -1,4 +1,4 @@
-/** From an event at Slack to the store, through the poller. The next scheduled poll is minutes away. */
+/** The path from an event at Slack to the store, through the poller. The next scheduled poll is minutes away. */
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -15,7 +15,7 @@ import * as SocketMode from "../../support/slack/SocketMode.ts"
 
 const secret = "the-app's-signing-secret"
 
-/** The HTTP server and the poller in one process, as `idem serve` has them. */
+/** The HTTP server and the poller in one process, as in `idem serve`. */
 const serving = Server.layer.pipe(
   Layer.provide(Layer.mergeAll(Ready.layer, Gauges.layer, Settings.layer)),
   Layer.provideMerge(Polling.layer),
@@ -26,7 +26,7 @@ const serving = Server.layer.pipe(
   )
 )
 
-/** A callback as Slack signs it (https://docs.slack.dev/authentication/verifying-requests-from-slack). */
+/** Signs a callback as Slack does (https://docs.slack.dev/authentication/verifying-requests-from-slack). */
 const signed = (body: string) => {
   const at = String(Math.floor(Date.now() / 1000))
   const hash = createHmac("sha256", secret).update(`v0:${at}:${body}`).digest("hex")

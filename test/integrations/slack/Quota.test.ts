@@ -10,7 +10,7 @@ import * as RunMeter from "../../../src/engine/telemetry/RunMeter.ts"
 import * as Slack from "../../../src/integrations/Slack.ts"
 import { moving } from "../../support/Moving.ts"
 
-/** A workspace that grants a method so many calls in any minute, and refuses the others. */
+/** A workspace that allows this many calls of a method in any minute, and refuses further calls. */
 const workspace = (perMinute: number) => {
   const granted: Array<number> = []
   let refusals = 0

@@ -51,7 +51,7 @@ describe("what may not be read", () => {
     Effect.gen(function* () {
       const server = yield* SlackServer.make({ now })
       const channel = server.workspace.addChannel("large")
-      // Each of them with a thousand values: 300 in one answer are too much.
+      // Each message has a thousand values, so that 300 in one response are too large.
       const fields = Array.from({ length: 1000 }, (_, index) => index)
       for (let index = 0; index < 300; index++) {
         const ts = server.workspace.post(channel, "large")
@@ -61,7 +61,7 @@ describe("what may not be read", () => {
       const { problems } = yield* model.run(yield* open(server))
       assert.deepStrictEqual(problems, [])
       same(model, server)
-      // Refused at 999, then 249, then the rest.
+      // A limit of 999 is refused; then 249 messages are read, and then the rest.
       assert.isAtLeast(server.count("conversations.history"), 3)
     })
   )

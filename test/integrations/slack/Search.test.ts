@@ -1,4 +1,4 @@
-/** Search finds new messages and late replies everywhere at once, and decides nothing. */
+/** Search finds new messages and late replies in all conversations at once, but proves nothing. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
@@ -15,7 +15,7 @@ interface Options {
   readonly sockets?: boolean
 }
 
-/** A workspace of 250 conversations that was synced. All but one are dormant, and `old` is a thread of months ago. */
+/** A synced workspace of 250 conversations. All but one are dormant, and `old` is a thread from months ago. */
 const synced = (options: Options = {}) =>
   Effect.gen(function* () {
     yield* TestClock.setTime(now * 1000)
@@ -39,14 +39,14 @@ const synced = (options: Options = {}) =>
     yield* model.run(session)
     workspace.now = now
     server.forget()
-    /** A poll, some minutes after the last one. */
+    /** Polls, some minutes after the last poll. */
     const poll = Effect.gen(function* () {
       yield* TestClock.adjust("5 minutes")
       workspace.now += 300
       server.forget()
       return yield* model.run(session)
     })
-    /** A conversation that the last poll visited: 100 others come before it. */
+    /** Returns a conversation that the last poll visited; 100 others come before it in the next rounds. */
     const visited = () =>
       server.requests.findLast(({ method }) => method === "conversations.history")?.args["channel"] ?? ""
     const isMirrored = () => assert.deepStrictEqual([...mirrored(model)].sort(), [...expected(server)].sort())
@@ -67,7 +67,7 @@ describe("search", () => {
       isMirrored()
       assert.strictEqual(server.count("search.messages"), 1)
       assert.isAtMost(server.count(), idle + 3)
-      // Hits that are stored cost nothing more.
+      // Search results that are stored already cost no further calls.
       yield* poll
       assert.strictEqual(server.count("search.messages"), 1)
       assert.isAtMost(server.count(), idle + 1)
@@ -191,7 +191,7 @@ describe("search", () => {
       for (let index = 0; index < 1500; index++) {
         workspace.post(dormant[index % 100] ?? "", "many", { ts: `${now + 60}.${String(index).padStart(6, "0")}` })
       }
-      // Of messages that are close to each other the index gives one.
+      // Of messages that are close to each other, the index returns one.
       for (let index = 0; index < 100; index++) {
         for (let minute = 0; minute < 12; minute++) {
           workspace.post(dormant[index] ?? "", "more", { ts: `${now + 70 + minute * 10}.000200` })

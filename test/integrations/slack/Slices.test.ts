@@ -1,4 +1,4 @@
-/** Slices of any length come to an end, whatever the threads of a conversation are. */
+/** Slices of any length finish the sync, whatever the threads of a conversation are. */
 import { assert, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -35,7 +35,7 @@ for (const conversations of [1, 2, 3]) {
           for (let slices = 0; slices < 20; slices += 1) yield* slice
           assert.deepStrictEqual(mirrored(model), expected(server))
           slack.delete(first, alone)
-          // Only a complete pass proves that something is gone.
+          // Only a complete pass proves that a message was deleted.
           for (let slices = 0; slices < 200 && mirrored(model).size > expected(server).size; slices += 1) yield* slice
           assert.deepStrictEqual(mirrored(model), expected(server))
         }).pipe(Effect.scoped)
@@ -43,7 +43,10 @@ for (const conversations of [1, 2, 3]) {
   }
 }
 
-/** A workspace of so many conversations, and a sync of it in slices of so many pages, with `gap` between them. */
+/**
+ * Makes a workspace of this many conversations, and a sync of it in slices of this many pages, with `gap` between
+ * slices.
+ */
 const scene = Effect.fnUntraced(function* (conversations: number, pages: number, gap = Duration.millis(100)) {
   const server = yield* SlackServer.make()
   const slack = server.workspace
@@ -64,7 +67,7 @@ const scene = Effect.fnUntraced(function* (conversations: number, pages: number,
   return { post, slice, sync, check: () => assert.deepStrictEqual(mirrored(model), expected(server)) }
 })
 
-// A slice comes late where its connection waits for others, for downloads, or for quota.
+// A slice comes late if its connection waits for other connections, for downloads, or for quota.
 for (const gap of [Duration.millis(100), Duration.minutes(1), Duration.minutes(10)]) {
   it.effect(
     `a poll ends in slices ${Duration.format(gap)} apart, however many conversations there are for a slice`,
@@ -86,8 +89,7 @@ for (const gap of [Duration.millis(100), Duration.minutes(1), Duration.minutes(1
   )
 }
 
-// Slack may give fewer conversations an answer than asked for:
-// https://docs.slack.dev/reference/methods/conversations.list
+// Slack may return fewer conversations than requested: https://docs.slack.dev/reference/methods/conversations.list
 for (const pages of [2, 4]) {
   it.effect(`conversations are found that Slack lists in more answers than a slice of ${pages} pages has`, () =>
     Effect.gen(function* () {
@@ -112,12 +114,12 @@ for (const pages of [2, 4]) {
       for (let index = 10; index < 16; index += 1) slack.post(slack.addChannel(`c${index}`), "hello")
       yield* poll
       assert.lengthOf(model.ids("channels/"), 16)
-      // The cursor of a listing that was cut off is forgotten.
+      // The cursor of the interrupted listing is forgotten.
       slack.post(slack.addChannel("last"), "hello")
       yield* slice
       server.cursorEpoch += 1
       yield* poll
-      // Hints of a slice that goes on with the listing wait for a later slice.
+      // Hints wait for a later slice if the present slice continues the listing.
       yield* slice
       const parts = model.ids("C").slice(0, 1)
       yield* sliceOf(model, { hinted: { parts, only: true, isListening: false } })

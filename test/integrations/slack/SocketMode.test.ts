@@ -1,4 +1,4 @@
-/** Socket Mode, with Slack's own library on our side and a stand-in on the other. */
+/** Socket Mode, with Slack's own client library and a stand-in for the server. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -27,7 +27,7 @@ const streamOf = Effect.fnUntraced(function* (url: string, appToken: string | un
   })
 })
 
-/** A stream that runs; `hints` has what it gave. */
+/** A running stream; `hints` has the received hints. */
 const listening = Effect.gen(function* () {
   const server = yield* SlackServer.make()
   const mode = yield* SocketMode.make(server)

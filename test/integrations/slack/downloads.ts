@@ -1,4 +1,4 @@
-/** Set-up of the tests of downloads: a workspace with one channel, and why a download failed. */
+/** A workspace with one channel for the tests of downloads, and the reasons of failed downloads. */
 import * as Effect from "effect/Effect"
 import type { AnySession } from "../../../src/contract/Integration.ts"
 import * as SlackServer from "../../support/SlackServer.ts"

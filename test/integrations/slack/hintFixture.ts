@@ -1,4 +1,4 @@
-/** A workspace that has been mirrored, and polls for hints of it. */
+/** A mirrored workspace, and polls for its hints. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
@@ -13,7 +13,7 @@ export const hinted = (parts: ReadonlyArray<string>, options: { only?: boolean; 
   hinted: { parts, only: true, isListening: true, ...options }
 })
 
-/** A workspace that was synced, with what its events hint at since. `old` is older than what a visit reads. */
+/** A synced workspace, with the hints of the events since. `old` is older than the messages that a visit reads. */
 export const synced = Effect.gen(function* () {
   yield* TestClock.setTime(now * 1000)
   const server = yield* SlackServer.make({ now: now - 10_000 })

@@ -1,4 +1,4 @@
-/** A workspace of a few conversations, at a fixed time, and the assertion that it is mirrored. */
+/** A workspace of a few conversations, at a fixed time, and an assertion that it is mirrored. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as SlackServer from "../../support/SlackServer.ts"
@@ -16,7 +16,7 @@ export const same = (model: Model, server: SlackServer.SlackServer) =>
     [...expected(server)].sort(([a], [b]) => (a < b ? -1 : 1))
   )
 
-/** Three conversations; one with threads, long enough for several answers. */
+/** Makes three conversations; one has threads, and is long enough for several responses. */
 export const workspace = Effect.fnUntraced(function* (messages = 450) {
   const server = yield* SlackServer.make({ now })
   const { workspace } = server
