@@ -138,36 +138,37 @@ Query all mirrored content as tables of the schema \`mirror\`:
 idem sql "SELECT from_address, count(*) FROM mail GROUP BY 1 ORDER BY 2 DESC LIMIT 10"
 \`\`\`
 
-- \`idem sql "SELECT …"\` prints a table, with \`--json\` \`{columns, rows}\`, with \`--csv\` CSV. \`--limit\` bounds the rows
-  (default 1,000). Without a query, \`idem sql\` opens a prompt on a terminal, and otherwise reads standard input.
-- A query may only read, only the schema \`mirror\`, and for at most 30 seconds. Two queries run at a time. A query runs with the
-  rights of the role \`idem_reader\`, which Idem creates. If Idem's own role may not create roles, the query runs with the rights of
-  Idem's role, still in a read-only transaction.
+- \`idem sql "SELECT …"\` prints a table, with \`--json\` \`{columns, rows}\`, with \`--csv\` CSV. \`--limit\`
+  bounds the rows (default 1,000). Without a query, \`idem sql\` opens a prompt on a terminal, and otherwise reads
+  standard input.
+- A query may only read, only the schema \`mirror\`, and for at most 30 seconds. Two queries run at a time. A query
+  runs with the rights of the role \`idem_reader\`, which Idem creates. If Idem's own role may not create roles, the
+  query runs with the rights of Idem's role, still in a read-only transaction.
 - If \`IDEM_URL\` is set, the server runs the query: \`POST /sql\` of the [HTTP API](http-api.md).
 - The tables are an interface. New versions may add columns, and never change or remove one.
-- The tables are derived from the stored content. \`idem serve\` keeps them up to date, \`idem sync\` updates them after its run, and
-  \`idem derive\` updates them on demand. \`idem status\` shows how far they are behind. \`idem derive --rebuild\` makes the tables
-  again; the old rows stay readable meanwhile.
-- For IMAP servers without threads, \`thread\` of \`mail\` comes from the header field References, which Idem reads since version 23
-  of the schema. For an email that was stored before, \`thread\` is the email that it answers; \`idem sync --force\` downloads such
-  emails again.
+- The tables are derived from the stored content. \`idem serve\` keeps them up to date, \`idem sync\` updates them
+  after its run, and \`idem derive\` updates them on demand. \`idem status\` shows how far they are behind. \`idem
+  derive --rebuild\` makes the tables again; the old rows stay readable meanwhile.
+- For IMAP servers without threads, \`thread\` of \`mail\` comes from the header field References, which Idem reads
+  since version 23 of the schema. For an email that was stored before, \`thread\` is the email that it answers;
+  \`idem sync --force\` downloads such emails again.
 - The column \`connection\` has the name of the connection. Join tables on \`connection\` and the id.
 
 ## Connect psql, Metabase, Grafana or DBeaver
 
-\`idem grant\` lets a database role read \`mirror\` and nothing else of Idem. With \`--login\` it creates the role, sets a new
-password, and prints the URL for your tool:
+\`idem grant\` lets a database role read \`mirror\` and nothing else of Idem. With \`--login\` it creates the role,
+sets a new password, and prints the URL for your tool:
 
 \`\`\`sh no-run
 idem grant reports --login
 psql "postgresql://reports:PASSWORD@db.example.com/idem" -c "SELECT count(*) FROM mirror.mail"
 \`\`\`
 
-- Metabase, Grafana, DBeaver and other tools: choose PostgreSQL, and enter the host, database, role and password of the
-  URL, and the schema \`mirror\`.
-- The embedded database listens only on a socket in \`IDEM_DATA_DIR\`, and only while an Idem command runs, such as \`idem serve\`.
-  \`idem grant reports --login\` prints its URL too, with the socket's folder as \`host\`: psql and libpq accept this URL. For
-  tools that support TCP only, such as Java tools, forward a local port to the socket:
+- Metabase, Grafana, DBeaver and other tools: choose PostgreSQL, and enter the host, database, role and password of
+  the URL, and the schema \`mirror\`.
+- The embedded database listens only on a socket in \`IDEM_DATA_DIR\`, and only while an Idem command runs, such as
+  \`idem serve\`. \`idem grant reports --login\` prints its URL too, with the socket's folder as \`host\`: psql and
+  libpq accept this URL. For tools that support TCP only, such as Java tools, forward a local port to the socket:
 
 \`\`\`sh no-run
 socat TCP-LISTEN:5433,bind=127.0.0.1,fork UNIX-CONNECT:data/postgres/.s.PGSQL.5432
