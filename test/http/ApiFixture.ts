@@ -1,4 +1,4 @@
-/** Connections to a scripted source, and what a client of the API asks of them. */
+/** Connections to a scripted source, and a client's requests to the API about them. */
 import { assert } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -21,12 +21,12 @@ export const wait = 20
 export const nobody = "nobody-by-this-name"
 export const noSuchTask = TaskId.make("11111111-2222-4333-8444-555555555555")
 
-/** A request about this connection. */
+/** Makes a request about this connection. */
 export const at = (connection: string) => ({ params: { connection } })
 
 let last = 0
 
-/** A connection to a folder of its own with so many items, which is gone after the law. */
+/** Makes a connection to its own folder with `items` items, which is removed after the law. */
 export const connected = Effect.fnUntraced(function* (items = 0) {
   const { source } = yield* Scripted
   const api = yield* ApiClient
@@ -46,14 +46,16 @@ export const connected = Effect.fnUntraced(function* (items = 0) {
   return { folder, id: connection.id, ids, input, name: connection.name }
 })
 
-/** The same, with everything stored. */
+/** Makes a connection that has stored all of its items. */
 export const synced = Effect.fnUntraced(function* (items: number) {
   const made = yield* connected(items)
   assert.strictEqual((yield* syncNow(made.name)).status, "succeeded")
   return made
 })
 
-/** The same, paused, with nobody running it: what is asked is all that happens. */
+/**
+ * Makes a paused connection that has stored all of its items and is not being run, so that only requested work happens.
+ */
 export const quiet = Effect.fnUntraced(function* (items: number) {
   const api = yield* ApiClient
   const made = yield* synced(items)
@@ -62,7 +64,7 @@ export const quiet = Effect.fnUntraced(function* (items: number) {
   return made
 })
 
-/** Asks until the answer is right. */
+/** Repeats a request until its result is right. */
 export const eventually = <A, E, R>(
   ask: Effect.Effect<A, E, R>,
   isRight: (answer: A) => boolean
@@ -81,7 +83,7 @@ export const ended = Effect.fnUntraced(function* (connection: string, { task }: 
   return yield* eventually(api.tasks.get({ params: { connection, task } }), ({ finishedAt }) => finishedAt !== null)
 })
 
-/** Submits a sync: what a poll does, unless the request says otherwise. */
+/** Submits a sync: the task of a poll, unless the request says otherwise. */
 export const submit = Effect.fnUntraced(function* (connection: string, payload: SyncRequest = {}, key?: string) {
   const api = yield* ApiClient
   const headers = key === undefined ? {} : { "idempotency-key": key }
@@ -115,7 +117,7 @@ export const redrive = (connection: string, externalIds?: ReadonlyArray<string>)
 
 export const query = { state: "stored", order: "id", limit: 100 } as const
 
-/** Answers of the source from now on, and its own again when the law has ended. */
+/** Replaces the source's results until the law has ended. */
 export const answering = Effect.fnUntraced(function* (answer: MemorySource["answer"]) {
   const { source } = yield* Scripted
   yield* Effect.acquireRelease(

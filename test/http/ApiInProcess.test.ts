@@ -13,7 +13,7 @@ import * as TestEngine from "../support/TestEngine.ts"
 import { Scripted } from "./ApiFixture.ts"
 import { scheduler, suite } from "./lawsOfApi.ts"
 
-/** The API over this store, in process, beside a scheduler. */
+/** The API over this store, in process, with a scheduler. */
 const over = <E>(store: Layer.Layer<Store, E>) =>
   Layer.unwrap(
     Effect.sync(() => {

@@ -1,4 +1,4 @@
-/** How the dashboard's files are served. What they do is tested in a browser (test/dashboard). */
+/** Serving of the dashboard's files. Their behaviour is tested in a browser (test/dashboard). */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Zlib from "node:zlib"
@@ -6,7 +6,7 @@ import { layer, TestServer } from "../support/HttpServer.ts"
 
 const live = { excludeTestServices: true } as const
 
-/** The files that the page names. */
+/** Returns the files that the page references. */
 const named = (page: string): ReadonlyArray<string> =>
   [...page.matchAll(/(?:src|href)="(\/assets\/[^"]+)"/g)].map(([, path = ""]) => path)
 
@@ -19,7 +19,7 @@ it.layer(layer(), live)("the dashboard's files", (it) => {
       assert.match(String(page.headers["content-type"]), /^text\/html/)
       assert.strictEqual(page.headers["cache-control"], "no-cache")
       assert.match(String(page.headers["content-security-policy"]), /script-src 'self'; style-src 'self'/)
-      // Nothing in it that such a policy would not let through.
+      // The page contains nothing that such a policy would block.
       assert.notMatch(page.text, /<style|\sstyle=|\son\w+=|<script(?![^>]*src=)|https?:/)
       const again = yield* ask("/", { headers: { "if-none-match": page.headers.etag ?? "" } })
       assert.deepStrictEqual([again.status, again.text], [304, ""])

@@ -1,4 +1,4 @@
-/** The limits of what clients may use of the server, with clients that are slow, half open, or early. */
+/** The server's limits for clients, with clients that are slow, half open, or early. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -10,7 +10,7 @@ import { ask, layer, TestServer, token } from "../support/HttpServer.ts"
 
 const portOf = (url: string): number => Number(new URL(url).port)
 
-/** Sends this text once the port is open, however often that has to be tried, and gives the first answer. */
+/** Sends this text once the port is open, with retries, and returns the first response. */
 const firstAnswer = (port: number, text: string): Effect.Effect<string> =>
   Effect.callback<string>((resume) => {
     let ended = false
@@ -43,7 +43,8 @@ it.live("a request that comes the moment the port is open is answered", () =>
 )
 
 /**
- * A client that sends this, then a byte now and then, and never closes its side. Ends once the server is gone from it.
+ * A client that sends this text, then a byte at intervals, and never closes its side. Ends after the server has closed
+ * the connection.
  */
 const slow = (port: number, text: string) => {
   const socket = Net.connect({ port, host: "127.0.0.1", allowHalfOpen: true }, () => socket.write(text))
@@ -66,7 +67,7 @@ const halfHeader = "GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 const halfBody =
   "POST /session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
 
-/** Clients of both kinds, half each; they are closed with the scope. */
+/** Opens clients of both kinds, half of each, which are closed with the scope. */
 const clients = (url: string, count: number) =>
   Effect.acquireRelease(
     Effect.sync(() =>
@@ -81,7 +82,7 @@ const limited = (limits: ListenerLimits) =>
 it.live("more slow clients than the server takes lock nobody out", () =>
   Effect.gen(function* () {
     const { url } = yield* TestServer
-    // No time-out helps here: only a place that one of them leaves.
+    // No time-out helps here: a client gets a connection only when another one ends.
     yield* clients(url, 300)
     for (let times = 0; times < 20; times++) assert.strictEqual((yield* ask(`${url}/health`)).status, 200)
   }).pipe(Effect.scoped, limited({ maxConnections: 200, requestTimeout: 600_000 }))
@@ -92,7 +93,7 @@ it.live("a slow client loses its socket, also one that never closes its side", (
     const { url } = yield* TestServer
     const all = yield* clients(url, 200)
     yield* Effect.promise(() => Promise.all(all.map(({ gone }) => gone)))
-    // On a busy machine this client too may take longer than it may.
+    // On a busy machine, this client too may exceed its time limit.
     yield* Effect.repeat(firstAnswer(portOf(url), health), { until: (answer) => /^HTTP\/1.1 200 /.test(answer) })
   }).pipe(Effect.scoped, limited({ maxConnections: 1_000, requestTimeout: 500 }))
 )

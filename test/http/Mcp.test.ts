@@ -1,4 +1,4 @@
-/** The MCP server by the official client, over HTTP and over standard input and output. */
+/** The MCP server with the official client, over HTTP and over standard input and output. */
 import { assert, it } from "@effect/vitest"
 import { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
@@ -14,7 +14,7 @@ const decodeServing = Schema.decodeUnknownSync(
   Schema.fromJsonString(Schema.Struct({ serving: Schema.Struct({ url: Schema.String }) }))
 )
 
-/** The URL of a server that ends with the scope. */
+/** Returns the URL of a server that ends with the scope. */
 const serve = (env: Record<string, string>) =>
   Effect.acquireRelease(
     Effect.promise(async () => {
@@ -34,7 +34,7 @@ const overHttp = async (url: string, bearer: string) => {
   const transport = new StreamableHTTPClientTransport(new URL(`${url}/mcp`), {
     requestInit: { headers: { authorization: `Bearer ${bearer}` } }
   })
-  // The transport's type is written without exact optional properties.
+  // The transport's type does not support exact optional properties.
   await connected.connect(transport as Parameters<Client["connect"]>[0])
   return connected
 }
@@ -111,7 +111,7 @@ it.live("over HTTP reads within the scope of its token, until that is revoked", 
         )
         assert.notInclude(resource, "many words")
       }
-      // Nothing that it is given narrows or widens what a query of words reaches.
+      // Operators in a query's text neither narrow nor widen the search.
       for (const query of ["in:other instructions", "instructions OR from:eve", "is:deleted OR instructions"]) {
         const { results: found = [] } = await ask(one, "search", { query })
         assert.isTrue(found.every(({ connection }) => connection === "mine"))
@@ -130,7 +130,7 @@ it.live("over HTTP reads within the scope of its token, until that is revoked", 
       assert.deepStrictEqual(of(scoped.text), ["mine", "mine"])
       assert.strictEqual(of((await searched("q=instructions", token)).text).length, 4)
       assert.deepStrictEqual(of((await searched("q=instructions&connection=mine&limit=1")).text), ["mine"])
-      // Connections that the token may not read do not exist, also for the suggestion of a name.
+      // Connections that the token may not read are reported as not existing, also in suggestions of names.
       const hidden = await searched("q=instructions&connection=other")
       const absent = await searched("q=instructions&connection=othen")
       assert.deepStrictEqual([hidden.status, absent.status], [404, 404])

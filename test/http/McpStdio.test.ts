@@ -3,7 +3,7 @@ import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js"
 import * as Effect from "effect/Effect"
 import { main, hostile, scene, client, Answer, call, ask } from "./mcpFixture.ts"
 
-/** The content of an answer that has one. */
+/** Returns the content of a response; fails if it has none. */
 const contentOf = ({ content }: typeof Answer.Type) => {
   return content ?? assert.fail("no content")
 }
@@ -23,7 +23,7 @@ it.live("over standard input and output gives a hostile email as quoted data, a 
       assert.strictEqual(content.text.split("\n")[0], hostile)
       assert.strictEqual(content.text.length, 20_000)
       const raw = await call(local, "get", { connection: "mine", id: "m2" })
-      // As text it stands inside a JSON string: its quotes end nothing.
+      // The text is inside a JSON string, so its quotes do not end the string.
       assert.include(JSON.stringify(raw.content), JSON.stringify(JSON.stringify(hostile).slice(1, -1)).slice(1, -1))
       const rest = contentOf(await ask(local, "get", { connection: "mine", id: "m2", offset: content.next }))
       assert.strictEqual(rest.next, null)
@@ -40,7 +40,7 @@ it.live("over standard input and output gives a hostile email as quoted data, a 
         ["m1", "m2"]
       )
       const id = "m1"
-      // The newest part of a conversation comes first, and each part is oldest first.
+      // The newest part of a conversation comes first. Each part is sorted oldest first.
       const newest = await ask(local, "thread", { connection: "mine", id, limit: 1 })
       assert.deepStrictEqual([newest.messages?.map((one) => one.id), newest.next], [["m2"], 1])
       const before = await ask(local, "thread", { connection: "mine", id, limit: 1, offset: newest.next })

@@ -19,7 +19,7 @@ import { Readable } from "node:stream"
 const live = { excludeTestServices: true } as const
 const secret = "s3cret-of-somebody"
 
-/** A problem as its answer tells it; asserts that the answer is one. */
+/** Reads the problem of a response, and asserts that the response is one. */
 const problem = (answer: Answer): { readonly type: string; readonly status: number; readonly detail: string } => {
   assert.strictEqual(answer.headers["content-type"], "application/problem+json", answer.text)
   const told = answer.json as { readonly type: string; readonly status: number; readonly detail: string }
@@ -125,7 +125,7 @@ it.layer(layer(), live)("a request that is not right", (it) => {
                 response.on("end", () => resume(Effect.succeed({ status: response.statusCode ?? 0, text, sent })))
               }
             )
-            // The server closes while more is on its way.
+            // The server closes the connection while the rest of the request is being sent.
             request.on("error", () => {})
             Readable.from(chunks()).pipe(request)
           })

@@ -17,7 +17,7 @@ import * as TestEngine from "../support/TestEngine.ts"
 
 const token = "a-token-that-is-long-enough"
 
-/** A database that is asked here and through a server. The server runs requested tasks once `poll` is done. */
+/** A database that is used in process and through a server. The server runs requested tasks after `poll` has ended. */
 const both = Effect.fnUntraced(function* (source: MemorySource) {
   const cli = yield* CommandLine.make(source)
   const context = Layer.succeedContext(cli.context)
@@ -34,7 +34,7 @@ const both = Effect.fnUntraced(function* (source: MemorySource) {
   const poll = Layer.build(
     Scheduler.layer.pipe(Layer.provide(context), Layer.provide(Layer.succeed(References.MinimumLogLevel, "Error")))
   )
-  /** A connection that does nothing but what it is asked. */
+  /** Makes a paused connection, which does only requested work. */
   const connectPaused = Effect.fnUntraced(function* (name: string) {
     const credentials = ["--credentials", '{"token": "t0ps3cret"}']
     const connected = yield* remote("connect", "memory", "--name", name, ...credentials, "--json")
@@ -46,20 +46,20 @@ const both = Effect.fnUntraced(function* (source: MemorySource) {
   return { ...cli, remote, local, connectPaused }
 })
 
-/** Removes the fields that differ from one time to the next. */
+/** Removes the parts that differ between two runs of a command. */
 const timeless = (ended: CommandLine.Ended) => ({
   code: ended.code,
   stdout: ended.stdout
     .toString()
     .replaceAll(/"durationMs":[\d.]+/g, '"durationMs":0')
     .replaceAll(/"run":"[0-9a-f-]{36}"/g, `"run":"…"`)
-    // A server does all that it is asked for as a task.
+    // A server runs everything as a task.
     .replaceAll(/"task":(null|"[0-9a-f-]{36}")/g, `"task":"…"`)
     .replaceAll(/(in |takes )?(less than a second|\d+ (?:second|minute)s?)( ago)?/g, "…")
-    // Columns are as wide as the longest of these.
+    // The widths of columns depend on these values.
     .replaceAll(/ {2,}/g, "  ")
     .replaceAll(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d\.\d{3})?/g, "…"),
-  // The lease of the command before may be held for a moment after its task has ended.
+  // The lease of the previous command may be held for a moment after its task has ended.
   stderr: ended.stderr.toString().replaceAll(/^.*; waiting for it to end .*\n/gm, "")
 })
 

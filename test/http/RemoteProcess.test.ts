@@ -33,7 +33,7 @@ const ended = (child: ChildProcess): Promise<{ readonly code: number | null; rea
     child.on("close", (code) => resolve({ code, stderr }))
   })
 
-/** `idem serve` on a database of its own, until the scope closes: its address. */
+/** Starts `idem serve` on a new database until the scope closes, and returns its URL. */
 const serving = Effect.fnUntraced(function* (env: Readonly<Record<string, string>>, cwd: string) {
   const child = yield* Effect.acquireRelease(
     Effect.sync(() => start(["serve"], env, cwd)),
@@ -109,7 +109,7 @@ describe("the command line through a process that serves", () => {
       gmail.release()
       assert.strictEqual(code, 130, stderr)
       assert.include(stderr, "no longer watching; the server continues the task: idem status work")
-      // The same command watches the same task, as long as it is not done.
+      // The same command follows the same task until the task has ended.
       const again = yield* remote("sync", "work", "--force", "--json")
       assert.include(JSON.parse(again.stdout), { status: "succeeded", unchanged: 12 })
       assert.deepStrictEqual(Fs.readdirSync(elsewhere), [])

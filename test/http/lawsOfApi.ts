@@ -1,8 +1,9 @@
 /**
  * The laws of the API: each operation has the same outcome and the same errors in process and over the network.
  *
- * A layer gives `ApiClient` and `Scripted`: the source that its connections of the domain `memory` mirror. A scheduler
- * polls the store for as long as the layer lives. Each law has a folder of that source, and a connection, to itself.
+ * A layer provides `ApiClient` and `Scripted`, which has the source of the connections of the domain `memory`. A
+ * scheduler polls the store for as long as the layer lives. Each law has its own folder of that source, and its own
+ * connection.
  */
 import { it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -16,7 +17,10 @@ import { lawsOfContents } from "./lawsOfContents.ts"
 import { lawsOfTasks } from "./lawsOfTasks.ts"
 import { Scripted, type Law } from "./ApiFixture.ts"
 
-/** The scheduler, by a clock on which each wait is a tenth: every law waits for a few of its looks, a second apart. */
+/**
+ * The scheduler, with a clock on which each wait takes a tenth of the time: every law waits for a few of its queries,
+ * which are a second apart.
+ */
 export const scheduler = Layer.provide(
   Scheduler.layer,
   Layer.effect(

@@ -1,4 +1,4 @@
-/** The laws of the API about connections: made, changed, paused, named and removed. */
+/** The laws of the API about connections: creating, changing, pausing, naming and removing. */
 import { assert } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -214,7 +214,7 @@ export const lawsOfConnections = (law: Law): void => {
       assert.strictEqual((yield* api.connections.pause(at(name))).paused, pausedByPerson)
       assert.strictEqual((yield* api.connections.pause(at(name))).paused, pausedByPerson)
       assert.strictEqual((yield* api.connections.get(at(name))).nextPollAt, null)
-      // Nor does a change of the schedule end it.
+      // A change of the schedule does not end the pause either.
       const changed = yield* api.connections.change({ ...at(name), payload: { every: Duration.minutes(9) } })
       assert.deepStrictEqual([changed.connection.every, changed.connection.paused], ["9 minutes", pausedByPerson])
       const resumed = yield* api.connections.resume(at(name))
@@ -239,7 +239,7 @@ export const lawsOfConnections = (law: Law): void => {
       const approve = (payload: Approval) => api.connections.approveDeletions({ ...at(name), payload })
       const some = { externalIds: [ids[5] ?? ""] as const }
       assert.deepStrictEqual(yield* approve(some), { deleted: 1 })
-      // By now others are held than those that were listed.
+      // Other deletions are held now than were listed.
       for (const stale of [some, { token }]) {
         const conflict = yield* Effect.flip(approve(stale))
         assert.strictEqual(conflict._tag, "ConflictProblem")

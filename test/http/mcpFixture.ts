@@ -1,4 +1,4 @@
-/** A store with a hostile email, and a client that calls the tools of an MCP server over it. */
+/** A store with a hostile email, and a client that calls the tools of an MCP server over that store. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert } from "@effect/vitest"
 import { Client } from "@modelcontextprotocol/sdk/client/index.js"
@@ -36,7 +36,7 @@ const withFile = Files.mail(
   Files.attachment("pay.txt", "text/plain", Buffer.from("net 3500"))
 )
 
-// Those of the server, which would otherwise derive everything again.
+// The server's projections, because the server would otherwise derive everything again.
 const projections = new Map([
   ["ftp", ftp],
   ["gmail", gmail],
@@ -45,7 +45,7 @@ const projections = new Map([
   ["slack", slack]
 ])
 
-/** Two connections with emails, derived. */
+/** Makes two connections with emails, and derives them. */
 const fill = Effect.gen(function* () {
   yield* Postgres.migrate
   const store = Postgres.layer.pipe(Layer.provide(Blobs.layer))
@@ -76,7 +76,7 @@ const fill = Effect.gen(function* () {
   }).pipe(Effect.provide(Layer.merge(store, Layer.succeed(ProjectionRegistry, { all: Effect.succeed(projections) }))))
 })
 
-/** The environment of processes on a filled database. */
+/** Returns the environment of processes that use a filled database. */
 export const scene = Effect.gen(function* () {
   const url = yield* Database.makeUrl
   yield* Effect.provide(fill, PgClient.layer({ url: Redacted.make(url) }))

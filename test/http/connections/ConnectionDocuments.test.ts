@@ -41,7 +41,7 @@ it("the progress of a forced task goes on from run to run, and ends at what is s
       unitsPerMinute: undefined,
       unfinished: []
     }).progress
-  // Earlier runs of the task ended 400 items. This one ended 100 in a minute.
+  // Earlier runs of the task finished 400 items. This run finished 100 in a minute.
   const forced = progress("force", { counts: counts(500) })
   assert.deepStrictEqual(forced, { ended: 500, expected: 1000, perMinute: 100, remainingMs: 5 * 60_000 })
   const poll = progress("poll", undefined)

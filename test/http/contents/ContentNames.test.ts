@@ -21,7 +21,7 @@ const byId = (rows: Readonly<Record<string, Partial<ContentRow>>>, externalIds: 
     )
   )
 
-/** The names of these contents, and the ids that were looked up for them, query by query. */
+/** Returns the names of these contents, and the ids in each look-up query. */
 const namesOf = Effect.fnUntraced(function* (rows: ReadonlyArray<Partial<ContentRow>>) {
   const asked: Array<ReadonlyArray<string>> = []
   const contentsById = (_: string, externalIds: ReadonlyArray<string>) => {

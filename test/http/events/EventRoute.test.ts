@@ -35,7 +35,7 @@ const event = JSON.stringify(callbackOf({ type: "message", channel: "C1", ts: "1
 
 describe("POST /events/slack", () => {
   it.layer(layer({ IDEM_SLACK_SIGNING_SECRET: secrets.join(", ") }), { excludeTestServices: true })((it) => {
-    /** Without the token of the API, as Slack sends it. */
+    /** Posts without the API's token, as Slack does. */
     const post = (body: string, headers: Record<string, string>, path = "/events/slack") =>
       Effect.flatMap(TestServer, ({ url }) => ask(`${url}${path}`, { method: "POST", body, headers }))
 

@@ -1,4 +1,4 @@
-/** Emails as they are answered. That nothing of them runs is tested in a browser (test/dashboard). */
+/** Emails in responses. A browser test checks that no part of them runs (test/dashboard). */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -27,7 +27,7 @@ const stored: Readonly<Record<string, { readonly mediaType: string; readonly tex
           "&quot; &#39;",
           "<script>1</script>"
         ].map((alt) => `<img src="${trap}/picture" alt="${alt}">`),
-        // Deeper than elements are kept: the text of one that is left out stays.
+        // Deeper than the limit for elements: the text of an omitted element stays.
         `${"<div>".repeat(250)}<img src="${trap}/deep" alt="&lt;s&gt; &amp; deep">`
       ].join("\r\n")
     },
@@ -37,7 +37,7 @@ const stored: Readonly<Record<string, { readonly mediaType: string; readonly tex
     headers: { mediaType: "message/rfc822", text: `X: ${"y".repeat(600_000)}\r\n\r\nbody` }
   }
 
-/** A body has the id of its content for a hash. */
+/** The hash of each body is the id of its content. */
 const faults = {
   store: (): Partial<WholeStore> => ({
     connectionByName: () => Effect.succeedSome(connection),
@@ -72,7 +72,7 @@ it.layer(layer({ faults }), live)("stored emails", (it) => {
       )
       assert.notMatch(body, /\s(?:on\w+|href|srcset|action|background|srcdoc|ping|target|class|id)=/i)
       assert.notMatch(body, /url\(|image-set|position|javascript:/i)
-      // Where a link leads to is told, and is no address that anything asks for.
+      // The target of a link is shown as text, and is not in an attribute that a browser loads.
       assert.deepStrictEqual(
         [...body.matchAll(/\S*="http[^"]*"/g)].map(([attribute]) => attribute),
         [`title="${trap}/followed"`, `title="${trap}/named"`]
@@ -100,7 +100,7 @@ it.layer(layer({ faults }), live)("stored emails", (it) => {
         { text: "a link out of the frame", url: `${trap}/followed` },
         { text: "https://your-bank.example", url: `${trap}/named` }
       ])
-      // The picture that is shown within is not listed again.
+      // A picture that is shown inline is not listed again.
       assert.deepStrictEqual(
         parts.attachments.map(({ mediaType, name }) => [mediaType, name]),
         [

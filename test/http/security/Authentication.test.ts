@@ -9,7 +9,7 @@ import { ask, layer, TestServer, token } from "../../support/HttpServer.ts"
 
 const live = { excludeTestServices: true } as const
 
-/** The cookie that an answer sets, as a browser would send it back, and its attributes. */
+/** Returns the cookie that a response sets, as a browser would send it back, and its attributes. */
 const cookieOf = (headers: { readonly "set-cookie"?: ReadonlyArray<string> | undefined }) => {
   const [cookie = "", ...attributes] = (headers["set-cookie"]?.[0] ?? "").split("; ")
   return { cookie, attributes: attributes.map((attribute) => attribute.toLowerCase()) }
@@ -53,7 +53,7 @@ it.layer(layer({ env: { IDEM_API_TOKEN: token } }), live)("with a token", (it) =
         "/openapi.json",
         "/reference",
         "/reference/script.js",
-        // Other ways to write a path that is open, or one that is not.
+        // Other spellings of the path of a public route, and of a protected one.
         "//connections",
         "/connections/",
         "/connections;/health",
@@ -117,7 +117,7 @@ it.layer(layer({ env: { IDEM_API_TOKEN: token } }), live)("with a token", (it) =
       assert.strictEqual((yield* out(cookie)).status, 204)
       assert.strictEqual(yield* status(cookie), 401)
       assert.strictEqual(yield* status(other), 200)
-      // A cookie that is no session's is no way to fill the database.
+      // Signing out with a cookie that belongs to no session writes nothing to the database.
       assert.strictEqual((yield* out(cookie.replace(/\w$/, "_"))).status, 204)
       assert.strictEqual((yield* out(cookie)).status, 204)
     })

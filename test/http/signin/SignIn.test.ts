@@ -34,7 +34,7 @@ const serverLayer = (env: Record<string, string>) =>
 const request = (url: string, init: RequestInit = {}) =>
   Effect.promise(() => fetch(url, { redirect: "manual", ...init }))
 
-/** Begins as a page does, with these headers: the provider's address, and the cookie that was set. */
+/** Begins a sign-in as a page does, with these headers. Returns the provider's URL, and the cookie that was set. */
 const begin = Effect.fnUntraced(function* (
   server: string,
   body: object,
@@ -51,8 +51,8 @@ const begin = Effect.fnUntraced(function* (
 })
 
 /**
- * The browser comes back to where the provider sent it, with this cookie. (`fetch` says of itself that it is no
- * navigation.)
+ * Sends the browser to the URL to which the provider redirected it, with this cookie. (`fetch` declares that it is not
+ * a navigation.)
  */
 const back = (url: URL, cookie: string) =>
   Effect.callback<{ readonly status: number; readonly location: string; readonly referrer: unknown }>((resume) => {
@@ -78,7 +78,7 @@ describe("signing in over HTTP", () => {
       assert.match(began.set, /SameSite=Lax/)
       assert.match(began.set, /Path=\/sign-in/)
       const agreed = yield* Effect.promise(() => Provider.agree(began.url, "me@example.com"))
-      // A person with the link and another browser gets nothing, and uses the link up.
+      // A person who has the link, but uses another browser, gets nothing, and the link becomes invalid.
       const stolen = yield* back(agreed, "")
       assert.strictEqual(stolen.status, 302)
       assert.match(stolen.location, /^\/#\/sign-in-failed\?message=.*another\+browser/)
@@ -92,7 +92,7 @@ describe("signing in over HTTP", () => {
       assert.deepStrictEqual(done, { status: 302, location: "/#/connections/me%20%26%20you", referrer: "no-referrer" })
       assert.strictEqual((yield* store.connections)[0]?.account, "me@example.com")
 
-      // The same code once more, and a person who says no.
+      // The same code again, and a person who refuses.
       const denied = yield* begin(server, { config, name: "other" })
       const no = new URL(callback)
       no.searchParams.set("state", new URL(denied.url).searchParams.get("state") ?? "")

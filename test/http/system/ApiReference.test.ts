@@ -27,7 +27,7 @@ it.layer(layer({ env: { IDEM_API_TOKEN: token } }), { excludeTestServices: true 
             await page.locator(".live-responses-table").getByText('"connections": []').waitFor()
           })
           assert.isAbove(yield* Effect.promise(() => page.locator(".opblock").count()), 30)
-          // The page follows the theme, and has a way back.
+          // The page follows the theme, and links back.
           yield* Effect.promise(() => page.emulateMedia({ colorScheme: "dark" }))
           const background = yield* Effect.promise(() =>
             page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -13,7 +13,7 @@ import { fault } from "../../support/MemorySource.ts"
 import { skips } from "../../support/Requirement.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
 
-/** Series by how they are written, as Prometheus reads them. */
+/** Parses series by their text, as Prometheus does. */
 const read = (text: string): ReadonlyMap<string, number> =>
   new Map(
     text
@@ -25,7 +25,7 @@ const read = (text: string): ReadonlyMap<string, number> =>
       })
   )
 
-/** A server whose metrics are its own, not the process's. */
+/** Runs a server with its own metrics instead of the process's. */
 const serving = <A, E>(
   options: Parameters<typeof HttpServer.layer>[0],
   test: Effect.Effect<A, E, Layer.Success<ReturnType<typeof HttpServer.layer>>>
@@ -46,7 +46,7 @@ const scrape = Effect.gen(function* () {
   return answer
 })
 
-/** Prometheus' checker, in the path or where .ci/servers puts it. */
+/** Prometheus's checker, from the path or from the folder of `.ci/servers`. */
 const promtool = [
   "promtool",
   `${process.env["IDEM_TEST_SERVERS"] ?? "/var/cache/idem-test-servers"}/usr/bin/promtool`

@@ -15,7 +15,7 @@ import { MemorySource } from "../../support/MemorySource.ts"
 import { until } from "../../support/Moving.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
 
-/** Polls and serves, as `idem serve` does. */
+/** Polls and serves, like `idem serve`. */
 const serving = Server.layerConfig.pipe(
   Layer.provide(Scheduler.layer),
   Layer.provideMerge(TestEngine.layer(new MemorySource())),
@@ -31,7 +31,7 @@ it.effect("a process that lost the polling to another is not ready, until it has
     assert.strictEqual((yield* ready).status, 200)
 
     const self = yield* ProcessIdentity.self
-    // As if this process had been frozen for longer than its claim lasts.
+    // Simulates that this process was frozen for longer than its claim lasts.
     yield* store.takeLock(PollingClaim.lockName, { holder: "another", ttl: Duration.hours(1), deadHolder: self })
     yield* until(Effect.map(ready, ({ status }) => status === 503))
     const { detail } = (yield* ready).json as { readonly detail: string }

@@ -17,7 +17,7 @@ import * as Receiver from "../../support/Receiver.ts"
 
 const lookups: Array<string> = []
 
-/** The first lookup of `rebinding.example` gives another address than the ones after it. */
+/** The first look-up of `rebinding.example` returns another address than later ones. */
 const dns = Layer.succeed(
   Dns.Dns,
   Dns.make({
@@ -100,7 +100,7 @@ describe("sending to a webhook", () => {
       const receiver = yield* Receiver.make
       lookups.length = 0
       const url = `http://rebinding.example:${receiver.port}/`
-      // Allowed is the first answer only, and the receiver listens at the second.
+      // Only the first address is allowed, and the receiver listens at the second.
       assert.strictEqual((yield* Effect.flip(post(url, "127.0.0.2"))).message, "nothing listens there")
       assert.deepStrictEqual(lookups, ["rebinding.example"])
       assert.include((yield* Effect.flip(post(url, "127.0.0.2"))).message, "IDEM_WEBHOOK_ALLOW")
@@ -146,7 +146,7 @@ describe("sending to a webhook", () => {
         retryAfter: Duration.seconds(120),
         text: "busy\\n\\u{1b}[31m"
       })
-      // The clock of this test stands at the beginning of 1970.
+      // The clock of this test is at the beginning of 1970.
       receiver.answer = (response) => response.writeHead(429, { "retry-after": "Thu, 01 Jan 1970 00:01:00 GMT" }).end()
       assert.deepStrictEqual((yield* post(receiver.url)).retryAfter, Duration.seconds(60))
       receiver.answer = (response) => response.writeHead(503, { "retry-after": "soon" }).end("\u{1F4EC}".repeat(2000))
