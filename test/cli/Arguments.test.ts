@@ -21,7 +21,7 @@ describe("credentials with a key in a file", () => {
         const missing = yield* Effect.flip(Arguments.withKeyFile({ privateKey: "@/nowhere/s3cret" }))
         assert.include(missing.message, "privateKey")
         assert.notInclude(missing.message, "s3cret")
-        // A service account's key is a file of JSON.
+        // A service account's key is a JSON file.
         const broken = yield* Effect.flip(Arguments.withKeyFile({ serviceAccount: `@${file}`, subject: "a@b.c" }))
         assert.include(broken.message, "serviceAccount")
         yield* fs.writeFileString(file, `{"type": "service_account"}`)

@@ -1,4 +1,4 @@
-/** The real command line in this process: over a scripted source, with its output captured. */
+/** Runs the real command line in this process, over a scripted source, and captures its output. */
 import { assert } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -36,16 +36,16 @@ export interface Ended {
 
 export interface Options {
   readonly stdin?: string
-  /** Whether its streams are a terminal's; default false. */
+  /** True if the streams are a terminal's; false by default. */
   readonly terminal?: boolean
-  /** The keys that are typed on the terminal: texts, and the names of keys (`<return>`, `<down>`). */
+  /** The keys that are typed on the terminal: texts, and names of keys (`<return>`, `<down>`). */
   readonly keys?: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, string>>
   /** Replaces stdout. */
   readonly stdout?: Stdio.Stdio["stdout"]
 }
 
-/** The text of its standard output, without the last newline. */
+/** Returns the text of the standard output, without the last newline. */
 export const text = (ended: Ended): string => ended.stdout.toString().replace(/\n$/, "")
 
 /** The one JSON document on its standard output. */
@@ -63,7 +63,7 @@ const keyed = (key: string): ReadonlyArray<Terminal.UserInput> => {
     : [press(named, Option.none())]
 }
 
-/** A terminal on which these keys are pressed, one prompt after another, and its whole output. */
+/** A terminal on which these keys are pressed, one prompt after the other. All its output is added to `output`. */
 const typedTerminal = (keys: ReadonlyArray<string>, output: Array<Buffer>) =>
   Layer.effect(
     Terminal.Terminal,
@@ -81,7 +81,7 @@ const typedTerminal = (keys: ReadonlyArray<string>, output: Array<Buffer>) =>
     })
   )
 
-/** Runs command lines in this process, with these services, their output captured. */
+/** Runs command lines in this process with these services, and captures their output. */
 const runner =
   (services: Layer.Layer<AppServices | Integrations, never, FileSystem.FileSystem | Path.Path>) =>
   (args: ReadonlyArray<string>, options: Options = {}): Effect.Effect<Ended> =>
@@ -123,7 +123,7 @@ const runner =
       return { code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() }
     })
 
-/** A deriver that has read these texts, by external id. */
+/** A deriver that has extracted these texts, by external id. */
 const withTexts = (texts: Readonly<Record<string, string | null>>): Deriver => {
   const none = Deriver.defaultValue()
   return {
@@ -150,7 +150,7 @@ const withTexts = (texts: Readonly<Record<string, string | null>>): Deriver => {
   }
 }
 
-/** A database that lasts as long as the scope, and a function that runs command lines on it. */
+/** Creates a database that exists until the scope closes, and returns a function that runs command lines on it. */
 export const make = Effect.fnUntraced(function* (
   source: MemorySource,
   engine: Parameters<typeof TestEngine.layer>[1] = {},
@@ -195,7 +195,7 @@ export const make = Effect.fnUntraced(function* (
   return { run, connect, context, started }
 })
 
-/** The fields of the document of a sync, in their order. */
+/** The fields of a sync's document, in order. */
 export const syncFields = [
   "connection",
   "run",
@@ -221,7 +221,7 @@ export const syncFields = [
   "durationMs"
 ]
 
-/** A command line with the connection `work` to a source of so many items. */
+/** A command line with the connection `work` to a source of `count` items. */
 export const connected = Effect.fnUntraced(function* (count: number) {
   const source = new MemorySource()
   source.addMany(count)

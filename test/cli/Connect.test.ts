@@ -82,7 +82,7 @@ describe("idem connect", () => {
         assert.include(said, text)
       }
       assert.notInclude(said + ended.stderr, "t0ps3cret")
-      // Without a terminal nobody can answer.
+      // Without a terminal, the questions can't be answered.
       assert.strictEqual((yield* run(["connect"])).code, 2)
     })
   )

@@ -1,4 +1,4 @@
-/** `idem copy` as it is used: from a folder of Idem's own into a PostgreSQL, by the command line. */
+/** `idem copy` in practice: from an embedded folder into a PostgreSQL, with the command line. */
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -33,7 +33,7 @@ describe("idem copy", () => {
   beforeAll(async () => {
     folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-copy-"))
     Fs.chmodSync(folder, 0o755)
-    // The commands of this folder share one server, in place of starting one each.
+    // The commands of this folder share one server, instead of starting a server each.
     await Effect.runPromise(Scope.provide(Embedded.make({ folder: embedded().IDEM_DATA_DIR }), scope))
     const connected = await idem(["connect", "instant", "--name", "work", "--credentials", "{}"], embedded())
     assert.strictEqual(connected.code, 0, connected.stderr)

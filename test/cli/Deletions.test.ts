@@ -7,7 +7,7 @@ const removeFirst = (source: MemorySource, count: number) => {
   for (const id of [...source.items.keys()].slice(0, count)) source.remove(id)
 }
 
-/** A connection of which `count` deletions are held. */
+/** Makes a connection with `count` held deletions. */
 const held = Effect.fnUntraced(function* (count: number) {
   const source = new MemorySource()
   source.addMany(400)
@@ -20,7 +20,7 @@ const held = Effect.fnUntraced(function* (count: number) {
   return { ...cli, source, sync }
 })
 
-/** The arguments of the command that approves exactly what was listed. */
+/** Returns the arguments of the command that approves exactly the listed deletions. */
 const approvalIn = (listing: string): ReadonlyArray<string> => {
   const command = /idem (deletions work --approve --token \S+)/.exec(listing)?.[1]
   assert.isString(command, listing)

@@ -48,7 +48,7 @@ describe("idem doctor", () => {
       assert.include(found, { check: "credentials", connection: "work" })
       assert.include(found?.message, "the token was revoked")
       assert.strictEqual(found?.next, "idem connect memory --name work --credentials @FILE")
-      // Nobody polls it while it is paused.
+      // A paused connection is not expected to be polled.
       assert.isFalse((document["checks"] as ReadonlyArray<Check>).some(({ check }) => check === "success"))
     })
   )

@@ -34,7 +34,7 @@ for (const flags of [[], ["--rest"]]) {
       const integration = Fs.readFileSync(Path.join(project, "src/notes.ts"), "utf8")
       assert.strictEqual(integration.includes("Idem.rest({"), flags.length > 0)
 
-      // As `npm install` leaves it, with links.
+      // The links that `npm install` creates.
       const modules = Path.join(project, "node_modules")
       Fs.mkdirSync(Path.join(modules, "@idem-sync"), { recursive: true })
       Fs.symlinkSync(repository, Path.join(modules, "@idem-sync/idem"))
@@ -44,7 +44,7 @@ for (const flags of [[], ["--rest"]]) {
       // The command finds the integration.
       const help = await run(["connect", "notes", "--help"], { cwd: project })
       assert.include(help.stdout, "NOTES: the notes of a server")
-      // The cheaper laws: `bash .ci/package` runs all of them.
+      // Only the cheaper laws: `bash .ci/package` runs all of them.
       const laws = ["a sync stores everything", "an edit is seen", "what the source removes", "every request goes"]
       const vitest = Path.join(repository, "node_modules/vitest/vitest.mjs")
       const tested = spawnSync(process.execPath, [vitest, "run", "--maxWorkers=1", "-t", laws.join("|")], {

@@ -1,11 +1,11 @@
-/** The choice of `src/main.ts` between the two command lines of a package; see `.ci/build.ts`. */
+/** Tests that `src/main.ts` chooses between the two command lines of a package (see `.ci/build.ts`). */
 import { assert, describe, it } from "vitest"
 import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { inFolder, repository } from "../support/IdemProcess.ts"
 
-/** A package whose command lines print which they are. */
+/** Makes a package whose command lines print their names. */
 const makePackage = (folder: string): string => {
   const write = (path: string, text: string) => {
     const file = Path.join(folder, path)
@@ -37,10 +37,10 @@ describe("the command line of a package", () => {
       assert.strictEqual(started(["status"], { IDEM_CONFIG: "elsewhere.ts" }), "shares effect")
       Fs.writeFileSync(Path.join(folder, "idem.config.ts"), "export default { integrations: [] }")
       assert.strictEqual(started(["status"]), "shares effect")
-      // These read no config file.
+      // These commands read no config file.
       assert.strictEqual(started(["--help"]), "has effect inside")
       assert.strictEqual(started(["--version"]), "has effect inside")
-      // The help of a source may be that of an integration in the config file.
+      // The source may be an integration in the config file.
       assert.strictEqual(started(["connect", "github", "--help"]), "shares effect")
     }))
 })

@@ -3,7 +3,7 @@ import * as Schema from "effect/Schema"
 import * as Names from "../../src/cli/export/Names.ts"
 import { runs } from "../support/Property.ts"
 
-// The letters that hostile names are made of, more often than chance would have them.
+// Letters of hostile names, more frequent than in random text.
 const hostile = Schema.Array(
   Schema.Literals([
     "/",
@@ -43,7 +43,7 @@ const hostile = Schema.Array(
   ])
 ).pipe(Schema.check(Schema.isMinLength(1), Schema.isMaxLength(12)))
 
-/** Reads a segment's name back; undefined where it was cut. */
+/** Decodes a segment's name; undefined if it was truncated. */
 const decode = (name: string): string | undefined =>
   name === "%_" ? "" : name.includes("%~") ? undefined : decodeURIComponent(name)
 

@@ -7,7 +7,7 @@ import { freePort } from "../support/FreePort.ts"
 import { MemorySource } from "../support/MemorySource.ts"
 import * as CommandLine from "./CommandLine.ts"
 
-/** A server that gives this answer to everything, and what it was asked. */
+/** Starts a server that gives this response to every request, and records the requests. */
 const answering = Effect.fnUntraced(function* (
   answer: (request: Http.IncomingMessage, response: Http.ServerResponse) => void
 ) {
@@ -19,7 +19,7 @@ const answering = Effect.fnUntraced(function* (
   return `http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`
 })
 
-/** A server of something else than HTTP. */
+/** A server of another protocol than HTTP. */
 const greeting = Effect.gen(function* () {
   const server = Net.createServer((socket) => {
     socket.on("error", () => undefined)

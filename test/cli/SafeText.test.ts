@@ -1,4 +1,4 @@
-/** A source can do nothing to a terminal. */
+/** Text of a source can't control the terminal. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Console from "effect/Console"
 import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
@@ -10,13 +10,16 @@ import * as Stream from "effect/Stream"
 import * as Logging from "../../src/cli/Logging.ts"
 import { Output } from "../../src/cli/Output.ts"
 
-/** Clears the screen, writes to the clipboard, each with C0 and with C1; reorders what follows. */
+/** Clears the screen and writes to the clipboard, with C0 and with C1 codes, and reorders the following text. */
 const hostile = "a\u001b[2J\u001b]52;c;cm0=\u0007\u009b2J\u009d52;c;cm0=\u009c\u007f\u202eb\u2066\u200f\u061c\u2028\r\b"
 
 // oxlint-disable-next-line no-control-regex
 const colour = /\u001b\[[0-9;]*m/g
 
-/** The control sequences of a text that a terminal would obey. Colours move and hide nothing. */
+/**
+ * Returns the control sequences in a text that a terminal would execute. Colours are excluded, because they neither
+ * move nor hide text.
+ */
 const obeyed = (text: string): string =>
   (
     text.replaceAll(colour, "").match(/[^\P{Cc}\n\t]|[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu) ??
@@ -25,7 +28,7 @@ const obeyed = (text: string): string =>
     .map((character) => character.charCodeAt(0).toString(16))
     .join(" ")
 
-/** The output on stdout and stderr, if both are terminals or neither is. */
+/** Returns the output on stdout and stderr, if both are terminals or neither is. */
 const written = Effect.fnUntraced(function* (
   isTerminal: boolean,
   work: Effect.Effect<unknown, unknown, Output>,

@@ -1,4 +1,4 @@
-/** After runs, no secret stands anywhere in clear. */
+/** After runs, no secret is stored or printed in clear text. */
 import { spawn } from "node:child_process"
 import { assert, describe, it } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
@@ -14,7 +14,7 @@ import { type Ended, programFile, run } from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"
 import * as SlackServer from "../support/SlackServer.ts"
 
-/** Serves until it has polled what is due, with everything that it can say. */
+/** Serves, with the most verbose output, until all due connections were polled. */
 const serve = (env: Readonly<Record<string, string>>) =>
   new Promise<Ended>((resolve) => {
     const child = spawn(process.execPath, [programFile("src/main.ts"), "serve", "--log-level", "trace"], {
@@ -31,7 +31,7 @@ const serve = (env: Readonly<Record<string, string>>) =>
     child.on("close", (code) => resolve({ code, stdout, stderr }))
   })
 
-/** All rows of all tables, as text. */
+/** Returns all rows of all tables, as text. */
 const dump = (url: string) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -94,7 +94,7 @@ describe("secrets", () => {
           idem(connect("slack", "team", { slackApiUrl: slack.url }, { token: slack.token })),
           idem(connect("ftp", "files", ftp.source.config, ftp.source.credentials)),
           idem(connect("ftp", "safe", sftp.source.config, sftp.source.credentials)),
-          // Connections that are refused, by Idem or by the source.
+          // Connections that are refused by Idem or by the source.
           idem(connect("ftp", "no", sftp.source.config, { username: "mirror", password: wrongPassword })),
           idem(connect("ftp", "no", sftp.source.config, { username: "mirror", privateKey })),
           idem(connect("gmail", "no", { rootUrl: gmail.url }, { ...grant, refreshToken: wrongToken })),
@@ -116,9 +116,9 @@ describe("secrets", () => {
       const keys = { IDEM_SECRET_KEY: newKey.toString("hex"), IDEM_SECRET_KEY_OLD: oldKey.toString("base64") }
       const rekeyed = yield* idem(["rekey", "--json"], keys)
       assert.strictEqual(JSON.parse(rekeyed.stdout).rekeyed.resealed, 4, rekeyed.stderr)
-      // With the key that was replaced.
+      // With the replaced key.
       assert.strictEqual((yield* idem(["sync", "files"])).code, 1)
-      // Reading needs no key.
+      // Reading does not require the key.
       const status = yield* idem(["status", "--json"], { IDEM_SECRET_KEY: "" })
       assert.strictEqual(status.code, 0, status.stderr)
       for (const command of [["sync", "team"], ["serve"]]) {

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { MemorySource } from "../support/MemorySource.ts"
 import * as CommandLine from "./CommandLine.ts"
 
-/** More than one page of the API. */
+/** Longer than one page of the API. */
 const long = "The roof is mended, and dry again. ".repeat(6000)
 
 const shown = Effect.fnUntraced(function* () {

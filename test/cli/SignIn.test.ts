@@ -1,4 +1,4 @@
-/** Signing in with a browser, by the process that people run. */
+/** Signing in with a browser, with the real process. */
 import { spawn } from "node:child_process"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -8,7 +8,7 @@ import { programFile, run } from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"
 import * as Provider from "../support/Provider.ts"
 
-/** A command that asks a person to sign in: the address that it names, and how it ends. */
+/** Starts a command that asks a person to sign in. Returns the URL that it prints, and its end. */
 const begin = async (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) => {
   const child = spawn(process.execPath, [programFile("src/main.ts"), ...args], {
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
@@ -50,7 +50,7 @@ describe("idem connect, by signing in", () => {
         const first = await begin([...connect, "--credentials", credentials], env)
         const agreed = await Provider.agree(first.url, "me@example.com")
         assert.strictEqual(agreed.origin + agreed.pathname, callback)
-        // Whatever else comes to this port is not it, and is no harm.
+        // Other requests to this port are ignored.
         const other = new URL(agreed)
         other.searchParams.set("state", "another")
         assert.strictEqual((await fetch(other)).status, 400)
@@ -67,7 +67,7 @@ describe("idem connect, by signing in", () => {
 
         const settings = { ...env, IDEM_GMAIL_CLIENT_ID: clientId, IDEM_GMAIL_CLIENT_SECRET: clientSecret }
         const renew = ["connect", "gmail", "--name", "me", "--sign-in", "--json"]
-        // The connection's own config says where, and there the client of the settings does not go.
+        // The connection's own config names the server, which must not receive the client of the settings.
         const refused = await run(renew, { env: settings })
         assert.strictEqual(refused.code, 2, refused.stderr)
         assert.match(refused.stderr, /give clientId and clientSecret.*rootUrl names another/)

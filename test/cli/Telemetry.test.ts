@@ -18,7 +18,7 @@ import * as Database from "../support/Postgres.ts"
 import { fault, MemorySource } from "../support/MemorySource.ts"
 import * as TestEngine from "../support/TestEngine.ts"
 
-/** Runs work as the commands do: with what it tells sent to this collector, and flushed when it ends. */
+/** Runs work like a command: telemetry is sent to this collector, and flushed at the end. */
 const telling =
   (url: string, more: Record<string, string> = {}) =>
   <A, E>(work: Effect.Effect<A, E>) =>
@@ -38,10 +38,10 @@ const telling =
 
 const postgres = Layer.provide(Postgres.layer, Blobs.layer).pipe(Layer.provide(Database.layer), Layer.orDie)
 
-/** The credentials that TestEngine connects with. */
+/** The credentials with which TestEngine connects. */
 const secret = "s3cret"
 
-/** Connects and syncs three items, of which one fails. */
+/** Connects and syncs three items, one of which fails. */
 const oneRun = Effect.fnUntraced(function* (store?: Layer.Layer<Store>) {
   const source = new MemorySource()
   source.addMany(3)

@@ -18,7 +18,7 @@ const refusal = (text: string): string => {
   return Result.isFailure(time) ? time.failure : `taken: ${iso(text)}`
 }
 
-// Years of four digits, by every offset: others are written with a sign, which nobody types.
+// Years of four digits, with every offset. Other years are written with a sign, which people do not type.
 const Instant = Schema.Int.pipe(
   Schema.check(Schema.isBetween({ minimum: Date.UTC(1000, 0, 1), maximum: Date.UTC(9999, 11, 1) }))
 )

@@ -1,4 +1,4 @@
-/** The files that an export writes into a folder of its own. */
+/** Exports into a folder, and the files that an export writes. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
@@ -14,7 +14,7 @@ export const temporary = Effect.provide(
   NodeServices.layer
 )
 
-/** The paths below a folder, with their contents. */
+/** Returns the paths below a folder, with their contents. */
 export const tree = (folder: string): Record<string, string> =>
   Object.fromEntries(
     Fs.readdirSync(folder, { recursive: true, encoding: "utf8" })
@@ -23,7 +23,7 @@ export const tree = (folder: string): Record<string, string> =>
       .map((path) => [path, Fs.readFileSync(Path.join(folder, path), "latin1")])
   )
 
-/** A database with these contents stored, of a connection `work` that is of this domain. */
+/** Makes a database with a connection `work` of this domain that has stored these contents. */
 export const stored = Effect.fnUntraced(function* (
   contents: Record<string, string | Uint8Array>,
   engine?: Parameters<typeof CommandLine.make>[1],

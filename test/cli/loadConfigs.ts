@@ -1,6 +1,4 @@
-/**
- * Loads each config file that its arguments name, in one process, and prints what is said of each as a line of JSON.
- */
+/** Loads the config files in its arguments, all in one process, and prints the result of each as a line of JSON. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
