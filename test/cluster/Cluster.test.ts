@@ -6,7 +6,7 @@ import * as SharedDatabase from "./SharedDatabase.ts"
 
 const names = (count: number): ReadonlyArray<string> => Array.from({ length: count }, (_, index) => `c${index}`)
 
-/** The processes that listed these accounts since then. */
+/** Returns the processes that listed these accounts since then. */
 const pollers = (database: SharedDatabase.SharedDatabase, accounts: ReadonlyArray<string>, since: number) =>
   new Map(
     accounts.map((account) => [
@@ -19,7 +19,7 @@ const pollers = (database: SharedDatabase.SharedDatabase, accounts: ReadonlyArra
     ])
   )
 
-/** True once each of these accounts was listed since then by one of these processes. */
+/** Returns true if each of these accounts was listed since then by one of these processes. */
 const allPolled = (
   database: SharedDatabase.SharedDatabase,
   accounts: ReadonlyArray<string>,
@@ -57,7 +57,7 @@ describe.concurrent("a cluster", () => {
         const pids = [a.pid, b.pid, c.pid]
         assert.include(a.stderr(), "only processes of this machine can join this one")
 
-        // Each is polled by one at a time, once the shards have settled.
+        // Once the shards have settled, only one process at a time polls a connection.
         yield* SharedDatabase.until(Effect.map(database.stored, (count) => count === 600))
         let polled: ReturnType<typeof pollers> = new Map()
         const settled = Effect.gen(function* () {
@@ -83,7 +83,7 @@ describe.concurrent("a cluster", () => {
         assert.deepStrictEqual(yield* Effect.promise(() => a.ended), { code: 0, signal: null })
         yield* SharedDatabase.until(allPolled(database, accounts, performance.now(), [b.pid, d.pid]))
 
-        // All was stored before the first of them left: wherever a connection goes, nothing of it is downloaded again.
+        // All items were stored before the first process left, so no connection downloads an item again after it moves.
         assert.deepStrictEqual(database.counter.downloadsSince(shared), [])
         const runs = yield* database.runs
         assert.strictEqual(
@@ -97,7 +97,7 @@ describe.concurrent("a cluster", () => {
   it.live("refuses the late writes of a process that was frozen, and stores nothing twice", () =>
     Effect.gen(function* () {
       const database = yield* SharedDatabase.make
-      // Slow, and without an end, so that both are in the middle of their connections when one is frozen.
+      // Slow and endless, so that both processes are in the middle of their connections when one is frozen.
       database.counter.delay = 1000
       const accounts: Array<string> = []
       const connectNext = Effect.suspend(() => {
@@ -114,7 +114,8 @@ describe.concurrent("a cluster", () => {
       assert(a !== undefined && b !== undefined)
       const shared = performance.now()
       const active = (pid: number) => database.counter.downloadsSince(shared).some(({ process }) => process === pid)
-      // Six connections may all fall to one process. Then others follow, each once the one before is under way.
+      // All six connections may be assigned to one process. More connections follow, each after the one before has
+      // started.
       yield* SharedDatabase.until(
         Effect.gen(function* () {
           if (active(a.pid) && active(b.pid)) return true
@@ -142,7 +143,7 @@ describe.concurrent("a cluster", () => {
         all
       )
       assert.isFalse(runs.has("failed"), a.stderr() + b.stderr())
-      // Only downloads that were not stored yet are repeated, however much the frozen process held in memory.
+      // Only downloads that were not stored yet are repeated, however many the frozen process held in memory.
       const later = database.counter.downloadsSince(frozen).map(({ account, id }) => `${account}/${id}`)
       assert.isNotEmpty(ofIts(stored))
       assert.deepStrictEqual(
@@ -161,7 +162,7 @@ describe.concurrent("a cluster", () => {
         { concurrency: 2 }
       )
       const begun = performance.now()
-      // Ten accounts of one owner: 10 units a second for all of them, and 10 at once in the beginning.
+      // Ten accounts of one owner: 10 units a second for all of them together, and 10 at the beginning.
       const quota = { items: 400, owner: "one", unitsPerMinute: 600 }
       for (const name of names(10)) yield* database.connect({ ...quota, name, every: "1 minute" })
       yield* database.connect({ ...quota, name: "apart", every: "1 day" })
@@ -170,8 +171,8 @@ describe.concurrent("a cluster", () => {
       )
       const total = () => [...database.counter.asked.values()].flat()
       yield* SharedDatabase.until(Effect.sync(() => total().length >= 160))
-      // None of them was due before: however late they arrive, there are no more than one budget lets through. Two
-      // would have let these through in half of the time.
+      // No connection was due before, and however late the calls arrive, one budget allows no more of them. Two budgets
+      // would have allowed them in half of the time.
       for (const [index, at] of total()
         .map(({ at }) => at)
         .toSorted((a, b) => a - b)

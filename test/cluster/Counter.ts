@@ -1,6 +1,6 @@
 /**
  * The integration `counter`: the items of an account are numbers, listed and downloaded from a server on loopback
- * (CounterServer.ts), which is told what process asks.
+ * (CounterServer.ts). Each request names its process.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,7 +15,7 @@ const decodeListing = Schema.decodeUnknownPromise(Listing)
 const Config = Schema.Struct({
   url: Schema.String,
   account: Schema.String,
-  /** Accounts that share a quota have the same. */
+  /** Accounts with the same owner share a quota. */
   owner: Schema.optionalKey(Schema.String),
   quota: Schema.optionalKey(Idem.Integration.QuotaConfig)
 })

@@ -13,15 +13,15 @@ export interface Asked {
 
 export class CounterServer {
   url = ""
-  /** Items of an account are `0` to this. */
+  /** The number of items of each account. */
   readonly sizes = new Map<string, number>()
-  /** The items of an account that were listed so far. */
+  /** The number of items of each account that were listed so far. */
   private readonly listed = new Map<string, number>()
   readonly asked = new Map<string, Array<Asked>>()
   pageSize = 50
-  /** Milliseconds until an item is answered. */
+  /** The milliseconds until the response with an item. */
   delay = 0
-  /** Items of one process that are on their way at the same time, as a source bounds each of its clients. */
+  /** The most concurrent items of one process, because sources limit each client. */
   atOnce = Number.POSITIVE_INFINITY
   private readonly clients = new Map<number, { busy: number; readonly waiting: Array<() => void> }>()
 
@@ -31,19 +31,19 @@ export class CounterServer {
     return found
   }
 
-  /** Every download of every account, as `account/id`. */
+  /** Returns every download of every account, as `account/id`. */
   downloads(): ReadonlyArray<string> {
     return [...this.asked].flatMap(([account, asked]) =>
       asked.filter(({ what }) => what === "item").map(({ id }) => `${account}/${id}`)
     )
   }
 
-  /** Downloads since this time of `performance.now()`. */
+  /** Returns the downloads since this time of `performance.now()`. */
   downloadsSince(since: number): ReadonlyArray<Asked> {
     return [...this.asked.values()].flatMap((asked) => asked.filter(({ at, what }) => what === "item" && at > since))
   }
 
-  /** Ends each account after the items that were listed so far, and returns how many these are. */
+  /** Ends each account after the items that were listed so far, and returns their number. */
   end(): number {
     for (const account of this.sizes.keys()) this.sizes.set(account, this.listed.get(account) ?? 0)
     return [...this.sizes.values()].reduce((sum, size) => sum + size, 0)
@@ -83,11 +83,11 @@ export class CounterServer {
   }
 }
 
-/** A server that lasts as long as the scope. */
+/** Starts a server that runs until the scope closes. */
 export const make = Effect.acquireRelease(
   Effect.callback<{ readonly counter: CounterServer; readonly server: Http.Server }>((resume) => {
     const counter = new CounterServer()
-    // On a busy machine an idle socket would be closed just as the next request is sent on it.
+    // On a busy machine an idle socket might be closed just as the next request is sent on it.
     const server = Http.createServer({ keepAliveTimeout: 0 }, (request, response) => counter.handle(request, response))
     server.listen(0, "127.0.0.1", () => {
       counter.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`

@@ -1,6 +1,4 @@
-/**
- * Processes of `idem serve` on one database, as a machine has them; each is killed at the latest when the scope closes.
- */
+/** Processes of `idem serve` on one database and one machine. Each is killed at the latest when the scope closes. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type ChildProcess, spawn } from "node:child_process"
@@ -14,7 +12,7 @@ const key = "00".repeat(32)
 export interface Member {
   readonly process: ChildProcess
   readonly pid: number
-  /** Resolves with its port once it polls; rejects with what it printed where it ends before. */
+  /** Resolves with the process's port once it polls. Rejects with the output if the process ends before. */
   readonly serving: Promise<number>
   readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
   readonly stderr: () => string
@@ -25,7 +23,7 @@ export interface Settings {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** The environment of a command on this database. */
+/** Returns the environment of a command on this database. */
 export const envOf = ({ databaseUrl, env }: Settings): Record<string, string> => ({
   PATH: process.env["PATH"] ?? "",
   HOME: process.env["HOME"] ?? "",
@@ -72,7 +70,7 @@ export const start = (settings: Settings) =>
 export const serving = (settings: Settings) =>
   Effect.tap(start(settings), (member) => Effect.promise(() => member.serving))
 
-/** True once this process, which served, takes no connections any more: it has begun to stop. */
+/** Returns true once this process, which served, accepts no connections any more because it has begun to stop. */
 export const isStopping = (member: Member) =>
   Effect.flatMap(
     Effect.promise(() => member.serving),

@@ -1,4 +1,4 @@
-/** A database, a counting source and connections between them, for processes of `idem serve` to share. */
+/** A database, a counting source and connections between them, shared by processes of `idem serve`. */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -48,7 +48,7 @@ export const make = Effect.gen(function* () {
     counter,
     databaseUrl: `postgresql:///${name}?${query.toString()}`,
 
-    /** A connection to an account of its own, due at once. */
+    /** Makes a connection to a separate account, due at once. */
     connect: Effect.fnUntraced(function* (given: Given) {
       const { every = "1 second", items, name, owner = name, unitsPerMinute } = given
       counter.sizes.set(name, items)
@@ -67,18 +67,18 @@ export const make = Effect.gen(function* () {
       })
     }),
 
-    /** How many contents are stored, of all connections. */
+    /** The number of stored contents of all connections. */
     stored: sql<{ readonly count: number }>`SELECT count(*)::float8 AS count FROM content WHERE state = 'stored'`.pipe(
       Effect.map(([row]) => row?.count ?? 0)
     ),
 
-    /** Ids stored, as `name/id`. */
+    /** The stored ids, as `name/id`. */
     ids: sql<{ readonly id: string }>`SELECT c.name || '/' || t.external_id AS id
       FROM content t JOIN connection c ON c.id = t.connection_id WHERE t.state = 'stored'`.pipe(
       Effect.map((rows) => new Set(rows.map(({ id }) => id)))
     ),
 
-    /** Runs by status. */
+    /** The number of runs, and of the items that they stored, by status. */
     runs: sql<{ readonly status: string; readonly count: number; readonly stored: number }>`
       SELECT status, count(*)::float8 AS count, sum(stored)::float8 AS stored FROM run GROUP BY status`.pipe(
       Effect.map((rows) => new Map(rows.map((row) => [row.status, row])))
@@ -86,7 +86,7 @@ export const make = Effect.gen(function* () {
   }
 })
 
-/** Waits until the condition holds. The limit only ends a test that hangs: a slow machine does not reach it. */
+/** Waits until the condition holds. The limit ends only a test that hangs, and is never reached on a slow machine. */
 export const until = <E, R>(condition: Effect.Effect<boolean, E, R>) =>
   condition.pipe(
     Effect.repeat({ until: (holds) => holds, schedule: Schedule.spaced("50 millis") }),

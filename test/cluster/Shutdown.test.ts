@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Fleet from "./Fleet.ts"
 import * as SharedDatabase from "./SharedDatabase.ts"
 
-/** More items than are listed before `end`: no process comes to the end of its work before that. */
+/** More items than are listed before `end`, so that no process finishes its work before that. */
 const endless = 1_000_000
 
 describe("the end of a process", () => {
@@ -16,7 +16,7 @@ describe("the end of a process", () => {
       const settings = { databaseUrl: database.databaseUrl }
       const first = yield* Fleet.serving(settings)
       yield* SharedDatabase.until(Effect.map(database.stored, (count) => count > 200))
-      // Far from its end, however late the signal arrives.
+      // So slow that the sync is far from its end, however late the signal arrives.
       database.counter.delay = 2000
       first.process.kill("SIGTERM")
       assert.deepStrictEqual(yield* Effect.promise(() => first.ended), { code: 0, signal: null }, first.stderr())
@@ -43,11 +43,11 @@ describe("the end of a process", () => {
       const database = yield* SharedDatabase.make
       yield* database.connect({ name: "held", items: endless })
       database.counter.delay = 50
-      // A lock that nobody gives back holds up what the end has to write.
+      // Holds a lock that is not released, which delays the writes of the shutdown.
       const holding = <A, E, R>(use: Effect.Effect<A, E, R>) =>
         database.sql.withTransaction(Effect.andThen(database.sql`SELECT 1 FROM connection FOR UPDATE`, use))
 
-      // The exit code says what ended the process: the second signal, or the time limit.
+      // The exit code shows what ended the process: the second signal, or the time limit.
       for (const [first, second, timeout, code] of [
         ["SIGTERM", "SIGINT", "1 hour", 130],
         ["SIGINT", "SIGTERM", "1 hour", 143],
@@ -63,7 +63,7 @@ describe("the end of a process", () => {
         yield* holding(
           Effect.gen(function* () {
             member.process.kill(first)
-            // Signals that are pending together arrive in the order of their numbers.
+            // Signals that are pending at the same time are delivered in the order of their numbers.
             yield* SharedDatabase.until(Fleet.isStopping(member))
             if (second !== undefined) member.process.kill(second)
             assert.strictEqual((yield* Effect.promise(() => member.ended)).code, code, member.stderr())
@@ -77,7 +77,7 @@ describe("the end of a process", () => {
   it.live("of one after the other, each replaced, fails no run", () =>
     Effect.gen(function* () {
       const database = yield* SharedDatabase.make
-      // Slow, so that the items are listed in small numbers while processes come and go.
+      // Slow, so that only a few items are listed while processes start and stop.
       database.counter.delay = 1000
       for (let index = 0; index < 24; index += 1) {
         yield* database.connect({ name: `c${index}`, items: endless, every: "1 minute" })
