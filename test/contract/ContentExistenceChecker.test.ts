@@ -14,7 +14,7 @@ const Known = Schema.Array(Schema.Tuple([Id, Schema.UndefinedOr(Revision)]))
 
 const ids = (refs: ReadonlyArray<Ref>) => refs.map((ref) => ref.externalId)
 
-/** A checker that records its questions. */
+/** A checker that records its queries. */
 const counting = (known: ReadonlyMap<string, string | undefined>) => {
   const asked: Array<ReadonlyArray<string>> = []
   const service = ContentExistenceChecker.of({

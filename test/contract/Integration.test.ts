@@ -6,7 +6,7 @@ import { execFile } from "node:child_process"
 import { readFile, rm, writeFile } from "node:fs/promises"
 import { integration, MemorySource } from "../support/MemorySource.ts"
 
-/** The compiler's output for a file of this folder. */
+/** Returns the compiler's output for a file of this folder. */
 const compile = (file: string) =>
   new Promise<string>((resolve) => {
     const flags = ["--noEmit", "--strict", "--target", "ES2024", "--module", "NodeNext", "--skipLibCheck"]

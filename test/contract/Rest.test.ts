@@ -76,7 +76,7 @@ describe("a REST source", () => {
         watch: Harness.watcher()
       })
       yield* process.connect({ url: server.url })
-      /** The statuses that one sync gets, and how many contents it deletes. */
+      /** Runs one sync, and returns the statuses of its responses and the number of deleted contents. */
       const sync = Effect.gen(function* () {
         server.statuses.length = 0
         const { counts, status } = yield* process.sync()
@@ -88,11 +88,11 @@ describe("a REST source", () => {
       assert.deepStrictEqual(yield* sync, idle)
       server.notes.delete("b-00019")
       const { deleted, statuses } = yield* sync
-      // The third page has changed: it is read, and then all of them.
+      // The third page has changed: it is read first, and then all pages.
       assert.deepStrictEqual([statuses, deleted], [[304, 304, 200, 200, 200, 200], 1])
       assert.deepStrictEqual(yield* sync, { ...idle, statuses: idle.statuses })
       server.notes.set("a-00002", { id: "a-00002", version: 0.5, text: "", apart: false })
-      // While an item can't be read, its page is asked for again.
+      // While an item can't be read, its page is requested again.
       yield* sync
       const unread = yield* sync
       assert.deepStrictEqual([unread.status, unread.deleted], ["partial", 0])
@@ -109,7 +109,7 @@ describe("a REST source", () => {
       assert.deepStrictEqual(pages.at(-1)?.covers, [])
       assert.deepStrictEqual(
         pages.flatMap(({ problems = [] }) => problems),
-        // The field, and not what it had.
+        // The problem names the field, without its value.
         [{ place: "notes", message: "an item of v1/notes is not as it was described: version does not fit" }]
       )
     })
@@ -119,7 +119,7 @@ describe("a REST source", () => {
     Effect.gen(function* () {
       const server = yield* NotesServer.make
       server.add()
-      // A server whose clock stands far from this machine's.
+      // A server whose clock differs much from this machine's.
       server.answer = (_request, response) => {
         response.setHeader("date", "Tue, 02 Jan 2024 03:04:05 GMT")
         return false
@@ -142,7 +142,7 @@ describe("a REST source", () => {
       }
       const pages = yield* list(bySince, server.url)
       yield* list(bySince, server.url, Option.fromUndefinedOr(pages.at(-1)?.checkpoint))
-      // The second page has a date, but what changed while the first one was read may be older.
+      // The second page has a date, but items that changed while the first page was being read may be older.
       assert.deepStrictEqual(server.log[2], "/v1/notes")
     })
   )
@@ -158,7 +158,7 @@ describe("a REST source", () => {
       }
       const pages = yield* list(bySince, server.url)
       const place = Option.fromUndefinedOr(pages.at(-1)?.checkpoint)
-      // Within the overlap, as the clocks of several servers behind one name.
+      // Within the overlap, like the clocks of several servers behind one name.
       ahead -= 4 * 60_000
       yield* list(bySince, server.url, place)
       ahead = 0

@@ -1,4 +1,4 @@
-/** REST sources over a server of notes, one for each way of paging, and their listings. */
+/** REST sources over a server of notes, one for each kind of paging, and their listings. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"

@@ -1,4 +1,4 @@
-/** OAuth 2 of REST sources: which token a request carries, and what a token endpoint's answers mean. */
+/** OAuth 2 of REST sources: the token of each request, and the responses of token endpoints. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -9,7 +9,7 @@ import * as Idem from "@idem-sync/idem/contract"
 import type * as Http from "node:http"
 import { serve } from "../support/LoopbackServer.ts"
 
-/** Items for the bearer of the newest token, and the endpoint that gives tokens. */
+/** Serves items to the bearer of the newest token, and issues tokens. */
 class Protected {
   url = ""
   accepted = "first"
@@ -56,7 +56,7 @@ const source = (standardize?: Standardize) =>
       })
     },
     resources: () => ({
-      // The whole list is in a single answer: it needs no paging to say what is absent.
+      // The whole list is a single response, so absence proves a deletion without paging.
       items: Idem.restResource({
         kind: "item",
         path: "items",
@@ -130,11 +130,11 @@ describe("a REST source with OAuth 2", () => {
         assert.strictEqual(error.reason._tag, tag, `${status} ${JSON.stringify(json)}`)
         assert.notMatch(error.message, /s3cret|r3fresh|second/)
       }
-      // An answer that `standardize` can't read is no token either.
+      // A response that `standardize` can't read contains no token.
       server.answer = { status: 200, json: null }
       const unread = yield* Effect.flip(list(server.url, grant, (answer) => Object(answer).data.token))
       assert.strictEqual(unread._tag === "IntegrationError" && unread.reason._tag, "Transient")
-      // Nothing can be refreshed.
+      // The credentials can't be refreshed.
       const asked = server.forms.length
       const error = yield* Effect.flip(list(server.url, { accessToken: "first" }))
       assert.strictEqual(error._tag === "IntegrationError" && error.reason._tag, "Unauthorized")

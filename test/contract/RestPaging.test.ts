@@ -107,7 +107,7 @@ describe("a REST source", () => {
     })
   )
 
-  // paperless-ngx#3130, encode/django-rest-framework#9477: links by HTTP, of a server that is asked by HTTPS.
+  // paperless-ngx#3130, encode/django-rest-framework#9477: links with HTTP, from a server that is used over HTTPS.
   it.live("whose next page is linked with another scheme is asked for it at its own address", () =>
     Effect.gen(function* () {
       const server = yield* NotesServer.make

@@ -49,7 +49,7 @@ describe("a sync task", () => {
       [true, true, false]
     )
     assert.isTrue(holds(undefined, before))
-    // What has no known time is in every window.
+    // An item without a known time is in every window.
     assert.isTrue(holds(both, undefined))
   })
 

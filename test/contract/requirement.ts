@@ -1,5 +1,5 @@
 /**
- * An integration that the compiler must refuse, because it needs another service than the checker.
+ * An integration that the compiler must refuse, because it requires another service than the checker.
  * `Integration.test.ts` compiles it.
  */
 import * as Context from "effect/Context"
@@ -12,11 +12,11 @@ class Database extends Context.Service<Database, { readonly query: Effect.Effect
 
 const page = { listed: [], download: [], checkpoint: 0 }
 
-/** The checker is what it may require. */
+/** Requiring the checker is allowed. */
 export const allowed: Session<number>["list"] = () =>
   Stream.fromEffect(ContentExistenceChecker.use((checker) => Effect.as(checker.existing([]), page)))
 
-/** Needing nothing is allowed: using the checker is optional. */
+/** Requiring nothing is allowed, because using the checker is optional. */
 export const optedOut: Session<number>["list"] = () => Stream.succeed(page)
 
 const needsDatabase = () => Stream.fromEffect(Database.use((database) => Effect.as(database.query, page)))
