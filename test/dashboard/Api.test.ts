@@ -1,4 +1,4 @@
-/** The page's requests to the server, as `fetch` gets them. */
+/** The page's requests to the server, as seen by `fetch`. */
 import { afterEach, assert, beforeEach, it, vi } from "@effect/vitest"
 import * as Api from "../../src/dashboard/Api.ts"
 import * as SyncRequest from "../../src/dashboard/SyncRequest.ts"

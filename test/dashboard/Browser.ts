@@ -1,12 +1,12 @@
 /**
- * Debian's Chromium through playwright-core: pages that note what they log, what they ask for, and whose rules they
- * break.
+ * Debian's Chromium through playwright-core, with pages that record their log, their requests, and violations of their
+ * policy.
  */
 import * as Fs from "node:fs"
 import Axe from "axe-core"
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core"
 
-/** Where a Chromium is, if this machine has one. */
+/** The path of a Chromium, if this machine has one. */
 const executable: string | undefined = [
   process.env["CHROMIUM"],
   "/usr/bin/chromium",
@@ -14,11 +14,11 @@ const executable: string | undefined = [
   "/usr/bin/google-chrome"
 ].find((path): path is string => path !== undefined && path !== "" && Fs.existsSync(path))
 
-/** Why no page can be opened, if that is so. */
+/** Why no page can be opened; undefined if pages can be opened. */
 export const missing: string | undefined =
   executable === undefined ? "there is no Chromium here (bash .ci/browser installs one)" : undefined
 
-/** Milliseconds after which a test hangs: a slow machine does not reach it. */
+/** Milliseconds after which a test counts as hanging; never reached on a slow machine. */
 const hung = 600_000
 
 export const launch = (): Promise<Browser> => {
@@ -42,9 +42,9 @@ export const launch = (): Promise<Browser> => {
 export interface Watched {
   readonly page: Page
   readonly context: BrowserContext
-  /** Errors that pages logged or threw, violations of their policy among them. */
+  /** Errors that pages logged or threw, including violations of their policy. */
   readonly errors: Array<string>
-  /** Addresses that were asked for, whoever asked. */
+  /** The URLs of all requests of pages. */
   readonly asked: Array<string>
 }
 
@@ -52,11 +52,11 @@ export interface Look {
   readonly width?: number
   readonly height?: number
   readonly scheme?: "light" | "dark"
-  /** Cookies of another window. */
+  /** The cookies of another window. */
   readonly session?: Awaited<ReturnType<BrowserContext["storageState"]>> | undefined
 }
 
-/** A window of its own. */
+/** Opens a new window. */
 export const open = async (browser: Browser, look: Look = {}): Promise<Watched> => {
   const context = await browser.newContext({
     viewport: { width: look.width ?? 1280, height: look.height ?? 900 },
@@ -79,14 +79,14 @@ export const open = async (browser: Browser, look: Look = {}): Promise<Watched> 
 }
 
 /**
- * Waits until the expression is true of the page. `page.waitForFunction` polls by `eval`, which the page's policy
+ * Waits until the expression is true on the page. `page.waitForFunction` polls with `eval`, which the page's policy
  * forbids.
  */
 export const until = async (page: Page, expression: string): Promise<void> => {
   while ((await page.evaluate(expression)) !== true) await page.evaluate("new Promise(requestAnimationFrame)")
 }
 
-/** The serious and critical findings of axe-core on the present page, one line each. */
+/** Returns the serious and critical findings of axe-core on the present page, one a line. */
 export const faults = async (page: Page): Promise<ReadonlyArray<string>> => {
   if ((await page.evaluate("typeof axe")) === "undefined") await page.evaluate(Axe.source)
   const found = await page.evaluate(
@@ -101,7 +101,7 @@ export const faults = async (page: Page): Promise<ReadonlyArray<string>> => {
     )
 }
 
-/** Parts of the page that are wider than the room they have: the page itself, or what scrolls sideways within it. */
+/** Returns the parts of the page that are too wide: the page itself, or elements that scroll sideways in it. */
 const overflows = async (page: Page): Promise<ReadonlyArray<string>> =>
   (await page.evaluate(`
     [document.documentElement, ...document.querySelectorAll("main, main *")]
@@ -112,8 +112,8 @@ const overflows = async (page: Page): Promise<ReadonlyArray<string>> =>
   `)) as ReadonlyArray<string>
 
 /**
- * Faults of the present page by axe, in both themes, and parts that are too wide, at each width that is promised. The
- * page is left in the theme that it had.
+ * Returns the findings of axe-core on the present page, in both themes, and the parts that are too wide, at each
+ * supported width. Restores the page's theme.
  */
 export const faultsAtEachWidth = async (page: Page): Promise<ReadonlyArray<string>> => {
   const found: Array<string> = []
@@ -121,7 +121,7 @@ export const faultsAtEachWidth = async (page: Page): Promise<ReadonlyArray<strin
   const [own, other] = isDark === true ? (["dark", "light"] as const) : (["light", "dark"] as const)
   for (const width of [320, 360, 390, 768, 1280]) {
     await page.setViewportSize({ width, height: 900 })
-    // Plots are drawn anew in the first of these frames.
+    // Plots are redrawn in the first of these frames.
     for (let frame = 0; frame < 2; frame += 1) await page.evaluate("new Promise(requestAnimationFrame)")
     const these = [...(await overflows(page))]
     if (width === 390 || width === 1280) these.push(...(await faults(page)))

@@ -1,4 +1,4 @@
-/** Connecting accounts, and what a person decides about their items: the ledger, chosen ids, deletions. */
+/** Connecting accounts, and a person's decisions about items: the ledger, chosen ids, deletions. */
 import { assert } from "@effect/vitest"
 import * as GmailServer from "../support/GmailServer.ts"
 import * as Provider from "../support/Provider.ts"
@@ -21,7 +21,7 @@ export const connecting = (it: Tests): void => {
       await page.getByText("Nothing is connected yet").waitFor()
       await page.getByText("idem connect gmail --name me").waitFor()
       assert.deepStrictEqual(await Browser.faults(page), [])
-      // The one that the browser notes by itself: of the wrong token.
+      // The error that the browser logs by itself, because of the wrong token.
       assert.deepStrictEqual(
         errors.filter((error) => !error.includes("401")),
         []
@@ -41,7 +41,7 @@ export const connecting = (it: Tests): void => {
       await page.getByText("Advanced settings").click()
       await page.getByLabel("Another server").fill("nonsense")
       await page.getByRole("button", { name: "Connect at Gmail" }).click()
-      // The server's message about a field stands at the field.
+      // The server's message about a field is shown beside the field.
       await page.locator(".field-error").getByText("must be an http or https URL").waitFor()
       assert.strictEqual(await page.getByLabel("Another server").getAttribute("aria-invalid"), "true")
       await page.getByLabel("Another server").fill(google)
@@ -64,7 +64,7 @@ export const connecting = (it: Tests): void => {
         times: 1000,
         when: ({ id }) => id === "refused"
       })
-      // The rest waits until the page has shown how far it is.
+      // The rest is held until the page has shown the progress.
       gmail.holds = ({ method }) => method === "messages.get" && gmail.count("messages.get") > 250
       const { context, page } = await signedIn()
       await page.getByRole("link", { name: "Connect an account" }).first().click()
@@ -103,7 +103,7 @@ export const connecting = (it: Tests): void => {
   it.effect("shows why an item failed, and stores it when it is tried again", () =>
     scenario(async (dashboard) => {
       const { context, page } = await dashboard.signedIn()
-      // No poll may store it before a person does.
+      // Paused, so that no poll stores the item before a person does.
       await dashboard.api("POST", "/connections/mail/pause")
       await open(dashboard, page, "mail", "/ledger")
       await page
@@ -159,7 +159,7 @@ export const connecting = (it: Tests): void => {
       const dialog = page.getByRole("dialog")
       await dialog.getByText("This is soft").waitFor()
       assert.deepStrictEqual(await Browser.faults(page), [])
-      // Not yet, and back to where one was.
+      // Cancels, which moves the focus back to the button.
       await page.keyboard.press("Escape")
       await dialog.waitFor({ state: "hidden" })
       assert.strictEqual(await page.evaluate("document.activeElement.textContent"), "Approve 150 deletions…")

@@ -9,7 +9,7 @@ import { quota, ServerAndBrowser } from "./ServerAndBrowser.ts"
 
 type In = ServerAndBrowser["Service"]
 
-/** Fills Slack, connects it, and waits until what the page reads is derived. */
+/** Fills Slack, connects it, and waits until the derived data for the page is complete. */
 const connected = async ({ api, slack, trap }: In) => {
   const { workspace } = slack
   const channel = workspace.addChannel("general")
@@ -89,7 +89,7 @@ const reading = async (scene: In) => {
   const boxes = await Promise.all(links.map((each) => each.boundingBox()))
   assert.isAtMost(Math.max(...boxes.map((box) => box?.y ?? 0)) - (boxes[0]?.y ?? 0), 5)
 
-  // A reply leads to the whole thread, in order. An address may have the connection's name.
+  // A reply links to the whole thread, in order. The URL may have the connection's name.
   await page.goto(at(`${channel}/${first}`).replace(ref, "team"))
   const messages = page.locator(".thread > li")
   await messages.nth(2).waitFor()

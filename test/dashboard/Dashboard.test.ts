@@ -8,7 +8,7 @@ import { states } from "./States.ts"
 import { ServerAndBrowser } from "./ServerAndBrowser.ts"
 
 describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard", () => {
-  // All tests share a server and a browser: each goes on where the one before it ended.
+  // All tests share a server and a browser. Each test continues from the state that the previous one left.
   layer(ServerAndBrowser.layer, { excludeTestServices: true })((it) => {
     connecting(it)
     reading(it)

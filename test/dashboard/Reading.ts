@@ -1,4 +1,4 @@
-/** Finding and reading what is stored, whatever it contains. */
+/** Finding and reading stored content, whatever it contains. */
 import { assert } from "@effect/vitest"
 import * as Browser from "./Browser.ts"
 import * as Hostile from "./Hostile.ts"
@@ -25,7 +25,7 @@ export const reading = (it: Tests): void => {
 
   it.effect("searches from any page by /, and marks what it found as text", () =>
     scenario(async (dashboard) => {
-      // The server indexes a moment after it has stored.
+      // The server indexes content shortly after storing it.
       let found: unknown
       while (!Array.isArray(found) || found.length === 0) {
         found = (await dashboard.api("GET", "/search?q=plain"))["results"]
@@ -69,7 +69,7 @@ export const reading = (it: Tests): void => {
         await Browser.until(page, isOwnHeight)
       }
       await page.getByText(/\d+ pictures and styles from elsewhere were left out/).waitFor()
-      // The title is text, wherever it stands.
+      // The title is shown as text everywhere.
       await page.getByRole("heading", { name: Hostile.markup(dashboard.trap.url), level: 2, exact: true }).waitFor()
       assert.strictEqual(await page.locator("main script, main svg, main img").count(), 0)
 
@@ -94,7 +94,7 @@ export const reading = (it: Tests): void => {
       await page.goBack()
       await frame.getByText("Readable text stays.").waitFor()
 
-      // Each of its pages and parts by itself, as the whole window.
+      // Each page and part of the content separately, as the whole window.
       const ref = await connectionId(dashboard, "mail")
       for (const part of ["email?externalId=hostile", "email?externalId=hostile&as=text"]) {
         await page.goto(`${dashboard.idem.url}/connections/${ref}/content/${part}`)
@@ -122,7 +122,7 @@ export const reading = (it: Tests): void => {
       assert.deepStrictEqual(errors, [])
       await context.close()
 
-      // The same HTML in a page of no protection springs the trap: it is one.
+      // Without protection the same HTML reaches the trap, which proves that the trap works.
       const unprotected = await Browser.open(dashboard.chromium)
       const sprung = unprotected.page.waitForRequest(`${dashboard.trap.url}/script`)
       await unprotected.page.setContent(Hostile.html(dashboard.trap.url)).catch(() => undefined)
@@ -176,7 +176,7 @@ export const reading = (it: Tests): void => {
           quotaUnits: 0
         }
         const json = hours.map((_, index) => {
-          // The one hour with a run is 100 hours ago.
+          // The only hour with a run is 100 hours ago.
           const isBusy = hours.length - index === 100
           return { ...none, hour: hourOf(index), ...(isBusy ? { runs: 1, stored: 7, quotaUnits: 9000 } : {}) }
         })
@@ -218,7 +218,7 @@ export const reading = (it: Tests): void => {
       await page.getByRole("link", { name: `a reply ${markup}`, exact: true }).click()
       await page.locator(".message-text").getByText(`a reply ${markup}`, { exact: true }).waitFor()
       assert.deepStrictEqual(await Browser.faults(page), [])
-      // Its thread leads to the message that it answers.
+      // The thread links to the message to which this one replies.
       await page.getByRole("link", { name: "its beginning" }).click()
       await page.locator('.thread > li[aria-current="true"]').getByText("of two lines").waitFor()
       assert.strictEqual(await page.evaluate("String(globalThis.owned)"), "undefined")

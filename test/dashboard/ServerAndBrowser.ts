@@ -1,6 +1,6 @@
 /**
- * The server and the browser of the dashboard's tests: a real `idem serve` behind a token, stand-ins as sources, a trap
- * that must never get a request, and a Chromium.
+ * The server and the browser of the dashboard's tests: a real `idem serve` with a token, stand-ins as sources, a trap
+ * server that must never receive a request, and a Chromium.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
@@ -23,10 +23,10 @@ import * as Hostile from "./Hostile.ts"
 
 export const token = "a-token-of-the-dashboard"
 
-/** No limit: what is waited for here is not the quota. */
+/** No limit, because these tests must not wait for the quota. */
 export const quota = { unitsPerMinute: 1_000_000_000 }
 
-/** `idem serve` as a process that can be stopped and started again on its port. */
+/** `idem serve` as a process that can be stopped, and started again on its port. */
 const server = (databaseUrl: string, port: number) => {
   let child: ChildProcess | undefined
   const start = async () => {
@@ -63,7 +63,7 @@ const server = (databaseUrl: string, port: number) => {
   return { start, stop, url: `http://127.0.0.1:${port}` }
 }
 
-/** A server that nobody may ask, and who did. */
+/** A server that must never receive a request, and the requests that it received. */
 const trap = Effect.acquireRelease(
   Effect.callback<{ readonly url: string; readonly asked: Array<string>; readonly http: Http.Server }>((resume) => {
     const asked: Array<string> = []
@@ -101,7 +101,7 @@ const make = Effect.gen(function* () {
   const gmail = yield* GmailServer.make({ email: "first@example.com" })
   const slack = yield* SlackServer.make()
 
-  /** Asks the API as a script would. */
+  /** Calls the API as a script would. */
   const api = async (method: string, path: string, body?: unknown): Promise<Record<string, unknown>> => {
     const response = await fetch(`${idem.url}${path}`, {
       method,
@@ -118,7 +118,7 @@ const make = Effect.gen(function* () {
 
   let session: Browser.Look["session"]
 
-  /** A window in which the token was given, or in an earlier one. */
+  /** Opens a window that is signed in. The token is entered in the first window only. */
   const signedIn = async (look: Browser.Look = {}): Promise<Browser.Watched> => {
     const watched = await Browser.open(chromium, { ...look, session })
     await watched.page.goto(`${idem.url}/`)

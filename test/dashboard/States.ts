@@ -1,4 +1,4 @@
-/** The dashboard shows states in words, and can be used by keyboard and by screen readers. */
+/** The dashboard shows states in words, and can be used with the keyboard and with screen readers. */
 import { assert } from "@effect/vitest"
 import * as GmailServer from "../support/GmailServer.ts"
 import * as Browser from "./Browser.ts"
@@ -18,7 +18,7 @@ export const states = (it: Tests): void => {
       await page.goto(`${dashboard.idem.url}/#/`)
       await row.getByText("by a person").waitFor()
       await row.getByText("nothing", { exact: true }).waitFor()
-      // The person who paused it knows what to do.
+      // The person who paused the connection needs no advice.
       assert.strictEqual(await nextStep.count(), 0)
       await open(dashboard, page, "mail")
       await page.getByRole("button", { name: "Resume" }).first().click()
@@ -47,7 +47,8 @@ export const states = (it: Tests): void => {
       await page.getByText("The server does not answer").waitFor()
       await page.getByRole("link", { name: "mail", exact: true }).waitFor()
       assert.deepStrictEqual(await Browser.faults(page), [])
-      // Pressed once the server is back it could be gone already: the page asks by itself too.
+      // The button could already be gone if it were pressed after the server is back, because the page also retries by
+      // itself.
       const tried = page.waitForRequest(`${idem.url}/**`)
       await page.getByRole("button", { name: "Try now" }).click()
       await tried
@@ -79,10 +80,10 @@ export const states = (it: Tests): void => {
       const row = page.getByRole("row").filter({ has: page.getByRole("link", { name: "mail", exact: true }) })
       await row.getByRole("link", { name: "150 deletions to approve" }).waitFor()
       await page.getByText(/^\d connections, 1 needs you$/).waitFor()
-      // A poll may come in between: then the page shows that one, once it has asked again.
+      // Another poll may come in between. Then the page shows that poll, after it has refreshed.
       const shown = () => row.locator('[data-label="Last check"] > time').getAttribute("datetime")
       while ((await shown()) !== (await api("GET", "/connections/mail"))["lastCheckedAt"]);
-      // Items that are retried automatically need nobody.
+      // Items that are retried automatically need no person.
       assert.strictEqual(await row.locator('[data-label="Needs you"] li').count(), 1)
       await context.close()
     })
@@ -160,7 +161,7 @@ export const states = (it: Tests): void => {
         .getByText(/rootUrl of "moving" says where its credentials are sent/)
         .waitFor()
       assert.isTrue(await whole.isChecked())
-      // The address was mistyped: the credentials are for the one that the form shows by now.
+      // The URL was mistyped: the credentials are for the URL that the form shows now.
       await page.getByLabel("Another server").fill(`${gmail.url}/`)
       assert.strictEqual(await rootUrl(), gmail.url)
       await page.getByRole("radio", { name: "An access token", exact: true }).check()
@@ -221,7 +222,7 @@ export const states = (it: Tests): void => {
       await page.getByRole("dialog").waitFor({ state: "hidden" })
       await page.goto(`${dashboard.idem.url}/#/connections/${await connectionId(dashboard, "typing")}/runs`)
       await page.locator(".run-outcome").getByText("nothing new").waitFor()
-      // The run's row is written before its lease is given back.
+      // The run's row is written before its lease is released.
       let { state } = await dashboard.api("GET", "/connections/typing")
       while (state === "running") ({ state } = await dashboard.api("GET", "/connections/typing"))
       assert.strictEqual(state, "paused")

@@ -1,4 +1,4 @@
-/** Steps that the tests of the dashboard share. */
+/** Steps that the dashboard's tests share. */
 import * as Effect from "effect/Effect"
 import type { BrowserContext, Page } from "playwright-core"
 import type { Vitest } from "@effect/vitest"
@@ -22,7 +22,7 @@ export const open = async (dashboard: In, page: Page, name: string, rest = "") =
   await page.getByRole("heading", { name, level: 1, exact: true }).waitFor()
 }
 
-/** Connects the mailbox once more, by a query that finds nothing. Gives the access token of this connection. */
+/** Connects the mailbox once more, with a query that finds nothing. Returns the access token of this connection. */
 export const connectEmpty = async ({ api, gmail }: In, name: string): Promise<string> => {
   const accessToken = `token of ${name}`
   gmail.allow(accessToken)
@@ -35,7 +35,7 @@ export const connectEmpty = async ({ api, gmail }: In, name: string): Promise<st
   return accessToken
 }
 
-/** Replaces fields of the status that the page is told of the connection with this id. */
+/** Replaces fields of the status that the page receives for the connection with this id. */
 export const replaceStatus = (context: BrowserContext, id: string, fields: () => object) =>
   context.route(`**/connections/${id}`, async (route) => {
     const response = await route.fetch()
@@ -43,7 +43,7 @@ export const replaceStatus = (context: BrowserContext, id: string, fields: () =>
     await route.fulfill({ response, json: { ...status, ...fields() } })
   })
 
-/** Asks for a sync of what is new, by hand. */
+/** Requests a sync of new items with the button. */
 export const syncNow = async (page: Page) => {
   await page.getByRole("button", { name: "Sync…" }).click()
   await page.getByRole("button", { name: "Sync now" }).click()

@@ -52,7 +52,7 @@ const lifeOf = async (receiver: Receiver.Receiver, { api, gmail, signedIn, sql }
   await page.getByRole("link", { name: "a hook" }).click()
   await page.getByText("it answered 500").first().waitFor()
   assert.strictEqual(await page.getByText(String(first)).count(), 0)
-  // The answer of an endpoint is shown as text.
+  // The endpoint's response is shown as text.
   await page.getByText("<b>not now</b>").waitFor()
   await page.getByRole("button", { name: "Send a test message" }).click()
   await page.getByText("The test message was not delivered").waitFor()
