@@ -1,6 +1,5 @@
 /**
- * The demo's data: an emulated Gmail (npm's `emulate`, on loopback) with two mailboxes, and Idem with a folder of its
- * own.
+ * The demo's data: an emulated Gmail (npm's `emulate`, on loopback) with two mailboxes, and Idem in a separate folder.
  */
 import * as Effect from "effect/Effect"
 import { createEmulator } from "emulate"
@@ -11,11 +10,14 @@ import { join } from "node:path"
 import { fetch } from "../support/Fetch.ts"
 import { freePort } from "../support/FreePort.ts"
 
-/** An email as Gmail gives it: the emulator's own ones have an empty line in the middle of their header. */
+/**
+ * Makes an email in the form of Gmail, because the emulator's own emails have an empty line in the middle of their
+ * header.
+ */
 const raw = (from: string, to: string, subject: string, text: string) =>
   Buffer.from(`From: ${from}\r\nTo: ${to}\r\nSubject: ${subject}\r\n\r\n${text}\r\n`).toString("base64url")
 
-/** Mail of one account, newest first. */
+/** Makes the emails of one account, newest first. */
 const mailbox = (user: string, count: number) =>
   Array.from({ length: count }, (_, index) => ({
     id: `${user.split("@")[0]}-${String(index).padStart(4, "0")}`,
@@ -48,7 +50,7 @@ const gmail = await createEmulator({
   }
 })
 
-/** An `idem` command, as a person types it. */
+/** Starts an `idem` command, as a person types it. */
 export const start = (...args: ReadonlyArray<string>) =>
   spawn(process.execPath, ["src/main.ts", ...args, "--json"], {
     cwd: join(import.meta.dirname, "../.."),
@@ -94,7 +96,7 @@ export const connect = (name: string, token: string, unitsPerMinute: number) => 
   return idem("connect", "gmail", "--name", name, "--config", config, "--credentials", credentials)
 }
 
-/** Ends the emulated Gmail and removes what was mirrored. */
+/** Ends the emulated Gmail, and removes the mirrored data. */
 export const close = async (): Promise<void> => {
   await gmail.close()
   await rm(folder, { recursive: true, force: true })

@@ -1,7 +1,7 @@
 /**
- * The main job, end to end: a Gmail mailbox (npm's `emulate`, on loopback) mirrored by the real commands into the
- * database that Idem starts itself, in a folder that is removed afterwards. Each step checks what it shows; the exit
- * code is 0 only if each did what it says.
+ * The main job, end to end: the real commands mirror a Gmail mailbox (npm's `emulate`, on loopback) into the database
+ * that Idem starts by itself, in a folder that is removed afterwards. Each step checks its output; the exit code is 0
+ * only if all steps succeed.
  */
 import { styleText } from "node:util"
 import { type Answer, close, connect, idem, send, start } from "./Mailboxes.ts"
@@ -10,7 +10,7 @@ const dim = (text: string) => styleText("dim", text)
 
 const title = (text: string) => console.log(`\n${styleText("bold", text)}`)
 
-/** Shows a sync's numbers and checks those that the step promises. */
+/** Prints a sync's counts, and checks the expected ones. */
 const shows = (result: Answer, expected: Answer) => {
   const names = ["listed", "existing", "stored", "unchanged", "downloads", "apiCalls"]
   console.log(`  ${names.map((name) => `${name} ${String(result[name])}`).join(dim("  ·  "))}`)

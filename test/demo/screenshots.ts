@@ -1,16 +1,16 @@
-/** Makes the documentation's pictures of the dashboard from the demo's data: `npm run screenshots`. */
+/** Makes the documentation's screenshots of the dashboard from the demo's data: `npm run screenshots`. */
 import { once } from "node:events"
 import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import * as Browser from "../dashboard/Browser.ts"
 import { close, connect, idem, send, start } from "./Mailboxes.ts"
 
-/** Bytes: a page of the documentation has to load quickly. */
+/** The largest size in bytes: a page of the documentation has to load quickly. */
 const largest = 150_000
 
 const folder = join(import.meta.dirname, "../../docs/images")
 
-/** The pictures by the names of their files. */
+/** Takes the screenshots, by the names of their files. */
 const pictures = async (): Promise<Readonly<Record<string, Buffer>>> => {
   await connect("me", "token-me", 1e9)
   await idem("sync", "me")
