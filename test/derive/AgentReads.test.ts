@@ -13,7 +13,7 @@ interface Said {
   readonly subtype?: string
 }
 
-/** A message as `conversations.history` and `conversations.replies` give it. */
+/** Makes a message in the form of `conversations.history` and `conversations.replies`. */
 const message = (channel: string, { subtype, text, thread, ts }: Said) => {
   const { body, metadata, occurredAt, title } = messageContent(channel, {
     type: "message",
@@ -33,7 +33,7 @@ const message = (channel: string, { subtype, text, thread, ts }: Said) => {
   })
 }
 
-/** Two threads and a message without one, of the same times in two channels. */
+/** Makes two threads and a message without a thread. The times are the same in two channels. */
 const conversation = (channel: string) => [
   message(channel, { ts: "1700000000.000100", text: `asks in ${channel}`, thread: "1700000000.000100" }),
   message(channel, { ts: "1700000001.000100", text: "answers", thread: "1700000000.000100" }),

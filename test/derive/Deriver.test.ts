@@ -1,4 +1,4 @@
-/** A sync is done once its contents are stored, whatever becomes of derivation. */
+/** A sync ends once its contents are stored, whether or not derivation succeeds. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"

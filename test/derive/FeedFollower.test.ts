@@ -1,4 +1,4 @@
-/** The follower of the feed: what it writes, that it resumes, and that purged content leaves nothing. */
+/** The follower of the feed: the rows that it writes, that it resumes, and that nothing of purged content remains. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -107,7 +107,7 @@ it.layer(layer, { excludeTestServices: true })("the follower", (it) => {
           [
             "gmail",
             {
-              // Newer than the integration's own, so that its table is made.
+              // Newer than the integration's own version, so that the table is created.
               version: 1000,
               tables: [{ name: "visit", description: "Visits.", columns: { at: timestamp("When.") } }],
               project: ({ externalId }) => ({
@@ -148,7 +148,7 @@ it.layer(layer, { excludeTestServices: true })("a projection that comes, or chan
         yield* follower.catchUp
       })
       yield* derive(none)
-      // A process without that integration derives the same for it.
+      // A process without that integration derives the same rows.
       yield* derive(undefined)
       yield* derive(notes({ link: text("Where it is.") }))
       assert.deepStrictEqual(yield* rows("SELECT id, link FROM mirror.note"), [{ id: "a", link: "link of a" }])
@@ -156,7 +156,7 @@ it.layer(layer, { excludeTestServices: true })("a projection that comes, or chan
       assert.deepStrictEqual(yield* rows("SELECT link, author FROM mirror.note"), [
         { link: "link of a", author: "author of a" }
       ])
-      // Without the projection its rows would go.
+      // Without the projection, its rows would be removed.
       for (const lacking of [none, undefined]) {
         assert.strictEqual((yield* Effect.flip(derive(lacking)))._tag, "MirrorNewer")
       }

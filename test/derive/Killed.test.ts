@@ -1,4 +1,4 @@
-/** A rebuild goes on where it was after `kill -9`: `idem derive` as a process, on a real PostgreSQL. */
+/** A rebuild continues from its position after `kill -9`: `idem derive` as a process, on a real PostgreSQL. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
@@ -23,7 +23,7 @@ const count = 700
 
 const rows = (query: string) => SqlClient.SqlClient.use((sql) => sql.unsafe(query).unprepared)
 
-/** Emails, derived once. */
+/** Stores emails, and derives them once. */
 const fill = Effect.gen(function* () {
   yield* Postgres.migrate
   const store = Postgres.layer.pipe(Layer.provide(Blobs.layer))
@@ -51,7 +51,7 @@ const all = Effect.forEach(tables, (name) =>
 
 const Answer = Schema.fromJsonString(Schema.Struct({ derived: Schema.Int, behind: Schema.Int }))
 
-/** Stops the process that writes this row: a trigger waits for a lock that the test holds. */
+/** Stops the process that writes this row, with a trigger that waits for a lock of the test. */
 const stopAt = (table: string, condition: string) =>
   Effect.andThen(
     rows(`CREATE FUNCTION derived.stop() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -87,7 +87,8 @@ const killedAt = (env: Record<string, string>, table: string, condition: string)
             })
         )
       ),
-      // The lock stays until the server has noticed: the killed process's transaction must not be committed.
+      // The lock is held until the server has noticed the kill, because the killed process's transaction must not be
+      // committed.
       Effect.andThen(
         rows("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
       ),
@@ -120,12 +121,12 @@ it.live("a rebuild that is killed goes on where it was, in each of its stages", 
         return derived
       })
 
-      // Rows come in pages of 100: those of the pages before the killed one are not derived again.
+      // Rows are processed in pages of 100. Rows of the pages before the interrupted page are not derived again.
       yield* killedAt(env, "content", "NEW.external_id = 'm0450'")
       assert.strictEqual(yield* goOn, count - 400)
       assert.deepStrictEqual(yield* all, before)
 
-      // Texts whose bytes are the same are kept by a rebuild: some are extracted again.
+      // A rebuild keeps texts whose bytes are unchanged, so the test resets some to have them extracted again.
       yield* rows(`UPDATE derived.text SET version = NULL, text = NULL, next_attempt = '-infinity'
           WHERE external_id >= 'm0300'`)
       yield* killedAt(env, "text", "NEW.external_id = 'm0560' AND NEW.version IS NOT NULL")

@@ -1,4 +1,4 @@
-/** How far derived data is behind, in each stage, and for the connections that a reader may see. */
+/** The lag of derived data in each stage, for the connections that a reader may see. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -1,4 +1,7 @@
-/** The laws of derivation: following equals a rebuild, whatever happened, and whenever the follower was stopped. */
+/**
+ * The laws of derivation: following the feed has the same result as a rebuild, whatever the changes are, and whenever
+ * the follower is stopped.
+ */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -24,8 +27,8 @@ const store = Postgres.layer.pipe(Layer.provide(Blobs.layer))
 const layer = Layer.provideMerge(store, Database.layer)
 
 /**
- * A projection with a table whose rows go with a deletion, with two rows for some contents, and a table whose rows
- * stay.
+ * A projection with a table whose rows are removed with a deletion, with two rows for some contents, and a table whose
+ * rows are kept.
  */
 const projection: Projection = {
   version: 1,
@@ -55,7 +58,7 @@ const projections = new Map([["gmail", projection]])
 
 const run = (statement: string) => SqlClient.SqlClient.use((sql) => sql.unsafe(statement))
 
-/** Stands for the extractor. */
+/** Replaces the extractor. */
 const extract = run(`WITH extracted AS (UPDATE derived.text SET text = encode(sha256, 'hex'), version = 1
     WHERE version IS NULL RETURNING connection_id, external_id)
   INSERT INTO derived.pending (connection_id, external_id) SELECT connection_id, external_id FROM extracted
@@ -68,7 +71,7 @@ const finish = Effect.gen(function* () {
   while ((yield* indexer.step) > 0);
 })
 
-/** All that was derived, save the queue. */
+/** Reads all derived rows except the queue. */
 const derived = Effect.gen(function* () {
   yield* finish
   const tables = ["content", "note", "kept_note", "text", "search", "search_name"]
@@ -154,7 +157,7 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
     })
   )
 
-  /** A follower that does this between its look at the changes and its commit. */
+  /** A follower that runs an effect between reading the changes and its commit. */
   const interrupted = (meanwhile: Effect.Effect<unknown, unknown, SqlClient.SqlClient>) =>
     Effect.gen(function* () {
       const feed = yield* FeedStore

@@ -7,7 +7,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Pace from "../../src/derive/Pace.ts"
 import { LocalCommits } from "../../src/engine/feed/LocalCommits.ts"
 
-/** Pieces that take this long, one after the other. Returns how many began in this time. */
+/** Runs pieces that take this long, one after the other. Returns the number of pieces that began in this time. */
 const begunIn = (options: {
   readonly piece: Duration.Input
   readonly isBusy: boolean

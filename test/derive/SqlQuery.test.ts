@@ -1,4 +1,4 @@
-/** Queries of people on the schema `mirror`: what they give, and what they cannot reach. */
+/** People's queries of the schema `mirror`: their results, and the data that they can't reach. */
 import { assert, it } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
@@ -131,13 +131,13 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
         const message = yield* refused(hostile)
         assert.notMatch(message, /can't be reached|lost/, hostile)
       }
-      // Other sessions are those of a role with more rights.
+      // Other sessions belong to a role with more privileges.
       const sql = yield* SqlClient.SqlClient
       const ended = yield* Effect.result(
         query("SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
       )
       assert.strictEqual(ended._tag, "Failure")
-      // Settings and notifications of a query are undone with its transaction.
+      // A query's settings and notifications are rolled back with its transaction.
       yield* query("SELECT set_config('search_path', 'derived', false), set_config('work_mem', '1GB', false)")
       yield* query("SELECT pg_notify('x', 'y'), set_config('statement_timeout', '0', false)")
       const settings = yield* sql`SELECT DISTINCT current_setting('work_mem') AS memory FROM generate_series(1, 3)`
@@ -152,7 +152,7 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
         )
       )
       assert.match(slow.message, /longer than 50ms/)
-      // A row larger than the 64 MB of a message is refused; many small ones are cut.
+      // A row beyond the limit of 64 MB for a message is refused; a result of many small rows is truncated.
       const large = yield* query("SELECT repeat('x', 1000000) FROM generate_series(1, 200)", 1000)
       assert.isTrue(large.truncated)
       assert.isBelow(large.rows.length, 60)
@@ -191,8 +191,8 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
         assert.deepStrictEqual(yield* sql`SELECT id FROM mirror.content`, [{ id: "m1" }])
         const denied = yield* Effect.flip(sql`SELECT 1 FROM content`)
         assert.strictEqual(denied._tag, "SqlError")
-        // A type of the session's own schema must not take the place of PostgreSQL's in a function that runs with its
-        // owner's rights.
+        // A type in the session's own schema must not replace PostgreSQL's type in a function that runs with its
+        // owner's privileges.
         for (const type of ["jsonb", "timestamptz", "text", "tsquery", "float8", "int4", "bool", "regconfig"]) {
           yield* sql.unsafe(`CREATE FUNCTION pg_temp.steal(pg_catalog.${type}) RETURNS boolean LANGUAGE plpgsql AS $$
             BEGIN RAISE 'ran with the rights of %', current_user; END $$`).unprepared

@@ -1,4 +1,4 @@
-/** Texts whose bodies can't be read for a while, or are not stored. */
+/** Texts whose bodies can't be read temporarily, or are not stored. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -32,10 +32,10 @@ const projection: Projection = {
 
 const rows = (query: string) => SqlClient.SqlClient.use((sql) => sql.unsafe(query))
 
-/** The error of a bucket that refuses requests, or of a folder whose disk fails. The database has no part in it. */
+/** The error of a bucket that refuses requests, or of a folder on a failing disk, without a failure of the database. */
 const away = (code: string) => new StoreError({ message: `reading a large body: ${code}`, cause: code })
 
-/** A store of bodies that fails as it is told, and a content whose text is pending there. */
+/** Makes a store of bodies that fails as the test sets it, and a content whose text is pending there. */
 const scenario = Effect.fnUntraced(function* (id: string) {
   const bodies = yield* BodyStore
   const fault: { current: StoreError | undefined } = { current: undefined }
@@ -56,7 +56,7 @@ const scenario = Effect.fnUntraced(function* (id: string) {
 })
 
 it.layer(layer, { excludeTestServices: true })("texts of bodies that can't be read", (it) => {
-  // S3 answers SlowDown and ServiceUnavailable; an expired key is AccessDenied; a folder fails with EIO.
+  // S3 responds with SlowDown and ServiceUnavailable; an expired key is AccessDenied; a folder fails with EIO.
   it.effect("stay pending while the store of bodies is away, and come once it is back", () =>
     Effect.gen(function* () {
       const { fault, follower, text, texts } = yield* scenario("away")
@@ -75,7 +75,8 @@ it.layer(layer, { excludeTestServices: true })("texts of bodies that can't be re
     })
   )
 
-  // A folder of blobs that another user restored, or a prefix of a bucket without rights, is never readable.
+  // A folder of blobs that another user has restored, or a prefix of a bucket without permissions, never becomes
+  // readable.
   it.effect("keep no other text waiting, and their contents are indexed meanwhile", () =>
     Effect.gen(function* () {
       const { commit } = yield* running()
@@ -140,7 +141,7 @@ const part: FormatReader.Part = {
   inline: false
 }
 
-/** Texts of an extractor that gives the same answer for each content, by its first words. */
+/** An extractor that returns results by the first words of a content. */
 const extracting = (answers: Readonly<Record<string, TextExtractor.Extracted>>) =>
   Effect.gen(function* () {
     const { commit } = yield* running()

@@ -1,4 +1,4 @@
-/** Hostile files cost the bound of their thread, and the next file is read. */
+/** A hostile file uses up its thread's limits, and the next file is read. */
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -83,7 +83,7 @@ describe("the extractor", () => {
     )
   })
 
-  // Gmail receives emails of 50 MB, and Exchange of 150 MB. Their own words come first.
+  // Gmail accepts emails of 50 MB, and Exchange of 150 MB. The email's own text comes first.
   it.live("reads the text and the whole attachments at the beginning of an email of more than 32 MB", () =>
     Effect.gen(function* () {
       const extractor = yield* TextExtractor.TextExtractor

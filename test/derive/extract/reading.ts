@@ -1,4 +1,4 @@
-/** The text that is read of a file. */
+/** Reads the text of a file. */
 import { assert } from "@effect/vitest"
 import * as FormatReader from "../../../src/derive/extract/FormatReader.ts"
 

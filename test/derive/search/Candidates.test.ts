@@ -1,11 +1,11 @@
-/** The newest contents that fit are the same by whichever index they are found, however wrong the planner is. */
+/** Searches return the same newest matches with every index, however wrong the planner's estimates are. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
 import { running } from "../../stores/scenario.ts"
 import { derive, layer, rows } from "./Scenario.ts"
 
-/** More than are looked at one by one. */
+/** More than the number of contents that are checked one by one. */
 const contents = 18_000
 
 const most = 100
@@ -39,7 +39,7 @@ const queries = [
   "'older' & ( 'half' <-> 'later' )"
 ]
 
-/** The time of a content by its number: four at each time, over 187 days. */
+/** The SQL of a content's time by its number: four contents at each time, over 187 days. */
 const time = "timestamptz '2026-01-01Z' + i / 4 * interval '1 hour'"
 
 /**
@@ -77,7 +77,7 @@ it.layer(layer, { excludeTestServices: true })("the newest that fit", (it) => {
       const check = Effect.fnUntraced(function* (query: string, { given, scope }: (typeof scopes)[number]) {
         const wanted = `$query$${query}$query$::tsquery`
         const hasPhrase = query.includes("<->")
-        // A phrase is looked for in the newest 2,000 that have its words.
+        // A phrase is searched in the newest 2,000 contents that have its words.
         const scanned = yield* rows(`SELECT external_id AS id FROM (SELECT * FROM derived.search
             WHERE vector @@ $query$${query.replaceAll("<->", "&")}$query$ AND NOT deleted AND ${scope}
             ORDER BY occurred_at DESC, connection_id DESC, external_id DESC LIMIT ${hasPhrase ? 2000 : most}) AS newest

@@ -1,4 +1,4 @@
-/** A database of emails whose search is tested: how it is filled, derived and asked. */
+/** A database of emails for tests of search: filling, deriving and searching. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -1,4 +1,4 @@
-/** The results of searches and their order, and how derived rows become searchable. */
+/** The results of searches and their order, and the indexing of derived rows. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -168,7 +168,7 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
         after = next ?? undefined
       } while (after !== undefined)
       assert.deepStrictEqual(seen.toSorted(), all.toSorted())
-      // The titles of all windows come with the first.
+      // The titles of all windows come with the first window.
       assert.strictEqual(
         seen.slice(0, 9).every((id) => Number(id.slice(3)) % 50 === 0),
         true

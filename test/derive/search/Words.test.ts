@@ -1,4 +1,4 @@
-/** Texts and queries are cut into the same words, in a database of any locale. */
+/** Texts and queries are split into the same words, in a database of any locale. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -9,7 +9,7 @@ import { running } from "../../stores/scenario.ts"
 import * as Database from "../../support/Postgres.ts"
 import { found, layer, type Mail, search, store } from "./Scenario.ts"
 
-/** Texts, and queries that find them. */
+/** Texts, each with queries that find it. */
 const cases: ReadonlyArray<readonly [text: string, ...queries: ReadonlyArray<string>]> = [
   ["He said “chimney” to all", "chimney", "“chimney”"],
   ["the garden—finally", "garden", "finally", '"garden finally"'],
