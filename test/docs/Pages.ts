@@ -1,10 +1,10 @@
-/** The Markdown files of the documentation, and what the tests read of them. */
+/** The Markdown files of the documentation, and the parts that the tests read. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { repository } from "../support/IdemProcess.ts"
 
 export interface Page {
-  /** Relative to the repository. */
+  /** The path relative to the repository. */
   readonly path: string
   readonly text: string
 }
@@ -21,11 +21,11 @@ export const pages: ReadonlyArray<Page> = [
 const withoutCode = (text: string): string =>
   text.replaceAll(/^( *)```[\s\S]*?^\1```/gm, "").replaceAll(/`[^`\n]*`/g, "")
 
-/** The targets of a page's links, as written. */
+/** Returns the targets of a page's links, as written. */
 export const linksOf = ({ text }: Page): ReadonlyArray<string> =>
   Array.from(withoutCode(text).matchAll(/\]\(([^)\s]+)\)/g), ([, target = ""]) => target)
 
-/** The anchors of a page's headings, as GitHub makes them. */
+/** Returns the anchors of a page's headings, in GitHub's form. */
 export const anchorsOf = ({ text }: Page): ReadonlySet<string> =>
   new Set(
     Array.from(text.replaceAll(/^( *)```[\s\S]*?^\1```/gm, "").matchAll(/^#+ (.+)$/gm), ([, heading = ""]) =>
@@ -36,7 +36,7 @@ export const anchorsOf = ({ text }: Page): ReadonlySet<string> =>
     )
   )
 
-/** The fenced blocks of a page with exactly this info string, without their indentation. */
+/** Returns the fenced blocks of a page with exactly this info string, without their indentation. */
 export const blocksOf = ({ text }: Page, info: string): ReadonlyArray<string> =>
   Array.from(text.matchAll(/^( *)```([^\n]*)\n([\s\S]*?)^\1```/gm))
     .filter(([, , found = ""]) => found.trim() === info)

@@ -1,6 +1,6 @@
 /**
- * The commands of the documentation run: every line of an `sh` block, page by page, against a real `idem serve` and a
- * stand-in for Gmail. A block that cannot run here is marked `sh no-run`.
+ * Runs the commands of the documentation: every line of an `sh` block, page by page, against a real `idem serve` and a
+ * stand-in for Gmail. A block that can't be run here is marked `sh no-run`.
  */
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
@@ -34,7 +34,7 @@ const ended = async (child: ChildProcess): Promise<Ended> => {
   return { code, stdout, stderr }
 }
 
-/** `idem serve` with the connection `me`, whose messages are 18c0000 to 18c0004, all stored. */
+/** Starts `idem serve` with the connection `me`, which has stored its messages 18c0000 to 18c0004. */
 const scene = Effect.gen(function* () {
   const cwd = yield* folder
   const gmail = yield* GmailServer.make()
@@ -85,14 +85,15 @@ class Scene extends Context.Service<Scene, Effect.Success<typeof scene>>()("test
 const isNpm = (line: string): boolean => /^npm( |$)/.test(line)
 
 /**
- * The lines of a page's `sh` blocks. Those that call npm are checked in another test: npm runs the tests themselves.
+ * Returns the lines of a page's `sh` blocks. Lines that call npm are checked in another test, because npm runs the
+ * tests themselves.
  */
 const linesOf = (page: (typeof pages)[number]): ReadonlyArray<string> =>
   blocksOf(page, "sh")
     .flatMap((block) => block.split("\n"))
     .filter((line) => line.trim() !== "")
 
-/** The function `api` of the page on the HTTP API, which other pages use. */
+/** The shell function `api` from the page on the HTTP API, which other pages use. */
 const api = pages.flatMap(linesOf).find((line) => line.startsWith("api() {"))
 
 describe("the documentation", () => {

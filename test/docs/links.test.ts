@@ -1,4 +1,4 @@
-/** Every link of the documentation leads somewhere. */
+/** Every link of the documentation has an existing target. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Fs from "node:fs"
 import * as Path from "node:path"

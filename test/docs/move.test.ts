@@ -1,4 +1,4 @@
-/** The commands by which docs/scale.md moves a connection from one PostgreSQL to another. */
+/** The commands in docs/scale.md that move a connection from one PostgreSQL to another. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
@@ -53,7 +53,7 @@ describe("moving a connection between cells", () => {
         )
         const synced = yield* idem(inNew, "sync", "work")
         assert.deepStrictEqual([synced.status, synced.stored, synced.downloads], ["succeeded", 0, 0])
-        // Both have the same bytes: those of the one that stays were not removed with the other.
+        // Both connections have the same bytes: the bytes of the remaining connection were not removed with the other.
         const { connections: there } = yield* idem(inOld, "connections")
         assert.deepStrictEqual(
           there.map(({ name }: { name: string }) => name),

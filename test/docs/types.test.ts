@@ -1,4 +1,6 @@
-/** The compiler accepts the programs of the page about embedding, with declarations of what a reader brings. */
+/**
+ * The compiler accepts the programs on the page about embedding, with declarations of the names that a reader provides.
+ */
 import { assert, it } from "@effect/vitest"
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
@@ -29,7 +31,7 @@ it("each program of the page about embedding compiles", () => {
   assert(page !== undefined)
   const blocks = blocksOf(page, "ts")
   assert.isAtLeast(blocks.length, 3)
-  // Inside the repository, where the package's own name leads to its sources.
+  // Inside the repository, where the package's name resolves to its sources.
   const folder = Fs.mkdtempSync(Path.join(repository, "test/docs/.types-"))
   try {
     Fs.writeFileSync(Path.join(folder, "Brought.ts"), types)
