@@ -19,7 +19,7 @@ const Issue = Schema.Struct({
 })
 const Comment = Schema.Struct({ id: Schema.String, body: Schema.String, createdAt: Schema.String })
 
-/** A list of GraphQL, page by page, and one of its items. */
+/** Describes a paged list of GraphQL, and one of its items. */
 const graphql = (name: string, fields: string) => ({
   kind: name,
   path: "graphql",
@@ -34,7 +34,7 @@ const graphql = (name: string, fields: string) => ({
     type: "cursor" as const,
     next: ({ data: { list } }: typeof Lists.Type) => (list.pageInfo.hasNextPage ? list.pageInfo.endCursor : null)
   },
-  // Linear leaves out what is deleted or archived.
+  // Linear's lists omit deleted and archived items.
   absentIsDeleted: true as const,
   id: ({ id }: { readonly id: string }) => id,
   itemPath: (id: string) => ({

@@ -1,4 +1,4 @@
-/** The source that the laws of integrations script: a GitHub on loopback. */
+/** The source for the laws of integrations: a GitHub on loopback. */
 import * as Effect from "effect/Effect"
 import type * as Conformance from "@idem-sync/idem/testing"
 import * as GitHubServer from "../support/GitHubServer.ts"
@@ -8,7 +8,7 @@ const quota = { unitsPerMinute: 1_000_000_000 }
 
 export const scripted = Effect.map(GitHubServer.make, (server): Conformance.ScriptedSource => {
   let added = 0
-  /** An issue, and then by turns two comments on it. */
+  /** Adds an issue, and then alternately comments: two comments for each issue. */
   const add = () => {
     const index = added++
     if (index % 3 === 0) return `issues/${server.add()}`
@@ -31,9 +31,9 @@ export const scripted = Effect.map(GitHubServer.make, (server): Conformance.Scri
       ...[...server.issues.keys()].map((number) => `issues/${number}`),
       ...[...server.comments].flatMap(([number, all]) => [...all.keys()].map((id) => `comments/${number}/${id}`))
     ]),
-    // Within the second in which it was added, maybe.
+    // The edit may be in the same second as the addition.
     edit: (externalId) => Effect.sync(() => change(externalId, "edited")),
-    // GitHub does not say which issues were deleted. The fifth that is added is a comment.
+    // GitHub does not report deleted issues. The fifth added item is a comment.
     remove: (externalId) => Effect.sync(() => change(externalId, undefined)),
     repeat: Effect.sync(() => {
       server.repeats = true
