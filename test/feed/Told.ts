@@ -1,4 +1,4 @@
-/** The changes that a consumer got, in order, compared with those that the writers committed. */
+/** Compares the changes that a consumer received, in order, with the changes that the writers committed. */
 import * as Schema from "effect/Schema"
 import { ChangeKind } from "../../src/engine/model/Change.ts"
 import type { Ledger } from "./Writers.ts"
@@ -9,7 +9,9 @@ export const Line = Schema.Struct({
   externalId: Schema.String,
   version: Schema.Int,
   change: ChangeKind,
-  /** The consumer's start that it was told to: after a kill some is told again. */
+  /**
+   * The number of the consumer's start in which it received the change: after a kill, some changes are delivered again.
+   */
   start: Schema.Int
 })
 export type Line = typeof Line.Type
@@ -17,16 +19,16 @@ export type Line = typeof Line.Type
 export interface Verdict {
   readonly committed: number
   readonly told: number
-  /** Told again after a kill. */
+  /** The number of changes that were delivered again after a kill. */
   readonly repeated: number
-  /** Changes that were followed by another of the same content before the consumer came to them. */
+  /** The number of changes that a later change of the same content replaced before the consumer read them. */
   readonly superseded: number
   readonly problems: ReadonlyArray<string>
 }
 
 /**
- * Each change was told: itself, or a later one of the same content. No start was told an older version after a newer
- * one, and what was told last is how each content ended.
+ * Checks that each change was delivered, or a later change of the same content. No start received an older version
+ * after a newer one, and the last delivered change of each content is its final state.
  */
 export const judge = (ledgers: ReadonlyArray<Ledger>, lines: ReadonlyArray<Line>): Verdict => {
   const problems: Array<string> = []

@@ -1,7 +1,7 @@
 /**
- * Eight writers, each with a connection of its own, that change contents in transactions which overlap in every way:
- * some stay open while others come and go, some are given up. What was really committed is kept, to be compared with
- * what consumers of the feed were told.
+ * Eight writers, each with its own connection, that change contents in overlapping transactions: some stay open while
+ * others begin and end, and some are rolled back. The committed changes are recorded, and compared with the changes
+ * that consumers of the feed receive.
  */
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -13,7 +13,7 @@ import { RunId } from "../../src/engine/model/Run.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { batch, item, page } from "../stores/scenario.ts"
 
-/** The last commit of a content: its version, which its title tells, and whether it was deleted. */
+/** The last commit of a content: its version, which is also in its title, and whether it was deleted. */
 interface Committed {
   readonly version: number
   readonly isDeleted: boolean
@@ -21,14 +21,14 @@ interface Committed {
 
 export interface Ledger {
   readonly connectionId: ConnectionId
-  /** By external id, the versions in the order in which they were committed. */
+  /** The versions of each external id, in the order of their commits. */
   readonly contents: Map<string, Array<Committed>>
   changes: number
   rolledBack: number
   heldOpen: number
 }
 
-/** A transaction's work, which counts only once that is committed. */
+/** The changes of a transaction, which count only after its commit. */
 interface Work {
   readonly items: ReadonlyArray<Item>
   readonly deleted: ReadonlyArray<string>
@@ -36,7 +36,7 @@ interface Work {
 
 const givenUp = "given up"
 
-/** Writes until it has committed so many changes. */
+/** Writes until the writer has committed this many changes. */
 export const write = Effect.fnUntraced(function* (name: string, count: number, onChanges: (total: number) => void) {
   const store = yield* WholeStore
   const sql = yield* SqlClient.SqlClient
@@ -67,7 +67,8 @@ export const write = Effect.fnUntraced(function* (name: string, count: number, o
   }
 
   /**
-   * Mostly content that is new and is never changed again: each of those must be told. The rest changes what is there.
+   * Mostly adds new content that never changes again, so that each of these changes must be delivered. Otherwise
+   * changes existing content.
    */
   const choose = Effect.gen(function* () {
     const items = new Map<string, Item>()

@@ -1,6 +1,6 @@
 /**
- * A consumer of the feed as a process that may be killed at any moment: it appends what it is told to its log, and only
- * then keeps the cursor, and that not always. It ends once the writers have, and nothing more comes.
+ * A consumer of the feed as a process that may be killed at any moment. It appends changes to its log before it stores
+ * the cursor, and does not store every cursor. It ends after the writers have ended and no more changes come.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
@@ -23,7 +23,7 @@ const Start = Schema.fromJsonString(
     username: Schema.String,
     password: Schema.String,
     database: Schema.String,
-    /** Holds the log, the cursor, and `done` once the writers have ended. */
+    /** The folder of the log, of the cursor, and of `done`, which exists after the writers have ended. */
     folder: Schema.String,
     name: Schema.String,
     connection: Schema.NullOr(Schema.String),
@@ -61,7 +61,7 @@ await Effect.gen(function* () {
     const lines = page.changes.map(({ change, connection, content }) =>
       encode({ connection, externalId: content.externalId, version: Number(content.title), change, start: start.start })
     )
-    // On a line of its own: one that a kill cut short is told again.
+    // Begins with a new line, because a kill may have cut the last line short; its change is delivered again.
     if (lines.length > 0) Fs.appendFileSync(logFile, `\n${lines.join("\n")}\n`)
     pages += 1
     if (pages % 3 === 0 || lines.length === 0) {

@@ -1,4 +1,6 @@
-/** The small sister of main.ts: eight writers, and consumers that are interrupted and go on from their last cursor. */
+/**
+ * A small version of main.ts: eight writers, and consumers that are interrupted and continue from their last cursor.
+ */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -22,7 +24,7 @@ const layer = FeedModule.layer.pipe(
   Layer.provideMerge(Database.layer)
 )
 
-/** A consumer that stores the changes that it gets, and then, not always, its cursor. */
+/** A consumer that stores the changes that it receives, and then, though not every time, its cursor. */
 const consumer = Effect.fnUntraced(function* (isOver: () => boolean, onInterrupted: () => void) {
   const feed = yield* FeedModule.Feed
   const lines: Array<Told.Line> = []
@@ -56,7 +58,7 @@ const consumer = Effect.fnUntraced(function* (isOver: () => boolean, onInterrupt
   }
 })
 
-/** A wrong reader: it reads in the right order and ignores open transactions. `onRead` hears how far it came. */
+/** An incorrect reader, which reads in order but ignores open transactions. `onRead` is called with its position. */
 const careless = Effect.fnUntraced(function* (isOver: () => boolean, onRead: (transaction: bigint) => void) {
   const sql = yield* SqlClient.SqlClient
   const lines: Array<Told.Line> = []
@@ -87,7 +89,8 @@ it.layer(layer, { excludeTestServices: true })("eight writers at once", (it) => 
       Effect.gen(function* () {
         let over = false
         const isOver = () => over
-        // The first to begin commits once the careless reader is past it, and each consumer was interrupted.
+        // The transaction that began first commits after the incorrect reader has passed it, and after each consumer
+        // was interrupted.
         const { commit, id } = yield* running()
         const sql = yield* SqlClient.SqlClient
         let first = 0n
