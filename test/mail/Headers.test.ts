@@ -3,10 +3,10 @@ import PostalMime, { type Address } from "postal-mime"
 import * as Headers from "../../src/mail/Headers.ts"
 import { realEmails } from "../support/realEmails.ts"
 
-/** An email of these header lines, in which one character is one byte. */
+/** Makes an email with these header lines, in which one character is one byte. */
 const email = (...lines: ReadonlyArray<string>) => Buffer.from([...lines, "", "text"].join("\r\n"), "latin1")
 
-/** Bytes of a charset, one character a byte. */
+/** Makes a text of these bytes, one character a byte. */
 const bytes = (hex: string) => Buffer.from(hex.replaceAll(" ", ""), "hex").toString("latin1")
 
 const subject = (...lines: ReadonlyArray<string>) => Headers.read(email(...lines)).subject
@@ -64,7 +64,7 @@ describe("the headers of an email", () => {
 
   it("have the first and the last 20 references, and the first id of In-Reply-To", () => {
     const all = Array.from({ length: 60 }, (_, index) => `<${index}@example.com>`)
-    // RFC 2822, 3.6.4: In-Reply-To was free text once ("Your message of …").
+    // RFC 2822, 3.6.4: In-Reply-To was formerly free text ("Your message of …").
     const { inReplyTo, references } = Headers.read(
       email("In-Reply-To: Your message of Monday <59@example.com> <58@example.com>", `References: ${all.join("\r\n ")}`)
     )
@@ -109,14 +109,17 @@ describe("the headers of an email", () => {
         cc: mailboxes(whole.cc),
         bcc: mailboxes(whole.bcc)
       }
-      // Comparing the objects takes ten times as long.
+      // Comparing the objects would take ten times as long.
       assert.strictEqual(JSON.stringify(found), JSON.stringify(expected))
     }
   })
 
   it("take no longer for a header of 256 KiB that is made to be slow than for one of 64,000 addresses", () => {
     const size = 256 * 1024
-    /** CPU time, which does not depend on other programs; the least of three, since the first one compiles. */
+    /**
+     * Returns the CPU time, which does not depend on other programs. The minimum of three is used, because the first
+     * reading compiles.
+     */
     const cost = (bytes: Uint8Array, readings = 1) => {
       const costs: Array<number> = []
       for (let run = 0; run < 3; run++) {
@@ -127,7 +130,7 @@ describe("the headers of an email", () => {
       }
       return Math.min(...costs) / readings
     }
-    // Linux may count this time in steps of 4 ms, which one reading takes.
+    // Linux may measure this time in steps of 4 ms, which is as long as one reading.
     const addresses = cost(
       email(...Array.from({ length: size / 40 }, () => "To: a@b,a@b,a@b,a@b,a@b,a@b,a@b,a@b,a@b")),
       20
@@ -136,7 +139,7 @@ describe("the headers of an email", () => {
     for (const part of hostile) {
       for (const name of ["To", "From", "Subject", "Date"]) {
         const found = cost(email(`${name}: ${part.repeat(size / part.length)}`))
-        // Quadratic time is fifty times as long.
+        // Quadratic time would be fifty times as long.
         assert.isBelow(found / addresses, 5, `${name}: ${part}`)
       }
     }

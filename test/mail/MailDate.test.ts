@@ -5,7 +5,7 @@ import * as MailDate from "../../src/mail/MailDate.ts"
 
 const read = (text: string) => Option.getOrNull(Option.map(MailDate.parse(text), DateTime.formatIso))
 
-/** Valid fields, with the sections of RFC 5322 that they come from, and what each of them names. */
+/** Valid fields, with the sections of RFC 5322 that define them, and their times. */
 const dates: ReadonlyArray<readonly [field: string, iso: string]> = [
   ["Fri, 21 Nov 1997 09:55:06 -0600", "1997-11-21T15:55:06.000Z"],
   // 4.3: obsolete forms, as in appendix A.6.2 and A.6.3.
@@ -23,7 +23,7 @@ const dates: ReadonlyArray<readonly [field: string, iso: string]> = [
   // 3.3: a leap second.
   ["Sat, 31 Dec 2016 23:59:60 +0000", "2017-01-01T00:00:00.000Z"],
   ["Thu, 29 Feb 2024 12:00:00 +1400", "2024-02-28T22:00:00.000Z"],
-  // Seen in real mail: a hour of one digit.
+  // Seen in real mail: an hour of one digit.
   ["Tue, 7 May 2002 9:38:27 -0600", "2002-05-07T15:38:27.000Z"]
 ]
 

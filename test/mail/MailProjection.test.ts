@@ -1,4 +1,4 @@
-/** Emails as rows: their conversations where the source has none. */
+/** Rows of emails, with conversations for sources that have none. */
 import { assert, it } from "@effect/vitest"
 import * as Headers from "../../src/mail/Headers.ts"
 import * as MailProjection from "../../src/mail/MailProjection.ts"
@@ -19,7 +19,7 @@ const threadOf = (...lines: ReadonlyArray<string>): unknown => {
   return rows.find(({ table }) => table === "mail")?.row["thread"]
 }
 
-// djcb/mu#871, nextcloud/mail#3298: a conversation that falls apart after its first reply.
+// djcb/mu#871, nextcloud/mail#3298: a conversation is split after its first reply.
 it("an email, its reply and the reply to that are one conversation", () => {
   assert.strictEqual(threadOf("Message-ID: <a@x>"), "<a@x>")
   assert.strictEqual(threadOf("Message-ID: <b@x>", "In-Reply-To: Your message of Monday <a@x>"), "<a@x>")
