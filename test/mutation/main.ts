@@ -1,18 +1,18 @@
 /**
- * Changes one place of the source at a time and says which changes no test notices:
+ * Changes one place of the source at a time, and reports the changes that no test detects:
  *
  *     npm run mutate -- src/engine/feed
  *     npm run mutate -- src/engine/feed src/engine/webhooks
  *
- * A folder or file of `src` is tested by the tests of the same folder of `test`, or of the nearest one above that is
- * there; `--tests` names others. It fails where fewer than 90 % of the mutants are killed. Minutes a hundred mutants.
+ * A folder or file of `src` is tested by the tests in the same folder of `test`, or in its nearest existing parent;
+ * `--tests` selects others. Fails if fewer than 90 % of the mutants are killed. A hundred mutants take minutes.
  */
 import { Stryker } from "@stryker-mutator/core"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { parseArgs } from "node:util"
 
-/** Tests of other folders that a folder's code is mostly tested by. */
+/** Tests in other folders that test most of a folder's code. */
 const further: Readonly<Record<string, ReadonlyArray<string>>> = {
   "src/contract": ["test/testing/**/*.test.ts", "test/engine/sync/**/*.test.ts"]
 }
@@ -27,7 +27,7 @@ const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
     tests: { type: "string", multiple: true },
-    /** Mutates strings too: most of them are messages, whose words no test repeats. */
+    /** True to mutate strings too. Most strings are messages, whose words no test repeats. */
     strings: { type: "boolean", default: false },
     concurrency: { type: "string", default: "1" }
   }
@@ -46,11 +46,11 @@ const results = await new Stryker({
   testRunner: "vitest",
   plugins: ["@stryker-mutator/vitest-runner"],
   vitest: { configFile: "test/mutation/vitest.config.ts", related: false },
-  // TypeScript 7 has no API by which Stryker could rewrite the paths in it, and they are right as they are.
+  // TypeScript 7 has no API with which Stryker could rewrite the paths in the file, and the paths need no change.
   tsconfigFile: "none",
   coverageAnalysis: "perTest",
   concurrency: Number(values.concurrency),
-  // A mutant that hangs is killed by this; a slow machine must not reach it.
+  // Ends a mutant that hangs; never reached on a slow machine.
   timeoutMS: 60_000,
   timeoutFactor: 4,
   reporters: ["clear-text", "progress-append-only"],

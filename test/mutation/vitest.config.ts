@@ -1,4 +1,4 @@
-/** The tests that main.ts chose, as the whole suite runs them. */
+/** Runs the tests that main.ts selected, with the settings of the whole suite. */
 import { defineConfig } from "vitest/config"
 import config from "../../vitest.config.ts"
 
@@ -7,7 +7,7 @@ export default defineConfig({
   test: {
     ...config.test,
     include: (process.env["IDEM_MUTATION_TESTS"] ?? "").split(","),
-    // Mutated files are exempt from type checks, and so tell the compiler nothing.
+    // Mutated files are exempt from type checks, so tests of types prove nothing.
     testNamePattern: /^(?!the contract's types)/
   }
 })
