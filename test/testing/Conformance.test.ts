@@ -249,7 +249,7 @@ describe("a law that is broken is found, and says what to do", () => {
     }
   }))
 
-  /** Goes on for ever behind the last page, with empty pages at these positions. */
+  /** Continues for ever after the last page, with empty pages at these positions. */
   const endless = (session: AnySession, position: (number: number) => number) =>
     listing(
       session,
