@@ -1,4 +1,4 @@
-/** Workers that read hostile files cost their bound, and the next question is answered. */
+/** A worker that reads a hostile file uses up its limits, and the next request gets a response. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** A worker that does what it is asked to, whatever that costs. */
+/** A worker that does what each request asks, without limits of its own. */
 import { serve } from "../../src/workers/WorkerProcess.ts"
 
 const kept: Array<unknown> = []
@@ -7,7 +7,7 @@ const heap = (): never => {
   for (;;) kept.push({ text: String(kept.length).repeat(10) })
 }
 
-/** Grows an array beyond the bound: V8 aborts the process, and would do so in a thread too. */
+/** Grows an array beyond the memory limit: V8 aborts the process, and would do so in a thread too. */
 const array = (): never => {
   for (;;) kept.push(1)
 }
