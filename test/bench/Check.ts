@@ -1,6 +1,6 @@
 /**
- * How fast the checker answers, beside the same query sent by hand: by the driver that Idem uses, by `pg` and by
- * `postgres`; beside one query an id; and beside the naive way, whole rows read back and a Set made of their ids.
+ * Measures how fast the checker responds. Compares it with the same query sent directly with Idem's driver, with `pg`
+ * and with `postgres`; with one query for each id; and with reading whole rows into a Set of their ids.
  */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Duration from "effect/Duration"
@@ -24,7 +24,7 @@ const all = `SELECT external_id FROM content WHERE connection_id = $1 AND extern
 const one = `SELECT external_id FROM content WHERE connection_id = $1 AND external_id = $2 AND ${known}`
 const rows = `SELECT * FROM content WHERE connection_id = $1 AND external_id = ANY($2::text[]) AND ${known}`
 
-/** Even numbers are stored: half of each page is known. */
+/** Even numbers are stored, so half of each page is known. */
 const fill = Effect.fnUntraced(function* (id: ConnectionId, from: number, to: number) {
   const sql = yield* SqlClient.SqlClient
   const int8 = (value: number) => PgTypes.int8(BigInt(value))
@@ -45,7 +45,7 @@ const measure = Effect.fnUntraced(function* (
   const store = yield* WholeStore
   const context = yield* Effect.context<never>()
   const promise = <A, E>(effect: Effect.Effect<A, E>) => Effect.runPromiseWith(context)(effect)
-  // The pages jump about, as those of many connections do.
+  // The pages are not consecutive, like the pages of many connections.
   let turn = 0
   const nextPage = () => {
     turn = (turn + 7919) % Math.floor((2 * size) / pageSize)
@@ -64,7 +64,7 @@ const measure = Effect.fnUntraced(function* (
       pg,
       postgres,
       naive: () => drivers.pg.query({ name: "rows", text: rows, values: [id, nextPage()] }),
-      // More than this at once is nobody's way.
+      // One query for each id is not realistic for larger pages.
       ...(pageSize > 500
         ? {}
         : {

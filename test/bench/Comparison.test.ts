@@ -1,4 +1,4 @@
-/** The rows of two runs of the benchmarks that count as moved. */
+/** Tests which rows count as moved between two runs of the benchmarks. */
 import { assert, it } from "@effect/vitest"
 import * as Comparison from "./Comparison.ts"
 import type { Row } from "./Table.ts"

@@ -1,9 +1,9 @@
-/** Compares the rows of two runs: those that moved by more than their noise. */
+/** Compares the rows of two runs, and finds the rows that moved by more than their noise. */
 import * as Schema from "effect/Schema"
 import { readFile } from "node:fs/promises"
 import { number, printTable, type Row } from "./Table.ts"
 
-/** Of rows that have no range: a single figure moves by so much between two runs. */
+/** The noise of rows without a range: a single figure varies by this share between two runs. */
 const usualNoise = 0.1
 
 const decode = Schema.decodeUnknownSync(
@@ -31,7 +31,7 @@ const decode = Schema.decodeUnknownSync(
 
 type Bench = { readonly bench: string; readonly rows: ReadonlyArray<Row> }
 
-/** Rows by their names. A row that is beside another one has that one's name before its own. */
+/** Returns the rows by name. The name of a row that is compared with another row begins with the other row's name. */
 const named = (benches: ReadonlyArray<Bench>): ReadonlyMap<string, Row> => {
   const rows = new Map<string, Row>()
   for (const { rows: ofBench } of benches) {
@@ -46,7 +46,7 @@ const named = (benches: ReadonlyArray<Bench>): ReadonlyMap<string, Row> => {
 
 const figureOf = ({ ratio, value }: Row): number => ratio ?? value
 
-/** How far a row's rounds are apart, as a share of its figure. */
+/** Returns the spread of a row's rounds, as a share of its figure. */
 const noiseOf = (row: Row): number => {
   const figure = figureOf(row)
   return row.range === undefined || figure === 0
@@ -56,7 +56,7 @@ const noiseOf = (row: Row): number => {
 
 const percent = (share: number): string => `${share > 0 ? "+" : ""}${(100 * share).toFixed(0)} %`
 
-/** The rows of both that moved by more than the noise of either, and how many did not. */
+/** Returns the rows of both runs that moved by more than the noise of either, and the number of rows that did not. */
 export const moved = (before: ReadonlyArray<Bench>, now: ReadonlyArray<Bench>) => {
   const then = named(before)
   const both = Array.from(named(now)).flatMap(([name, row]) => {
@@ -72,7 +72,7 @@ export const moved = (before: ReadonlyArray<Bench>, now: ReadonlyArray<Bench>) =
 /** Reads a document that `--keep` or `--json` wrote. */
 export const read = async (file: string) => decode(await readFile(file, "utf8"))
 
-/** Prints what moved since the document was written. */
+/** Prints the rows that moved since the document was written. */
 export const print = (before: Awaited<ReturnType<typeof read>>, now: ReadonlyArray<Bench>): void => {
   const { rows, still } = moved(before.benches, now)
   console.log(`\nbeside ${before.commit} on ${before.machine}: ${rows.length} rows moved, ${still} did not`)

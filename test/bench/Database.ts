@@ -1,6 +1,4 @@
-/**
- * The PostgreSQL of a benchmark: one that Idem starts, with its own settings, in a folder that is removed afterwards.
- */
+/** The PostgreSQL of a benchmark, which Idem starts with its own settings, in a folder that is removed afterwards. */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -17,7 +15,7 @@ import * as Postgres from "../../src/stores/Postgres.ts"
 export class Server extends Context.Service<
   Server,
   {
-    /** The folder of the data, as `IDEM_DATA_DIR`. */
+    /** The data folder, as in `IDEM_DATA_DIR`. */
     readonly folder: string
     readonly socket: string
     readonly username: string
@@ -32,7 +30,7 @@ const server = Layer.effect(
     const folder = yield* Effect.acquireRelease(
       Effect.promise(async () => {
         const path = await mkdtemp(Path.join(tmpdir(), "idem-bench-"))
-        // Where root may not run PostgreSQL, another user must reach it.
+        // If root may not run PostgreSQL, another user must be able to reach the folder.
         await chmod(path, 0o755)
         return path
       }),
@@ -49,14 +47,14 @@ const client = Layer.unwrap(
   )
 )
 
-/** A migrated database, as SQL and as the store over it. */
+/** A migrated database, with an SQL client and a store. */
 export const layer = Layer.unwrap(Effect.as(Postgres.migrate, Postgres.layer)).pipe(
   Layer.provide(Blobs.layer),
   Layer.provideMerge(client),
   Layer.provideMerge(server)
 )
 
-/** `DATABASE_URL` of it, for processes. */
+/** The `DATABASE_URL` of the database, for processes. */
 export const url = Effect.map(Server, ({ database, password, socket, username }) => {
   const host = encodeURIComponent(Path.dirname(socket))
   const secret = encodeURIComponent(Redacted.value(password))

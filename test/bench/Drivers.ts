@@ -1,4 +1,4 @@
-/** The drivers that people would use instead, each as its own pool on the benchmark's database. */
+/** Other drivers that people would use, each with its own pool on the benchmark's database. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Path from "node:path"
@@ -6,7 +6,7 @@ import { Pool } from "pg"
 import Postgres from "postgres"
 import { Server } from "./Database.ts"
 
-/** As many connections as Idem's own pool has at most. */
+/** The size of Idem's own pool. */
 const connections = 10
 
 export const make = Effect.gen(function* () {
@@ -19,7 +19,7 @@ export const make = Effect.gen(function* () {
   }
   const pg = yield* Effect.acquireRelease(
     Effect.sync(() =>
-      // A session that the server ends while the pool closes is no failure of what was measured.
+      // A session that the server ends while the pool closes does not affect the measurement.
       new Pool({ ...access, user: username, max: connections }).on("error", () => {})
     ),
     (pool) => Effect.promise(() => pool.end())

@@ -1,7 +1,7 @@
 /**
- * A first sync of 6,046 real emails, beside bare loops with the same number of calls in flight: over the same client,
- * storing nothing or inserting each message as it comes, and over undici without a client. What it cost of the quota,
- * beside the API's floor.
+ * A first sync of 6,046 real emails, compared with minimal loops that have the same number of calls in flight: with the
+ * same client, without storing or with an insert for each message, and with undici without a client. The quota that was
+ * used is compared with the API's minimum.
  */
 import { request } from "@effect/platform-node/Undici"
 import { gmail, type gmail_v1 } from "googleapis/build/src/apis/gmail/index.js"
@@ -20,12 +20,12 @@ import { median, ratioOf, type Row } from "./Table.ts"
 const messages = scaled(6046)
 const rounds = 3
 
-/** Units of a message by Gmail's table: its own call, and its share of a listing of 500. */
+/** The units of a message in Gmail's table: its own call, and its share of a listing of 500. */
 const floor = 20 + 5 / 500
 
 type Sink = (id: string, raw: Buffer) => Promise<unknown>
 
-/** The requests of a loop: a page of ids, and a message's `raw`. */
+/** The requests of a loop: for a page of ids, and for a message's `raw`. */
 interface Client {
   readonly list: (pageToken: string | undefined) => Promise<gmail_v1.Schema$ListMessagesResponse>
   readonly raw: (id: string) => Promise<string | null | undefined>
@@ -54,7 +54,7 @@ const overUndici: ClientOf = (url, token) => {
   }
 }
 
-/** The loop that a person writes in an afternoon: list a page, get each of its messages, go on. */
+/** The simplest loop: list a page, get each of its messages, and continue. */
 const bareLoop = async (client: Client, concurrency: number, sink: Sink): Promise<number> => {
   let count = 0
   let pageToken: string | undefined
@@ -85,9 +85,9 @@ const measured = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   })
 
 interface Found {
-  /** Messages a second. */
+  /** The messages a second. */
   readonly rate: number
-  /** Processor time of this process, in microseconds a message. */
+  /** The CPU time of this process, in microseconds a message. */
   readonly cpu: number
 }
 

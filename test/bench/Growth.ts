@@ -1,4 +1,4 @@
-/** The time of one page's check and one page's commit as the table grows, beside the times with a small table. */
+/** The time of one page's check and one page's commit as the table grows, compared with the times for a small table. */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -34,7 +34,7 @@ const itemOf = (index: number, bodyBytes: number): Item => {
   }
 }
 
-/** The commit of a page of 100 new items with random bodies. */
+/** Makes the commit of a page of 100 new items with random bodies. */
 export const batchOf = (page: number, runId: RunId, bodyBytes: number): Batch => ({
   runId,
   taskId: undefined,
@@ -81,7 +81,7 @@ export const run = Effect.gen(function* () {
   const found: Array<{ readonly size: number; readonly check: number; readonly commit: number }> = []
   let filled = 0
   for (const size of sizes) {
-    // Each row has a body of its own, and was changed: all indexes grow.
+    // Each row has its own body and was changed, so that all indexes grow.
     yield* sql`INSERT INTO content (connection_id, external_id, state, kind, title, metadata, body_hash, occurred_at,
         created_at, updated_at, changed_xid, change)
       SELECT ${id}::uuid, 'message-' || lpad(i::text, 9, '0'), 'stored', 'message', 'Message ' || i,

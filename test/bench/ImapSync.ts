@@ -1,6 +1,7 @@
 /**
- * A first sync and a re-run of 6,046 real emails in ten mailboxes of Dovecot, beside mbsync (isync) and OfflineIMAP,
- * which write them into Maildirs. Ours runs in this process and stores into PostgreSQL; theirs are started each time.
+ * A first sync and a second sync of 6,046 real emails in ten mailboxes of Dovecot, compared with mbsync (isync) and
+ * OfflineIMAP, which write Maildirs. Idem runs in this process and stores into PostgreSQL; the others are started for
+ * each sync.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -22,7 +23,7 @@ const messages = scaled(6046)
 const folders = ["", ...Array.from({ length: 9 }, (_, index) => `.List${index}`)]
 const user = "bench"
 
-/** Fills the user's Maildir; the mailboxes are those of the first character of each name. */
+/** Fills the user's Maildir, and distributes the emails over the mailboxes in turn. */
 const fill = (server: Servers.Running): void => {
   const root = Path.join(server.folder, "mail", user)
   for (const folder of folders) {
@@ -42,7 +43,7 @@ const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return { result, seconds: Number((yield* Clock.currentTimeNanos) - before) / 1e9 }
   })
 
-/** A program that syncs into a new folder: what it is configured with, and how it is called. */
+/** A program that syncs into a new folder, with its configuration and its command. */
 interface Peer {
   readonly config: (folder: string, port: number, password: string) => string
   readonly command: (config: string) => readonly [string, ...ReadonlyArray<string>]
@@ -135,7 +136,7 @@ const ours = Effect.fnUntraced(function* (server: Servers.Running, round: number
   const sync = engine.sync(connection, poll, { spec: "", wait: true })
   const first = yield* timed(sync)
   if (first.result.counts.stored !== messages) return yield* Effect.die(new Error(JSON.stringify(first.result)))
-  // A mailbox without messages is looked at twice; then nothing is left.
+  // A mailbox without messages is checked by two syncs; then no work is left.
   yield* sync
   const again = yield* timed(sync)
   return { rate: messages / first.seconds, again: again.seconds }
@@ -152,7 +153,7 @@ export const run = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const server = yield* Servers.run()
   fill(server)
-  // Dovecot indexes what it has never shown.
+  // Lets Dovecot build its indexes, which it does when it first serves a message.
   yield* peer(server, mbsync)
   const found = { ours: [], mbsync: [], offlineimap: [] } as Record<string, Array<{ rate: number; again: number }>>
   for (let round = 0; round < rounds; round += 1) {

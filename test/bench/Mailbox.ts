@@ -1,5 +1,6 @@
 /**
- * The mailbox of the benchmarks, and the engine over it. A new one for each contestant: a token ends at 4,999 calls.
+ * The mailbox of the benchmarks, and the engine over it. Each contestant gets a new mailbox, because a token is limited
+ * to 4,999 calls.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -19,7 +20,7 @@ const Started = Schema.fromJsonString(
   Schema.Struct({ url: Schema.String, users: Schema.Array(Schema.String), messages: Schema.Int })
 )
 
-/** Until the scope closes. */
+/** Starts a mailbox, which runs until the scope closes. */
 export const start = (count: number) =>
   Effect.gen(function* () {
     const child = yield* Effect.acquireRelease(
@@ -39,7 +40,7 @@ export const start = (count: number) =>
     return yield* Schema.decodeUnknownEffect(Started)(String(line))
   })
 
-/** The engine over the store in context, with this integration. */
+/** The engine over the store in the context, with this integration. */
 export const engineOf = (integration: Integration) =>
   Layer.unwrap(
     Effect.map(WholeStore, (store) =>
@@ -55,8 +56,8 @@ export const engineOf = (integration: Integration) =>
     )
   )
 
-/** The same with Gmail. */
+/** The engine with Gmail. */
 export const engine = engineOf(integration)
 
-/** A config for a stand-in: nothing but the machine is to slow it down. */
+/** Returns a config for a stand-in, in which only the machine limits the speed. */
 export const configOf = (url: string) => ({ rootUrl: url, quota: { unitsPerMinute: 1_000_000_000 } })

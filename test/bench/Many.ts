@@ -1,6 +1,6 @@
 /**
- * Polls a second of 1,000 connections with nothing to do, by the scheduler as `idem serve` runs it, beside two job
- * queues that run an empty job for each.
+ * The polls a second of 1,000 connections without work, by the scheduler of `idem serve`, compared with two job queues
+ * that run an empty job for each.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Clock from "effect/Clock"
@@ -40,7 +40,7 @@ const seconds = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return Number((yield* Clock.currentTimeNanos) - before) / 1e9
   })
 
-/** A source that says at once that there is nothing new. */
+/** A source that reports at once that nothing is new. */
 const nothingNew = (onPoll: () => void) =>
   Integration.make<object, object, number>({
     domain: "quiet",
@@ -62,7 +62,7 @@ const ours = Effect.gen(function* () {
   const server = yield* Database.Server
   const { count, socket } = yield* Statements.counting(server.socket)
   const client = PgClient.layerFrom(Client.make({ ...server, path: socket }))
-  // Fresh: the benchmark has the same layer over its own client.
+  // Fresh, because the benchmark has the same layer over its own client.
   const store = Layer.fresh(Layer.merge(Postgres.layer.pipe(Layer.provide(Blobs.layer)), Webhooks.layer)).pipe(
     Layer.provideMerge(client)
   )
@@ -129,13 +129,13 @@ const worker = (url: string) =>
     )
     await utils.release()
     const before = performance.now()
-    // A pool of its own, so that its end can be awaited: the server stops after it.
+    // A separate pool, so that its end can be awaited before the server stops.
     const pgPool = new Pool({ connectionString: url, max: concurrency })
     const runner = await graphile({
       pgPool,
       concurrency,
       noHandleSignals: true,
-      // Its log has a line for each job.
+      // Disabled, because it has a line for each job.
       logger: new Logger(() => () => undefined),
       pollInterval: 500,
       taskList: {

@@ -1,6 +1,6 @@
 /**
- * Peaks of memory of a first sync, in a process of its own under a small heap, by how much it syncs; and what the
- * database that Idem starts takes at rest.
+ * The peak memory of a first sync, in a separate process with a small heap, by the size of the sync, and the memory of
+ * an idle database that Idem starts.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -16,12 +16,12 @@ const heap = 128
 
 const Measured = Schema.fromJsonString(Schema.Struct({ resident: Schema.Int, heap: Schema.Int }))
 
-/** Megabytes. */
+/** Returns the peak in megabytes. */
 const peakOf = (url: string, what: "ids" | "body", size: number) =>
   Effect.callback<string, Error>((resume) => {
     const child = execFile(
       process.execPath,
-      // As `idem` itself is started, and a heap that a leak would burst.
+      // The options with which `idem` is started, and a heap that a leak would exceed.
       [
         "--max-semi-space-size=16",
         `--max-old-space-size=${heap}`,
@@ -39,7 +39,7 @@ const peakOf = (url: string, what: "ids" | "body", size: number) =>
     Effect.map((found) => ({ resident: found.resident / megabyte, heap: found.heap / megabyte }))
   )
 
-/** Megabytes that the server's processes have of their own, and what they share counted once (Linux' PSS). */
+/** Returns the megabytes of the server's processes, with shared memory counted once (Linux's PSS). */
 const serverAtRest = (folder: string) =>
   Effect.promise(async () => {
     let sum = 0

@@ -1,7 +1,7 @@
 /**
- * A single table of contents beside the same rows in 16 partitions by the hash of the connection: 1,000 connections, of
- * which one has a fifth of all rows. The rows are narrow and in the order in which polls would bring them; only
- * connections that are removed have bodies. At full size this takes half an hour and 20 GB of disk.
+ * Compares a single table of contents with the same rows in 16 partitions by the hash of the connection: 1,000
+ * connections, one of which has a fifth of all rows. The rows are narrow, and in the order in which polls would add
+ * them; only connections that are removed have bodies. The full size takes half an hour and 20 GB of disk.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
@@ -28,12 +28,15 @@ const rows = scaled(10_000_000)
 const rowsAtOnce = 1_000_000
 const connections = 1000
 const partitions = 16
-/** Connections that are synced in turn: the large one and some of the others. */
+/** The number of connections that are synced in turn: the large one and some of the others. */
 const synced = 20
-/** Rounds of what takes long. Each removes a connection. */
+/** The number of rounds of slow operations. Each round removes a connection. */
 const rounds = 3
 
-/** Contents that have no index yet: indexes are made faster once all rows are there. */
+/**
+ * Returns statements that replace the table of contents with one without indexes, because indexes are built faster
+ * after all rows are inserted.
+ */
 const withoutIndexes = (partitioning: string) => [
   "ALTER TABLE content RENAME TO content_before",
   `CREATE TABLE content (LIKE content_before INCLUDING ALL EXCLUDING INDEXES) ${partitioning}`
@@ -62,7 +65,7 @@ BEGIN
   DROP TABLE content_before;
 END $$`
 
-/** The connection of row `i`. The large one is 0. */
+/** Returns the connection of row `i`. The large connection is 0. */
 const connectionOf = (i: number): number => (i % 5 === 0 ? 0 : 1 + (i % (connections - 1)))
 const connectionInSql = `CASE WHEN i % 5 = 0 THEN 0 ELSE 1 + i % ${connections - 1} END`
 
@@ -117,7 +120,7 @@ const fill = Effect.fnUntraced(function* ({ sql, store }: Contents, makeTables: 
 })
 type Filled = Effect.Success<ReturnType<typeof fill>>
 
-/** The frequent operations. Each concerns another row's connection every time: in a fifth of them, the large one. */
+/** The frequent operations. Each call concerns another row's connection: in a fifth of the calls, the large one. */
 const operations = ({ id, runs, store, xid }: Filled) => {
   let row = 0
   const next = () => (row = (row + 7919) % rows)
@@ -154,7 +157,7 @@ const operations = ({ id, runs, store, xid }: Filled) => {
   } satisfies Readonly<Record<string, () => Effect.Effect<unknown, unknown>>>
 }
 
-/** Seconds of a statement for each table: in sum, and of the slowest. */
+/** Returns the seconds of a statement for each table: the sum, and the slowest. */
 const eachTable = ({ sql, tables }: Filled, statement: (table: string) => string) =>
   Effect.map(
     Effect.forEach(tables, (table) => Turns.seconds(sql.unsafe(statement(table)).unprepared)),
@@ -167,7 +170,7 @@ const inTurns = <A, E, R>(measure: (round: number) => Effect.Effect<A, E, R>) =>
     measure
   )
 
-/** The database of the benchmark, and another one of the same server whose contents are in partitions. */
+/** The database of the benchmark, and another database of the same server, whose contents are partitioned. */
 const databases = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const server = yield* Server
@@ -177,7 +180,7 @@ const databases = Effect.gen(function* () {
   )
   const hashed = Context.get(client, SqlClient.SqlClient)
   yield* Effect.provideContext(Postgres.migrate, client)
-  // Fresh: the benchmark has the same layers over its own client.
+  // Fresh, because the benchmark has the same layers over its own client.
   const store = yield* Layer.build(Layer.fresh(Layer.provide(Postgres.layer, Layer.fresh(Blobs.layer)))).pipe(
     Effect.provideContext(client)
   )
@@ -259,7 +262,7 @@ export const run = Effect.gen(function* () {
   )
   const large = `partitions: removing a connection of ${number(0.2 * rows, 0)} rows`
   found.push({ what: large, value: yield* Turns.seconds(one.store.disconnect(one.id(0), true)), unit: "s" })
-  // A partition of its own, by the statements of docs/scale.md.
+  // Creates a separate partition with the statements of docs/scale.md.
   const statements = {
     "moving its rows into a partition of its own": `WITH moved AS (DELETE FROM content
       WHERE connection_id = '${hash.id(0)}' RETURNING *) INSERT INTO content_large SELECT * FROM moved`,

@@ -1,7 +1,4 @@
-/**
- * Records where the CPU time of this process goes, as a file that Chrome's DevTools or speedscope show as a flame
- * graph.
- */
+/** Records the CPU profile of this process in a file that Chrome's DevTools and speedscope show as a flame graph. */
 import * as Effect from "effect/Effect"
 import { writeFile } from "node:fs/promises"
 import { Session } from "node:inspector/promises"

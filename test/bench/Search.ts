@@ -1,6 +1,7 @@
 /**
- * How long a search takes, how fast contents are indexed, and what that costs on disk. The mails are made in the
- * database: words by Zipf's law, as in real texts, so that queries meet words that all mails have, and rare words.
+ * Measures the duration of searches, the speed of indexing, and the disk space of the index. The mails are generated in
+ * the database with words by Zipf's law, as in real texts, so that queries have words that all mails contain, and rare
+ * words.
  */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Duration from "effect/Duration"
@@ -19,7 +20,7 @@ const size = scaled(1_000_000)
 const atOnce = 10_000
 const rounds = 20
 
-/** A word of rank 1 (in nearly all mails) to 50,000 (in few). */
+/** Returns a word of rank 1 (in nearly all mails) to 50,000 (in few). */
 const word = (rank: number) => `w${rank}`
 
 const queries: Readonly<Record<string, ReadonlyArray<string>>> = {
@@ -51,7 +52,7 @@ const queries: Readonly<Record<string, ReadonlyArray<string>>> = {
 
 const decodeSize = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ bytes: Schema.Finite })]))
 
-/** Mails from `from` to `to`, as the follower and the extractor leave them. */
+/** Inserts the mails from `from` to `to`, in the state that the follower and the extractor leave. */
 const fill = Effect.fnUntraced(function* (connectionId: string, from: number, to: number) {
   const sql = yield* SqlClient.SqlClient
   const range = sql`generate_series(${PgTypes.int8(BigInt(from))}::int8, ${PgTypes.int8(BigInt(to - 1))}::int8) AS i`

@@ -1,7 +1,7 @@
 /**
- * The bytes that are saved because bodies are kept by their hash alone, so that connections share them: real emails in
- * one mailbox, the same mailbox in two connections, copies of one email, and a Slack workspace as two of its people see
- * it. And what it costs: removing a connection looks whether others have the same bodies.
+ * Measures the bytes that are saved because connections share bodies, which are stored by hash: real emails in one
+ * mailbox, the same mailbox in two connections, copies of one email, and a Slack workspace as seen by two of its
+ * people. Also measures the cost: removing a connection checks whether other connections have the same bodies.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -24,7 +24,7 @@ import * as Turns from "./Turns.ts"
 const removedRows = scaled(20_000)
 const rounds = 5
 
-/** Bytes that are kept, beside all bytes. */
+/** Returns the row of stored bytes, compared with all bytes. */
 const kept = (what: string, all: number, distinct: number): Row => ({
   what: `sharing: ${what}, of ${number(all / 1e6, 1)} MB`,
   value: distinct / 1e6,
@@ -37,7 +37,10 @@ const distinct = (bodies: ReadonlyArray<string>) => [
   ...new Map(bodies.map((body) => [createHash("sha256").update(body).digest("hex"), body])).values()
 ]
 
-/** The body of an email without its headers: copies that came another way, as from a mailing list, share it. */
+/**
+ * Returns the body of an email without its headers. Copies that came another way, such as through a mailing list, share
+ * it.
+ */
 const textOf = (email: string) => email.slice(email.indexOf("\n\n"))
 
 const mail = () => {
@@ -60,7 +63,7 @@ const decodeBytes = Schema.decodeUnknownEffect(
   Schema.Tuple([Schema.Struct({ named: Schema.Int, kept: Schema.Int, table: Schema.Int })])
 )
 
-/** Two people of a workspace, who both see all channels. */
+/** Two people of a workspace, both of whom see all channels. */
 const slack = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const engine = yield* Engine
@@ -97,7 +100,7 @@ const slack = Effect.gen(function* () {
 
 const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.Uint8Array })))
 
-/** Removes contents in the same steps, and their bodies without a look. */
+/** Removes contents in the same steps, and their bodies without checking other connections. */
 const removeUnshared = Effect.fnUntraced(function* (id: ConnectionId) {
   const sql = yield* SqlClient.SqlClient
   const step = Effect.gen(function* () {

@@ -1,5 +1,5 @@
 /**
- * How long it takes from an event at Slack to the stored message, through Socket Mode, the poller and a store in
+ * Measures the time from an event at Slack to the stored message, through Socket Mode, the poller and a store in
  * memory: new messages, late replies and edits, at random times. `node test/bench/SlackHints.ts [EVENTS]`.
  */
 import * as Clock from "effect/Clock"

@@ -1,6 +1,6 @@
 /**
- * How long `serve` takes until it is ready and what it has taken then, cold and warm, beside loading `googleapis`
- * whole.
+ * Measures how long `serve` takes until it is ready, and its memory then, with a cold and a warm start, compared with
+ * loading all of `googleapis`.
  */
 import * as Effect from "effect/Effect"
 import { type ChildProcess, spawn } from "node:child_process"
@@ -25,7 +25,7 @@ const resident = async (pid: number): Promise<number> => {
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN) / 1024
 }
 
-/** Until the process says something, then ends it. */
+/** Waits until the process prints its first output, and ends it. */
 const timed = async (child: ChildProcess, before: number): Promise<Found> => {
   const ended = once(child, "close")
   const first = child.stdout === null ? ended : once(child.stdout, "data")
@@ -77,7 +77,7 @@ export const run = Effect.gen(function* () {
       const folder = await mkdtemp(Path.join(tmpdir(), "idem-bench-"))
       await chmod(folder, 0o755)
       try {
-        // The first makes the database; the second finds it.
+        // The first start creates the database; the second start finds it.
         found.cold.push(await serve({ IDEM_DATA_DIR: folder }))
         found.warm.push(await serve({ IDEM_DATA_DIR: folder }))
       } finally {

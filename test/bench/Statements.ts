@@ -1,6 +1,6 @@
 /**
- * Counts what is asked of a PostgreSQL: a socket in front of its own that reads the messages of the client's side of
- * the protocol (https://www.postgresql.org/docs/current/protocol-message-formats.html) and passes everything on.
+ * Counts the statements that a PostgreSQL receives, with a proxy that reads the client's messages of the protocol
+ * (https://www.postgresql.org/docs/current/protocol-message-formats.html) and forwards everything.
  */
 import * as Effect from "effect/Effect"
 import * as Net from "node:net"
@@ -8,7 +8,7 @@ import * as Path from "node:path"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 
-/** Reads frames of one direction: the first has no type byte. */
+/** Reads the frames of one direction. The first frame has no type byte. */
 const reader = (onFrame: (type: string) => void) => {
   let pending: Buffer = Buffer.alloc(0)
   let started = false
@@ -37,7 +37,10 @@ const reader = (onFrame: (type: string) => void) => {
   }
 }
 
-/** `socket` is the way in; `count` what was executed through it, begins and commits of transactions too. */
+/**
+ * Starts the proxy. `socket` is its path, and `count` the number of statements executed through it, including BEGIN and
+ * COMMIT.
+ */
 export const counting = (target: string) =>
   Effect.gen(function* () {
     const folder = yield* Effect.acquireRelease(
@@ -52,7 +55,7 @@ export const counting = (target: string) =>
         const server = Net.createServer((client) => {
           const database = Net.connect(target)
           const read = reader((type) => {
-            // Execute of the extended protocol, Query of the simple one.
+            // Execute in the extended protocol, Query in the simple protocol.
             if (type === "E" || type === "Q") count += 1
           })
           for (const one of [client, database]) {

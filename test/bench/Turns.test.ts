@@ -9,7 +9,7 @@ it.effect("contestants run in each round", () =>
     const contestant = (name: keyof typeof calls) => async () => {
       calls[name] += 1
     }
-    // No time: a contestant is called the fewest times that a round calls it.
+    // With no time, each contestant is called the minimum number of times.
     const found = yield* Turns.rates({ one: contestant("one"), other: contestant("other") }, { rounds, millis: 0 })
     const fewest = Turns.fewestCalls * rounds
     assert.isAtLeast(calls.one, fewest)

@@ -1,6 +1,6 @@
 /**
- * Contestants in turn: short rounds, one after the other, so that what else the machine does falls on all of them
- * alike. Each round gives one figure a contestant, and a ratio is the median of the rounds' ratios.
+ * Runs contestants in turn, in short rounds, so that other work of the machine affects all of them equally. Each round
+ * returns one figure for each contestant, and a ratio is the median of the rounds' ratios.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -9,10 +9,13 @@ import { median } from "./Table.ts"
 
 type Contestants = Readonly<Record<string, () => Promise<unknown>>>
 
-/** How often a contestant is called in a round, however long it takes. */
+/** The minimum number of calls of a contestant in a round, however long they take. */
 export const fewestCalls = 5
 
-/** Operations a second by contestant, one figure a round. An operation is one call of the contestant. */
+/**
+ * Returns the operations a second of each contestant, one figure for each round. An operation is one call of the
+ * contestant.
+ */
 export const rates = <C extends Contestants>(
   contestants: C,
   options: { readonly rounds: number; readonly millis: number }
@@ -27,7 +30,7 @@ export const rates = <C extends Contestants>(
     for (const [name, contestant] of Object.entries(contestants)) bench.add(name, () => contestant())
     const found = Object.fromEntries(Object.keys(contestants).map((name) => [name, new Array<number>()]))
     for (let round = 0; round < options.rounds; round += 1) {
-      // Without this a run would give the figures of the one before.
+      // Without this, a run would return the figures of the previous run.
       bench.reset()
       yield* Effect.promise(() => bench.run())
       for (const [name, figures] of Object.entries(found)) {
@@ -41,13 +44,13 @@ export const rates = <C extends Contestants>(
     return found as { [Name in keyof C]: Array<number> }
   })
 
-/** Operations a second of one contestant. */
+/** Returns the operations a second of one contestant. */
 export const rate = (
   contestant: () => Promise<unknown>,
   options: { readonly rounds: number; readonly millis: number }
 ) => Effect.map(rates({ contestant }, options), (found) => median(found.contestant))
 
-/** How many seconds the effect takes. */
+/** Returns how many seconds the effect takes. */
 export const seconds = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const before = yield* Clock.currentTimeNanos

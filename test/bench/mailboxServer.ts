@@ -1,7 +1,7 @@
 /**
- * A Gmail that is not ours, with real emails, as a process of its own: npm's `emulate`, seeded with the SpamAssassin
- * corpus in two accounts, since it stops a token at 4,999 calls. Its URL is its first line on stdout; it ends with its
- * stdin.
+ * Runs an independent Gmail with real emails as a separate process: npm's `emulate`, seeded with the SpamAssassin
+ * corpus in two accounts, because it limits a token to 4,999 calls. Prints its URL as the first line on stdout, and
+ * ends when its stdin ends.
  *
  *     node test/bench/mailboxServer.ts [COUNT]
  */

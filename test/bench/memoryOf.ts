@@ -1,7 +1,7 @@
 /**
- * Run as a process of its own by Memory.ts: one first sync from a source that answers at once into the database that
- * `DATABASE_URL` names, then this process's peaks in bytes on stdout. `ids COUNT` lists so many small items; `body
- * BYTES` one item with a body of that size.
+ * A separate process of Memory.ts: runs one first sync from a source that responds at once into the database of
+ * `DATABASE_URL`, then prints this process's peaks in bytes to stdout. `ids COUNT` lists COUNT small items; `body
+ * BYTES` lists one item with a body of that size.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Config from "effect/Config"
@@ -24,7 +24,7 @@ const store = Postgres.layer.pipe(
 )
 
 const large = Stream.range(1, Number(size) / megabyte).pipe(
-  // Chunks come one at a time, as from a socket: a range is one array.
+  // Chunks come one at a time, as from a socket, because a range is one array.
   Stream.rechunk(1),
   Stream.map((value) => new Uint8Array(megabyte).fill(value))
 )

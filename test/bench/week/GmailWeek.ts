@@ -1,9 +1,9 @@
 /**
- * A week of a large Gmail account on virtual time, through the whole engine over a store in memory: its first sync, and
- * the days of polling that are left. The provider keeps Google's limits itself, and refuses what exceeds them.
+ * A week of a large Gmail account in virtual time, with the whole engine over a store in memory: its first sync, and
+ * polling on the remaining days. The provider enforces Google's limits itself, and refuses calls beyond them.
  *
- * Mails have 75 kB on average. Here they are a hundred times smaller, and so are the limits of bytes: what can be
- * downloaded in a day is the same.
+ * Real mails have 75 kB on average. Here mails and byte limits are a hundred times smaller, so that the number of mails
+ * that can be downloaded in a day is the same.
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -41,20 +41,23 @@ const googlesBytesPerDay = 2_500_000_000
 const minute = 60_000
 const day = 24 * 60 * minute
 
-/** A mail whose bytes vary from a fifth of the average to twice as many. */
+/** Makes a mail whose size varies from a fifth of the average to twice the average. */
 const mail = (index: number) => () => {
   const head = `From: ann@example.com\r\nSubject: Message ${index}\r\n\r\n`
   const size = Math.round((averageBytes / smaller) * (0.2 + (1.6 * ((index * 7919) % 1000)) / 1000))
   return Buffer.from(head.padEnd(size, "x"))
 }
 
-/** The bytes of the mail in an answer, whose last field is `raw`. */
+/** Returns the bytes of the mail in a response, whose last field is `raw`. */
 const rawBytes = (answer: string): number => {
   const start = answer.indexOf('"raw":"')
   return start === -1 ? 0 : Math.floor((answer.length - start - 9) * 0.75)
 }
 
-/** Google's own count: 429 for units beyond the minute's, or bytes beyond those of the last 24 hours. */
+/**
+ * Enforces Google's limits: returns 429 for units beyond the minute's limit, or bytes beyond the limit of the last 24
+ * hours.
+ */
 const provider = (now: () => number, bytesPerDay: number) => {
   const spent = { calls: 0, units: 0, bytes: 0, refused: 0, refusedForBytes: 0 }
   let window = { minute: -1, units: 0 }
@@ -75,7 +78,7 @@ const provider = (now: () => number, bytesPerDay: number) => {
     if (isOverUnits || isOverBytes) {
       spent.refused += 1
       spent.refusedForBytes += isOverBytes ? 1 : 0
-      // Of a limit of bytes Google says when it ends, in the message (levz0r/gmail-tester#23).
+      // For a limit of bytes, Google's message says when it ends (levz0r/gmail-tester#23).
       const until = isOverBytes ? ` Retry after ${new Date((downloads[first]?.at ?? at) + day).toISOString()}` : ""
       const message = `User-rate limit exceeded.${until}`
       return { _tag: "Status", status: 429, reason: "rateLimitExceeded", message } as const
@@ -89,7 +92,7 @@ const provider = (now: () => number, bytesPerDay: number) => {
   return { spent, refuse }
 }
 
-/** The events of a day in the mailbox, five minutes at a time: 100 new mails, 40 labels, 10 deletions. */
+/** Changes the mailbox as in a day, five minutes at a time: 100 new mails, 40 labels, 10 deletions. */
 const live = (mailbox: Mailbox, from: number, index: number) => {
   const at = (count: number) => Math.floor(((index + 1) * count) / 288) - Math.floor((index * count) / 288)
   const ids = mailbox.newest(200)
@@ -98,7 +101,7 @@ const live = (mailbox: Mailbox, from: number, index: number) => {
   for (let one = 0; one < at(10); one++) mailbox.remove(ids[(index * 3 + one + 50) % ids.length] ?? "")
 }
 
-/** The same integration over a network that needs no sockets. */
+/** The same integration over a network without sockets. */
 const over = (fetch: typeof globalThis.fetch): Integration => ({
   ...integration,
   open: (options) => integration.open({ ...options, network: { fetch, addressOf: Effect.succeed } })
@@ -124,7 +127,7 @@ const simulate = (messages: number, bytesPerDay: number) => {
       credentials: { accessToken: "token" },
       every: undefined
     })
-    /** As the scheduler: a slice when it is due. */
+    /** Runs a slice when it is due, like the scheduler. */
     const slice = Effect.gen(function* () {
       const { nextPollAt } = Option.getOrThrow(yield* connections.connection(connection.id))
       const wait = DateTime.toEpochMillis(nextPollAt) - (yield* Clock.currentTimeMillis)
@@ -148,7 +151,7 @@ const simulate = (messages: number, bytesPerDay: number) => {
     const stored = yield* since
     if (counts.stored !== messages) return yield* Effect.die(new Error(JSON.stringify(counts)))
 
-    // A day of polling, with what happens on it.
+    // A day of polling, with the day's changes.
     let seen = RunCounts.zero
     let polls = 0
     const reportPolls = progress("polls")
@@ -182,15 +185,15 @@ const simulate = (messages: number, bytesPerDay: number) => {
   )
 }
 
-/** Rows for a mailbox of this many messages. With fewer bytes a day, a smaller one takes days too. */
+/** Returns the rows for a mailbox of this many messages. With fewer bytes a day, a smaller mailbox also takes days. */
 export const run = (messages: number, bytesPerDay = googlesBytesPerDay) =>
   Effect.gen(function* () {
     const { before, polled, polls, seen, stored } = yield* Effect.promise(() => simulate(messages, bytesPerDay))
     const [calls, units] = [stored.calls - before.calls, stored.units - before.units]
-    // A call for each message, and one for each 500 ids.
+    // One call for each message, and one for each 500 ids.
     const floorCalls = messages + Math.ceil(messages / 500)
     const floorUnits = 20 * messages + 5 * Math.ceil(messages / 500)
-    // The bytes of the last day need no wait for the next.
+    // The bytes of the last day do not have to wait for another day.
     const days = Math.floor((stored.bytes - before.bytes) / bytesPerDay)
     const rest = (stored.bytes - before.bytes - days * bytesPerDay) / averageBytes
     const floorHours = days * 24 + (rest * 20) / unitsPerMinute / 60

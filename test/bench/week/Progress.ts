@@ -1,4 +1,4 @@
-/** Prints on stderr how far a long simulation is, once in ten seconds. */
+/** Prints the progress of a long simulation to stderr, every ten seconds. */
 export const progress = (what: string): ((count: number) => void) => {
   let printedAt = Date.now()
   return (count) => {

@@ -1,4 +1,4 @@
-/** A mirror of a Slack workspace that keeps ids and revisions only, so that millions of messages fit. */
+/** A mirror of a Slack workspace that keeps only ids and revisions, so that millions of messages fit in memory. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -19,10 +19,10 @@ const at = (sets: Map<string, Set<string>>, id: string): Set<string> => {
   return found
 }
 
-/** Ids and revisions, by conversation: what is stored, and what the pass over the source has seen so far. */
+/** Ids and revisions by conversation: the stored ones, and those that the present pass has listed. */
 export class SlackMirror {
   readonly rows = new Map<string, Map<string, string | undefined>>()
-  /** Ids that were stored, changed or deleted since they were last taken. */
+  /** Ids that were stored, changed or deleted since they were last read. */
   touched = new Set<string>()
   checkpoint: Option.Option<Schema.Json> = Option.none()
   readonly parts = new Map<string, Schema.Json>()
@@ -79,7 +79,7 @@ export class SlackMirror {
     if (this.rows.get(placeOf(id))?.delete(id) === true) this.touched.add(id)
   }
 
-  /** Lists to the end. */
+  /** Lists until the end. */
   sync(session: AnySession) {
     const checker = Layer.succeed(ContentExistenceChecker, {
       existing: (ids) => Effect.sync(() => new Set(ids.filter((id) => Option.isSome(this.revision(id))))),
