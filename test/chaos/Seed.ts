@@ -134,7 +134,7 @@ const play = Effect.fnUntraced(function* (
   }
   note("quiet")
 
-  // ---- a change of which every process is told, twice, beside hints of what did not change -------------------------
+  // ---- hints of a change, twice to every process, and hints without a change ---------------------------------------
   const [hinted] = schedule.sources.flatMap(({ ending }, index) => (ending === undefined ? [index] : []))
   if (isRight && schedule.kind === "lean" && hinted !== undefined) {
     note(`change: ${mirrored[hinted]?.source.change({ deed: 0, which: 0, size: 2 })}`)
@@ -145,7 +145,7 @@ const play = Effect.fnUntraced(function* (
     isRight = yield* convergence.mirrors
   }
 
-  // ---- the endings, and what clients read then -------------------------------------------------------------------
+  // ---- the endings, and reads by clients -------------------------------------------------------------------------
   const random = new Random(schedule.seed)
   for (const one of isRight ? mirrored : []) {
     const { id, name, source } = one
@@ -180,7 +180,7 @@ const play = Effect.fnUntraced(function* (
   if (isRight && problems.length === 0 && clients !== undefined) isRight = yield* convergence.clients
   problems.push(...(clients?.endpoint.violations() ?? []))
 
-  // ---- one last sync by one process, which finds nothing to do ----------------------------------------------------
+  // ---- the last sync by one process, which finds no work ----------------------------------------------------------
   const [last, ...others] = processes.all
   yield* Effect.forEach(others, processes.leave, { discard: true, concurrency: "unbounded" })
   yield* ask(Verify.personActs)

@@ -116,7 +116,7 @@ describe("idem export --format ndjson", () => {
 })
 
 describe("idem export of many bodies", () => {
-  /** A store whose bodies come once eight have been asked for. */
+  /** A store that returns bodies only once eight have been requested. */
   const inEights = replaceMethods((real) => {
     const waiting: Array<Deferred.Deferred<void>> = []
     const arrive = Effect.gen(function* () {

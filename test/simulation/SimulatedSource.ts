@@ -221,7 +221,7 @@ export class SimulatedSource {
     return this.profile.order === "id" ? id : String(this.items.get(id)?.modified ?? 0).padStart(8, "0")
   }
 
-  // ---- what the oracle asks ------------------------------------------------------------------------------------
+  // ---- queries of the oracle -----------------------------------------------------------------------------------
 
   /** Returns true if the id existed from one tick to the other, without a gap. */
   presentThroughout(id: string, from: number, to: number): boolean {

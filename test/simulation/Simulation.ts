@@ -208,7 +208,7 @@ export class Simulation {
     return found
   }
 
-  /** Runs what can run without time passing, for at most this many tasks. */
+  /** Runs the tasks that need no time to pass, but at most this many. */
   settle(atMost = Number.POSITIVE_INFINITY): void {
     let ran = 0
     while (ran < atMost && this.interleaving.step()) {

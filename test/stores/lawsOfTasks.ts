@@ -267,7 +267,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* store.requeueTask(fence, task.id, { dueIn: Duration.hours(1), failures: 2 })
         assert.deepInclude(yield* request(id, sync()), { id: task.id, failures: 0 })
         assert.isTrue(yield* isDue)
-        // The wait was not for a failure, so it goes on.
+        // The task does not wait because of a failure, so the request does not end its wait.
         yield* store.requeueTask(fence, task.id, { dueIn: Duration.hours(1), failures: 0 })
         assert.strictEqual((yield* request(id, sync())).id, task.id)
         assert.isFalse(yield* isDue)

@@ -115,7 +115,7 @@ export class Server extends Grants {
     this.allow(options.accessToken ?? "token")
   }
 
-  // ---- what a test orders ----------------------------------------------------------------------------------------
+  // ---- orders of a test ------------------------------------------------------------------------------------------
 
   /** Orders a fault for the next `times` requests of this method (for which `when` holds). */
   fault(method: Method, fault: Fault, options: { readonly times?: number; readonly when?: Order["when"] } = {}): void {
@@ -148,7 +148,7 @@ export class Server extends Grants {
     for (const answer of this.held.splice(0)) answer()
   }
 
-  // ---- what a test reads -----------------------------------------------------------------------------------------
+  // ---- records for a test ----------------------------------------------------------------------------------------
 
   count(method?: Method): number {
     return method === undefined ? this.seen.length : this.seen.filter((each) => each.method === method).length

@@ -43,9 +43,9 @@ const queries = [
 const time = "timestamptz '2026-01-01Z' + i / 4 * interval '1 hour'"
 
 /**
- * The vector of a content by its number: each word is in so many contents as it says, `old` in the oldest 900, `older`
- * in all but the newest 600 and in a fiftieth of these, and `later` in those that have `half`, seldom next to it. The
- * oldest third is still to be indexed again, with its months.
+ * The SQL of a content's vector by its number. Each word is in as many contents as it says: `old` in the oldest 900,
+ * `older` in all but the newest 600 and in a fiftieth of the newest, and `later` in the contents with `half`, rarely
+ * next to it. The oldest third is not indexed again yet, so it lacks its months.
  */
 const vector = `concat_ws(' ', '''all'':1',
   CASE WHEN i % 2 = 0 THEN '''half'':3' END, CASE WHEN i % 10 = 0 THEN '''tenth'':2' END,

@@ -16,7 +16,7 @@ import { connect, miss, nextRun, running } from "../../stores/scenario.ts"
 const wait: Next = { _tag: "Wait", delay: Duration.minutes(7), asked: undefined, isRefusal: false }
 const error = (reason: string) => ({ reason, message: "why" })
 
-/** What a slice that ended so leaves of a task: undefined once it has ended. */
+/** Returns a task's state after a slice with this result: how it ended, or when it is due again. */
 const after = Effect.fnUntraced(function* (
   result: Partial<SliceResult>,
   options: { readonly failures?: number; readonly lastRow?: string; readonly requested?: boolean } = {}
@@ -127,7 +127,7 @@ it.layer(Memory.layer)("the next slice", (it) => {
       const first = yield* TaskQueue.next(fence, task.id)
       assert.deepStrictEqual(first?.purpose, { _tag: "Ledger", externalIds: ids.slice(0, 500) })
       assert.strictEqual(first?.lastRow, "m0499")
-      // One has failed again since the task began.
+      // One item has failed again since the task began.
       yield* later.commit({ misses: [miss("m0700")] })
       yield* store.requeueTask(fence, task.id, { dueIn: Duration.zero, failures: 0, checkpoint: "m0499" })
       const second = yield* TaskQueue.next(fence, task.id)

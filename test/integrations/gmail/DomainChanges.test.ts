@@ -125,7 +125,7 @@ describe("a Google Workspace domain", () => {
       assert.strictEqual((yield* poll).status, "failed")
       assert.deepStrictEqual(server.unmet, [])
       server.fault("users.list", { _tag: "Change", change: () => `{"kind": "admin#directory#users"}` }, { times: 8 })
-      // From where the first poll broke off, and from the beginning.
+      // From the position at which the first poll was interrupted, and from the beginning.
       assert.strictEqual((yield* poll).status, "failed")
       server.heal()
       server.fault(
@@ -166,7 +166,7 @@ describe("a Google Workspace domain", () => {
           },
           { when: ({ params }) => !params.has("pageToken"), times: 1 }
         )
-      // The renamed user moves to the page before. After the one who is gone, everybody moves up by one.
+      // The renamed user moves to the previous page. After the user who was removed, everybody moves up by one.
       between(() => void (renamed.email = "a.new.name@example.com"))
       yield* poll
       assert.deepStrictEqual([server.unmet, yield* retired], [[], []])
@@ -224,7 +224,7 @@ describe("a Google Workspace domain", () => {
       assert.strictEqual(String(after.every), String((yield* byName("bob@example.com")).every))
       assert.deepInclude(yield* unsealed(after), { serviceAccount: key, subject: "ada@example.com" })
       assert.strictEqual((yield* byName("bob@example.com")).paused, pausedByPerson)
-      // A person changes the company's connection, and not one of its mailboxes.
+      // A person changes the company's connection, but not one of its mailboxes.
       const change = { domain: "gmail", name: "ada@example.com", credentials: undefined, every: undefined }
       const error = yield* Effect.flip(engine.connect({ ...change, config: {} }))
       assert.include(error.message, "company")
@@ -239,7 +239,7 @@ describe("a Google Workspace domain", () => {
       yield* disconnect(false)
       assert.isTrue((yield* store.connections).every((each) => each.credentials === null))
       assert.strictEqual((yield* members).length, 2)
-      // Nothing brings them back.
+      // No later poll restores them.
       yield* poll
       assert.isTrue((yield* store.connections).every((each) => each.credentials === null))
       yield* disconnect(true)
@@ -266,12 +266,12 @@ describe("a Google Workspace domain", () => {
       const refused = yield* Effect.flip(remove)
       assert.strictEqual(refused._tag, "ConflictProblem")
       assert.include(refused.message, "company")
-      // A grant that was mended: whoever resumes the company's connection resumes its mailboxes.
+      // After the grant is repaired, resuming the company's connection resumes its mailboxes.
       const ada = yield* byName("ada@example.com")
       yield* store.setPaused(ada.id, "the source refuses our credentials")
       yield* connections.resume({ params: { connection: "company" } })
       assert.isNull((yield* byName("ada@example.com")).paused)
-      // Once it is retired it may go.
+      // A retired connection may be removed.
       server.domain.users.pop()
       yield* poll
       assert.deepStrictEqual((yield* status("company")).members, { total: 2, retired: 1 })

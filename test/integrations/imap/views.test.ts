@@ -200,7 +200,7 @@ describe("IMAP servers that do not show yet what a mailbox holds", () => {
     )
   }
 
-  // Some servers give UIDs of more than a billion (isync, commit 815822d8): a block of digests then spans millions.
+  // Some servers assign UIDs of more than a billion (isync, commit 815822d8): a block of digests then spans millions.
   for (const kind of ["condstore", "plain"] as const) {
     it.live(`a deletion and a flag are found where UIDs are far apart (${kind})`, () =>
       Effect.scoped(
