@@ -1,8 +1,8 @@
 /**
- * `npm run bench` runs all benchmarks but `week-gmail` and `week-slack`, which take long; `npm run bench -- NAME…` runs
- * some. They have a PostgreSQL of their own. `--json` prints one document; `--keep` also writes it to
- * test/bench/results, by the day, as what later ones are compared with. `--compare FILE` prints which rows moved by
- * more than their noise since then. `--profile NAME` also records the CPU time of that benchmark.
+ * `npm run bench` runs all benchmarks except the slow `week-gmail` and `week-slack`; `npm run bench -- NAME…` runs a
+ * selection. The benchmarks have their own PostgreSQL. `--json` prints one document; `--keep` also writes it to
+ * test/bench/results, in a file for the day, to be compared with later results. `--compare FILE` prints the rows that
+ * moved by more than their noise since then. `--profile NAME` also records the CPU profile of that benchmark.
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
@@ -70,7 +70,7 @@ if (unknown.length > 0) {
   console.error(`there is no ${unknown.join(", ")}; there are: ${Object.keys(benches).join(", ")}`)
   process.exit(2)
 }
-// A file that can't be read is said before anything is measured.
+// A file that can't be read is reported before the measurements begin.
 const before = flags.compare === undefined ? undefined : await Comparison.read(flags.compare)
 
 const chosen = Object.entries(benches).filter(([name]) =>
@@ -80,12 +80,12 @@ const found: Array<{ readonly bench: string; readonly rows: ReadonlyArray<Row> }
 for (const [bench, run] of chosen) {
   console.error(`running ${bench} …`)
   const profile = flags.profile.includes(bench) ? Path.join(tmpdir(), `idem-bench-${bench}.cpuprofile`) : undefined
-  // A database of its own each: what one leaves behind is no burden of the next.
+  // Each benchmark has its own database, so that its data does not slow down the next one.
   const rows = await (profile === undefined ? run : Profile.recording(run, profile)).pipe(
     Effect.scoped,
     Effect.provide(Database.layer),
     Effect.provideService(References.MinimumLogLevel, "Error"),
-    // As the command line has it where no collector of spans is set.
+    // As in the command line if no collector of spans is set.
     Effect.provideService(References.TracerEnabled, false),
     Effect.runPromise
   )

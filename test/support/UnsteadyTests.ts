@@ -1,6 +1,6 @@
 import type { Reporter, TestCase } from "vitest/node"
 
-/** Lists the tests that passed only when they were repeated (`vitest --retry`), which the default reporter leaves out. */
+/** Lists the tests that passed only after a retry (`vitest --retry`), which the default reporter does not show. */
 export class UnsteadyTests implements Reporter {
   readonly #tests: Array<TestCase> = []
 

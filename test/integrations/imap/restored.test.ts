@@ -1,7 +1,7 @@
 /**
- * A UIDNEXT that falls under the same UIDVALIDITY: a mailbox restored from a backup, or a server that counts on from
- * the messages that are left. RFC 3501 (2.3.1.1) forbids it, and the UIDs from there on are given a second time. Trojitá
- * forgets all that it knows of such a mailbox (`ObtainSynchronizedMailboxTask.cpp`).
+ * A UIDNEXT that decreases under the same UIDVALIDITY: a mailbox restored from a backup, or a server that continues
+ * counting from the remaining messages. RFC 3501 (2.3.1.1) forbids this, because UIDs are then assigned a second time.
+ * Trojitá discards all that it has stored of such a mailbox (`ObtainSynchronizedMailboxTask.cpp`).
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
