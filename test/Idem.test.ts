@@ -1,4 +1,4 @@
-/** Idem in a program of its own, as the program sees it: promises and iterators. */
+/** Idem embedded in a program, with the program's interface of promises and iterators. */
 import { assert, describe, it } from "@effect/vitest"
 import { createIdem } from "@idem-sync/idem"
 import * as Effect from "effect/Effect"
@@ -33,7 +33,7 @@ describe("createIdem", () => {
         (error: Error & { readonly detail?: string }) => `${error.name}: ${error.detail ?? error.message}`
       )
     await idem.connect({ ...connection, config: undefined, every: undefined })
-    // A field that is undefined is left out, as the cursor of a program that has read nothing yet.
+    // A field that is undefined is omitted, such as the cursor of a program that has read nothing yet.
     assert.strictEqual((await idem.sync("work", { since: undefined, force: undefined })).status, "succeeded")
     assert.deepStrictEqual(await collect(idem.changes({ after: undefined })), [])
     const requests: ReadonlyArray<readonly [Promise<unknown>, RegExp]> = [
@@ -92,8 +92,8 @@ describe("createIdem", () => {
           const bytes = Buffer.concat(await collect(idem.body("mine", id)))
           assert.strictEqual(bytes.toString(), `body of ${id}`)
 
-          // A change waits for the transactions before it, also for those of other databases on the server, so it is
-          // followed. Read without waiting, the changes end.
+          // A change becomes visible after earlier transactions have ended, including those of other databases on the
+          // server. So the test follows the feed. Without waiting, the changes end.
           assert.isAtMost((await collect(idem.changes({ connection: "mine" }))).length, 3)
           const following = idem.changes({ connection: "mine", follow: true })[Symbol.asyncIterator]()
           const told = [await following.next(), await following.next(), await following.next()]
@@ -232,7 +232,7 @@ describe("createIdem", () => {
           for (const name of names) {
             while ((await second.status(name)).totals.stored < 4) await setImmediate()
           }
-          // The polls of a worker that ends are the other's.
+          // When one worker closes, the other takes over its polls.
           await first.close()
           source.add("later")
           await second.connect({ domain: "memory", name: "e", credentials: { token: "t" } })

@@ -1,6 +1,7 @@
 /**
- * What derivation costs: a first sync of real emails while this process follows the feed, beside the same sync without,
- * and the size of what is derived from these emails. The follower catches up after the sync, as in `serve`.
+ * Measures the cost of derivation: a first sync of real emails while this process follows the feed, compared with the
+ * same sync without following, and the size of the rows that are derived from these emails. The follower catches up
+ * after the sync, as in `serve`.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -23,7 +24,7 @@ const decodeNumbers = Schema.decodeUnknownEffect(
   Schema.Tuple([Schema.Struct({ derived: Schema.Finite, bodies: Schema.Finite, stored: Schema.Finite })])
 )
 
-/** Messages a second of one first sync. */
+/** Returns the messages a second of one first sync. */
 const sync = Effect.fnUntraced(function* (round: string) {
   const mailbox = yield* Mailbox.start(messages)
   const engine = yield* Engine
@@ -56,7 +57,7 @@ export const run = Effect.gen(function* () {
     found.without.push(yield* sync(`${round} without`))
     yield* empty
     const follower = yield* Effect.forkChild(deriver.follow)
-    // Until it follows: its lock, its tables and its threads are there.
+    // Waits until the process follows the feed: its lock, tables and threads exist.
     yield* Effect.sleep("3 seconds")
     found.following.push(yield* sync(`${round} following`))
     yield* Fiber.interrupt(follower)

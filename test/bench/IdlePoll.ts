@@ -1,6 +1,6 @@
 /**
- * A poll of a mailbox in which nothing happened, by what is stored of it: calls, quota, statements and CPU. Beside the
- * naive design, which lists all pages and asks for each id whether it is there.
+ * Measures a poll of an unchanged mailbox by the number of its stored messages: calls, quota, statements and CPU.
+ * Compares it with the naive design, which lists all pages and queries each id.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
@@ -22,7 +22,7 @@ import { median, type Row } from "./Table.ts"
 const sizes = [10_000, 100_000, 1_000_000].map(scaled)
 const polls = 60
 
-/** Milliseconds of this process's CPU. */
+/** Returns the CPU time of this process, in milliseconds. */
 const cpu = () => {
   const { system, user } = process.cpuUsage()
   return (system + user) / 1000
@@ -42,7 +42,7 @@ const measure = Effect.fnUntraced(function* (count: () => number) {
   })
   yield* engine.sync(connection, poll, { spec: "", wait: true })
 
-  /** As the poller does it: take the lease, run a slice, give it back. */
+  /** Polls as the poller does: takes the lease, runs a slice, and releases the lease. */
   const one = Effect.gen(function* () {
     const before = { statements: count(), cpu: cpu() }
     const turn = yield* LeasedSlice.turn(Lease.acquire(connection.id), () => Effect.succeed(LeasedSlice.poll))
@@ -100,7 +100,7 @@ export const run = Effect.gen(function* () {
   const server = yield* Server
   const { count, socket } = yield* Statements.counting(server.socket)
   const client = PgClient.layerFrom(Client.make({ ...server, path: socket }))
-  // Fresh: the benchmark has the same layer over its own client.
+  // Fresh, because the benchmark has the same layer over its own client.
   const store = Layer.fresh(Postgres.layer.pipe(Layer.provide(Blobs.layer))).pipe(Layer.provideMerge(client))
   return yield* Effect.provide(measure(count), Layer.provideMerge(Mailbox.engine, store))
 }).pipe(Effect.scoped)

@@ -1,4 +1,7 @@
-/** How fast an agent's session begins on a large mirror: `initialize` of `POST /mcp`, one by one and twenty at once. */
+/**
+ * Measures how fast an agent's session begins on a large mirror: `initialize` of `POST /mcp`, one at a time and twenty
+ * at once.
+ */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -73,7 +76,7 @@ export const run = Effect.gen(function* () {
   })
   yield* store.setPaused(id, "a benchmark")
   yield* FeedFollower.make(new Map([["gmail", projection]]))
-  // Narrow rows. They are not in the feed: the server has nothing to derive.
+  // Narrow rows outside of the feed, so that the server has no rows to derive.
   const last = PgTypes.int8(BigInt(size - 1))
   yield* sql`INSERT INTO content (connection_id, external_id, state, kind, metadata, created_at, updated_at)
     SELECT ${id}::uuid, 'm' || i, 'stored', 'message', '{}', now(), now() FROM generate_series(0::int8, ${last}::int8) AS i`

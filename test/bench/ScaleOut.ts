@@ -1,6 +1,7 @@
 /**
- * Items a second of one, two and three processes that share their connections, from a source that answers in 50 ms, and
- * each process so many items at a time: what is measured is the sharing, while the CPU lasts.
+ * Measures the items a second of one, two and three processes that share their connections. The source responds in 50
+ * ms, and limits the concurrent items of each process. This measures the sharing, as long as the machine has CPU to
+ * spare.
  */
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -43,7 +44,7 @@ const measure = Effect.fnUntraced(function* (processes: number) {
     Array.from({ length: processes }, () => Fleet.member({ databaseUrl })),
     { concurrency: "unbounded" }
   )
-  // Until the shards have settled and all of them work.
+  // Waits until the shards have settled and all processes are working.
   yield* Effect.sleep("8 seconds")
   const from = performance.now()
   const busy = cpus().map(({ times }) => times)

@@ -1,6 +1,7 @@
 /**
- * How fast the whole engine stores from a source that answers at once: items that are new, that are there unchanged
- * (all forced), and a mixture. Beside the same rows in batched upserts written by hand, and by COPY as the floor.
+ * Measures how fast the whole engine stores items from a source that responds at once: new items, unchanged items (all
+ * forced), and a mixture. Compares it with hand-written batched upserts of the same rows, and with COPY as the lower
+ * bound.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -43,7 +44,7 @@ const rowOf = (index: number, bytes: Uint8Array) => {
   }
 }
 
-/** Batched upserts, as one would write them: two statements in a transaction. */
+/** Hand-written batched upserts: two statements in a transaction. */
 const byHand = Effect.fnUntraced(function* (connectionId: string, bodies: Bodies) {
   const sql = yield* SqlClient.SqlClient
   const insertBodies = `INSERT INTO body (hash, size, bytes)
@@ -80,7 +81,7 @@ const byHand = Effect.fnUntraced(function* (connectionId: string, bodies: Bodies
 const hex = (bytes: Uint8Array) => `\\\\x${Buffer.from(bytes).toString("hex")}`
 const escaped = (text: string) => text.replaceAll("\\", "\\\\").replaceAll("\t", "\\t").replaceAll("\n", "\\n")
 
-/** The floor: the same rows by COPY, in one transaction, with nothing to conflict with. */
+/** The lower bound: COPY of the same rows, in one transaction, without conflicts. */
 const byCopy = (drivers: Drivers.Drivers, connectionId: string, bodies: Bodies) =>
   Effect.promise(async () => {
     const now = new Date().toISOString()
@@ -150,7 +151,7 @@ const once = Effect.fnUntraced(function* (round: number, items: number, bytes: n
   const handAgain = yield* timed(items, byHand(written.id, theirs))
   yield* empty
 
-  // Every second item is another one the third time.
+  // The third time, every second item has changed.
   let ours = bodiesOf(items, bytes)
   const engine = Effect.gen(function* () {
     const engine = yield* Engine

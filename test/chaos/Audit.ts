@@ -1,8 +1,9 @@
 /**
- * Triggers that watch the database while a seed runs. Each process names its sessions by its pid, and each lease names
- * the pid of its holder: a write for a run by any process other than the holder is a hole in the fence, even if the
- * mirror is right at the end. They also log each time that content becomes stored, which must equal the runs' counts,
- * and each deletion with the session that made it: `chaos` is the harness, which approves as a person does.
+ * Triggers that watch the database while a seed runs. Each process puts its pid into the names of its sessions, and
+ * each lease names the pid of its holder: a write for a run by any process other than the holder is a hole in the
+ * fence, even if the mirror is right at the end. The triggers also log each content that becomes stored, which must
+ * equal the runs' counts, and each deletion with the session that made it: `chaos` is the harness, which approves as a
+ * person does.
  */
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"

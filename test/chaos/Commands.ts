@@ -1,6 +1,6 @@
 /**
- * Seeds with the command line as it is, bounds and clocks and all: `idem serve`, and `idem sync` beside it. They take
- * far longer than those of lean processes, and strike what these leave out: starting, signals, exit codes.
+ * Seeds with the unchanged command line, including its bounds and clocks: `idem serve`, with `idem sync` at the same
+ * time. They take far longer than seeds with lean processes, and cover what those omit: starting, signals, exit codes.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,7 +20,7 @@ import * as Verify from "./Verify.ts"
 
 const patience = Duration.seconds(90)
 
-/** Within which a process that is told to end must have ended; its own limit is 5 seconds. */
+/** The milliseconds within which a process must end after a signal. The process's own limit is 5 seconds. */
 const endsWithin = 15_000
 
 const Counts = Schema.Struct({
@@ -35,11 +35,11 @@ const decodeSync = Schema.decodeUnknownEffect(Schema.fromJsonString(Counts))
 export interface Running {
   readonly child: ChildProcess.ChildProcess
   readonly ended: Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>
-  /** The output so far. */
+  /** Returns the output so far. */
   readonly said: () => string
 }
 
-/** True if the process has begun to serve: a process that could not start reports that on stdout too. */
+/** Returns true if the process has begun to serve. A process that could not start also writes to stdout. */
 const serves = (running: Running): boolean => running.said().includes('"serving"')
 
 export const spawn = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>): Running => {
@@ -61,7 +61,7 @@ export const spawn = (args: ReadonlyArray<string>, env: Readonly<Record<string, 
 export const urlOf = ({ password, socket, username }: Server, database: string): string =>
   `postgresql://${username}:${encodeURIComponent(password)}@localhost/${database}?host=${encodeURIComponent(Path.dirname(socket))}`
 
-/** Faults that a call's own time limit, a minute, ends: they are the lean processes'. */
+/** Returns true for faults that end only with a call's time limit, a minute. Only lean processes play these faults. */
 const takesMinutes = (domain: string, { deed }: Schedules.Deed): boolean =>
   domain === "gmail" && (deed % 14 === 5 || (deed % 14 > 10 && deed % 4 === 3))
 
@@ -82,7 +82,7 @@ export const play = Effect.fnUntraced(function* (
 
   const mirrored: Array<{ readonly name: string; id: string; readonly source: ChaosSource }> = []
   for (const [index, plan] of schedule.sources.entries()) {
-    // The complete passes of Slack come once a day, by a clock that nobody puts forward here.
+    // Complete passes of Slack come once a day, and this clock can't be put forward.
     const domain = plan.domain === "slack" ? "gmail" : plan.domain
     const source = yield* domain === "ftp" ? Ftp.make(plan) : Gmail.make(plan)
     const name = `${domain}-${index}`
@@ -110,7 +110,7 @@ export const play = Effect.fnUntraced(function* (
     processes[index] = running
     void running.ended.then(({ code, stderr }) => {
       if (over) return
-      // A process that could not start because the database was away is started again, as by a supervisor.
+      // A process that could not start because the database was unreachable is started again, as by a supervisor.
       if (index === 0 && !told.has(running) && serves(running)) {
         problems.push(`idem serve ended by itself with ${code}: ${stderr.slice(-500)}`)
       }
@@ -128,7 +128,7 @@ export const play = Effect.fnUntraced(function* (
   const stop = Effect.fnUntraced(function* (index: number) {
     const running = processes[index]
     if (running === undefined || running.child.exitCode !== null) return
-    // A process that has not begun to serve has nothing to end in order.
+    // A process that has not begun to serve has no work to end in order.
     const inOrder = index === 0 && serves(running)
     told.add(running)
     running.child.kill("SIGTERM")

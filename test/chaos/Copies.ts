@@ -1,7 +1,7 @@
 /**
- * Seeds of `idem copy`: `idem serve` polls in a folder of its own while the folder is copied into a PostgreSQL, and the
- * source changes. Then Idem goes on in the target. The oracle: the target becomes right, and downloads nothing that was
- * copied.
+ * Seeds of `idem copy`: `idem serve` polls in its own folder while the folder is copied into a PostgreSQL, and the
+ * source changes. Then Idem continues in the target. The oracle: the target's mirror becomes right, and copied content
+ * is not downloaded again.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -77,7 +77,7 @@ export const play = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() =>
     Effect.promise(async () => {
       const left = [...running]
-      // In order, so that a database of the folder is stopped too.
+      // In this order, so that a database of the folder is stopped too.
       for (const one of left) one.child.kill("SIGTERM")
       await Promise.all(left.map((one) => one.ended))
     })
@@ -90,7 +90,7 @@ export const play = Effect.fnUntraced(function* (
   )
   if (connected.code !== 0) return void problems.push(`idem connect ended with ${connected.code}: ${connected.stderr}`)
   const serve = start(["serve"], from)
-  /** Either all is stored before the copy begins, or the first sync is under way. */
+  /** Either all content is stored before the copy begins, or the first sync is in progress. */
   const isComplete = random.chance(0.6)
   const deadline = Date.now() + Duration.toMillis(patience)
   while (Date.now() < deadline) {

@@ -1,11 +1,11 @@
 /**
- * `npm run chaos -- --seeds 200`: seeds of the crash and fault harness, for people.
+ * `npm run chaos -- --seeds 200` plays seeds of the crash and fault harness.
  *
- * `--from N` begins with that seed; `--seed N --verbose` replays one and tells what happens as it happens; `--lanes N`
- * plays so many at a time, each with a PostgreSQL of its own; `--cli` plays them with the command line as it is, and
- * `--copy` plays seeds of `idem copy`, which take some 20 seconds each; `--break fence|transaction|key` breaks the
- * store on purpose; `--patience SECONDS` bounds the wait for a healed seed. At the end come the faults, with how often
- * each was ordered and met; a fault that was ordered often and never met fails the run.
+ * `--from N` begins with that seed; `--seed N --verbose` replays one seed and prints its events as they occur; `--lanes
+ * N` plays that many seeds at a time, each with its own PostgreSQL; `--cli` plays them with the unchanged command line,
+ * and `--copy` plays seeds of `idem copy`, which take about 20 seconds each; `--break fence|transaction|key` breaks the
+ * store on purpose; `--patience SECONDS` limits the wait for a healed seed. At the end, the faults are listed with how
+ * often each was ordered and met; a fault that was ordered often and never met fails the run.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Duration from "effect/Duration"
@@ -73,7 +73,7 @@ const program = Effect.gen(function* () {
   return failures + unmet.length
 })
 
-// A Ctrl-C ends the servers and the processes too.
+// Ctrl-C also ends the servers and the processes.
 program.pipe(
   Effect.scoped,
   Effect.flatMap((failures) => Effect.sync(() => void (process.exitCode = failures > 0 ? 1 : 0))),

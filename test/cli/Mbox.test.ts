@@ -8,7 +8,7 @@ import { runs } from "../support/Property.ts"
 
 const at = DateTime.makeUnsafe("2026-01-02T03:04:05Z")
 
-/** As a reader of mboxrd takes a mailbox apart: its messages, one `>` taken off each quoted line. */
+/** Splits a mailbox into messages as a reader of mboxrd does, and removes one `>` from each quoted line. */
 const read = (mailbox: string): ReadonlyArray<string> => {
   const messages: Array<Array<string>> = []
   for (const line of mailbox.match(/[^\n]*\n/g) ?? []) {

@@ -143,7 +143,7 @@ describe("wrong usage", () => {
       assert.deepStrictEqual([retried.code, CommandLine.json(retried)["error"].reason], [1, "UnknownId"])
       const approved = yield* run(["deletions", "work", "--approve", "-dash.txt"])
       assert.deepStrictEqual([approved.code, approved.stderr.includes(`"-dash.txt"`)], [1, true], approved.stderr)
-      // A store in memory has no search and no SQL, and says so.
+      // A store in memory supports neither search nor SQL, and the error says so.
       for (const args of [
         ["search", "-terrace roof"],
         ["search", "-terrace"],
@@ -170,7 +170,7 @@ describe("wrong usage", () => {
         const flags = Array.from(text.matchAll(/^ {2}(--[a-z-]+) {2,}/gm), ([, flag = ""]) => flag)
         for (const flag of flags.filter((each) => each !== "--json" || command === "sync")) {
           found.add(flag)
-          // Too many arguments, or none that exist.
+          // Too many arguments, or unknown ones.
           const before = yield* run([...path, "off", "/dev/null/x", flag])
           const after = yield* run([...path, flag, "off", "/dev/null/x"])
           assert.deepStrictEqual(after, before, `${command} ${flag}`)

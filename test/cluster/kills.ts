@@ -1,6 +1,6 @@
 /**
- * Three processes share 300 connections; every ten seconds one of them is killed and replaced, for two minutes:
- * `node test/cluster/kills.ts [SECONDS]`. Then all must be stored, once, and nothing be stuck.
+ * Three processes share 300 connections. Every ten seconds one of them is killed and replaced, for two minutes: `node
+ * test/cluster/kills.ts [SECONDS]`. Then every item must be stored once, and no connection may be stuck.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -36,7 +36,7 @@ const work = (databaseUrl: string) =>
     yield* sql`INSERT INTO connection (name, domain, account, config, credentials, every_ms)
       SELECT 'c' || i, 'counter', 'one', json_build_object('url', ${counter.url}::text, 'account', 'c' || i, 'owner', 'one'),
         ${credentials}, 2000 FROM generate_series(1, ${connections}::int) i`
-    // By their own defaults, not by the tests'.
+    // With the process's own defaults, not those of the tests.
     const one = Fleet.serving({ databaseUrl, env: { IDEM_CLUSTER: "1" } })
     const members = yield* Effect.all([one, one, one], { concurrency: 3 })
     const from = performance.now()

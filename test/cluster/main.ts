@@ -1,6 +1,6 @@
 /**
- * Figures of a process with many connections: `node test/cluster/main.ts [COUNT]`. How late the last of them is polled
- * when all are due at once, what memory that takes, and what they cost while none is due.
+ * Measures a process with many connections: `node test/cluster/main.ts [COUNT]`. The delay of the last poll if all
+ * connections are due at once, the memory that this takes, and the cost of the connections while none is due.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -18,7 +18,7 @@ import * as Fleet from "./Fleet.ts"
 
 const count = Number(process.argv[2] ?? 10_000)
 
-/** Of a process: CPU time in milliseconds, and resident memory in MB. */
+/** Returns the CPU time of a process in milliseconds, and its resident memory in MB. */
 const usage = (pid: number) =>
   Effect.promise(async () => {
     const stat = await Fs.readFile(`/proc/${pid}/stat`, "utf8")
@@ -63,7 +63,7 @@ const measure = (databaseUrl: string) =>
         `the last after ${((late.at(-1) ?? 0) / 1000).toFixed(1)} s; ${(cpu / 1000).toFixed(1)} s of CPU, at most ${peak} MB\n`
     )
 
-    // Until the entities that were woken are let go.
+    // Waits until the woken entities are released.
     yield* Effect.sleep("90 seconds")
     const statements = sql<{ readonly calls: number }>`SELECT xact_commit::float8 AS calls FROM pg_stat_database
       WHERE datname = current_database()`

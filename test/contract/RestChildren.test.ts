@@ -1,4 +1,4 @@
-/** Children of REST resources: in their items, and at paths of their own. */
+/** Children of REST resources: inside their items, and at their own paths. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -52,7 +52,10 @@ const replyPath = (id: string, parent: string) => `threads/${parent}/replies/${i
 
 type Mode = "absent" | "since"
 
-/** The whole list each time; or what changed since, where threads are marked as deleted and replies are looked up. */
+/**
+ * The whole list each time, or the changes since the last time, if threads are marked as deleted and replies are looked
+ * up.
+ */
 const forum = (mode: Mode) =>
   Idem.rest({
     domain: "forum",
@@ -182,7 +185,7 @@ describe("children of a REST resource", () => {
         assert.deepStrictEqual(found.covers, covered)
         assert.notInclude(found.covers, `replies/${parent}/`)
         assert.isTrue(found.isComplete)
-        // An item that could not be read is listed again, although nothing of it has changed since.
+        // An item that could not be read is listed again, although it has not changed since.
         refuse(403, false)
         assert.deepStrictEqual(found.checkpoint, Option.some({ since: {} }))
         const later = yield* list(mode, server.url, found.checkpoint)
@@ -190,7 +193,7 @@ describe("children of a REST resource", () => {
         assert.strictEqual(JSON.stringify(later.checkpoint).includes("threads"), mode === "since")
         refuse(403, true)
       }
-      // The thread went while its page was read.
+      // The thread was deleted while its page was being read.
       refuse(404, true)
       const gone = yield* list("absent", server.url)
       assert.deepStrictEqual([gone.problems, gone.covers], [[], ["threads/", "files/"]])
@@ -233,7 +236,7 @@ describe("children of a REST resource", () => {
     })
   )
 
-  // A list by time of change: an edit moves an item to its front.
+  // A list by time of change, in which an edit moves an item to the front.
   it.live("of an item that moved before an interruption are not taken for deleted", () =>
     Effect.gen(function* () {
       const server = yield* fill(40)

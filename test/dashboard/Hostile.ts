@@ -3,11 +3,11 @@
  * get a request.
  */
 
-/** Every text that a page could take for HTML. */
+/** Text that a page could interpret as HTML. */
 export const markup = (trap: string): string =>
   `"><script>fetch('${trap}/title-script');globalThis.owned=1</script><img src=x onerror="fetch('${trap}/title-onerror')"><svg onload="globalThis.owned=1">`
 
-/** HTML that tries all that HTML can. */
+/** HTML with every known kind of attack. */
 export const html = (trap: string): string => `<!doctype html>
 <html><head>
 <title>the title is not to be shown</title>
@@ -49,7 +49,7 @@ body { background: url(${trap}/background.png); font-family: x }</style>
 <plaintext>
 </body></html>`
 
-/** An email that tries all that an email can. */
+/** An email with every known kind of attack. */
 export const email = (trap: string): string => {
   const attachment = `=?utf-8?B?${Buffer.from(markup(trap)).toString("base64")}?=`
   return [

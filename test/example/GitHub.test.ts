@@ -19,7 +19,7 @@ import { scripted } from "./ScriptedGitHub.ts"
 const id = (number: number) => `issues/${number}`
 
 describe("the laws of integrations, for GitHub's issues and comments", () => {
-  // GitHub lists issues and comments with their text.
+  // GitHub's lists contain the text of issues and comments.
   for (const law of Conformance.laws(scripted, { without: ["fail", "expire", "narrowed"] }))
     it.live(law.name, () => law.check)
 })
@@ -119,7 +119,7 @@ describe("GitHub's issues", () => {
   )
 })
 
-/** A project outside the repository. Where it brings another `effect`, that must not be taken: it throws. */
+/** A project outside the repository. If it has its own `effect`, that must not be used: it throws. */
 const project = (folder: string) => {
   const modules = Path.join(folder, "node_modules/effect")
   Fs.mkdirSync(modules, { recursive: true })

@@ -1,4 +1,4 @@
-/** Linear's issues and comments, at a Linear that is not ours: npm's emulate. */
+/** Linear's issues and comments, at an independent Linear: npm's `emulate`. */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -23,7 +23,7 @@ const Id = Schema.Struct({ id: Schema.String })
 const Issues = Schema.Struct({ data: Schema.Struct({ issues: Schema.Struct({ nodes: Schema.Array(Id) }) }) })
 const decodeIssues = Schema.decodeUnknownSync(Issues)
 
-/** A Linear to which mutations can be sent; they answer with the id of what they made. */
+/** A Linear that accepts mutations, which return the id of the object that they made. */
 const workspace = Effect.fnUntraced(function* (redirectUris: ReadonlyArray<string> = []) {
   const url = yield* emulated(redirectUris)
   const mutate = (query: string) =>
@@ -34,7 +34,7 @@ const workspace = Effect.fnUntraced(function* (redirectUris: ReadonlyArray<strin
       assert.notProperty(json, "errors", JSON.stringify(json))
       return json as unknown
     })
-  // The emulator begins with an issue of its own.
+  // The emulator starts with an issue, which is removed.
   for (const { id } of decodeIssues(yield* mutate("{ issues { nodes { id } } }")).data.issues.nodes) {
     yield* mutate(`mutation { issueDelete(id: "${id}") { success } }`)
   }
@@ -86,7 +86,7 @@ const scripted = Effect.map(workspace(), ({ comment, ids, issue, mutate, url }):
     },
     remove: (externalId) => {
       const [kind = "", id = ""] = externalId.split("/")
-      // With an issue go its comments.
+      // The comments of an issue are removed with it.
       for (const [comment, issue] of ids.comments) if (comment === id || issue === id) ids.comments.delete(comment)
       ids.issues = ids.issues.filter((one) => one !== id)
       return mutate(`mutation { ${kind.slice(0, -1)}Delete(id: "${id}") { success } }`)
@@ -95,14 +95,15 @@ const scripted = Effect.map(workspace(), ({ comment, ids, issue, mutate, url }):
 })
 
 describe("the laws of integrations, for Linear's issues and comments", () => {
-  // Linear lists them with their text.
+  // Linear's lists contain the text of issues and comments.
   const without = ["fail", "expire", "repeat", "narrowed", "open"] as const
-  // The crash between two pages makes a thousand issues, one mutation each: the other sources of `rest` are held to it.
+  // The law of a crash between two pages makes a thousand issues, one mutation each. Other sources of `rest` are tested
+  // with that law.
   const laws = Conformance.laws(scripted, { without }).filter(({ name }) => !name.includes("between two pages"))
   for (const law of laws) it.live(law.name, () => law.check)
 })
 
-/** The ids of one listing with these credentials, which are kept where they are replaced. */
+/** Returns the ids of one listing with these credentials, and stores replaced credentials. */
 const list = (url: string, kept: { credentials: unknown }) =>
   Effect.gen(function* () {
     const session = yield* linear.open({
@@ -140,7 +141,7 @@ describe("a sign-in at Linear", () => {
       assert.deepStrictEqual(yield* list(url, kept), [id])
       assert.strictEqual(kept.credentials, made)
 
-      // The token has ended: one refresh replaces it, and the refresh token, which works once.
+      // The token has expired: one refresh replaces it and the refresh token, which can be used only once.
       kept.credentials = { ...first, expiresAt: yield* past }
       assert.deepStrictEqual(yield* list(url, kept), [id])
       const second = kept.credentials as Record<string, string>

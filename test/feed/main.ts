@@ -1,7 +1,7 @@
 /**
- * `node test/feed/main.ts [--changes 100000] [--seconds 300]`: eight writers and three consumers of the feed, which are
- * killed (`kill -9`) again and again and go on from the cursor that they kept. Every change must have been told, to
- * each. Two consumers read everything, one the changes of one connection.
+ * `node test/feed/main.ts [--changes 100000] [--seconds 300]`: eight writers, and three consumers of the feed that are
+ * repeatedly killed (`kill -9`), and continue from their stored cursor. Every consumer must receive every change. Two
+ * consumers read everything, and one reads the changes of one connection.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as PgClient from "@effect/sql-pg/PgClient"
@@ -43,7 +43,7 @@ interface Consumer {
   kills: number
 }
 
-/** Starts a consumer again and again, and kills it after a random time, until it ends by itself. */
+/** Starts a consumer repeatedly, and kills it after a random time, until it ends by itself. */
 const consume = Effect.fnUntraced(function* (
   consumer: Consumer,
   start: { readonly folder: string; readonly server: Context; readonly isOver: () => boolean }
@@ -85,7 +85,7 @@ interface Context {
   readonly database: string
 }
 
-/** Whole lines only: one that was being written when its writer was killed was told again. */
+/** Returns only whole lines: a line that was cut short by a kill was written again. */
 const linesOf = (file: string): ReadonlyArray<Told.Line> => {
   const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Told.Line))
   return Fs.readFileSync(file, "utf8")

@@ -72,7 +72,7 @@ it.layer(layer({ env: { IDEM_API_TOKEN: token } }), live)("the server", (it) => 
             assert.strictEqual(headers["cross-origin-resource-policy"], "same-origin", where)
             assert.strictEqual(headers["cross-origin-opener-policy"], "same-origin", where)
             assert.isDefined(headers["permissions-policy"], where)
-            // The reference says the same to everybody.
+            // The reference is the same for every client.
             const kept = path.startsWith("/reference") && status === 200 ? "no-cache" : "no-store"
             assert.strictEqual(headers["cache-control"], kept, where)
             assert.isUndefined(headers["access-control-allow-origin"], where)
@@ -168,13 +168,13 @@ it.layer(layer({ env: { IDEM_API_TOKEN: token } }), live)("the server", (it) => 
         [`{"a":[${"{},".repeat(200_000)}{}]}`, /at most 20,000 values/],
         [`{${Array.from({ length: 1_001 }, (_, index) => `"n${index}":0`).join()}}`, /at most 1,000 names/]
       ] as const) {
-        // A body without a type is decoded as JSON too, and anybody may send one to a public route.
+        // A body without a type is also decoded as JSON, and public routes accept bodies from anybody.
         for (const refused of [yield* post(config), yield* ask("/session", { method: "POST", body: config })]) {
           assert.strictEqual(refused.status, 400)
           assert.match((refused.json as { readonly detail: string }).detail, message)
         }
       }
-      // Brackets and commas in a text are text, an escaped quote does not end it.
+      // Brackets and commas inside a string do not count, and an escaped quote does not end the string.
       const text = JSON.stringify({ domain: "none", name: `\\"${"[,".repeat(30_000)}`.slice(0, 90), config: {} })
       assert.notInclude((yield* ask("/connections", { method: "POST", headers, body: text })).text, "at most 32")
       const long = JSON.stringify({ externalIds: [`\\"${"[,".repeat(30_000)}`] })

@@ -66,7 +66,7 @@ const inFolder = Layer.unwrap(
 
 suite("Folder blobs", inFolder)
 
-/** As a process has it whose environment names this folder, or none. */
+/** The blob store of a process whose environment names this folder; undefined for none. */
 const chosen = (folder: string | undefined) =>
   Layer.provide(
     BlobLocation.layer,
@@ -84,7 +84,7 @@ const inChosenFolder = Layer.unwrap(
 
 suite("The choice of a folder", onDatabase(inChosenFolder))
 
-/** Reads through the choice of a folder what was written to the database before. */
+/** Reads blobs that were written to the database before, through the choice of a folder. */
 const inDatabaseBefore = Layer.effect(
   BlobStore,
   Effect.gen(function* () {
@@ -99,7 +99,7 @@ suite(
   onDatabase(Layer.merge(inDatabaseBefore, inPostgres))
 )
 
-/** The same blob in both: in the database before, and written again since. */
+/** The same blob in both places: in the database from before, and written again since. */
 const inBoth = Layer.effect(
   BlobStore,
   Effect.gen(function* () {

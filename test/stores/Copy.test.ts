@@ -1,4 +1,4 @@
-/** Copies of whole databases: what arrives, and what stays behind. */
+/** Copies of whole databases: the copied rows, and the rows that are left out. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -9,7 +9,7 @@ import { belongings } from "../../src/stores/copy/Rows.ts"
 import { assertSame, copy, everything, lived, side, sides } from "./copyFixture.ts"
 import { running, sha256, take } from "./scenario.ts"
 
-/** Tables that are made again from the contents. */
+/** Tables that are derived again from the contents. */
 const derived = [
   "derived.follower",
   "derived.projection",
@@ -20,7 +20,7 @@ const derived = [
   "derived.search_profile",
   "derived.text"
 ]
-/** Tables of one database: its ids, locks and sessions, and messages whose cursor is its own. */
+/** Tables that belong to one database: its ids, locks and sessions, and messages with the database's own cursors. */
 const left = [
   "idem_migration",
   "meta",
@@ -68,7 +68,7 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
         tokens: []
       })
       assertSame(yield* everything(target.sql), before)
-      // The connection lives on in the target: a run acquires it and finds all of its content known.
+      // The connection continues in the target: a run acquires it, and all of its content is known.
       const fence = yield* Effect.provideContext(take(one.id), target.context)
       assert.isTrue(fence.fence > one.fence.fence)
       assert.strictEqual((yield* target.store.existing(one.id, ["a", "large", "many 1", "many 4"])).size, 3)
@@ -99,7 +99,7 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
       )
       assert.deepStrictEqual(yield* webhooks(source.sql), before)
       assert.deepStrictEqual(yield* target.sql`SELECT 1 FROM webhook_message`, [])
-      // A webhook that was copied before stays as it is.
+      // A webhook that was copied before is not changed.
       yield* target.sql`UPDATE webhook SET state = 'paused', cursor = 'of the target'`
       const there = yield* webhooks(target.sql)
       assert.deepStrictEqual((yield* copy(source, target)).webhooks, [])

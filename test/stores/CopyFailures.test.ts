@@ -1,4 +1,4 @@
-/** Copies that are cut off or fail, and copies while the source and the target change. */
+/** Copies that are interrupted or fail, and copies during changes of the source and the target. */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import { assertSame, copy, everything, lived, sides, tables } from "./copyFixture.ts"
 import { bytesOf, item, page, running, sha256, stored } from "./scenario.ts"
 
-/** Runs it as another process would: in none of this fiber's transactions. */
+/** Runs an effect as another process would, outside of this fiber's transactions. */
 const elsewhere = <A, E>(effect: Effect.Effect<A, E>) => Effect.promise(() => Effect.runPromise(effect))
 
 it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
@@ -19,7 +19,7 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
       const before = yield* everything(source.sql)
       const full = yield* Effect.exit(copy(source, target, { write: () => Effect.die("the disk is full") }))
       assert.isTrue(Exit.isFailure(full))
-      // Runs come last: the session ends when all rows are there.
+      // Runs are copied last, so the session ends when all rows were copied.
       yield* target.sql`CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql
         AS 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'`
       yield* target.sql`CREATE TRIGGER ends AFTER INSERT ON run EXECUTE FUNCTION end_session()`
@@ -46,7 +46,7 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
           open.push(...(yield* elsewhere(idle)))
           return yield* target.blobs.has(hash)
         })
-      // The source may be slow too: the rows are written by a transaction that may wait for it for minutes.
+      // The source may be slow too: the transaction that writes the rows may wait for the source for minutes.
       yield* target.sql`CREATE TABLE limits (value text)`
       yield* target.sql`CREATE FUNCTION note_limit() RETURNS trigger LANGUAGE plpgsql
         AS 'BEGIN INSERT INTO limits VALUES (current_setting(''idle_in_transaction_session_timeout'')); RETURN NULL; END'`
@@ -62,7 +62,7 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
       const { source, target } = yield* sides
       yield* Effect.provideContext(lived, source.context)
       yield* target.blobs.write(Stream.succeed(bytesOf("large")))
-      // A purge that found no row: the blob goes after it was found.
+      // Simulates a purge that found no row: the blob is removed after the copy has found it.
       const has = (hash: string) =>
         Effect.tap(target.blobs.has(hash), () => elsewhere(target.blobs.remove(hash, Duration.zero)))
       const error = yield* Effect.flip(copy(source, target, { has }))
@@ -76,7 +76,8 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
       const { source, target } = yield* sides
       yield* Effect.provideContext(lived, source.context)
       const theirs = yield* Effect.provideContext(running(), target.context)
-      // All bodies: which of them have been found there when the large one is asked for depends on the database's plan.
+      // The target has all bodies, because it depends on the database's plan which of them were found when the large
+      // one is requested.
       const items = Array.from({ length: 400 }, (_, n) => item(`theirs ${n}`, { text: `body ${n}` }))
       yield* theirs.commit({ items }).pipe(Effect.provideContext(target.context))
       const removed = copy(source, target, {

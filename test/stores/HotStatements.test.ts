@@ -1,6 +1,6 @@
 /**
- * Frequent operations scan no large table, and look at few rows, whether PostgreSQL plans for the values, or once for
- * all of them (a generic plan), or has kept a plan from the time when the table was empty.
+ * Frequent operations scan no large table and read few rows, whether PostgreSQL plans for the values, plans once for
+ * all values (a generic plan), or has kept a plan from the time when the table was empty.
  */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
@@ -17,21 +17,21 @@ import * as Database from "../support/Postgres.ts"
 import { contentTables, reads } from "./rowReads.ts"
 import { allRead, item, miss, nextRun, page, running, type Running } from "./scenario.ts"
 
-/** Stored rows of the large connection. A third as many were deleted, and a tenth as many failed. */
+/** The stored rows of the large connection. A third as many were deleted, and a tenth as many failed. */
 const size = 60_000
 
-/** Rows that an operation may look at: far fewer than there are of any kind. */
+/** The most rows that an operation may read: far fewer than there are of any kind. */
 const atMost = 3000
 
-/** A scan of fewer rows is one of a table that is still small. */
+/** A scan of fewer rows is allowed, because the table is still small. */
 const scannedAtMost = 100
 
 const others = 500
 
-/** Connections that are due, and requested tasks, runs and parts of the large connection. */
+/** The number of due connections, and of requested tasks, runs and parts of the large connection. */
 const due = 5000
 
-/** The operation that is about all connections: a reader of the feed that begins. */
+/** The operation that concerns all connections: a reader of the feed that begins. */
 const ofAllConnections = "whose changes there are"
 
 const idOf = (index: number, word = "item") => `${word} ${String(index).padStart(6, "0")}`
@@ -148,12 +148,12 @@ const operations = Effect.fnUntraced(function* ({ commit, fence, id, runId }: Ru
   } satisfies Readonly<Record<string, Effect.Effect<unknown, unknown>>>
 })
 
-// A single session, whose statistics are complete when it asks for them.
+// A single session, whose statistics are complete when it queries them.
 const client = Database.layerWith({ maxConnections: 1, multiplex: false })
 
 type Operations = Readonly<Record<string, Effect.Effect<unknown, StoreError | Superseded>>>
 
-/** The operations that scan a large table, or look at many of its rows. */
+/** Returns the operations that scan a large table, or read many of its rows. */
 const faults = Effect.fnUntraced(function* (mode: string, all: Operations) {
   const found: Array<string> = []
   for (const [name, operation] of Object.entries(all)) {
@@ -197,7 +197,7 @@ it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(clie
     it.effect("keeps no plan that scans the table once it has grown", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
-        // Nothing tells PostgreSQL that the tables have grown.
+        // PostgreSQL's statistics do not know that the tables have grown.
         yield* Effect.forEach(
           contentTables,
           (table) => sql`ALTER TABLE ${sql(table)} SET (autovacuum_enabled = false)`.unprepared

@@ -1,4 +1,4 @@
-/** Pruning on a real database: in bounded steps, beside which look-ups go on. */
+/** Pruning on a real database: in bounded steps, while look-ups continue. */
 import { assert, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,7 +16,9 @@ import { bytesOf, sha256 } from "./scenario.ts"
 const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
 const days = Duration.days(30)
 
-/** Runs of this many connections, ended 100 days ago and later, each a second after the one before. */
+/**
+ * Inserts runs of this many connections. The first ended 100 days ago, and each ended a second after the one before.
+ */
 const old = (count: number, connections: number) =>
   SqlClient.SqlClient.use(
     (sql) => sql`INSERT INTO run (id, connection_id, status, started_at, finished_at)

@@ -1,4 +1,4 @@
-/** Removal goes on where its last step ended: it reads no removed row again, however long indexes keep them. */
+/** Removal continues where its last step ended: removed rows are not read again, however long indexes keep them. */
 import { assert, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -14,7 +14,7 @@ import * as Database from "../support/Postgres.ts"
 import { looked } from "./rowReads.ts"
 import { running } from "./scenario.ts"
 
-// A single session, whose statistics are complete when it asks for them.
+// A single session, whose statistics are complete when it queries them.
 const client = Database.layerWith({ maxConnections: 1, multiplex: false })
 
 it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(client)), { excludeTestServices: true })(
@@ -50,7 +50,7 @@ it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(clie
         yield* sql`INSERT INTO body (hash, size) SELECT body_hash, 1 FROM content WHERE connection_id = ${id}`
         yield* sql`VACUUM ANALYZE`.unprepared
         const before = yield* looked
-        // Rows that a transaction removes stay in the indexes for itself, as for each one that began before it.
+        // Rows that a transaction removes stay in the indexes for that transaction, as for each one that began before.
         yield* sql.withTransaction(store.disconnect(id, true))
         assert.isBelow((yield* looked) - before, 15 * rows)
         const left = yield* sql`SELECT 1 FROM content WHERE connection_id = ${id}
@@ -62,8 +62,8 @@ it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(clie
 )
 
 /**
- * Holds a snapshot, as a backup does: no index forgets the rows that are removed meanwhile. The other session is left
- * to the test.
+ * Holds a snapshot, like a backup, so that indexes keep the rows that are removed meanwhile. The other session is free
+ * for the test.
  */
 const snapshot = SqlClient.SqlClient.use((sql) =>
   Effect.gen(function* () {

@@ -1,4 +1,4 @@
-/** Copies from one database into another, and how the two are compared. */
+/** Copies from one database into another, and compares the two. */
 import { assert } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -15,7 +15,7 @@ import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
 import { item, largeItem, miss, nextRun, page, running, settle } from "./scenario.ts"
 
-/** A database with its store. */
+/** Makes a database with its store. */
 export const side = Effect.gen(function* () {
   const context = yield* Layer.build(
     Layer.fresh(Postgres.layer.pipe(Layer.provideMerge(Blobs.layer), Layer.provideMerge(Database.layer)))
@@ -29,7 +29,7 @@ export const side = Effect.gen(function* () {
 })
 type Side = Effect.Success<typeof side>
 
-/** The database to copy, and an empty one. */
+/** Makes the database to copy, and an empty one. */
 export const sides = Effect.all({ source: side, target: side })
 
 export const copy = (source: Side, target: Side, change: Partial<BlobStore["Service"]> = {}, connection?: string) =>
@@ -42,7 +42,7 @@ export const copy = (source: Side, target: Side, change: Partial<BlobStore["Serv
     onConnection: () => Effect.void
   })
 
-/** A connection in the middle of its life: contents of every state, a listing, a task and runs that go on. */
+/** Makes a connection with history: contents of every state, a listing, a task, and unfinished runs. */
 export const lived = Effect.gen(function* () {
   const store = yield* WholeStore
   const earlier = yield* running()
@@ -84,7 +84,7 @@ export const lived = Effect.gen(function* () {
   return run
 })
 
-/** The tables that hold what belongs to connections. */
+/** The tables with the data of connections. */
 export const tables = [
   "connection",
   "content",
@@ -97,14 +97,14 @@ export const tables = [
   "run"
 ]
 
-/** Fails with the first rows that differ: all of them would fill screens. */
+/** Fails with the first rows that differ, because the full list would be too long. */
 export const assertSame = (found: ReadonlyArray<string>, expected: ReadonlyArray<string>) => {
   const only = (rows: ReadonlyArray<string>, others: ReadonlyArray<string>) =>
     rows.filter((row) => !new Set(others).has(row)).slice(0, 2)
   assert.deepStrictEqual([found.length, only(found, expected)], [expected.length, only(expected, found)])
 }
 
-/** All rows, but for what a copy changes on purpose. */
+/** Returns all rows, without the fields that a copy changes on purpose. */
 export const everything = (sql: SqlClient.SqlClient) =>
   Effect.gen(function* () {
     yield* sql`SET LOCAL TimeZone = 'UTC'`

@@ -22,14 +22,14 @@ export const secret = new Uint8Array([1, ...Buffer.alloc(8, 9), 4, 5])
 export const at = "2025-06-01T12:00:00.000Z"
 const [when, later] = [new Date(at), new Date("2025-06-02T12:00:00.000Z")]
 
-/** Brings an empty database to an older schema, as the version of that time did. */
+/** Migrates an empty database to an older schema, in the same way as the version of that time. */
 export const migrateTo = (schema: number) =>
   Migrator.make({})({
     loader: Migrator.fromRecord(Object.fromEntries(Object.entries(Migrations.migrations).slice(0, schema))),
     table: "idem_migration"
   })
 
-/** Rows of each kind, as versions with that schema wrote them. */
+/** Inserts rows of each kind, as versions with that schema wrote them. */
 export const fill = (schema: number) =>
   SqlClient.SqlClient.use((sql) =>
     Effect.gen(function* () {
@@ -39,7 +39,7 @@ export const fill = (schema: number) =>
             '{"historyId": "12"}', 'scope one', ${later}, ${later}, 2, ${when}),
           (${pausedId}, 'files', 'ftp', 'me@host', '{}', NULL, 3600000, 3, 'by a person', NULL, NULL, ${later},
             ${later}, 0, ${when})`
-      // A process that was killed in the middle of a run.
+      // The process was killed in the middle of a run.
       yield* sql`UPDATE connection SET lease_holder = 'a process of that time', lease_until = ${when} WHERE id = ${id}`
       yield* schema < 12
         ? sql`INSERT INTO polling (holder, held_until)

@@ -1,6 +1,6 @@
 /**
- * A feed on loopback that a test edits, in each format at its own path, with validators as RFC 9110 (13.1) has them. It
- * shows all its entries, or the newest of them and links to the others, as RFC 5005 and JSON Feed say.
+ * A feed on loopback that a test edits. Each format has its own path, and validators follow RFC 9110 (13.1). The feed
+ * shows all its entries, or the newest entries with links to the others, according to RFC 5005 and JSON Feed.
  */
 import type * as Http from "node:http"
 import { serve } from "./LoopbackServer.ts"
@@ -15,14 +15,14 @@ interface Entry {
 const escaped = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
 
-/** Where a feed goes on: the target of a link by its relation. `complete` says that it does not. */
+/** The links to further pages of a feed: targets by their relation. `complete` marks a feed without further pages. */
 interface Marks {
   readonly next?: string | undefined
   readonly "prev-archive"?: string | undefined
   readonly complete?: boolean
 }
 
-/** The marks as elements, `atom` being the prefix of Atom's namespace. */
+/** Returns the marks as elements; `atom` is the prefix of Atom's namespace. */
 const marked = ({ complete, ...links }: Marks, atom: string): string =>
   Object.entries(links)
     .map(([rel, href = ""]) => `<${atom}link rel="${rel}" href="${escaped(href)}"/>`)
@@ -87,29 +87,35 @@ const formats = new Map<string, (entries: ReadonlyArray<Entry>, marks: Marks) =>
 
 class FeedServer {
   readonly entries = new Map<string, Entry>()
-  /** The requests, as `GET /rss 304`. */
+  /** The requests with their statuses, such as `GET /rss 304`. */
   readonly log: Array<string> = []
-  /** Each entry is shown twice. */
+  /** True if each entry is shown twice. */
   repeats = false
-  /** The validators of an answer. */
+  /** The validators of a response. */
   validator: "etag" | "last-modified" | "none" = "etag"
-  /** How the feed shows entries that are not among its newest. */
+  /** How the feed shows entries that are not the newest. */
   kind: "all" | "complete" | "paged" | "archived" = "all"
-  /** Entries of a page or an archive. */
+  /** The number of entries of a page or an archive. */
   size = 10
-  /** The archives, the oldest first. An entry that is edited later is in the feed again, and stays here as it was. */
+  /**
+   * The archives, oldest first. An entry that is edited after it was archived is in the feed again, and stays unchanged
+   * in its archive.
+   */
   readonly archives: Array<ReadonlyArray<Entry>> = []
-  /** Answers instead of the feed. */
+  /** If set, responds instead of the feed. */
   answer: ((response: Http.ServerResponse, request: Http.IncomingMessage) => void) | undefined
-  /** Requests that came, and those of them that are being answered. */
+  /** The number of requests so far, and of requests that have no response yet. */
   requests = 0
   open = 0
   url = ""
   #changes = 0
-  /** The entries that are in no archive yet. */
+  /** The entries that are not yet in an archive. */
   readonly #latest = new Map<string, Entry>()
 
-  /** The path of the feed: `/rss`, `/atom`, `/rdf`, `/json`; with `?in=a` only the entries whose id begins with `a`. */
+  /**
+   * Returns the URL of the feed at this path: `/rss`, `/atom`, `/rdf` or `/json`. With `?in=a` the feed has only the
+   * entries whose id begins with `a`.
+   */
   address(path: string): string {
     return `${this.url}${path}`
   }
@@ -132,7 +138,7 @@ class FeedServer {
     this.#changes += 1
   }
 
-  /** The entries of a document, the newest first, and where it goes on. */
+  /** Returns the entries of a document, newest first, and its links to further documents. */
   document(pathname: string, page: number, archive: number | undefined): readonly [ReadonlyArray<Entry>, Marks] {
     const all = [...this.entries.values()].toReversed()
     const archiveAt = (index: number) =>
@@ -153,7 +159,7 @@ class FeedServer {
     }
   }
 
-  /** Forgets its validators: every feed is new to whoever asks. */
+  /** Invalidates all validators: the next request of each client gets the whole feed. */
   expire(): void {
     this.#changes += 1
   }
@@ -169,7 +175,7 @@ class FeedServer {
     this.show(request, response)
   }
 
-  /** Answers with the document that is asked for. */
+  /** Responds with the requested document. */
   show(request: Http.IncomingMessage, response: Http.ServerResponse): void {
     const { pathname, searchParams } = new URL(request.url ?? "/", this.url)
     const etag = `"${this.#changes}"`
@@ -194,5 +200,5 @@ class FeedServer {
   }
 }
 
-/** A server that lasts as long as the scope. */
+/** Starts a server that runs until the scope closes. */
 export const make = serve(() => new FeedServer())

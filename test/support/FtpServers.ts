@@ -1,7 +1,7 @@
 /**
- * Real file servers for tests: Debian's pure-ftpd (MLSD, TLS), vsftpd (LIST only) and openssh (SFTP), each on a
- * loopback port of its own, with its configuration and keys in a temporary folder, ended with the test's scope.
- * `.ci/servers` installs them; where one is missing `missing` says so.
+ * Real file servers for tests: Debian's pure-ftpd (MLSD, TLS), vsftpd (LIST only) and openssh (SFTP). Each has its own
+ * loopback port, keeps its configuration and keys in a temporary folder, and ends with the test's scope. `.ci/servers`
+ * installs them; `missing` reports a server that is not installed.
  */
 import { execFileSync, spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
@@ -21,12 +21,12 @@ export interface Running {
   readonly files: string
   readonly config: Record<string, unknown> & { readonly protocol: string }
   readonly credentials: Record<string, string>
-  /** openssh: the host key's fingerprint, and the whole key. */
+  /** Only for openssh: the host key's fingerprint, and the whole key. */
   readonly fingerprint?: string
   readonly hostKey?: string
 }
 
-/** Unprivileged owners of the files, by the servers' needs: vsftpd insists on a user whose home is there. */
+/** Unprivileged owners of the files. vsftpd requires a user whose home exists. */
 const nobody = { uid: 65534, gid: 65534 }
 
 const folders = [
@@ -47,21 +47,21 @@ const programs: Record<Kind, ReadonlyArray<string>> = {
   openssh: ["sshd", "ssh-keygen"]
 }
 
-/** Why this server can't be run here, or undefined. */
+/** Returns why this server can't be run here; undefined if it can. */
 export const missing = (kind: Kind): string | undefined => {
   if (process.getuid?.() !== 0) return `${kind} needs root to run as another user`
   const lacking = programs[kind].filter((name) => find(name) === undefined)
   return lacking.length === 0 ? undefined : `${lacking.join(", ")} not installed (.ci/servers installs them)`
 }
 
-/** The path of a program that `missing` has said to be there. */
+/** Returns the path of a program. `missing` must have found it before. */
 export const program = (name: string): string => {
   const file = find(name)
   if (file === undefined) throw new Error(`${name} is not installed`)
   return file
 }
 
-/** A temporary folder that others may enter. */
+/** Creates a temporary folder that other users may enter. */
 const temporaryFolder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => {
     const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-ftp-"))
@@ -107,13 +107,13 @@ const start = Effect.fnUntraced(function* (
     Effect.mapError(() => new Error(`${command} did not start: ${output.join("")}`)),
     Effect.orDie
   )
-  // If our server has ended, another program answers on the port.
+  // If this server has ended, another program is responding on the port.
   if (child.exitCode !== null) yield* Effect.die(new Error(`${command} ended: ${output.join("")}`))
 })
 
 const give = (path: string) => Fs.chownSync(path, nobody.uid, nobody.gid)
 
-/** A key and a self-signed certificate for localhost, in one file. */
+/** Creates a key and a self-signed certificate for localhost, in one file. */
 const certificate = (folder: string): { readonly file: string; readonly pem: string } => {
   const key = Path.join(folder, "key.pem")
   const cert = Path.join(folder, "cert.pem")
@@ -132,7 +132,7 @@ const pureFtpd = Effect.fnUntraced(function* (folder: string, files: string, tls
   const port = yield* freePort
   const password = randomBytes(12).toString("hex")
   const [passwords, database] = [Path.join(folder, "passwords"), Path.join(folder, "passwords.pdb")]
-  // pure-pw's own hash is made to take seconds, which every login would.
+  // pure-pw's own hash takes seconds, which each login would take too.
   const hash = execFileSync(program("openssl"), ["passwd", "-6", password], { encoding: "utf8" }).trim()
   Fs.writeFileSync(passwords, `mirror:${hash}:${nobody.uid}:${nobody.gid}::${files}/./::::::::::::\n`)
   execFileSync(program("pure-pw"), ["mkdb", database, "-f", passwords])
@@ -236,8 +236,8 @@ const openssh = Effect.fnUntraced(function* (folder: string, files: string) {
 })
 
 /**
- * Starts a server on an empty folder that the tests may write to, and that the server's user may read. `perAddress` is
- * how many connections of one address pure-ftpd allows.
+ * Starts a server on an empty folder that the tests may write and the server's user may read. `perAddress` is the
+ * number of connections that pure-ftpd allows for one address.
  */
 export const run = Effect.fnUntraced(function* (
   kind: Kind,

@@ -1,6 +1,7 @@
 /**
- * Dovecot for tests (Debian's `dovecot-imapd`, which `.ci/servers` installs): on a loopback port of its own, with its
- * configuration, mail and state in a temporary folder, ended with the test's scope. Each user has the same password.
+ * Dovecot for tests (Debian's `dovecot-imapd`, which `.ci/servers` installs). It has its own loopback port, keeps its
+ * configuration, mail and state in a temporary folder, and ends with the test's scope. All users have the same
+ * password.
  */
 import { execFileSync, spawn } from "node:child_process"
 import * as Fs from "node:fs"
@@ -14,8 +15,8 @@ import type * as Scope from "effect/Scope"
 import { freePort } from "./FreePort.ts"
 
 /**
- * Variants of one server, each on a loopback address of its own: all that Dovecot can, no QRESYNC, no mod-sequences and
- * no LIST-STATUS, and mdbox with `.` between the levels of names.
+ * Variants of one server, each on its own loopback address: all of Dovecot's features; no QRESYNC; no mod-sequences and
+ * no LIST-STATUS; and mdbox with `.` between the levels of names.
  */
 const addresses = {
   qresync: "127.0.0.1",
@@ -26,9 +27,9 @@ const addresses = {
 export type Variant = keyof typeof addresses
 
 export interface Options {
-  /** Connections of one user and address. */
+  /** The most connections of one user and address. */
   readonly connections?: number
-  /** How a user logs in with an access token, and where the server asks whose it is (RFC 7662). */
+  /** The mechanism for access tokens, and the URL at which the server looks up a token's user (RFC 7662). */
   readonly tokens?: { readonly mechanism: "xoauth2" | "oauthbearer"; readonly introspection: string }
 }
 
@@ -37,9 +38,9 @@ export interface Running {
   readonly folder: string
   readonly config: (variant?: Variant) => Record<string, unknown>
   readonly credentials: (user: string) => { readonly username: string; readonly password: string }
-  /** A client of its own for what other clients do: a test's hands. */
+  /** Connects a separate client, with which a test changes mail as other clients would. */
   readonly client: (user: string, variant?: Variant) => Effect.Effect<ImapFlow, never, Scope.Scope>
-  /** Runs doveadm and gives what it prints. */
+  /** Runs doveadm, and returns its output. */
   readonly doveadm: (...args: ReadonlyArray<string>) => string
 }
 
@@ -48,7 +49,7 @@ export const password = "correct horse"
 const program = (name: string): string | undefined =>
   ["/usr/sbin", "/usr/bin"].map((folder) => Path.join(folder, name)).find((file) => Fs.existsSync(file))
 
-/** Why Dovecot can't be run here, or undefined. */
+/** Returns why Dovecot can't be run here; undefined if it can. */
 export const missing = (): string | undefined => {
   const dovecot = program("dovecot")
   if (process.getuid?.() !== 0) return "dovecot needs root to run as another user"
@@ -161,7 +162,7 @@ const greeting = (port: number): Effect.Effect<void, Error> =>
     socket.once("error", (error) => resume(Effect.fail(error)))
   })
 
-/** A temporary folder of a server that runs as another user. */
+/** Creates a temporary folder for a server that runs as another user. */
 export const temporaryFolder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => {
     const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-imap-"))
@@ -202,7 +203,7 @@ export const start = Effect.fnUntraced(function* (
   )
 })
 
-/** A client without TLS that is logged in until the scope ends. */
+/** Connects a client without TLS, which stays logged in until the scope ends. */
 export const connected = (host: string, port: number, user: string): Effect.Effect<ImapFlow, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.promise(async () => {
@@ -213,7 +214,7 @@ export const connected = (host: string, port: number, user: string): Effect.Effe
         doSTARTTLS: false,
         auth: { user, pass: password },
         logger: false,
-        // ImapFlow gives up a connection whose server sends on before the client has switched to compression.
+        // ImapFlow drops a connection if the server sends data before the client has switched to compression.
         disableCompression: true,
         disableAutoIdle: true
       })
@@ -238,7 +239,7 @@ export const run = Effect.fnUntraced(function* (options: Options = {}): Effect.f
     port,
     folder,
     config: (variant = "qresync") =>
-      // The certificate is that of localhost, which is the first address.
+      // The certificate is for localhost, which is the first address.
       variant === "qresync"
         ? { host: "localhost", port, tls: "starttls", ca: pem }
         : { host: addresses[variant], port, tls: false },

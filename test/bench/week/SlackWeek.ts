@@ -1,6 +1,6 @@
 /**
- * A large Slack workspace on virtual time: its first sync, and a day of polling. Calls wait for the quota of Idem, and
- * Slack's stand-in counts by itself which of them exceed the limits of a minute.
+ * A large Slack workspace in virtual time: its first sync, and a day of polling. Calls wait for Idem's quota, and
+ * Slack's stand-in independently counts the calls that exceed a minute's limits.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -26,7 +26,7 @@ const limits: Readonly<Record<string, number>> = {
   "search.messages": 20
 }
 
-/** Counts calls by method, and those beyond the method's limit of a minute. */
+/** Counts calls by method, and the calls beyond the method's limit for a minute. */
 const counter = (now: () => number) => {
   const calls: Record<string, number> = {}
   const windows = new Map<string, { minute: number; calls: number }>()
@@ -53,11 +53,11 @@ interface Size {
   readonly channels: number
   readonly messages: number
   readonly threads: number
-  /** Polls of the day that are simulated. */
+  /** The number of simulated polls of the day. */
   readonly polls: number
 }
 
-/** Polls of a day, one each 5 minutes. */
+/** The number of polls in a day, one every 5 minutes. */
 export const pollsADay = 288
 
 /** A tenth of the channels was active within the last day, the others between a day and two years ago. */
@@ -123,7 +123,7 @@ const simulate = (size: Size) => {
     yield* mirror.sync(session)
     const synced = { ...counted.take(), seconds: (yield* now) - startAt, rows: mirror.size }
 
-    /** A day of polling. Each change is looked for after each poll until the mirror has it. */
+    /** Polls for a day. After each poll, searches the mirror for each change, until the mirror has it. */
     const day = (by: AnySession) =>
       Effect.gen(function* () {
         const begun = yield* now
@@ -191,7 +191,7 @@ const percentile = (values: ReadonlyArray<number>, share: number): number => {
 
 type Day = Awaited<ReturnType<typeof simulate>>["bot"]
 
-/** Rows for a day of polling. */
+/** Returns the rows for a day of polling. */
 const polling = (what: string, { longest, polled, seen, unseen }: Day): ReadonlyArray<Row> => [
   { what, value: total(polled.calls), unit: "calls" },
   ...Object.entries(polled.calls).map(([method, value]) => ({ what: `  ${method}`, value, unit: "calls" })),
@@ -207,16 +207,16 @@ const polling = (what: string, { longest, polled, seen, unseen }: Day): Readonly
   ])
 ]
 
-/** Rows for a workspace of this size. */
+/** Returns the rows for a workspace of this size. */
 export const run = (size: Size) =>
   Effect.gen(function* () {
     const { bot, synced, user } = yield* Effect.promise(() => simulate(size))
     const calls = total(synced.calls)
     const count = (value: number) => value.toLocaleString("en")
-    // A call a thread, and one for each 999 parents of a conversation.
+    // One call for each thread, and one for each 999 parents of a conversation.
     const pages = size.channels * Math.max(1, Math.ceil((size.messages - size.threads) / size.channels / 999))
     const floorCalls = size.threads + pages
-    // The two methods have a limit each, so that one does not wait for the other.
+    // The two methods have separate limits, so that calls of one do not wait for the other.
     const floorHours = size.threads / (limits["conversations.replies"] ?? 1) / 60
     return [
       {

@@ -15,7 +15,7 @@ const hidden = ({ labelIds }: { readonly labelIds: ReadonlySet<string> }) =>
 
 const methods = ["messages.get", "messages.list", "history.list", "messages.get", "labels.list"] as const
 
-/** A message of about this many bytes; those of one `size` above 2,000 are in the blob store. */
+/** Makes a message of about this many bytes. Messages of the same `size` above 2,000 are in the blob store. */
 const raw = (subject: string, size: number): string =>
   `From: Ann <ann@example.com>\r\nSubject: ${subject}\r\n\r\n${`${subject} `.repeat(Math.ceil(size / (subject.length + 1)))}\r\n`
 
@@ -25,8 +25,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
   const tally = new Tally()
   const proxy = yield* Proxy.run(Number(new URL(server.url).port), { tally })
   const { mailbox } = server
-  // The vanished share is larger than the limit that needs a person; the part of it that one slice finds (4 pages) is
-  // smaller.
+  // The removed share is above the threshold for a person; the part of it that one slice finds (4 pages) is below.
   mailbox.pageLimit = plan.ending === "vanish" ? 2 : random.between(2, plan.ending === undefined ? 7 : 3)
   let everything = random.chance(0.3) || plan.ending === "narrow"
   let outside: ReadonlySet<string> = new Set()
@@ -38,7 +37,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
     for (let index = 0; index < count; index += 1) {
       written += 1
       versions += 1
-      // Some are large, and some have the very bytes of another.
+      // Some messages are large, and some have the same bytes as another.
       const size = random.chance(0.2) ? 6000 : 100
       mailbox.add({ labelIds, raw: raw(random.chance(0.15) ? "the same" : `number ${written}`, size) })
     }
@@ -90,7 +89,7 @@ export const make = Effect.fnUntraced(function* (plan: SourcePlan) {
             return true
           }
         })
-        // Each may spoil a body that is then asked for again.
+        // Each fault may damage a body, which is then requested again.
         spoilt += method === "messages.get" ? times : 0
         return `${name} for ${times} of ${method}`
       }

@@ -1,8 +1,8 @@
-/** Files of the formats that are read, made here byte by byte. */
+/** Files of the supported formats, made byte by byte. */
 import { deflateSync } from "node:zlib"
 import { strToU8, zipSync } from "fflate"
 
-/** A PDF of these objects (ISO 32000-1, 7.5); the first is the catalog. */
+/** Makes a PDF of these objects (ISO 32000-1, 7.5); the first is the catalog. */
 const pdfOf = (objects: ReadonlyArray<string>): Uint8Array => {
   let text = "%PDF-1.4\n"
   const offsets = objects.map((object, index) => {
@@ -23,13 +23,13 @@ const page = (content: string): ReadonlyArray<string> => [
   "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
 ]
 
-/** A page with these lines. */
+/** Makes a page with these lines. */
 export const pdf = (...lines: ReadonlyArray<string>): Uint8Array => {
   const stream = `BT /F1 12 Tf 50 700 Td ${lines.map((line) => `(${line}) Tj 0 -20 Td`).join(" ")} ET`
   return pdfOf(page(`<</Length ${stream.length}>>\nstream\n${stream}\nendstream`))
 }
 
-/** A page with a line in a font of this encoding, which is not embedded, below one in Latin letters. */
+/** Makes a page with a line of Latin letters and, below, a line in a font of this encoding, which is not embedded. */
 export const cjkPdf = (encoding: string, ordering: string, text: Uint8Array): Uint8Array => {
   const stream = `BT /F2 12 Tf 10 140 Td (Latin) Tj /F1 12 Tf 0 -40 Td <${Buffer.from(text).toString("hex")}> Tj ET`
   return pdfOf([
@@ -46,13 +46,13 @@ export const cjkPdf = (encoding: string, ordering: string, text: Uint8Array): Ui
   ])
 }
 
-/** A page whose content inflates to this many megabytes. */
+/** Makes a page whose content inflates to this many megabytes. */
 export const pdfBomb = (megabytes: number): Uint8Array => {
   const stream = deflateSync(Buffer.alloc(megabytes * 1_000_000, " "), { level: 9 }).toString("latin1")
   return pdfOf(page(`<</Length ${stream.length}/Filter/FlateDecode>>\nstream\n${stream}\nendstream`))
 }
 
-/** A ZIP archive of these texts. */
+/** Makes a ZIP archive of these texts. */
 export const zip = (files: Readonly<Record<string, string>>): Uint8Array =>
   zipSync(Object.fromEntries(Object.entries(files).map(([name, text]) => [name, strToU8(text)])))
 
@@ -64,7 +64,7 @@ export const docx = (...paragraphs: ReadonlyArray<string>): Uint8Array =>
       .join("")}</w:body></w:document>`
   })
 
-/** The same archive, whose directory claims another size for the entry's content (APPNOTE 4.3.12, 4.4.9). */
+/** Changes an archive so that its directory claims another size for the entry's content (APPNOTE 4.3.12, 4.4.9). */
 export const claiming = (archive: Uint8Array, size: number): Uint8Array => {
   const bytes = Buffer.from(archive)
   const directory = bytes.lastIndexOf("PK\u0001\u0002", undefined, "latin1")
@@ -72,7 +72,7 @@ export const claiming = (archive: Uint8Array, size: number): Uint8Array => {
   return bytes
 }
 
-/** An email whose parts these are. */
+/** Makes an email with these parts. */
 export const mail = (subject: string, ...parts: ReadonlyArray<string>): Uint8Array => {
   const boundary = `of-${subject}`
   return Buffer.from(

@@ -13,7 +13,7 @@ describe("the text of a file", () => {
     assert.deepStrictEqual([found.format, found.text], ["pdf", "Invoice 4711\nTotal 12 EUR"])
   })
 
-  // SylphxAI/pdf-reader-mcp#250: such words are lost without the tables of their fonts.
+  // SylphxAI/pdf-reader-mcp#250: these words are lost without the tables of their fonts.
   for (const [encoding, ordering, bytes, text] of [
     ["90ms-RKSJ-H", "Japan1", iconv.encode("日本語", "shift_jis"), "日本語"],
     ["GBK-EUC-H", "GB1", iconv.encode("中文", "gbk"), "中文"],
@@ -83,7 +83,7 @@ describe("the text of a file", () => {
     assert.strictEqual(await textOf(page), "Offer\nOne & two\na\tb\na roof\nfirst\nsecond")
   })
 
-  // HTML Standard, 13.2.6.4.4: any element that a head can't have ends it, and so does text.
+  // HTML Standard, 13.2.6.4.4: any element that is not allowed in a head ends the head, and so does text.
   it("is that of HTML whose head is not closed", async () => {
     assert.strictEqual(await textOf("<html><head><style>p{}</style><p>Hi there</p></html>"), "Hi there")
     assert.strictEqual(await textOf("<html><head><title>T</title><div>Hello</div></html>"), "T\nHello")
@@ -135,7 +135,7 @@ describe("the text of a file", () => {
     assert.strictEqual(await textOf(declared), "日本語")
   })
 
-  // A log of megabytes in which a program has written one wrong byte.
+  // A log of megabytes with one wrong byte.
   it("stays UTF-8 where a few bytes are none", async () => {
     const log = Buffer.concat([bytes("Größe Übergröße Café\n".repeat(3)), Buffer.from([0xff]), bytes("\nGröße")])
     assert.include(await textOf(log), "Größe Übergröße Café")

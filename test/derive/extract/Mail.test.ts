@@ -43,7 +43,7 @@ describe("the text of an email", () => {
   const german = "Grüße aus München"
   const japanese = Buffer.from("\u001b$BF|K\\8l\u001b(B", "latin1")
 
-  // SpamScope/mail-parser#45, cyrus-imapd#5294: charsets that are declared wrongly, vaguely, or in the HTML only.
+  // SpamScope/mail-parser#45, cyrus-imapd#5294: charsets that are declared wrongly, vaguely, or only in the HTML.
   const bodies: ReadonlyArray<readonly [type: string, body: Uint8Array, text: string]> = [
     ["text/plain", bytes(german), german],
     ["text/plain; charset=us-ascii", bytes(german), german],
@@ -65,7 +65,7 @@ describe("the text of an email", () => {
     })
   }
 
-  // Parts as real mail has them, and what Python's `email.parser` takes for the text.
+  // Parts from real mail, and the text that Python's `email.parser` finds in them.
   const multipart = 'From: a@example.com\r\nSubject: x\r\nContent-Type: multipart/mixed; boundary="of parts"\r\n\r\n'
   const malformed: ReadonlyArray<readonly [what: string, email: string, text: string]> = [
     [
@@ -78,7 +78,7 @@ describe("the text of an email", () => {
       `${multipart}--of parts\r\nContent-Type: text/plain\r\n\r\nthe text\r\n`,
       "the text"
     ],
-    // Python's StartBoundaryNotFoundDefect. Of the SpamAssassin corpus, two emails.
+    // Python's StartBoundaryNotFoundDefect, which two emails of the SpamAssassin corpus have.
     [
       "has parts by another boundary than it declares",
       `${multipart}No MIME?\r\n\r\n--= of parts\r\nContent-Type: text/plain\r\n\r\nthe text\r\n--= of parts--\r\n`,

@@ -1,4 +1,4 @@
-/** How derived rows and texts become searchable, and how they leave the index again. */
+/** How derived rows and texts become searchable, and how they are removed from the index. */
 import { assert, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -12,7 +12,7 @@ import { running } from "../../stores/scenario.ts"
 import { awaitVisible } from "../../stores/awaitVisible.ts"
 import { derive, found, layer, mail, projections, rows, store } from "./Scenario.ts"
 
-/** The sessions of the database that wait for a lock now. */
+/** Counts the sessions of the database that are waiting for a lock. */
 const waiting = Effect.map(
   rows("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"),
   ({ length }) => length
@@ -31,7 +31,7 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
       const indexer = yield* SearchIndexer.make(follower.tables)
       while ((yield* texts.step) > 0);
 
-      // The indexer stops after its last look at the contents, until the holder lets it go on.
+      // The indexer stops after its last query of the contents, until the holder lets it continue.
       yield* rows(`CREATE FUNCTION derived.stop() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END $$`)
       yield* rows("CREATE TRIGGER stop AFTER INSERT ON derived.search_name EXECUTE FUNCTION derived.stop()")
@@ -95,7 +95,7 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
       assert.deepStrictEqual(yield* pending, [{ id: run.id, contents: 1 }])
       yield* derive
       assert.deepStrictEqual(yield* found("Garten häuser", of), ["houses"])
-      // Umlauts of a keyboard that has none: https://snowballstem.org/algorithms/german/stemmer.html
+      // Umlauts typed on a keyboard without umlauts: https://snowballstem.org/algorithms/german/stemmer.html
       for (const query of ["garten", "gaerten", "groessere", "grosse", "Bäume", "baum", "BAEUME"]) {
         assert.deepStrictEqual(yield* found(query, of), ["houses"], query)
       }
@@ -114,7 +114,7 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
   it.effect("indexes the beginning of a text whose vector would be too long for PostgreSQL", () =>
     Effect.gen(function* () {
       const run = yield* running()
-      // Rare ideographs: 4 bytes a character, and 4 for the place of each word.
+      // Rare ideographs: 4 bytes a character, and 4 for the position of each word.
       const ideograph = (index: number) => String.fromCodePoint(0x20_000 + (index % 40_000))
       const words = (from: number) =>
         Array.from(
@@ -171,7 +171,7 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
       yield* commit("Second")
       yield* follower.catchUp
       assert.deepStrictEqual(yield* queue, [])
-      // An attempt failed, as where a folder of bodies is away.
+      // An attempt failed, for example because a folder of bodies was unreachable.
       yield* rows("UPDATE derived.text SET attempts = 1, next_attempt = 'infinity' WHERE version IS NULL")
       yield* rows("UPDATE derived.follower SET cursor = NULL")
       yield* follower.catchUp

@@ -13,14 +13,14 @@ import { SendError } from "../../../src/engine/webhooks/Sender.ts"
 import { item, running as connected } from "../../stores/scenario.ts"
 import { Webhooks, at, until, pass, test, dispatcher, create, changesIn, messages, minutes } from "./Fixture.ts"
 
-/** Interrupts a dispatcher, lets time pass while nothing delivers, which makes days cheap, and starts another. */
+/** Interrupts a dispatcher, lets time pass without deliveries, which makes days cheap, and starts another one. */
 const restartAfter = Effect.fnUntraced(function* (running: Effect.Success<typeof dispatcher>, away: Duration.Duration) {
   yield* Fiber.interrupt(running)
   yield* TestClock.adjust(away)
   return yield* dispatcher
 })
 
-/** How long until its pending message is sent again, once the last attempt is written. */
+/** Returns how long until the webhook's pending message is sent again, once the last attempt is stored. */
 const untilNext = Effect.fnUntraced(function* (id: string) {
   yield* pass("2 seconds")
   const [pending] = yield* messages(id, "pending")
@@ -84,7 +84,7 @@ describe("delivering to webhooks", () => {
       const asked = [Duration.minutes(10), Duration.days(30), Duration.seconds(1)]
       endpoints.answer = () => Effect.succeed({ status: 503, retryAfter: asked[endpoints.sent.length - 1], text: null })
       let running = yield* dispatcher
-      // Less than the schedule's is no reason to hurry.
+      // A `Retry-After` below the schedule's delay does not shorten the delay.
       for (const [index, wait] of [minutes(10), minutes(24 * 60), minutes(24)].entries()) {
         yield* until(() => endpoints.sent.length === index + 1)
         const found = yield* untilNext(webhook.id)

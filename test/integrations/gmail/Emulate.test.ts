@@ -1,4 +1,4 @@
-/** Against a Gmail that is not ours: npm's `emulate`. It has no `getProfile`, and its page tokens are offsets. */
+/** Tests against an independent Gmail: npm's `emulate`. It has no `getProfile`, and its page tokens are offsets. */
 import { assert, it } from "@effect/vitest"
 import { createEmulator } from "emulate"
 import * as DateTime from "effect/DateTime"
@@ -71,7 +71,7 @@ it.live("mirrors emulate's Gmail: first sync, idle poll, new mail, labels, trash
     assert.deepStrictEqual(mirror.stored.get("seed7")?.body, new Uint8Array(rawOf(7)))
     assert.strictEqual(mirror.stored.get("seed7")?.title, "Grüße 7")
     // The calls: those before the listing (no profile, the newest message, its history), two pages, the list of chats,
-    // the history after them.
+    // and the history after them.
     assert.strictEqual(first.calls, 4 + 2 + 1 + 1 + 600)
     const idle = { calls: 1, units: 2, checkerQueries: 0, downloads: 0 }
     assert.deepStrictEqual(yield* Mirror.cost(mirror, Mirror.sync(mirror)), idle)
@@ -97,7 +97,7 @@ it.live("mirrors emulate's Gmail: first sync, idle poll, new mail, labels, trash
 
     const live = mirror.checkpoint
     mirror.checkpoint = Option.none()
-    // All but what may differ between two fetches of the same message.
+    // The contents without the fields that may differ between two downloads of the same message.
     const stable = () => [...mirror.stored].map(([id, content]) => [id, { ...content, volatile: {} }] as const)
     const before = stable()
     const forced = yield* Mirror.cost(mirror, Mirror.sync(mirror, { task: { ...poll, force: true } }))

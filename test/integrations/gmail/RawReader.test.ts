@@ -9,7 +9,7 @@ interface Read {
   readonly rest: object
 }
 
-/** Reads this text in chunks that end at these places. */
+/** Reads this text in chunks that end at these positions. */
 const read = (text: string | Uint8Array, cuts: ReadonlyArray<number> = []): Read => {
   const bytes = Buffer.from(text)
   const reader = RawReader.make()
@@ -61,7 +61,7 @@ describe("an answer with the bytes of a message", () => {
   it("has escapes, as Google writes them and as nobody does", () => {
     const bytes = Buffer.from([0xfb, 0xff, 0xfe, 0x00, 0x01])
     for (const text of [
-      // `=` as Google's JSON has it.
+      // Google's JSON escapes `=` in this way.
       `{"raw":"-__-AAE\\u003d"}`,
       `{"raw":"+\\/\\/+AAE="}`,
       `{"\\u0072a\\u0077":"\\u002d\\u005f_-AA\\u0045"}`

@@ -1,4 +1,4 @@
-/** Large feeds are read beside the main thread. */
+/** Large feeds are read in a worker thread. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,7 +18,7 @@ const question = (bytes: Uint8Array): FeedReader.Question => ({ bytes, mediaType
 
 const millis = ({ system, user }: NodeJS.CpuUsage): number => (system + user) / 1000
 
-/** The largest share of an effect's CPU time that one turn of this thread's event loop takes. */
+/** Returns the largest share of an effect's CPU time that one turn of this thread's event loop takes. */
 const longestTurn = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.gen(function* () {
     let longest = 0
@@ -48,7 +48,7 @@ describe("the reader of feeds", () => {
       const { result, share } = yield* longestTurn(read(question(feed(10_000))))
       assert("pages" in result)
       assert.strictEqual(result.count, 10_000)
-      // Read on this thread, the feed takes nearly all of it in one turn.
+      // If the feed were read on this thread, one turn would take nearly all of the time.
       assert.isBelow(share, 0.25)
       const pages = result.pages.map(EntryPages.unpack)
       assert.isTrue(pages.every(({ length }) => length <= EntryPages.maxEntries))

@@ -134,7 +134,7 @@ describe("a file's address", () => {
       const there = other.workspace.addFile("notes.txt", bytes("from elsewhere"))
       assert.strictEqual(`files/${there}`, id)
       server.fileRedirects = [new URL(other.url).origin]
-      // The other server gives files with a token only.
+      // The other server returns files only to requests with a token.
       assert.strictEqual(yield* reasonOf(session, id), "Forbidden")
       assert.deepStrictEqual(
         other.fileRequests.map(({ authorization }) => authorization),

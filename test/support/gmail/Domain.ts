@@ -45,7 +45,7 @@ export const key = {
   universe_domain: "googleapis.com"
 }
 
-/** A key that the service account does not have: of another one, or deleted. */
+/** A key that the service account does not have: another account's key, or a deleted key. */
 export const deletedKey = { ...key, private_key: pem(other.privateKey) }
 
 const gmail = "https://www.googleapis.com/auth/gmail.readonly"
@@ -58,18 +58,18 @@ const refusal = (error: string, description: string): readonly [number, string] 
 
 export class Domain {
   readonly users: Array<User> = []
-  /** Scopes that the Admin console grants to the client id. */
+  /** The scopes that the Admin console grants to the client id. */
   readonly delegated = new Set([gmail, directory])
   /**
-   * Addresses that `users.list` shows and that the token endpoint does not know yet: those of new or renamed users, for
-   * up to 24 hours (https://support.google.com/a/answer/2622985).
+   * Addresses that `users.list` returns and the token endpoint does not know yet: addresses of new or renamed users,
+   * for up to 24 hours (https://support.google.com/a/answer/2622985).
    */
   readonly unknownYet = new Set<string>()
-  /** Addresses of users who were deleted: a short time ago, or long ago. */
+  /** Addresses of deleted users, with how long ago they were deleted. */
   readonly deleted = new Map<string, "now" | "long ago">()
-  /** The service account is disabled. */
+  /** True if the service account is disabled. */
   disabled = false
-  /** Assertions that were accepted, by subject. */
+  /** The subjects of accepted assertions. */
   readonly subjects: Array<string> = []
   private readonly tokens = new Map<string, { readonly email: string; readonly scope: string }>()
   private issued = 0
@@ -103,7 +103,7 @@ export class Domain {
     this.delegated.add(gmail).add(directory)
   }
 
-  /** The user that an access token of the service account stands for. */
+  /** Returns the user for whom the service account got this access token. */
   holderOf(token: string): string | undefined {
     return this.tokens.get(token)?.email
   }
@@ -112,7 +112,7 @@ export class Domain {
     this.tokens.clear()
   }
 
-  /** The token endpoint's answer to an assertion. */
+  /** Returns the token endpoint's response to an assertion. */
   exchange(
     assertion: string,
     expected: { readonly audience: string; readonly now: number; readonly expiresIn: number }
@@ -157,7 +157,9 @@ export class Domain {
     return [200, JSON.stringify({ access_token: token, expires_in: expected.expiresIn, token_type: "Bearer" })] as const
   }
 
-  /** `users.list` or, with an id or an address, `users.get`; only for an administrator with the scope. */
+  /**
+   * Answers `users.list` or, with an id or an address, `users.get`. Only an administrator with the scope is allowed.
+   */
   directory(token: string, id: string | undefined, params: URLSearchParams): unknown {
     const held = this.tokens.get(token)
     const holder = held === undefined ? undefined : this.user(held.email)
@@ -176,7 +178,7 @@ export class Domain {
     const all = this.users.filter(({ email }) => domain === null || email.endsWith(`@${domain}`))
     if (params.get("orderBy") === "email") all.sort((a, b) => (a.email < b.email ? -1 : 1))
     const page = all.slice(start, start + maxResults)
-    // Google leaves out what is empty.
+    // Google omits empty fields.
     return {
       kind: "admin#directory#users",
       ...(page.length > 0 ? { users: page.map(resource) } : {}),
@@ -196,7 +198,7 @@ const resource = (user: User) => ({
   ...(user.suspended ? { suspensionReason: "ADMIN" } : {}),
   archived: user.archived,
   isMailboxSetup: user.isMailboxSetup,
-  // Changes with every sign-in, and says nothing of the mailbox.
+  // Changes with every sign-in, and is unrelated to the mailbox.
   lastLoginTime: new Date().toISOString(),
   orgUnitPath: "/",
   customerId: "C03az79cb"

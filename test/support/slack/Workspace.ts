@@ -1,6 +1,6 @@
 /**
- * A Slack workspace in memory, as the Web API's documents describe it: what its people do (post, reply, edit, delete,
- * react, share files), and the events that tell of it.
+ * A Slack workspace in memory, according to the Web API's documents: the actions of its people (post, reply, edit,
+ * delete, react, share files), and the events that report them.
  */
 import {
   type JsonObject,
@@ -11,16 +11,16 @@ import {
   WorkspaceObjects
 } from "./WorkspaceObjects.ts"
 
-/** Seconds for which messages are kept in the order in which they came. */
+/** Seconds for which messages are kept in their order of arrival. */
 const recently = 4 * 86_400
 
 export class Workspace extends WorkspaceObjects {
-  /** Seconds since 1970: moves on by one with each thing that happens. */
+  /** Seconds since 1970. Advances by one with each action. */
   now: number
-  /** Messages that were less than four days old when they came: for searches. */
+  /** Messages that were less than four days old on arrival, for searches. */
   readonly recent: Array<Posted> = []
   #number = 0
-  /** Told of each event, as the Events API tells it (https://docs.slack.dev/reference/events). */
+  /** Called with each event in the form of the Events API (https://docs.slack.dev/reference/events). */
   onEvent: ((event: JsonObject) => void) | undefined
 
   constructor(now: number) {
@@ -65,7 +65,7 @@ export class Workspace extends WorkspaceObjects {
     return id
   }
 
-  /** A message as events show it. */
+  /** Returns a message in the form of events. */
   #eventOf(channelId: string, message: Message): JsonObject {
     return this.messageJson(this.channel(channelId), message, () => "https://files.slack.com/", false)
   }
@@ -115,7 +115,7 @@ export class Workspace extends WorkspaceObjects {
     return ts
   }
 
-  /** As Slack adds a preview of a link, or an app updates its `attachments`: `edited` stays as it was. */
+  /** Changes a message as a link preview, or an app that updates its `attachments`, does: `edited` stays unchanged. */
   unfurl(channelId: string, ts: string, title: string): void {
     const found = this.find(channelId, ts)
     if (found === undefined) return
@@ -137,7 +137,7 @@ export class Workspace extends WorkspaceObjects {
     this.onEvent?.({ type: "reaction_added", user: "U00000002", reaction: name, item_user: "U00000001", item })
   }
 
-  /** A message that has replies leaves a tombstone; any other one vanishes. */
+  /** Deletes a message. A message with replies leaves a tombstone; any other message disappears. */
   delete(channelId: string, ts: string): void {
     const channel = this.channel(channelId)
     const found = this.find(channelId, ts)
@@ -153,7 +153,7 @@ export class Workspace extends WorkspaceObjects {
     if (thread !== undefined && found.list.length === 0) {
       channel.threads.delete(thread)
       const parent = this.find(channelId, thread)
-      // With its last reply gone, nothing holds the tombstone any more.
+      // After its last reply is deleted, the tombstone disappears too.
       if (parent?.message.tombstone === true) parent.list.splice(position(parent.list, thread), 1)
     }
     this.onEvent?.({
@@ -174,7 +174,7 @@ export class Workspace extends WorkspaceObjects {
       externalUrl?: string
       mimetype?: string
       servedAs?: string
-      /** Bytes that a download gives instead of the file's. */
+      /** Bytes that a download returns instead of the file's. */
       served?: Uint8Array
       checkInfo?: boolean
       created?: number
