@@ -104,6 +104,8 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
     let problems: Array<Problem> = []
     let looks: Array<EmptyFolders.Look> = []
     let entries = from?.entries ?? 0
+    /** The place of the walk. It is kept until the walk moves on: only an empty stack of folders ends the walk. */
+    let at: { readonly folder: string; readonly after: string | null } = from ?? { folder: "", after: null }
 
     const skip = (folder: string) => leave(folder === "" ? "" : `${folder}/`)
     const leave = (prefix: string) => {
@@ -155,9 +157,8 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
       if (entries > options.maxEntries) {
         unread = undefined
         frames.length = 0
-        return leftOut(
-          `the listing ended here, after more than ${options.maxEntries} files and folders: exclude folders, or raise "maxEntries"`
-        )
+        const bound = `after more than ${options.maxEntries} files and folders`
+        return leftOut(`the listing ended here, ${bound}: exclude folders, or raise "maxEntries"`)
       }
       looks.push({ folder, isEmpty: listing.entries.length === 0 && listing.problems.length === 0 })
       if (!left.again) for (const message of listing.problems.slice(0, maxProblems)) problem(folder, message)
@@ -178,8 +179,9 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
           kind === "file" ? left.files(name) && options.takes(path) : left.folders(name) && options.enters(path)
         if (!wanted || (kind !== "file" && kind !== "folder")) continue
         const reason = externalIdProblem(path)
-        if (reason !== undefined) problem(path.slice(0, 200), reason)
-        else if (kind === "file") files.push({ path, size, modified })
+        if (reason !== undefined) {
+          if (!left.again) problem(path.slice(0, 200), reason)
+        } else if (kind === "file") files.push({ path, size, modified })
         else folders.push({ path, identity: entryIdentity })
       }
       if (links > 0 && !left.again) problem(folder, `${links} links in it were not followed`)
@@ -206,7 +208,6 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
     const step = Effect.gen(function* () {
       const files: Array<Found> = []
       let entered = 0
-      let at: { readonly folder: string; readonly after: string | null } | undefined
       for (let frame = frames.at(-1); frame !== undefined; frame = frames.at(-1)) {
         if (frame.filesDone < frame.files.length) {
           const some = frame.files.slice(frame.filesDone, frame.filesDone + maxFiles - files.length)
@@ -227,7 +228,7 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
       const verdict = yield* options.confirm(looks)
       looks = []
       verdict.unconfirmed.forEach(skip)
-      const position = frames.length === 0 || at === undefined ? undefined : { ...at, unread: known(), entries }
+      const position = frames.length === 0 ? undefined : { ...at, unread: known(), entries }
       const done: Step = { files, problems, parts: verdict.parts, position, unread: known() }
       problems = []
       return [[done], position === undefined ? Option.none() : Option.some(undefined)] as const

@@ -96,4 +96,24 @@ describe("Walk", () => {
       assert.deepStrictEqual(found(yield* walk(paths, from("zz/gone", "x"))), [])
     })
   )
+
+  it.effect("a folder of names that are too long does not end the walk of a later slice", () =>
+    Effect.gen(function* () {
+      // Each name is allowed; the path is longer than an external id may be.
+      const deep = Array.from({ length: 4 }, (_, index) => String(index).repeat(250)).join("/")
+      const paths = [...Array.from({ length: 100 }, (_, index) => `${deep}/${"n".repeat(30)}${index}`), "z/x"]
+      const whole = yield* walk(paths)
+      assert.deepStrictEqual(found(whole), ["z/x"])
+      assert.strictEqual(whole.flatMap(({ problems }) => problems).length, 100)
+      const position = whole[0]?.position
+      assert.strictEqual(position?.folder, deep)
+      const rest = yield* walk(paths, position)
+      assert.deepStrictEqual(found(rest), ["z/x"])
+      // The first slice has reported the problems of this folder.
+      assert.deepStrictEqual(
+        rest.flatMap(({ problems }) => problems),
+        []
+      )
+    })
+  )
 })
