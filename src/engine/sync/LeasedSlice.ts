@@ -10,7 +10,7 @@ import type { Progress } from "../Engine.ts"
 import { Limits } from "../Limits.ts"
 import type { LeasedConnection } from "../model/Connection.ts"
 import { RunId, type RunStatus, statusOf } from "../model/Run.ts"
-import type { TaskId } from "../model/Task.ts"
+import type { Failure, TaskId } from "../model/Task.ts"
 import * as Lease from "../locks/Lease.ts"
 import * as TaskQueue from "./TaskQueue.ts"
 import type { Vault } from "../secrets/Vault.ts"
@@ -21,6 +21,7 @@ import type { Quotas } from "../source/Quotas.ts"
 import type { Store } from "../Store.ts"
 import { fenceOf } from "../store/Fence.ts"
 import { LeaseStore } from "../store/LeaseStore.ts"
+import { RunStore } from "../store/RunStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as ConnectionUpdate from "./ConnectionUpdate.ts"
 import * as Repetition from "./Repetition.ts"
@@ -51,9 +52,29 @@ interface Options {
   readonly onProgress: (progress: Progress) => Effect.Effect<void>
 }
 
+/**
+ * Records a run that failed before its slice could record it: the connection can't be opened, or there was a defect.
+ * Without the database, or after another run took the connection over, nothing can be recorded.
+ */
+const recordFailure = Effect.fnUntraced(function* (
+  error: Failure,
+  { connection, runId }: Options,
+  purpose: SyncPlan.SlicePurpose,
+  taskId: TaskId | undefined
+) {
+  if (error.reason !== "StoreError" && error.reason !== "Superseded") {
+    const runs = yield* RunStore
+    const fence = fenceOf(connection)
+    const begin = runs.beginRun(fence, { runId, taskId, kind: SyncPlan.kindOf(purpose) })
+    const finish = runs.finishRun(fence, { runId, status: "failed", counts: {}, notes: [], error })
+    yield* RunFailure.capture(Effect.andThen(begin, finish))
+  }
+  return SliceResult.failed(error)
+})
+
 /** Plans and runs a slice. Never fails: a defect becomes a failed run, so that the connection backs off. */
 const runSlice = Effect.fnUntraced(
-  function* ({ connection, onProgress, runId }: Options, purpose: SyncPlan.SlicePurpose, taskId?: TaskId) {
+  function* ({ connection, onProgress, runId }: Options, purpose: SyncPlan.SlicePurpose, taskId: TaskId | undefined) {
     const opened = yield* OpenSource.openable(connection)
     const { notes, plan } = yield* SyncPlan.forPurpose(connection, purpose, opened)
     yield* Effect.forEach(notes, (note) => Effect.logWarning(`${connection.name}: ${note}`), { discard: true })
@@ -72,7 +93,12 @@ const runSlice = Effect.fnUntraced(
     return yield* Repetition.space(taskId ?? connection.id, result)
   },
   RunFailure.capture,
-  Effect.map(Result.getOrElse(SliceResult.failed))
+  (captured, options, purpose, taskId) =>
+    Effect.flatMap(captured, (result) =>
+      Result.isSuccess(result)
+        ? Effect.succeed(result.success)
+        : recordFailure(result.failure, options, purpose, taskId)
+    )
 )
 
 /** Runs the next slice of a task, and updates the task. Returns undefined if the task has ended meanwhile. */
@@ -98,7 +124,11 @@ const runTask = Effect.fnUntraced(function* (options: Options, taskId: TaskId) {
 const runRequest = Effect.fnUntraced(
   function* (options: Options, request: SliceRequest) {
     if (request._tag !== "TaskSlice") {
-      return { result: yield* runSlice(options, request), isLive: request._tag === "Live", isTaskOver: false }
+      return {
+        result: yield* runSlice(options, request, undefined),
+        isLive: request._tag === "Live",
+        isTaskOver: false
+      }
     }
     const done = yield* runTask(options, request.taskId)
     return done === undefined

@@ -8,7 +8,7 @@ import { Forbidden, IntegrationError } from "../../../src/contract/IntegrationEr
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { moving } from "../../support/Moving.ts"
 import { bytes } from "../../support/MemorySource.ts"
-import { ids, sync, withConnection } from "../../support/TestEngine.ts"
+import { ids, poll, sync, withConnection } from "../../support/TestEngine.ts"
 
 describe("a sync", () => {
   it.effect("stores everything once, and a second one does nothing", () =>
@@ -144,6 +144,26 @@ describe("a sync", () => {
       assert.strictEqual(result.status, "partial")
       assert.deepInclude(result.counts, { listed: 3, stored: 1, failed: 2 })
       assert.strictEqual(result.problems.length, 2)
+    })
+  )
+})
+
+describe("a connection whose stored config no longer fits", () => {
+  it.effect("has a row for each run that fails, with the reason", () =>
+    withConnection(function* (_, connection) {
+      const store = yield* WholeStore
+      const changed = Option.getOrThrow(yield* store.updateConnection(connection.id, { config: "of an older version" }))
+      const synced = yield* sync(changed)
+      assert.deepInclude(synced, { status: "failed" })
+      const polled = yield* poll(changed)
+      const runs = yield* store.runs(connection.id, 10)
+      assert.deepStrictEqual<unknown>(
+        runs.map(({ error, id, kind, status }) => ({ id, kind, status, reason: error?.reason })),
+        [
+          { id: polled.runId, kind: "poll", status: "failed", reason: "Config" },
+          { id: synced.run, kind: "sync", status: "failed", reason: "Config" }
+        ]
+      )
     })
   )
 })
