@@ -188,7 +188,8 @@ export const make = Effect.fnUntraced(function* (
     const attributes = yield* attempt(`looking at ${Remote.quote(path)}`, () =>
       ask<Attributes>((done) => session.sftp.lstat(real, done))
     )
-    if (kindOf(attributes) === "file") return statOf(attributes)
+    // Without a type, the listing has decided that this is a file, and a folder can't be opened.
+    if ((kindOf(attributes) ?? "file") === "file") return statOf(attributes)
     return yield* Effect.fail(Errors.malformed(`${server}: ${Remote.quote(path)} is not a regular file`))
   })
 
@@ -220,7 +221,8 @@ export const make = Effect.fnUntraced(function* (
             Effect.fail(
               now.size === size
                 ? Errors.transient(
-                    `${server}: ${what}: it ended at or before byte ${position} of the ${size} that the server announced`
+                    `${server}: ${what}: it ended at or before byte ${position}` +
+                      ` of the ${size} that the server announced`
                   )
                 : Errors.unsettled(`${Remote.quote(path)} changed while it was read`)
             )

@@ -70,23 +70,34 @@ export const list = Effect.fnUntraced(function* ({ attempt, folder, real, realPa
     (_reason, error) =>
       // Version 3 has one code for all other failures. If the path is no longer a folder, it is not retried.
       Effect.flatMap(lookAt(Remote.quote(folder), real || "/"), (attributes) =>
-        Effect.fail(kindOf(attributes) === "folder" ? error : Errors.gone(`${server}: ${what}: not a folder`))
+        Effect.fail(
+          (kindOf(attributes) ?? "folder") === "folder" ? error : Errors.gone(`${server}: ${what}: not a folder`)
+        )
       )
   )
-  for (const { attrs, filename } of names) {
+  const add = (name: string, attributes: Attributes, longname?: string) => {
+    const kind = kindOf(attributes, longname)
+    if (kind !== undefined) {
+      entries.set(name, { name, kind, ...statOf(attributes) })
+      return
+    }
+    entries.delete(name)
+    unread.push(name)
+    problems.push(`${JSON.stringify(name.slice(0, 200))} was left out: the server does not report its type`)
+  }
+  for (const { attrs, filename, longname } of names) {
     const name = Names.encode(Buffer.from(filename, "utf8"))
-    const add = () => entries.set(name, { name, kind: kindOf(attrs), ...statOf(attrs) })
     const leaveOut = (why: string) => problems.push(`${JSON.stringify(filename.slice(0, 200))} was left out: ${why}`)
     const problem = Names.nameProblem(filename)
     if (problem !== undefined) leaveOut(problem)
     // A name that is not UTF-8 also contains the replacement character, but the server does not find it.
     else if (filename.includes("\uFFFD")) {
       yield* decide(lookAt("a name", `${real}/${filename}`), name, {
-        found: add,
+        found: () => add(name, attrs, longname),
         gone: () => leaveOut("its name is not UTF-8, SFTP can't ask for it"),
         refused: ({ message }) => leaveOut(message)
       })
-    } else add()
+    } else add(name, attrs, longname)
   }
   for (const { kind, name } of entries.values()) {
     if (kind !== "link") continue
@@ -94,7 +105,7 @@ export const list = Effect.fnUntraced(function* ({ attempt, folder, real, realPa
     yield* decide(follow(path), name, {
       found: (target) => {
         if (target === undefined) unfollowed(name, `${server}: ${Remote.quote(path)} leads out of the root`)
-        else entries.set(name, { name, kind: kindOf(target), ...statOf(target) })
+        else add(name, target)
       },
       gone: ({ message }) => unfollowed(name, message),
       refused: ({ message }) => unfollowed(name, message)

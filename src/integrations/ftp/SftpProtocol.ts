@@ -12,6 +12,7 @@ const nameOverhead = 40
 const maxEmptyAnswers = 10
 
 /** The type bits of a file's mode (POSIX). */
+const typeBits = 0o170000
 const kinds: ReadonlyMap<number, Remote.Entry["kind"]> = new Map([
   [0o100000, "file"],
   [0o040000, "folder"],
@@ -21,7 +22,7 @@ const kinds: ReadonlyMap<number, Remote.Entry["kind"]> = new Map([
 export type Protocol = Awaited<ReturnType<SftpClient["connect"]>>
 
 export interface Attributes {
-  readonly mode: number
+  readonly mode?: number
   readonly size: number
   readonly mtime: number
 }
@@ -37,7 +38,18 @@ export const ask = <A>(request: (done: (error: Error | null | undefined, answer:
     request((error, answer) => (error ? reject(error) : resolve(answer)))
   })
 
-export const kindOf = (attributes: Attributes): Remote.Entry["kind"] => kinds.get(attributes.mode & 0o170000) ?? "other"
+const kindsInLongNames: ReadonlyMap<string, Remote.Entry["kind"]> = new Map([
+  ["-", "file"],
+  ["d", "folder"],
+  ["l", "link"]
+])
+
+/**
+ * Returns the type of a name; undefined if the server does not report it. Some servers on Windows leave it out of the
+ * permissions, and have it only in the long name of a listing, in the form of `ls -l` (apache/mina-sshd#489).
+ */
+export const kindOf = ({ mode = 0 }: Attributes, longname = ""): Remote.Entry["kind"] | undefined =>
+  (mode & typeBits) === 0 ? kindsInLongNames.get(longname.charAt(0)) : (kinds.get(mode & typeBits) ?? "other")
 
 export const statOf = (attributes: Attributes): Remote.Stat => ({
   size: Number.isSafeInteger(attributes.size) ? attributes.size : undefined,

@@ -65,6 +65,28 @@ describe.concurrent("sftp", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("the type of a name is taken from its long name if the permissions do not have it", () =>
+    Effect.gen(function* () {
+      const folder: StandIn.Entry = { name: "in", kind: "folder", modified: 1_700_000_000 }
+      const standIn = yield* StandIn.run({ ...base, entries: [file("a"), folder], typeless: { longname: true } })
+      const opened = yield* Mirror.openWith(standIn.source, { maxDepth: 1 })
+      const pages = yield* Mirror.list(opened)
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.listed(pages)), ["a", "in/a"])
+      const results = yield* Mirror.downloadAll(opened, [{ externalId: "a" }])
+      assert.strictEqual(results.get("a")?.bytes?.toString(), "a")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a name whose type the server does not report is a problem, and is not covered", () =>
+    Effect.gen(function* () {
+      const standIn = yield* StandIn.run({ ...base, entries: [file("a")], typeless: { longname: false } })
+      const pages = yield* Mirror.list(yield* Mirror.open(standIn.source))
+      assert.deepStrictEqual(Mirror.listed(pages), [])
+      assert.match(Mirror.problems(pages).join(), /"a" was left out: the server does not report its type/)
+      assert.deepStrictEqual(pages.at(-1)?.covers, [{ prefix: "", except: ["a"] }])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a server that falls silent is given up, and asked again on a new connection", () =>
     Effect.gen(function* () {
       let silent = true

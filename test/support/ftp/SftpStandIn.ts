@@ -40,6 +40,11 @@ export interface Options {
    * A file that another program holds on Windows is FAILURE (PowerShell/Win32-OpenSSH#1605).
    */
   readonly refuses?: (request: "REALPATH" | "LSTAT" | "OPEN", path: string) => number | "drop" | undefined
+  /**
+   * Leaves the file type out of `permissions`, as servers on Windows do (apache/mina-sshd#489, hierynomus/sshj#867):
+   * `longname` begins with the type in the form of `ls -l`, or is empty.
+   */
+  readonly typeless?: { readonly longname: boolean }
   /** Returns the names for each READDIR instead of `entries`, without end: the listing never ends. */
   readonly endless?: () => ReadonlyArray<Entry>
 }
@@ -49,8 +54,8 @@ const { MODES, STATUS } = {
   STATUS: ssh2.utils.sftp.STATUS_CODE
 }
 
-const attributes = (entry: Entry, size = entry.bytes?.length ?? 0) => ({
-  mode: MODES[entry.kind],
+const attributesOf = (entry: Entry, size = entry.bytes?.length ?? 0, typeMask = 0o170000) => ({
+  mode: MODES[entry.kind] & (typeMask | 0o7777),
   uid: 0,
   gid: 0,
   size,
@@ -58,8 +63,12 @@ const attributes = (entry: Entry, size = entry.bytes?.length ?? 0) => ({
   mtime: entry.modified
 })
 
+const letters = { file: "-", folder: "d", link: "l" }
+
 const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper, drop: () => void) => {
   const handles: Array<{ done: boolean; readonly entry: Entry | undefined }> = []
+  const attributes = (entry: Entry, size?: number) =>
+    attributesOf(entry, size, options.typeless === undefined ? undefined : 0)
   const of = (path: string) => options.entries.find((entry) => `/root/${entry.name}` === path)
   const hold = (id: number, entry: Entry | undefined) =>
     sftp.handle(id, Buffer.from([handles.push({ done: false, entry }) - 1]))
@@ -86,7 +95,7 @@ const serve = (options: Options, asked: Array<string>, sftp: ssh2.SFTPWrapper, d
         id,
         entries.map((entry) => ({
           filename: entry.name,
-          longname: "",
+          longname: options.typeless?.longname === true ? `${letters[entry.kind]}rw-rw-rw- 1 u g 1 Jan 1 x` : "",
           attrs: attributes(entry, options.size?.(entry, false))
         }))
       )
