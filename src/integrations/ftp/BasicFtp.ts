@@ -72,6 +72,9 @@ export const make = Effect.fnUntraced(function* (
     Effect.tryPromise({ try: ask, catch: (cause) => classify(what, cause) })
 
   let exactTimes = false
+  // RFC 3659 7.2 allows MLSD and MLST without facts, and a server sends them so (morris/vinyl-ftp#12). Such a server is
+  // used like one that lacks them.
+  let hasTypes = true
 
   const open = Effect.flatMap(options.network.addressOf(options.host), (address) => {
     const client = new Client(options.timeout, {
@@ -124,13 +127,16 @@ export const make = Effect.fnUntraced(function* (
     Effect.tryPromise({
       try: async () => {
         const path = pathOf(session, folder)
-        if (session.machineListings) {
+        if (session.machineListings && hasTypes) {
           const { response, text } = await FtpCommands.listing(session.client, `MLSD ${path}`, options.timeout)
           const listed = completed(parseMlsd(text), response)
+          hasTypes &&= listed.unread?.length === 0
           const isRootUnknown = folder === "" && listed.identity === undefined
-          return isRootUnknown && listed.entries.some(({ identity }) => identity !== undefined)
-            ? { ...listed, identity: await FtpCommands.identityOf(session.client, path) }
-            : listed
+          if (hasTypes) {
+            return isRootUnknown && listed.entries.some(({ identity }) => identity !== undefined)
+              ? { ...listed, identity: await FtpCommands.identityOf(session.client, path) }
+              : listed
+          }
         }
         // LIST interprets options and patterns in its argument. CWD does not, so names are passed to CWD.
         await session.client.send(`CWD ${path}`)
@@ -181,13 +187,14 @@ export const make = Effect.fnUntraced(function* (
   const statOnce = (session: Session, path: string, listed: Remote.Stat | undefined) =>
     attempt(`looking at ${Remote.quote(path)}`, async (): Promise<Remote.Stat> => {
       const asked = pathOf(session, path)
-      if (session.machineListings) {
+      if (session.machineListings && hasTypes) {
         const { message } = await session.client.send(`MLST ${asked}`)
         const facts = FtpCommands.mlstFacts(message)
         const kind = kindOf(facts)
         if (kind === "link") throw new FTPError({ code: 550, message: "it is a link, and links are not followed" })
-        if (kind !== "file") throw new FTPError({ code: 501, message: "it is not a regular file" })
-        return statOf(facts)
+        if (kind === "file") return statOf(facts)
+        if (kind !== undefined) throw new FTPError({ code: 501, message: "it is not a regular file" })
+        hasTypes = false
       }
       // If a server lacks one of these commands, the value is unknown. Any other refusal is about the file.
       const ask = (command: string) =>

@@ -38,10 +38,11 @@ export const statOf = (facts: ReadonlyMap<string, string>): Stat => {
 
 /**
  * Returns the type of an entry (RFC 3659 7.5.1), including the forms that servers use for links
- * (`OS.unix=slink:target`, `OS.unix=symlink`).
+ * (`OS.unix=slink:target`, `OS.unix=symlink`); undefined if the server does not report it.
  */
-export const kindOf = (facts: ReadonlyMap<string, string>): Entry["kind"] | "self" => {
-  const type = facts.get("type")?.toLowerCase() ?? ""
+export const kindOf = (facts: ReadonlyMap<string, string>): Entry["kind"] | "self" | undefined => {
+  const type = facts.get("type")?.toLowerCase()
+  if (type === undefined) return undefined
   if (type === "file") return "file"
   if (type === "dir") return "folder"
   if (type === "cdir" || type === "pdir") return "self"
@@ -105,6 +106,7 @@ const digestOf = (lines: ReadonlyArray<string>): string =>
  */
 export const parseMlsd = (text: string): Listing => {
   let identity: string | undefined
+  const unread: Array<string> = []
   const listing = collect(linesOf(text), (line) => {
     const space = line.indexOf(" ")
     if (space < 0 || (space > 0 && line[space - 1] !== ";")) return "no facts"
@@ -114,9 +116,14 @@ export const parseMlsd = (text: string): Listing => {
       if (facts.get("type")?.toLowerCase() === "cdir") identity = facts.get("unique") ?? identity
       return undefined
     }
-    return { name: line.slice(space + 1), entry: { kind, ...statOf(facts), identity: facts.get("unique") } }
+    const name = line.slice(space + 1)
+    if (kind === undefined) {
+      unread.push(Names.encode(Buffer.from(name, "latin1")))
+      return undefined
+    }
+    return { name, entry: { kind, ...statOf(facts), identity: facts.get("unique") } }
   })
-  return { ...listing, identity }
+  return { ...listing, identity, unread }
 }
 
 const listKinds: ReadonlyMap<FileType, Entry["kind"]> = new Map([

@@ -26,7 +26,7 @@ describe("times (RFC 3659)", () => {
 
 describe("MLSD", () => {
   it("gives kinds, sizes and times, and the folder's identity", () => {
-    const { entries, identity, problems } = parseMlsd(
+    const { entries, identity, problems, unread } = parseMlsd(
       [
         "Type=cdir;Unique=801u2; .",
         "type=pdir;unique=801u1; ..",
@@ -47,10 +47,10 @@ describe("MLSD", () => {
         ["f; x=y", "file", 12, "2024-01-02T03:04:05.5Z"],
         ["to", "link", 3, undefined],
         ["to2", "link", undefined, undefined],
-        ["device", "other", undefined, undefined],
-        ["no facts", "other", undefined, undefined]
+        ["device", "other", undefined, undefined]
       ]
     )
+    assert.deepStrictEqual(unread, ["no facts"])
   })
 
   it("reports lines that are none, and takes lone line feeds as ends only where all are", () => {

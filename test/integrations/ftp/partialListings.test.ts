@@ -33,6 +33,35 @@ describe("folders that are listed in part", () => {
     )
   }
 
+  it.live("a server whose MLSD has no types is listed by LIST", () =>
+    Effect.gen(function* () {
+      // RFC 3659 7.2 allows a line without facts, and a server sends such lines (morris/vinyl-ftp#12).
+      const standIn = yield* StandIn.run({
+        files: files("a", "in/b"),
+        script: (command, argument) =>
+          command === "MLSD"
+            ? { data: Buffer.from(" .\r\n ..\r\n a\r\n in\r\n"), last: "226 done" }
+            : command === "MLST"
+              ? `250-Here\r\n  ${argument}\r\n250 End`
+              : undefined
+      })
+      const opened = yield* Mirror.open(standIn.source)
+      const pages = yield* Mirror.list(opened)
+      assert.deepStrictEqual(
+        Mirror.listed(pages).map(({ externalId, revision }) => [externalId, revision]),
+        [
+          ["a", "1 2024-01-02T03:04:05Z"],
+          ["in/b", "4 2024-01-02T03:04:05Z"]
+        ]
+      )
+      const results = yield* Mirror.downloadAll(opened, Mirror.chosen(pages))
+      assert.strictEqual(results.get("in/b")?.bytes?.toString(), "in/b")
+      assert.isAbove(StandIn.received(standIn, "MLSD").length, 0)
+      const other = yield* Mirror.open(standIn.source)
+      assert.strictEqual((yield* Mirror.download(other, { externalId: "a" })).bytes?.toString(), "a")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a file that is refused, and whose line can't be read, is not called gone", () =>
     Effect.gen(function* () {
       const standIn = yield* StandIn.run({
