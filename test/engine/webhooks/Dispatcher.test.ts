@@ -2,11 +2,13 @@ import { assert, describe } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
 import * as Feed from "../../../src/engine/feed/Feed.ts"
 import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
+import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { WebhookStore } from "../../../src/engine/store/WebhookStore.ts"
 import * as Dispatcher from "../../../src/engine/webhooks/Dispatcher.ts"
 import { SendError } from "../../../src/engine/webhooks/Sender.ts"
@@ -100,6 +102,64 @@ describe("delivering to webhooks", () => {
       assert.strictEqual((yield* Effect.flip(webhooks.get(at(webhook.id))))._tag, "NotFoundProblem")
     }))
 
+  test("sends a backlog without a pause between its messages", (endpoints) =>
+    Effect.gen(function* () {
+      const { commit } = yield* connected()
+      yield* commit({ items: Array.from({ length: 250 }, (_, n) => item(`m${n}`)) })
+      yield* create()
+      yield* dispatcher
+      // The clock stands still, so no fiber that sleeps goes on.
+      yield* until(() => endpoints.sent.length === 3, 0)
+      assert.strictEqual(endpoints.sent.flatMap(changesIn).length, 250)
+    }))
+
+  test("goes on after the database fails, and after a defect, and logs why", (endpoints) => {
+    const lines: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => void lines.push(`${logLevel}: ${String(message)}`))
+    return Effect.gen(function* () {
+      const store = yield* WebhookStore
+      const { commit } = yield* connected()
+      yield* commit({ items: [item("a")] })
+      const { webhook } = yield* create()
+      const failure = (message: string) => new StoreError({ message, cause: message })
+      const looks = [Effect.fail(failure("cannot list the webhooks"))]
+      const steps = [Effect.fail(failure("cannot read the webhook")), Effect.die("a defect")]
+      const failing = WebhookStore.of({
+        ...store,
+        deliveryStates: Effect.suspend(() => looks.shift() ?? store.deliveryStates),
+        deliveryState: (id) => Effect.suspend(() => steps.shift() ?? store.deliveryState(id))
+      })
+      yield* Effect.forkChild(Effect.provideService(Dispatcher.run, WebhookStore, failing))
+      yield* until(() => endpoints.sent.length === 1)
+      assert.deepStrictEqual([...looks, ...steps], [])
+      assert.deepStrictEqual(lines, [
+        "Warn: cannot list the webhooks",
+        "Warn: cannot read the webhook",
+        `Error: the webhook ${webhook.id} failed with a defect, and goes on`
+      ])
+    }).pipe(Effect.provide(Logger.layer([logger])))
+  })
+
+  test("asks the database once about a webhook that was paused", () =>
+    Effect.gen(function* () {
+      const store = yield* WebhookStore
+      const webhooks = yield* Webhooks
+      const { webhook } = yield* create()
+      let asked = 0
+      const counted = WebhookStore.of({
+        ...store,
+        deliveryState: (id) => Effect.suspend(() => ((asked += 1), store.deliveryState(id)))
+      })
+      yield* Effect.forkChild(Effect.provideService(Dispatcher.run, WebhookStore, counted))
+      yield* pass("5 seconds")
+      assert.isAbove(asked, 0)
+      asked = 0
+      yield* webhooks.change({ ...at(webhook.id), payload: { state: "paused" } })
+      yield* pass("5 minutes")
+      // The fiber of the webhook ends once it has read that the webhook is paused.
+      assert.strictEqual(asked, 1)
+    }))
+
   test("asks the database little while nothing changes, whatever the number of webhooks", () =>
     Effect.gen(function* () {
       const store = yield* WholeStore
@@ -132,8 +192,8 @@ describe("delivering to webhooks", () => {
       yield* pass("2 minutes")
       asked = 0
       yield* pass("10 minutes")
-      // One query every two seconds, the feed's query every second, and each webhook's own once a minute.
-      assert.isAtMost(asked / 600, 0.5 + 1 + (20 * 3) / 60 + 0.1)
+      // One query every two seconds, the feed's query every second, and each webhook's two a minute.
+      assert.isAtMost(asked / 600, 0.5 + 1 + (20 * 2) / 60 + 0.1)
     }).pipe(Effect.scoped))
 })
 
