@@ -27,8 +27,8 @@ import * as Payload from "./Payload.ts"
 import type { Sender } from "./Sender.ts"
 
 /**
- * How often the dispatcher looks for webhooks that were created, resumed or redelivered. Changes in the feed wake it
- * sooner.
+ * How often the dispatcher looks for due messages, and for webhooks that were created or resumed. Changes in the feed
+ * wake it sooner.
  */
 const tick = Duration.seconds(2)
 
@@ -77,8 +77,8 @@ const pull = Effect.fnUntraced(function* (webhook: Webhook) {
 })
 
 /**
- * Makes one step of a webhook: sends a due message, or waits until one is due, for changes, or for a nudge. Returns
- * false if the webhook is not active.
+ * Makes one step of a webhook: sends a due message, or waits for changes or for a nudge, which says that a message is
+ * due. Returns false if the webhook is not active.
  */
 const step = Effect.fnUntraced(function* (webhookId: WebhookId, nudges: Queue.Dequeue<void>) {
   const store = yield* WebhookStore
@@ -90,11 +90,9 @@ const step = Effect.fnUntraced(function* (webhookId: WebhookId, nudges: Queue.De
     if (!(yield* Delivery.deliver(next.messageId))) yield* Effect.sleep(tick)
     return true
   }
-  yield* Effect.raceAllFirst([
-    Queue.take(nudges),
-    next === null ? Effect.never : Effect.sleep(next.in),
-    isWaiting ? Effect.never : Effect.asVoid(pull(webhook))
-  ]).pipe(Effect.annotateLogs({ webhook: webhook.id, name: webhook.name }))
+  yield* Effect.raceFirst(Queue.take(nudges), isWaiting ? Effect.never : Effect.asVoid(pull(webhook))).pipe(
+    Effect.annotateLogs({ webhook: webhook.id, name: webhook.name })
+  )
   return true
 })
 
