@@ -85,7 +85,10 @@ export const make = (config: Config, remote: Remote.Remote) => {
     }
   })
 
-  /** Streams the bytes. Fails at their end if the file has changed meanwhile. */
+  /**
+   * Streams the bytes, and stops if there are more than announced: a small file is read into memory, and may have grown
+   * to any size since it was listed. Fails at the end if the file has changed meanwhile, or if its size differs.
+   */
   const checked = (path: string, before: Remote.Stat): Stream.Stream<Uint8Array, IntegrationError> =>
     Stream.suspend(() => {
       let bytes = 0
@@ -100,13 +103,14 @@ export const make = (config: Config, remote: Remote.Remote) => {
         if (isChanged(before, after)) {
           return yield* Effect.fail(Errors.unsettled(`${Remote.quote(path)} changed while it was read`))
         }
-        if (after.size !== undefined && after.size !== bytes) {
-          return yield* Effect.fail(
-            Errors.transient(`${Remote.quote(path)}: ${bytes} of its ${after.size} bytes were received`)
-          )
+        const size = after.size ?? before.size
+        if (size !== undefined && size !== bytes) {
+          const message = `${Remote.quote(path)}: ${bytes} ${bytes < size ? "of its" : "instead of its"} ${size} bytes`
+          return yield* Effect.fail(Errors.transient(`${message} were received`))
         }
       })
-      return Stream.concat(counted, Stream.fromEffectDrain(verified))
+      const announced = Stream.takeUntil(counted, () => before.size !== undefined && bytes > before.size)
+      return Stream.concat(announced, Stream.fromEffectDrain(verified))
     })
 
   return { remember, download }
