@@ -109,6 +109,7 @@ for (const [name, layer] of [
       assert.isFalse(yield* webhooks.enqueue(webhook, beforePurge))
       const beforeDisconnection = yield* read
       assert.notInclude(beforeDisconnection.message.body, "title-marker")
+      assert.isTrue(yield* webhooks.enqueue(yield* create(), beforeDisconnection))
       yield* disconnect
       assert.isFalse(yield* webhooks.enqueue(webhook, beforeDisconnection))
       assert.isTrue(yield* webhooks.enqueue(webhook, yield* read))

@@ -9,6 +9,7 @@ import { RunId } from "../../src/engine/model/Run.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { allRead, connect, item, miss, running, stored, take, Time, ttl } from "./scenario.ts"
+import { begin, forced, request, sync } from "./taskFixture.ts"
 
 const nowhere = ConnectionId.make("11111111-2222-4333-8444-555555555555")
 
@@ -110,6 +111,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           assert.isTrue(Option.isNone(yield* store.run(RunId.make(id))))
         }
         yield* store.setPaused(nowhere, "why")
+        yield* store.setHintsProblem(nowhere, "why")
         yield* store.disconnect(nowhere, true)
         yield* store.release({ connectionId: nowhere, fence: 1n }, {})
         assert.strictEqual((yield* Effect.flip(store.acquire(nowhere, { holder: "h", ttl })))._tag, "Superseded")
@@ -212,15 +214,54 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
     it.effect("disconnecting forgets the credentials, keeps the content, and stops the run", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
-        const { commit, id, runId } = yield* running()
+        const { commit, fence, id, runId } = yield* running()
         yield* commit({ items: [item("a")] })
         yield* store.disconnect(id, false)
         const left = Option.getOrThrow(yield* store.connection(id))
+        assert.isTrue(left.fence > fence.fence)
         assert.isNull(left.credentials)
         assert.isNotNull(left.paused)
         assert.deepStrictEqual(yield* stored(id), ["a"])
         assert.strictEqual((yield* Effect.flip(commit({ items: [item("b")] })))._tag, "Superseded")
         assert.strictEqual(Option.getOrThrow(yield* store.run(runId)).status, "interrupted")
+      })
+    )
+
+    it.effect("disconnecting ends the tasks that wait, and no other", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { fence, id } = yield* running()
+        const ended = yield* request(id, sync())
+        yield* store.finishTask(fence, ended.id)
+        const command = yield* store.openTask(id, { task: forced, spec: "command", resumeWithin: Duration.days(1) })
+        const waits = yield* request(id, sync())
+        yield* store.disconnect(id, false)
+        const tasks = yield* Effect.forEach([ended, command, waits], (task) => store.task(task.id))
+        assert.deepStrictEqual(
+          tasks.map(Option.getOrThrow).map(({ error, finishedAt }) => [finishedAt !== null, error?.reason]),
+          [
+            [true, undefined],
+            [false, undefined],
+            [true, "Disconnected"]
+          ]
+        )
+      })
+    )
+
+    it.effect("disconnecting leaves the tasks, the runs and the owner of another connection", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { account, config, domain, every, id: owner, name } = yield* connect()
+        const member = { of: owner, externalId: "user 1" }
+        const given = { account, config, domain, every, credentials: new Uint8Array([1]), member, name: `${name} 1` }
+        const { id } = yield* store.createConnection(given)
+        const fence = yield* take(id)
+        const task = yield* request(id, sync())
+        const runId = yield* begin(fence, task)
+        for (const withContents of [false, true]) yield* store.disconnect((yield* running()).id, withContents)
+        assert.deepStrictEqual(Option.getOrThrow(yield* store.connection(id)).member, member)
+        assert.isNull(Option.getOrThrow(yield* store.task(task.id)).finishedAt)
+        assert.strictEqual(Option.getOrThrow(yield* store.run(runId)).status, "running")
       })
     )
 

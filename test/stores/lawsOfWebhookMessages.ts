@@ -91,6 +91,10 @@ export const lawsOfWebhookMessages = (it: Laws<WebhookStore | Time>): void => {
         [delivered.state, delivered.attempts, delivered.status, delivered.nextAttemptAt],
         ["delivered", 1, 200, null]
       )
+      // A late second result of the same claim changes nothing.
+      yield* settle(again, failed())
+      yield* store.releaseClaim(again)
+      assert.deepStrictEqual(yield* message(id), delivered)
       assert.isTrue(Option.isNone(yield* store.claim(id, Duration.seconds(30))))
     })
   )
@@ -172,6 +176,20 @@ export const lawsOfWebhookMessages = (it: Laws<WebhookStore | Time>): void => {
     })
   )
 
+  it.effect("a redelivered message that waits does not hold up the next message of the feed", () =>
+    Effect.gen(function* () {
+      const store = yield* WebhookStore
+      const made = yield* create()
+      const first = yield* enqueue(made)
+      yield* settle(yield* claim(first.id), failed({ retryIn: undefined }))
+      yield* store.redeliver(made.id, first.id)
+      yield* settle(yield* claim(first.id), failed())
+      const second = yield* enqueue(made)
+      const { isWaiting, next } = yield* work(made)
+      assert.deepStrictEqual([isWaiting, next?.messageId, next?.in], [true, second.id, Duration.zero])
+    })
+  )
+
   it.effect("messages are listed by state and by page, the last first", () =>
     Effect.gen(function* () {
       const store = yield* WebhookStore
@@ -206,6 +224,7 @@ export const lawsOfWebhookMessages = (it: Laws<WebhookStore | Time>): void => {
       const dead = yield* enqueue(made)
       yield* settle(yield* claim(dead.id), failed({ retryIn: undefined }))
       const pending = yield* enqueue(made)
+      yield* settle(yield* claim(pending.id), failed())
       const left = Effect.map(store.messages(made.id, { state: undefined, limit: 10, after: undefined }), (all) =>
         all.map(({ id }) => id)
       )
@@ -218,6 +237,7 @@ export const lawsOfWebhookMessages = (it: Laws<WebhookStore | Time>): void => {
       yield* passes("27 days")
       assert.isAtLeast(yield* prune, 1)
       assert.deepStrictEqual(yield* left, [pending.id])
+      assert.strictEqual(yield* prune, 0)
     })
   )
 }

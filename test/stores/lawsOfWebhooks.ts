@@ -10,7 +10,7 @@ import { MessageId, WebhookId } from "../../src/engine/model/Webhook.ts"
 import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import { Time } from "./scenario.ts"
 import { lawsOfWebhookMessages } from "./lawsOfWebhookMessages.ts"
-import { create, enqueue, claim, failed, settle, passes } from "./webhookFixture.ts"
+import { create, enqueue, claim, failed, message, settle, passes } from "./webhookFixture.ts"
 
 export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E>): void => {
   it.layer(layer)(`${name}: webhooks`, (it) => {
@@ -75,6 +75,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         assert.strictEqual(yield* settle(yield* claim(id), failed({ disable: "it is gone" })), "disabled")
         const disabled = Option.getOrThrow(yield* store.webhook(made.id))
         assert.deepStrictEqual([disabled.state, disabled.reason], ["disabled", "it is gone"])
+        const renamed = Option.getOrThrow(yield* store.update(made.id, { name: "other" }))
+        assert.deepStrictEqual([renamed.state, renamed.reason], ["disabled", "it is gone"])
         yield* passes("1 hour")
         assert.isTrue(Option.isNone(yield* store.claim(id, Duration.seconds(30))))
         const resumed = Option.getOrThrow(yield* store.update(made.id, { state: "active" }))
@@ -91,6 +93,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
       Effect.gen(function* () {
         const store = yield* WebhookStore
         const made = yield* create()
+        const earlier = yield* enqueue(made)
+        yield* settle(yield* claim(earlier.id), { _tag: "Delivered", status: 200 })
+        const delivered = yield* message(earlier.id)
         const { id } = yield* enqueue(made)
         yield* settle(yield* claim(id), failed({ retryIn: Duration.hours(10) }))
         yield* store.update(made.id, { name: "the same" })
@@ -99,6 +104,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         const claimed = yield* claim(id)
         assert.strictEqual(claimed.message.attempts, 0)
         assert.strictEqual(claimed.webhook.url, "https://example.org/other")
+        assert.deepStrictEqual(yield* message(earlier.id), delivered)
       })
     )
 
@@ -107,7 +113,14 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         const store = yield* WebhookStore
         const made = yield* create()
         const other = new Uint8Array([9, 9])
-        assert.isFalse(yield* store.replaceSecret(made.id, other, other))
+        for (const wrong of [
+          [9, 9],
+          [1, 2],
+          [1, 2, 9],
+          [1, 2, 3, 4]
+        ]) {
+          assert.isFalse(yield* store.replaceSecret(made.id, new Uint8Array(wrong), other))
+        }
         assert.isTrue(yield* store.replaceSecret(made.id, made.secret, other))
         assert.deepStrictEqual([...Option.getOrThrow(yield* store.webhook(made.id)).secret], [9, 9])
         assert.isFalse(yield* store.replaceSecret(made.id, made.secret, other))
@@ -123,6 +136,10 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         assert.isTrue(yield* store.remove(made.id))
         assert.isFalse(yield* store.remove(made.id))
         assert.isTrue(Option.isNone(yield* store.message(id)))
+        assert.isTrue(Option.isNone(yield* store.claim(id, Duration.seconds(30))))
+        assert.isFalse(yield* store.enqueue(made, { to: "further", message: null }))
+        assert.isFalse(yield* store.replaceSecret(made.id, made.secret, made.secret))
+        yield* store.releaseClaim(claimed)
         yield* settle(claimed, { _tag: "Delivered", status: 200 })
         assert.isTrue(Option.isNone(yield* store.deliveryState(made.id)))
       })

@@ -12,7 +12,7 @@ import { dropUnnamed } from "./BodyStore.ts"
 import { interruptRuns } from "./RunStore.ts"
 import { admitted } from "./SecretStore.ts"
 import { forgetConnection } from "./WebhookStore.ts"
-import { byBytes, type ConnectionEntry, fenced, type State, utc, uuid } from "./State.ts"
+import { byBytes, type ConnectionEntry, fenced, isQueued, type State, utc, uuid } from "./State.ts"
 
 type Methods = ConnectionStore["Service"]
 
@@ -169,7 +169,7 @@ const make = (state: State, blobs: BlobStore["Service"]): Methods => {
       entry.paused = "disconnected"
       interruptRuns(state, connectionId, now)
       for (const task of state.tasks.values()) {
-        if (task.connectionId !== connectionId || !task.requested || task.finishedAt !== null) continue
+        if (task.connectionId !== connectionId || !isQueued(task)) continue
         task.finishedAt = now
         task.error = disconnected
       }

@@ -68,9 +68,10 @@ describe("delivering to webhooks", () => {
   test("a purge and a disconnection reach messages that wait and dead letters", (endpoints) =>
     Effect.gen(function* () {
       const store = yield* WholeStore
-      const [one, two] = [yield* connected(), yield* connected()]
+      const [one, two, three] = [yield* connected(), yield* connected(), yield* connected()]
       yield* one.commit({ items: [item("a", { title: "secret title" }), item("b", { title: "kept title" })] })
       yield* two.commit({ items: [item("c", { title: "another title" })] })
+      yield* three.commit({ items: [item("d", { title: "title of others" })] })
       yield* create()
       yield* create({ url: other, connection: two.id })
       endpoints.answer = () => Effect.succeed(500)
@@ -85,8 +86,8 @@ describe("delivering to webhooks", () => {
       endpoints.answer = () => Effect.succeed(204)
       yield* until(() => endpoints.to(url).length > before)
       const sent = endpoints.to(url)[before]
-      assert.deepStrictEqual(sent === undefined ? [] : changesIn(sent), ["a stored", "b stored"])
-      assert.include(sent?.body, "kept title")
+      assert.deepStrictEqual(sent === undefined ? [] : changesIn(sent), ["a stored", "b stored", "d stored"])
+      for (const text of ["kept title", "title of others"]) assert.include(sent?.body, text)
       for (const text of ["secret title", "another title", two.id]) assert.notInclude(sent?.body, text)
     }))
 
