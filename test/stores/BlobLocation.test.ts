@@ -178,6 +178,25 @@ describe("bodies that move", () => {
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
   )
 
+  it.live("are missed at once if the former place is empty or missing", () =>
+    Effect.gen(function* () {
+      const parent = yield* EmbeddedUser.folder
+      const [old, unmounted] = [Path.join(parent, "old"), Path.join(parent, "unmounted")]
+      const env = { IDEM_BLOB_DIR: Path.join(parent, "new"), IDEM_BLOB_OLD: old }
+      const hash = yield* using(old, write("on the old disk"))
+      assert.strictEqual(yield* usingEnv(env, read(hash)), "on the old disk")
+      yield* Effect.promise(() => Fs.rename(old, unmounted))
+      assert.match(
+        yield* refusalOf(env),
+        /^IDEM_BLOB_OLD: .*Is the disk mounted\? If nothing is left to move, unset IDEM_BLOB_OLD$/
+      )
+      assert.match((yield* Effect.flip(usingSettings(env, BlobLocation.move))).message, /Is the disk mounted/)
+      yield* Effect.promise(() => Fs.rename(unmounted, old))
+      assert.strictEqual((yield* usingSettings(env, BlobLocation.move)).bodies, 1)
+      assert.strictEqual(yield* usingEnv(env, read(hash)), "on the old disk")
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+
   it.live("are found by who reads while they move, in the middle of a body too", () =>
     Effect.gen(function* () {
       const { bucket, folder } = yield* places

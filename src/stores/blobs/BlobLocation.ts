@@ -9,7 +9,8 @@
  *
  * Bodies that are already in the database stay there and are still read, so a place may be chosen later. While
  * `IDEM_BLOB_OLD` names a former place, bodies are read from it too, and `idem copy --blobs` moves all bodies to the
- * present place.
+ * present place, and notes in the former place that it has done so. A former place with neither the database's id nor
+ * this note is refused.
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -82,6 +83,12 @@ const locate = Effect.gen(function* () {
     return yield* refuse(`${former.name} holds the large bodies of another database`)
   }
   const older = Option.contains(mark, id) ? former : undefined
+  if (former !== undefined && older === undefined) {
+    // A disk that is not mounted would seem to hold no bodies that must move.
+    const hasMoved = Option.contains(yield* BlobSettings.formerOwnerFile(former).read, id)
+    const why = `${former.name} is not where this database's large bodies were: ${former.hint}`
+    if (!hasMoved) return yield* refuse(`${why} If nothing is left to move, unset IDEM_BLOB_OLD`)
+  }
   const database = Context.get(yield* Layer.build(PostgresBlobs.layer), BlobStore)
   const others = older === undefined ? [] : [yield* older.blobs]
   if (current === undefined) {
@@ -151,7 +158,10 @@ export const move = Effect.scoped(
     const { current, older, others, target } = yield* locate
     const moved = yield* Effect.forEach(others, (from) => moveAll(from, target))
     if (current === undefined) yield* noteOutside(false)
-    if (older !== undefined) yield* BlobSettings.ownerFile(older).remove
+    if (older !== undefined) {
+      yield* BlobSettings.formerOwnerFile(older).replace((yield* meta).id)
+      yield* BlobSettings.ownerFile(older).remove
+    }
     return {
       bodies: moved.reduce((sum, { bodies }) => sum + bodies, 0),
       bytes: moved.reduce((sum, { bytes }) => sum + bytes, 0)

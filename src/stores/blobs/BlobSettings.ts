@@ -40,6 +40,9 @@ export const places = Effect.gen(function* () {
 /** The file that holds the id of the database to which a place belongs. */
 export const ownerFile = (place: Place): PlaceFile => place.file("idem-database")
 
+/** The file that holds the id of the database whose bodies have moved away from a place. */
+export const formerOwnerFile = (place: Place): PlaceFile => place.file("idem-former-database")
+
 /**
  * Returns true if both names lead to the same place through different spellings, links, mounts or endpoints. Creates a
  * file in one place and looks for it in the other. If the process is killed, the file stays among the unfinished
