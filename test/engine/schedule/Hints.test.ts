@@ -10,7 +10,7 @@ import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import type { Hint } from "../../../src/contract/Hints.ts"
-import { IntegrationError, Transient, Unauthorized } from "../../../src/contract/IntegrationError.ts"
+import { IntegrationError, RateLimited, Transient, Unauthorized } from "../../../src/contract/IntegrationError.ts"
 import { HintRouter } from "../../../src/engine/schedule/HintRouter.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
 import { ConnectionStore } from "../../../src/engine/store/ConnectionStore.ts"
@@ -129,6 +129,37 @@ describe("hints", () => {
         assert.deepStrictEqual(source.hinted.at(-1)?.parts, ["new"])
         assert.strictEqual((yield* ids(connection)).length, 5)
       }).pipe(Effect.scoped, Effect.provide(layer(source)))
+    })
+  )
+
+  it.effect("wait for the scheduled poll after a failure, and while the source asks to wait", () =>
+    Effect.gen(function* () {
+      for (const reason of [
+        new Transient({ message: "away" }),
+        new RateLimited({ message: "later", retryAfter: Duration.minutes(30) })
+      ]) {
+        const { hint, source } = yield* hinting
+        yield* Effect.gen(function* () {
+          const connection = yield* connect({ token: "hints" })
+          const store = yield* ConnectionStore
+          yield* polling
+          yield* settled(source)
+          source.answer = only("look", fault(reason))
+          hint({ part: "new" })
+          yield* until(
+            Effect.map(store.connection(connection.id), (found) => {
+              const { askedWaitUntil, failures } = Option.getOrThrow(found)
+              return failures > 0 || askedWaitUntil !== null
+            })
+          )
+          source.answer = () => Effect.void
+          const early = listings(source, true).length
+          hint({ part: "other" })
+          yield* until(Effect.sync(() => source.hinted.at(-1)?.only === false))
+          assert.strictEqual(listings(source, true).length, early)
+          assert.includeMembers([...(source.hinted.at(-1)?.parts ?? [])], ["new", "other"])
+        }).pipe(Effect.scoped, Effect.provide(layer(source)))
+      }
     })
   )
 

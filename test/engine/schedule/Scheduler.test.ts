@@ -5,7 +5,6 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
@@ -89,23 +88,6 @@ describe("the poller", () => {
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
   })
 
-  it.effect("logs the counts of a run beside a place that could not be listed", () => {
-    const source = new MemorySource()
-    source.addMany(3)
-    source.problems = [{ place: "inbox", message: "no access" }]
-    const lines: Array<string> = []
-    return Effect.gen(function* () {
-      yield* connect()
-      yield* polling
-      yield* until(Effect.sync(() => lines.some((line) => line.includes("inbox"))))
-      assert.include(lines, "could not list inbox: no access; 3 stored")
-    }).pipe(
-      Effect.scoped,
-      Effect.provide(layer(source)),
-      Effect.provide(Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))]))
-    )
-  })
-
   it.effect("stores what arrives during a backfill at the next slice, not after the backfill", () => {
     const source = new MemorySource()
     source.pageSize = 10
@@ -146,6 +128,28 @@ describe("the poller", () => {
       yield* until(Effect.map(ids(connection), (there) => there.length === 3))
       assert.strictEqual(most, 1)
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
+  })
+
+  it.effect("polls a connection that waited for its turn once, however long it waited", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    return Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      source.answer = only("list", Deferred.await(gate))
+      const connections = [yield* connect({ name: "first" }), yield* connect({ name: "second" })]
+      yield* polling
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(source.open, 1)
+      yield* Deferred.succeed(gate, undefined)
+      for (const connection of connections) yield* until(Effect.map(ids(connection), (there) => there.length === 3))
+      yield* TestClock.adjust("5 seconds")
+      const listings = source.calls.filter((call) => call === "list" || call === "changes")
+      assert.deepStrictEqual(listings, ["list", "list"])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(layer(source)),
+      Effect.provideService(Bounds, { working: 1, begun: 1, workingBackfills: 1, begunBackfills: 1 })
+    )
   })
 
   it.effect("does not poll a connection that was paused since it was found due", () => {

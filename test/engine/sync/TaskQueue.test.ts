@@ -41,9 +41,12 @@ describe("a requested task", () => {
       source.answer = slow
       yield* polling
       yield* once(task, ({ counts }) => counts.unchanged >= 100)
+      const lastPoll = Effect.map(statusOf("test"), ({ lastCheckedAt }) => String(lastCheckedAt))
+      const before = yield* lastPoll
       source.add("urgent")
       yield* setEvery(Duration.seconds(5))
       yield* until(Effect.map(TestEngine.ids(connection), (ids) => ids.includes("urgent")))
+      yield* until(Effect.map(lastPoll, (now) => now !== before))
       const { counts } = yield* taskOf("test", task)
       assert.isBelow(counts.unchanged, 400)
       const end = yield* ended(task)
