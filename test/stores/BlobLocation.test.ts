@@ -197,6 +197,27 @@ describe("bodies that move", () => {
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
   )
 
+  it.live("move although one of them is damaged, which stays and is named", () =>
+    Effect.gen(function* () {
+      const folder = yield* blobFolder
+      const hashes = yield* using(folder, Effect.forEach(["a", "b", "c"], write))
+      const [damaged = "", ...sound] = hashes.toSorted()
+      const file = Path.join(folder, damaged.slice(0, 2), damaged.slice(2, 4), damaged)
+      yield* Effect.promise(() => Fs.writeFile(file, "bit rot"))
+      const env = { IDEM_BLOB_OLD: folder }
+      const error = yield* Effect.flip(usingSettings(env, BlobLocation.move))
+      assert.include(error.message, damaged)
+      assert.strictEqual(yield* Effect.promise(() => Fs.readFile(file, "utf8")), "bit rot")
+      const rows = yield* SqlClient.SqlClient.use((sql) => sql`SELECT encode(hash, 'hex') AS hash FROM blob`)
+      assert.includeMembers(
+        rows.map(({ hash }) => hash),
+        sound
+      )
+      // The old place still belongs to the database.
+      assert.match(yield* refusalOf({}), /are outside of it/)
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+
   it.live("are found by who reads while they move, in the middle of a body too", () =>
     Effect.gen(function* () {
       const { bucket, folder } = yield* places

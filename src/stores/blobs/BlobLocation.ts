@@ -121,14 +121,20 @@ export const layer: Layer.Layer<
 /** Returns where large bodies are stored, in words, after opening that place. */
 export const check = Effect.scoped(Effect.map(locate, ({ current }) => current?.name ?? "in the database"))
 
-/** Moves all bodies from one store to another, and returns how many were written. The stores must differ. */
+/**
+ * Moves all bodies from one store to another. Returns how many were written, and the hashes of damaged bodies, which
+ * stay where they are. The stores must differ.
+ */
 const moveAll = Effect.fnUntraced(function* (from: Blobs, to: Blobs) {
   const moved = { bodies: 0, bytes: 0 }
+  const damaged = new Set<string>()
   const moveOne = Effect.fnUntraced(function* (hash: string) {
+    if (damaged.has(hash)) return
     if (!(yield* to.has(hash))) {
       const written = yield* to.write(from.read(hash))
       if (Buffer.from(written.hash).toString("hex") !== hash) {
-        return yield* refuse(`the body ${hash} is not what was stored: it is damaged, and stays where it is`)
+        damaged.add(hash)
+        return
       }
       moved.bodies += 1
       moved.bytes += written.size
@@ -145,18 +151,26 @@ const moveAll = Effect.fnUntraced(function* (from: Blobs, to: Blobs) {
       )
     )
   }
-  return moved
+  return { ...moved, damaged: [...damaged] }
 })
 
 /**
  * Moves the bodies that are in the database, or in the place of `IDEM_BLOB_OLD`, to the present place. Other processes
  * may read and store meanwhile. Finally the old place no longer belongs to a database: a process that is started with
- * only the old place is refused.
+ * only the old place is refused. Fails if a body is damaged, after all others have moved.
  */
 export const move = Effect.scoped(
   Effect.gen(function* () {
     const { current, older, others, target } = yield* locate
     const moved = yield* Effect.forEach(others, (from) => moveAll(from, target))
+    const damaged = moved.flatMap((one) => one.damaged)
+    if (damaged.length > 0) {
+      const hashes = `${damaged.slice(0, 10).join(", ")}${damaged.length > 10 ? ", …" : ""}`
+      return yield* refuse(
+        `all bodies have moved except ${damaged.length} that are damaged: ${hashes}. ` +
+          "Download their connections again with idem sync --force, then move again"
+      )
+    }
     if (current === undefined) yield* noteOutside(false)
     if (older !== undefined) {
       yield* BlobSettings.formerOwnerFile(older).replace((yield* meta).id)
