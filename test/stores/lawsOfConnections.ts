@@ -1,5 +1,6 @@
 /** The laws of connections: creating, changing, pausing and removing. */
 import { assert, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
@@ -113,6 +114,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* store.setPaused(nowhere, "why")
         yield* store.setHintsProblem(nowhere, "why")
         yield* store.disconnect(nowhere, true)
+        const nothing = { deleted: 0, gone: 0, bodies: 0, bytes: 0 }
+        assert.deepStrictEqual(yield* store.purge(nowhere, DateTime.makeUnsafe(0)), nothing)
         yield* store.release({ connectionId: nowhere, fence: 1n }, {})
         assert.strictEqual((yield* Effect.flip(store.acquire(nowhere, { holder: "h", ttl })))._tag, "Superseded")
         assert.deepStrictEqual(yield* store.existing(nowhere, ["a"]), new Set())

@@ -88,21 +88,6 @@ describe("the poller", () => {
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
   })
 
-  it.effect("stores what arrives during a backfill at the next slice, not after the backfill", () => {
-    const source = new MemorySource()
-    source.pageSize = 10
-    source.addMany(2000)
-    return Effect.gen(function* () {
-      // 120 units a minute are 2 downloads a second: the backfill takes far longer than a few slices.
-      const connection = yield* connect({ config: { quota: { unitsPerMinute: 120 } } })
-      yield* polling
-      yield* until(Effect.map(ids(connection), (there) => there.length > 100))
-      source.add("urgent")
-      yield* until(Effect.map(ids(connection), (there) => there.includes("urgent")))
-      assert.isBelow((yield* ids(connection)).length, 700)
-    }).pipe(Effect.scoped, Effect.provide(layer(source)))
-  })
-
   it.effect("runs one connection once at a time, however often it is woken", () => {
     const source = new MemorySource()
     source.addMany(3)
@@ -191,47 +176,6 @@ describe("the poller", () => {
       const [run] = yield* store.runs(connection.id, 1)
       assert.strictEqual(run?.error?.reason, "Unauthorized")
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
-  })
-
-  it.effect("polls others in time while many connections fill up at their quota's pace", () => {
-    const source = new MemorySource()
-    source.pageSize = 10
-    source.addMany(150)
-    return Effect.gen(function* () {
-      const slow = { quota: { unitsPerMinute: 6 } }
-      const engine = yield* Engine
-      const of = (name: string, config: unknown) => {
-        source.account = name
-        return engine.connect({
-          domain: "memory",
-          name,
-          config,
-          credentials: { token: "t" },
-          every: Duration.minutes(1)
-        })
-      }
-      // More than the number of backfills that may begin at the same time.
-      for (let index = 0; index < 20; index += 1) yield* of(`slow ${index}`, slow)
-      yield* polling
-      // One round, so that all of them are known to be backfills.
-      yield* TestClock.adjust("10 minutes")
-      const { connection } = yield* of("quick", {})
-      const from = yield* Clock.currentTimeMillis
-      const all = source.items.size
-      yield* until(Effect.map(ids(connection), (there) => there.length === all))
-      for (let round = 0; round < 5; round += 1) {
-        const before = yield* Clock.currentTimeMillis
-        source.add(`new ${round}`)
-        yield* until(Effect.map(ids(connection), (there) => there.includes(`new ${round}`)))
-        // The interval of its next poll with jitter, without waiting for any other connection.
-        assert.isAtMost((yield* Clock.currentTimeMillis) - before, 70_000)
-      }
-      assert.isAtMost((yield* Clock.currentTimeMillis) - from, 7 * 70_000)
-    }).pipe(
-      Effect.scoped,
-      Effect.provide(layer(source)),
-      Effect.provideService(Bounds, { working: 4, begun: 6, workingBackfills: 3, begunBackfills: 4 })
-    )
   })
 
   /** Asserts that an account with one connection is polled in time while a hundred connections wait for a budget. */
