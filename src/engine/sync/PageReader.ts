@@ -114,7 +114,7 @@ const takenBack = ({ connection, deletions }: Reader, { download, listed }: Page
     : Effect.succeed<ReadonlySet<string>>(new Set())
 }
 
-/** What the stores say of the ids of a page. */
+/** The stores' records of the ids of a page. */
 interface InStores extends InLedger {
   readonly copies: ReadonlyMap<string, CopySource>
   readonly back: ReadonlySet<string>

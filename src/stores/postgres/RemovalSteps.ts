@@ -1,7 +1,7 @@
 /**
- * Removal of old rows in steps. Each step begins after the last row that the step before looked at: removed rows stay in
- * the indexes until a vacuum, or for as long as an old snapshot needs them, and a scan from the beginning would pass all
- * of them each time.
+ * Removal of old rows in steps. Each step begins after the last row that the step before looked at: removed rows stay
+ * in the indexes until a vacuum, or for as long as an old snapshot needs them, and a scan from the beginning would pass
+ * all of them each time.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -24,8 +24,8 @@ type Step = typeof Step.Type
 const decodeStep = Schema.decodeUnknownEffect(Schema.Tuple([Step]))
 
 /**
- * The result of a step whose queries are `old`, which looks at `atOnce` rows (`id`, `at`) in the order of `at` and `id`,
- * and `removed`.
+ * Returns the columns of a step's result. The step's queries are `old`, which looks at `atOnce` rows (`id`, `at`) in the
+ * order of `at` and `id`, and `removed`.
  */
 export const stepOf = (sql: SqlClient.SqlClient) => sql`(SELECT count(*) FROM removed)::int AS removed,
     (SELECT json_build_object('at', at::text, 'id', id::text) FROM old ORDER BY at, id OFFSET ${atOnce - 1}) AS after`
