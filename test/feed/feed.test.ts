@@ -12,6 +12,7 @@ import * as FeedModule from "../../src/engine/feed/Feed.ts"
 import type { ChangeKind } from "../../src/engine/model/Change.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
+import { awaitVisible } from "../stores/awaitVisible.ts"
 import { holding } from "../stores/changesFixture.ts"
 import { item, running } from "../stores/scenario.ts"
 import * as Database from "../support/Postgres.ts"
@@ -124,6 +125,8 @@ it.layer(layer, { excludeTestServices: true })("eight writers at once", (it) => 
         )
         const ledgers = [committed, ...written]
         yield* Fiber.join(ending)
+        // A transaction of another test on the same server may still hold the feed back: its pages would be empty.
+        yield* awaitVisible
         over = true
         for (const each of consumers) {
           const verdict = Told.judge(ledgers, yield* Fiber.join(each))
