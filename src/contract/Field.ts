@@ -7,7 +7,7 @@ import type * as SchemaAST from "effect/SchemaAST"
 
 export interface About {
   readonly title: string
-  /** One or two sentences: what the field does, its unit and its default. */
+  /** Help for the field in one or two sentences: its effect, unit and default. */
   readonly description: string
   /** An example value, as JSON. */
   readonly example?: Schema.Json | undefined

@@ -4,7 +4,7 @@ import type { Problem } from "../../contract/Page.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import type { Failure } from "../model/Task.ts"
 
-/** What follows a slice: nothing, another slice, or a wait. */
+/** The step after a slice: none, another slice, or a wait. */
 export type Next =
   /** Nothing is left. */
   | { readonly _tag: "Done" }

@@ -24,8 +24,8 @@ type Step = typeof Step.Type
 const decodeStep = Schema.decodeUnknownEffect(Schema.Tuple([Step]))
 
 /**
- * Returns the columns of a step's result. The step's queries are `old`, which looks at `atOnce` rows (`id`, `at`) in the
- * order of `at` and `id`, and `removed`.
+ * Returns the columns of a step's result. The step's queries are `old`, which looks at `atOnce` rows (`id`, `at`) in
+ * the order of `at` and `id`, and `removed`.
  */
 export const stepOf = (sql: SqlClient.SqlClient) => sql`(SELECT count(*) FROM removed)::int AS removed,
     (SELECT json_build_object('at', at::text, 'id', id::text) FROM old ORDER BY at, id OFFSET ${atOnce - 1}) AS after`
