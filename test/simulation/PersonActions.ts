@@ -18,8 +18,8 @@ const scopes = [["a", "b", "c"], ["a", "b", "c"], ["a", "b"], ["a"], ["b", "c"]]
 
 export class PersonActions {
   readonly #simulation: Simulation
-  /** The ticks at which unfinished forced tasks began, by the text of the task. */
-  readonly #forcedSince = new Map<string, number>()
+  /** When unfinished forced tasks began, and the ledger at that time, by the text of the task. */
+  readonly #forced = new Map<string, { readonly since: number; readonly ledger: ReadonlyArray<LedgerRow> }>()
   /** The accepted tasks. */
   readonly accepted = new Map<TaskId, Account>()
   isPruned = false
@@ -207,13 +207,13 @@ export class PersonActions {
     if (row === undefined) return
     const isForced = task.force === true && task.window === undefined
     const text = `${account.name} ${spec}`
-    if ((isForced || task.forceIds !== undefined) && !this.#forcedSince.has(text)) this.#forcedSince.set(text, since)
     // A pass that is already under way, or in another run, is continued: only the next pass finds items that were added
     // meanwhile.
     const isWhole =
       source.profile.mode === "feed" ||
       (row.lease === null && (Option.isNone(row.checkpoint) || !simulation.hasPass(row.checkpoint.value)))
     const ledger = simulation.now(simulation.store.ledger(row.id, { limit: 1000 }))
+    if ((isForced || task.forceIds !== undefined) && !this.#forced.has(text)) this.#forced.set(text, { since, ledger })
     const asked = process.engine.sync(row, { ...poll, ...task }, { spec, wait: which < 0.7 })
     simulation.fork(
       process,
@@ -234,14 +234,15 @@ export class PersonActions {
           if (isTried !== false) simulation.now(SyncInvariants.retried(simulation.oracle, account, ledger, isTried))
         }
         // A command that joins a running task gets the results of that task since it began.
-        const from = this.#forcedSince.get(text)
-        this.#forcedSince.delete(text)
+        const began = this.#forced.get(text)
+        this.#forced.delete(text)
         // A command that joined a task which another command had just ended did no work of its own.
         if (status !== "succeeded" || counts.deferred > 0 || counts.listed + counts.forced === 0) return
-        if (from === undefined) return
-        if (isForced && account.relistedAt < from)
-          SyncInvariants.forced(simulation.oracle, account, from, this.#listable(account))
-        if (task.forceIds !== undefined) SyncInvariants.forced(simulation.oracle, account, from, task.forceIds)
+        if (began === undefined) return
+        const wereRead = (ids: ReadonlyArray<string>) =>
+          simulation.now(SyncInvariants.forced(simulation.oracle, account, began, ids))
+        if (isForced && account.relistedAt < began.since) wereRead(this.#listable(account))
+        if (task.forceIds !== undefined) wereRead(task.forceIds)
       },
       task.dryRun
     )

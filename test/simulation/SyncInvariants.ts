@@ -9,6 +9,13 @@ import * as RunCounts from "../../src/engine/model/RunCounts.ts"
 import type { Account } from "./Account.ts"
 import type { Oracle } from "./Oracle.ts"
 
+/** Returns true if the row has not changed since these rows were read: its item was not tried. */
+const isAmong = (before: ReadonlyArray<LedgerRow>, { attempts, externalId, revision, state }: LedgerRow): boolean =>
+  before.some(
+    (was) =>
+      was.externalId === externalId && was.state === state && was.attempts === attempts && was.revision === revision
+  )
+
 /**
  * Checks, after a sync without an error, that each row of the ledger for which `isTried` returns true was retried.
  * `before` is the ledger when the sync began.
@@ -23,9 +30,8 @@ export const retried = Effect.fnUntraced(function* (
   const externalIds = before.map((row) => row.externalId)
   const rows = yield* Effect.orDie(oracle.store.ledger(id, { externalIds, limit: externalIds.length }))
   for (const row of rows) {
-    const was = before.find(({ externalId }) => externalId === row.externalId)
-    const isSame = row.state === was?.state && row.attempts === was.attempts && row.revision === was.revision
-    if (isSame && isTried(row)) oracle.problem(`${name}: a sync ended well, and left ${row.externalId} ${row.state}`)
+    if (isAmong(before, row) && isTried(row))
+      oracle.problem(`${name}: a sync ended well, and left ${row.externalId} ${row.state}`)
   }
 })
 
@@ -67,14 +73,25 @@ export const synced = Effect.fnUntraced(function* (
   }
 })
 
-/** Checks, after a forced sync that succeeded, that items which existed all the time were read again. */
-export const forced = (oracle: Oracle, account: Account, since: number, ids: ReadonlyArray<string>): void => {
-  const { source } = account
+/**
+ * Checks, after a forced sync that succeeded, that items which existed all the time were read again. `began`: when the
+ * first command of the sync began, and the ledger at that time. An item that has failed since then is in the ledger,
+ * and was reported by the command that tried it.
+ */
+export const forced = Effect.fnUntraced(function* (
+  oracle: Oracle,
+  { id: connectionId, name, source }: Account,
+  began: { readonly since: number; readonly ledger: ReadonlyArray<LedgerRow> },
+  ids: ReadonlyArray<string>
+) {
+  if (connectionId === undefined) return
+  const rows = yield* Effect.orDie(oracle.store.ledger(connectionId, { externalIds: ids, limit: 1000 }))
+  const failed = new Set(rows.filter((row) => !isAmong(began.ledger, row)).map(({ externalId }) => externalId))
   for (const id of ids) {
-    if (!source.presentThroughout(id, since, source.ticks.now)) continue
-    if ((source.readAt.get(id) ?? 0) < since) oracle.problem(`${account.name}: ${id} was forced, and not read again`)
+    if (failed.has(id) || !source.presentThroughout(id, began.since, source.ticks.now)) continue
+    if ((source.readAt.get(id) ?? 0) < began.since) oracle.problem(`${name}: ${id} was forced, and not read again`)
   }
-}
+})
 
 /**
  * Returns the contents that differ from the source; with `isStrict`, also gone contents that are neither deleted nor
