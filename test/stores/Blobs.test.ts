@@ -66,6 +66,24 @@ const inFolder = Layer.unwrap(
 
 suite("Folder blobs", inFolder)
 
+it.live("a body that is written again to a folder replaces a file that was cut short", () =>
+  Effect.gen(function* () {
+    const folder = yield* temporary
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const text = "all of the body"
+    const read = yield* Effect.gen(function* () {
+      const blobs = yield* BlobStore
+      const write = blobs.write(Stream.make(new TextEncoder().encode(text)))
+      const hash = Buffer.from((yield* write).hash).toString("hex")
+      yield* fs.truncate(path.join(folder, hash.slice(0, 2), hash.slice(2, 4), hash), 4)
+      yield* write
+      return Buffer.concat(yield* Stream.runCollect(blobs.read(hash))).toString()
+    }).pipe(Effect.provide(FolderBlobs.layer(folder)))
+    assert.strictEqual(read, text)
+  }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+)
+
 /** The blob store of a process whose environment names this folder; undefined for none. */
 const chosen = (folder: string | undefined) =>
   Layer.provide(

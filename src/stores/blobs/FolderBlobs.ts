@@ -44,14 +44,6 @@ const make = Effect.fnUntraced(function* (folder: string) {
   /** Without this sync, a crash of the machine could lose the name of a file whose bytes are on disk. */
   const syncFolder = (name: string) => Effect.scoped(Effect.flatMap(fs.open(name), (file) => file.sync))
 
-  const touch = Effect.fnUntraced(function* (file: string) {
-    const now = (yield* Clock.currentTimeMillis) / 1000
-    return yield* fs.utimes(file, now, now).pipe(
-      Effect.as(true),
-      Effect.catchIf(isMissing, () => Effect.succeed(false))
-    )
-  })
-
   const sweep = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     // Another place may be below this folder, so only names of our own form are removed.
@@ -65,9 +57,9 @@ const make = Effect.fnUntraced(function* (folder: string) {
     }
   }).pipe(Effect.mapError(failed("sweeping unfinished bodies")))
 
+  /** Replaces an existing file too: it has the same bytes, unless it was damaged. */
   const finish = Effect.fnUntraced(function* (temporary: string, hash: string) {
     const file = place(hash)
-    if (yield* touch(file)) return yield* fs.remove(temporary)
     const parent = path.dirname(file)
     yield* fs.makeDirectory(parent, { recursive: true, mode: 0o700 })
     yield* fs.rename(temporary, file)
