@@ -3,6 +3,7 @@
  * connections or lists late.
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -81,6 +82,32 @@ describe.concurrent("a bucket", () => {
       )
     }
   }
+
+  law("that no longer has the upload when it is removed has the body", (proxy) =>
+    Effect.gen(function* () {
+      proxy.fault("gone", isPart("DELETE", "unfinished"))
+      const { hash } = yield* BlobStore.use((blobs) => blobs.write(Stream.make(body)))
+      assert.isTrue((yield* read(hash)).equals(body))
+    })
+  )
+
+  law("that has removed an upload before the sweep does has its other uploads removed", (proxy) =>
+    Effect.gen(function* () {
+      const blobs = yield* BlobStore
+      const reached = yield* Deferred.make<void>()
+      const hanging = Stream.concat(
+        Stream.make(body),
+        Stream.drain(Stream.fromEffect(Effect.andThen(Deferred.succeed(reached, undefined), Effect.never)))
+      )
+      yield* Effect.forkScoped(blobs.write(hanging))
+      yield* Deferred.await(reached)
+      proxy.uploads.set("removed-meanwhile", { key: "some/where/unfinished/0000-000000000000", at: 0 })
+      proxy.ahead = Duration.toMillis("25 hours")
+      proxy.fault("gone", isPart("DELETE", "removed-meanwhile"))
+      proxy.fault("gone", isPart("DELETE", "uploadId"))
+      yield* blobs.sweep
+    }).pipe(Effect.scoped)
+  )
 
   law("whose answer to the end of an upload is lost has the body", (proxy) =>
     Effect.gen(function* () {

@@ -17,8 +17,11 @@ import { freePort } from "./FreePort.ts"
 
 const bucket = "idem-blobs"
 
-/** The fault of a request. `midway` breaks the connection within the response's body. */
-export type Fault = "SlowDown" | "reset" | "midway" | "lost answer"
+/**
+ * The fault of a request. `midway` breaks the connection within the response's body. `gone` answers that there is no
+ * such upload or object, as if another process or a rule of the bucket had removed it first.
+ */
+export type Fault = "SlowDown" | "reset" | "midway" | "lost answer" | "gone"
 
 interface Order {
   readonly when: (request: Http.IncomingMessage) => boolean
@@ -119,6 +122,10 @@ export class S3Proxy {
       )
     }
     const uploadId = url.searchParams.get("uploadId")
+    if (order?.fault === "gone") {
+      const code = uploadId === null ? "NoSuchKey" : "NoSuchUpload"
+      return void response.writeHead(404).end(`<Error><Code>${code}</Code></Error>`)
+    }
     if (request.method === "GET" && url.searchParams.has("uploads")) {
       const all = Array.from(
         this.uploads,

@@ -15,17 +15,12 @@ import { absent } from "../../engine/store/BodyStore.ts"
 import { abandonedAfter, BlobStore, meter, within, type Place } from "../Blobs.ts"
 import * as S3Client from "./S3Client.ts"
 import * as S3Upload from "./S3Upload.ts"
-import { backOff, element, elements, isTransient, networkFailure, S3Failure } from "./S3Client.ts"
+import { backOff, drop, element, elements, isMissing, isTransient, networkFailure, type S3Failure } from "./S3Client.ts"
 
 /** The size of a part. S3 requires at least 5 MiB and allows 10,000 parts, and R2 requires parts of equal size. */
 const defaultPartSize = 8 * 1024 * 1024
 
 const isHash = (hash: string): boolean => /^[0-9a-f]{64}$/.test(hash)
-
-const isMissing = (failure: unknown): failure is S3Failure =>
-  failure instanceof S3Failure && (failure.code === "NoSuchKey" || failure.code === "NotFound")
-
-const drop = (client: S3Client.S3Client, key: string) => client.text({ method: "DELETE", key })
 
 const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: number) {
   const random = yield* SecureRandom.SecureRandom
@@ -218,7 +213,7 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
       const own = Stream.filter(objects(unfinished), ({ key }) => /[0-9a-f]{4}-[0-9a-f]{12}$/.test(key))
       yield* Stream.runForEach(Stream.filter(own, isAbandoned), ({ key }) => drop(client, key))
       yield* Stream.runForEach(Stream.filter(uploads, isAbandoned), ({ key, uploadId }) =>
-        client.text({ method: "DELETE", key, query: { uploadId } })
+        drop(client, key, { uploadId })
       ).pipe(
         // Some servers can't list uploads.
         Effect.catchIf(

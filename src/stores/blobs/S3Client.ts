@@ -63,6 +63,20 @@ export const backOff = { schedule: Schedule.jittered(Schedule.exponential("100 m
 export const isTransient = ({ code, status }: S3Failure): boolean =>
   status === undefined || status === 429 || status >= 500 ? code !== "NotImplemented" : code === "RequestTimeout"
 
+const missing: ReadonlySet<string> = new Set(["NoSuchKey", "NoSuchUpload", "NotFound"])
+
+/** Returns true if there is no such object, or no such upload. */
+export const isMissing = (failure: unknown): failure is S3Failure =>
+  failure instanceof S3Failure && missing.has(failure.code)
+
+/**
+ * Deletes an object, or aborts an upload. Succeeds if it is gone already: another process, or a rule of the bucket, may
+ * have removed it first. S3 then answers the abortion of an upload with `NoSuchUpload`, and Google Cloud Storage the
+ * deletion of an object with `NoSuchKey` (https://cloud.google.com/storage/docs/xml-api/delete-object).
+ */
+export const drop = (client: S3Client, key: string, query: Readonly<Record<string, string>> = {}) =>
+  Effect.catchIf(Effect.asVoid(client.text({ method: "DELETE", key, query })), isMissing, () => Effect.void)
+
 /** Returns the texts of the elements of this name. */
 export const elements = (xml: string, name: string): ReadonlyArray<string> =>
   Array.from(xml.matchAll(new RegExp(`<${name}>([^]*?)</${name}>`, "g")), ([, text = ""]) => text)

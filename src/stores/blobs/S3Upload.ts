@@ -1,6 +1,6 @@
 /** The upload of an object in parts, under a temporary key that is never read, until its own key is known. */
 import * as Effect from "effect/Effect"
-import type * as S3Client from "./S3Client.ts"
+import * as S3Client from "./S3Client.ts"
 import { element, S3Failure } from "./S3Client.ts"
 
 /** Begins the upload of the object with this key. */
@@ -8,7 +8,6 @@ export const begin = Effect.fnUntraced(function* (client: S3Client.S3Client, key
   const { text } = yield* client.text({ method: "POST", key, query: { uploads: "" } })
   const uploadId = element(text, "UploadId")
   if (uploadId === undefined) return yield* new S3Failure({ code: "no UploadId", status: 200 })
-  const drop = client.text({ method: "DELETE", key })
   const tags: Array<string> = []
   return {
     part: (body: Uint8Array) =>
@@ -39,11 +38,11 @@ export const begin = Effect.fnUntraced(function* (client: S3Client.S3Client, key
         key: finalKey,
         headers: { "x-amz-copy-source": `/${client.bucket}/${key}` }
       })
-      yield* drop
+      yield* S3Client.drop(client, key)
     }),
     abandon: Effect.andThen(
-      Effect.ignore(client.text({ method: "DELETE", key, query: { uploadId } })),
-      Effect.ignore(drop)
+      Effect.ignore(S3Client.drop(client, key, { uploadId })),
+      Effect.ignore(S3Client.drop(client, key))
     )
   }
 })
