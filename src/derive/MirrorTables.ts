@@ -19,20 +19,20 @@ const ownVersion = 1
 export const content: Table = {
   name: "content",
   description:
-    "All content: emails, messages, files, and what else a source has. Deleted contents stay until they are purged.",
+    "All content of all sources, such as emails, messages and files. Deleted content stays until it is purged.",
   id: { name: "id", description: "The source's own id, unique within the connection." },
   columns: {
     source: text("The kind of source: gmail, slack, ftp, …"),
-    kind: text("What it is: message, file, channel, …"),
-    state: text("stored or deleted."),
-    title: text("One line for people: a subject, a file's name."),
-    occurred_at: timestamp("When it happened by the source's account; null where the source does not say."),
-    media_type: text("The media type of the body; null where it is not known."),
-    size: integer("Bytes of the body."),
+    kind: text("The kind of content: message, file, channel, …"),
+    state: text("Either stored or deleted."),
+    title: text("A title for people, such as a subject or a file name."),
+    occurred_at: timestamp("When it happened, according to the source; null if the source gives no time."),
+    media_type: text("The media type of the body; null if it is not known."),
+    size: integer("The size of the body in bytes."),
     sha256: text("SHA-256 of the body, in hex."),
-    stored_at: timestamp("When it was first stored; after a deletion, when it was stored again."),
-    updated_at: timestamp("When it last changed here."),
-    deleted_at: timestamp("When it was found deleted; null where it is stored.")
+    stored_at: timestamp("When it was first stored, or stored again after a deletion."),
+    updated_at: timestamp("When it last changed in Idem."),
+    deleted_at: timestamp("When Idem found it deleted; null if it is stored.")
   },
   indexes: ["occurred_at", "sha256", "deleted_at"],
   text: true

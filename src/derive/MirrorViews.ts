@@ -11,7 +11,10 @@ interface ViewColumn {
 
 /** The columns of a view, in the order for a new view. */
 const viewColumns = (table: Table): ReadonlyArray<ViewColumn> => {
-  const id = table.id ?? { name: "id", description: "The content: `id` of `mirror.content`, within the connection." }
+  const id = table.id ?? {
+    name: "id",
+    description: "The content's `id` in `mirror.content`, unique within its connection."
+  }
   return [
     { name: "connection", sql: "connection.name", description: "The name of the connection." },
     { name: id.name, sql: "t.external_id", description: id.description },
@@ -27,7 +30,7 @@ const viewColumns = (table: Table): ReadonlyArray<ViewColumn> => {
             name: "has_attachments",
             sql: `EXISTS (SELECT 1 FROM derived.text AS part WHERE part.connection_id = t.connection_id
               AND part.external_id = t.external_id AND part.part >= 0 AND NOT part.inline)`,
-            description: "True if it has an attachment that is not part of its text."
+            description: "True if it has an attachment that is not `inline` in `mirror.attachment`."
           }
         ]
       : []),
@@ -36,19 +39,25 @@ const viewColumns = (table: Table): ReadonlyArray<ViewColumn> => {
           {
             name: "snippet",
             sql: `btrim(left(regexp_replace(left(text.text, 1000), '\\s+', ' ', 'g'), 200))`,
-            description: "The beginning of the text, on one line."
+            description: "The beginning of the text on one line, at most 200 characters."
           }
         ]
       : []),
     ...(table.text === true
-      ? [{ name: "text", sql: "text.text", description: "The text; null where there is none, or it is not read yet." }]
+      ? [
+          {
+            name: "text",
+            sql: "text.text",
+            description: "The text; null if there is none, or if it is not extracted yet."
+          }
+        ]
       : []),
     ...(table.keepsDeleted === true
       ? [
           {
             name: "deleted_at",
             sql: "t.deleted_at",
-            description: "When it was found deleted; null where it is stored."
+            description: "When Idem found it deleted; null if it is stored."
           }
         ]
       : [])
@@ -97,33 +106,33 @@ export interface View {
 /** The view of attachments, which are extracted together with the text of their email. */
 const attachment: View = {
   name: "attachment",
-  description: "Attachments of emails: one row for each.",
+  description: "The attachments of emails, one row each.",
   columns: [
     { name: "connection", sql: "connection.name", description: "The name of the connection." },
     {
       name: "content",
       sql: "t.external_id",
-      description: "The email: `id` of `mirror.mail` and `mirror.content`, within the connection."
+      description: "The email's `id` in `mirror.mail` and `mirror.content`, unique within its connection."
     },
     { name: "part", sql: "t.part", description: "The number of the attachment in its email, from 0." },
-    { name: "file_name", sql: "t.file_name", description: "The file name; null where there is none." },
+    { name: "file_name", sql: "t.file_name", description: "The file name; null if it has none." },
     { name: "media_type", sql: "t.media_type", description: "The media type in lower case, as the email declares it." },
     {
       name: "size",
       sql: "t.size",
-      description: "Bytes of the attachment, decoded; null where the email is too large to be read so far."
+      description: "The decoded size in bytes; null if the email is so large that Idem does not read this part of it."
     },
     {
       name: "sha256",
       sql: "encode(t.sha256, 'hex')",
-      description: "SHA-256 of its bytes, in hex; null where `size` is."
+      description: "SHA-256 of the decoded bytes, in hex; null if `size` is null."
     },
     {
       name: "inline",
       sql: "t.inline",
-      description: "True if it belongs to the email's text, like an image of its HTML."
+      description: "True if it is part of the email's text, like an image in its HTML."
     },
-    { name: "text", sql: "t.text", description: "The text of the attachment; null where there is none." }
+    { name: "text", sql: "t.text", description: "The text of the attachment; null if there is none." }
   ],
   from: "FROM derived.text AS t JOIN connection ON connection.id = t.connection_id WHERE t.part >= 0"
 }

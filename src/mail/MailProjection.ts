@@ -7,24 +7,22 @@ import * as Projection from "../contract/Projection.ts"
 
 const mail: Projection.Table = {
   name: "mail",
-  description: "Emails that are stored now: one row for each.",
+  description: "The stored emails, one row each. Deleted emails have no row.",
   columns: {
     thread: Projection.text(
-      "The conversation: the source's own thread, else the Message-ID of its first email, by the field References or In-Reply-To. Never null."
+      "The source's thread id, or else the first Message-ID in References or In-Reply-To, or its own. Never null."
     ),
     subject: Projection.text("The subject, decoded."),
-    sent_at: Projection.timestamp(
-      "When it was sent by its own Date field; where that cannot be read, as `received_at`."
-    ),
-    received_at: Projection.timestamp("When it arrived, by the source's account."),
-    from_name: Projection.text("The sender's name; null where there is none."),
+    sent_at: Projection.timestamp("When it was sent, by its Date field; `received_at` if that field can't be read."),
+    received_at: Projection.timestamp("When it arrived, according to the source."),
+    from_name: Projection.text("The sender's name; null if there is none."),
     from_address: Projection.text("The sender's address in lower case."),
     labels: Projection.texts(
-      "The source's labels, in order: for Gmail label ids such as INBOX, SENT and UNREAD; for IMAP the mailbox and the flags."
+      "The source's labels, sorted. Gmail: label ids such as INBOX, SENT and UNREAD. IMAP: the mailbox and the flags."
     ),
-    size: Projection.integer("Bytes of the whole email."),
+    size: Projection.integer("The size of the whole email in bytes."),
     message_id: Projection.text("The Message-ID field, with its angle brackets."),
-    in_reply_to: Projection.text("The Message-ID of the email that this one answers.")
+    in_reply_to: Projection.text("The Message-ID of the email that this one replies to.")
   },
   indexes: ["thread", "sent_at", "received_at", "from_address", "message_id"],
   text: true,
@@ -37,13 +35,13 @@ const byRole = { by: "role", fields: { from: "from", to: "to", cc: "to", bcc: "t
 
 const mailAddress: Projection.Table = {
   name: "mail_address",
-  description: "The people in the header fields of emails: one row for each name in a field.",
-  id: { name: "mail", description: "The email: `id` of `mirror.mail`, within the connection." },
+  description: "The people in the header fields of emails, one row for each person in a field.",
+  id: { name: "mail", description: "The email's `id` in `mirror.mail`, unique within its connection." },
   columns: {
     role: Projection.text("The field: from, to, cc, bcc or reply_to."),
-    position: Projection.integer("The place in the field, from 1."),
-    name: Projection.text("The name; null where there is none."),
-    address: Projection.text("The address in lower case; null where there is none.")
+    position: Projection.integer("The position in the field, from 1."),
+    name: Projection.text("The name; null if there is none."),
+    address: Projection.text("The address in lower case; null if there is none.")
   },
   key: ["role", "position"],
   indexes: ["address"],

@@ -4,14 +4,16 @@ import * as Projection from "../../contract/Projection.ts"
 
 const file: Projection.Table = {
   name: "file",
-  description: "Files of file servers that are stored now: one row for each.",
+  description: "The stored files of file servers, one row each. Deleted files have no row.",
   columns: {
-    path: Projection.text("The path below the connection's root, without a slash before it."),
+    path: Projection.text("The path below the connection's root, without a leading slash."),
     folder: Projection.text("The path of the folder; empty for the root."),
     name: Projection.text("The file's name."),
-    size: Projection.integer("Bytes."),
-    modified_at: Projection.timestamp("When it was last changed, by the server's account; null where it does not say."),
-    media_type: Projection.text("The media type, where the source gives one.")
+    size: Projection.integer("The size in bytes."),
+    modified_at: Projection.timestamp(
+      "When it was last changed, according to the server; null if the server gives no time."
+    ),
+    media_type: Projection.text("The media type; null if the source gives none.")
   },
   indexes: ["path", "folder", "modified_at", "size"],
   text: true,

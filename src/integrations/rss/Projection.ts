@@ -4,14 +4,15 @@ import * as Projection from "../../contract/Projection.ts"
 
 const entry: Projection.Table = {
   name: "feed_entry",
-  description: "Entries of feeds: one row for each. One that has left its feed stays.",
+  description:
+    "The entries of feeds, one row each. An entry that leaves its feed stays, unless the feed is complete (RFC 5005).",
   columns: {
-    title: Projection.text("The title; null where there is none."),
-    link: Projection.text("The address of the entry; null where there is none."),
-    author: Projection.text("The names of the authors, separated by commas; null where the feed names none."),
+    title: Projection.text("The title; null if there is none."),
+    link: Projection.text("The address of the entry; null if there is none."),
+    author: Projection.text("The names of the authors, separated by commas; null if the feed names none."),
     categories: Projection.texts("The categories or tags, in order."),
-    published_at: Projection.timestamp("When it was published, or else updated; null where the feed does not say."),
-    summary: Projection.text("The summary, where the feed has one beside the full text."),
+    published_at: Projection.timestamp("When it was published, or else updated; null if the feed gives no time."),
+    summary: Projection.text("The summary; null if the feed has none besides the full text."),
     enclosures: Projection.texts("The addresses of its files, such as the audio of a podcast.")
   },
   indexes: ["published_at", "link", "author"],

@@ -10,14 +10,14 @@ const channelName = {
   table: "slack_channel",
   prefix: "channels/",
   value: "name",
-  description: "The conversation's name now."
+  description: "The conversation's current name."
 }
 const userName = {
   on: "user_id",
   table: "slack_user",
   prefix: "users/",
   value: "name",
-  description: "The user's name now."
+  description: "The user's current name."
 }
 
 const channel: Projection.Table = {
@@ -25,10 +25,10 @@ const channel: Projection.Table = {
   description: "Slack's conversations: channels, group messages and direct messages.",
   columns: {
     channel_id: Projection.text("Slack's id, like C024BE91L."),
-    name: Projection.text("The name; of a direct message the id of the other user."),
+    name: Projection.text("The name; for a direct message, the id of the other user."),
     type: Projection.text("public_channel, private_channel, mpim (a group message) or im (a direct message)."),
-    topic: Projection.text("The topic; null where there is none."),
-    purpose: Projection.text("The purpose; null where there is none."),
+    topic: Projection.text("The topic; null if there is none."),
+    purpose: Projection.text("The purpose; null if there is none."),
     archived: Projection.boolean("True if it is archived."),
     created_at: Projection.timestamp("When it was created.")
   },
@@ -37,14 +37,14 @@ const channel: Projection.Table = {
 
 const user: Projection.Table = {
   name: "slack_user",
-  description: "Slack's users, deactivated ones and bots included.",
+  description: "Slack's users, including bots and deactivated users.",
   columns: {
     user_id: Projection.text("Slack's id, like U024BE7LH."),
     name: Projection.text("The display name, else the real name, else the user name."),
     user_name: Projection.text("The user name."),
     real_name: Projection.text("The full name."),
-    email: Projection.text("The email address in lower case, where the token may read it."),
-    title: Projection.text("The job title; null where there is none."),
+    email: Projection.text("The email address in lower case; null if there is none, or if the token may not read it."),
+    title: Projection.text("The job title; null if there is none."),
     bot: Projection.boolean("True for a bot."),
     deactivated: Projection.boolean("True if the account is deactivated.")
   },
@@ -53,19 +53,19 @@ const user: Projection.Table = {
 
 const message: Projection.Table = {
   name: "slack_message",
-  description: "Slack's messages and replies: one row for each. Deleted ones stay until they are purged.",
+  description: "Slack's messages and replies, one row each. Deleted messages stay until they are purged.",
   columns: {
-    channel_id: Projection.text("The conversation: `channel_id` of `mirror.slack_channel`."),
-    user_id: Projection.text("The author: `user_id` of `mirror.slack_user`; null for some bots."),
+    channel_id: Projection.text("The conversation's `channel_id` in `mirror.slack_channel`."),
+    user_id: Projection.text("The author's `user_id` in `mirror.slack_user`; null for some bots."),
     ts: Projection.text("Slack's timestamp of the message, unique in its conversation."),
     sent_at: Projection.timestamp("When it was sent."),
-    thread_ts: Projection.text("The `ts` of the message that it replies to; null where it is no reply."),
+    thread_ts: Projection.text("The `ts` of the message that it replies to; null if it is not a reply."),
     subtype: Projection.text("Slack's subtype, like channel_join or bot_message; null for an ordinary message."),
-    edited_at: Projection.timestamp("When it was last edited; null where it was not."),
-    reply_count: Projection.integer("Replies in its thread."),
-    reactions: Projection.texts("The names of its reactions, without colons, in order."),
-    reaction_count: Projection.integer("How many people reacted, added over all reactions."),
-    files: Projection.texts("Its files: `file_id` of `mirror.slack_file`.")
+    edited_at: Projection.timestamp("When it was last edited; null if it never was."),
+    reply_count: Projection.integer("The number of replies in its thread."),
+    reactions: Projection.texts("The names of its reactions, without colons, sorted."),
+    reaction_count: Projection.integer("The number of reactions. A person who reacts with two emoji counts twice."),
+    files: Projection.texts("The `file_id` of each of its files in `mirror.slack_file`.")
   },
   indexes: ["sent_at", "channel_id", "user_id", "thread_ts"],
   text: true,
@@ -81,8 +81,8 @@ const file: Projection.Table = {
     file_id: Projection.text("Slack's id, like F2147483862."),
     name: Projection.text("The file name."),
     title: Projection.text("The title."),
-    user_id: Projection.text("Who shared it: `user_id` of `mirror.slack_user`."),
-    size: Projection.integer("Bytes."),
+    user_id: Projection.text("The user who shared it: `user_id` in `mirror.slack_user`."),
+    size: Projection.integer("The size in bytes."),
     media_type: Projection.text("The media type."),
     created_at: Projection.timestamp("When it was shared.")
   },
