@@ -114,7 +114,7 @@ DECLARE
   size float8;
   fitting text;
 BEGIN
-  -- Without a word that the index knows, as in a query that only excludes words.
+  -- The query has no word to look up in the index, for example because it only excludes words.
   IF wanted IS NULL OR querytree(wanted) = 'T' THEN
     EXECUTE format('SELECT array_agg(key) FROM (SELECT %s %s AND (%L::tsquery IS NULL OR vector @@ %3$L) %s LIMIT %s)
       AS fitting', key, contents, wanted, newest_first, most) INTO found;
@@ -152,7 +152,7 @@ BEGIN
   size := total * needed / expected * CASE WHEN is_phrase THEN 1.1 ELSE 1.5 END;
   LOOP
     fitting := CASE WHEN size < total THEN derived.search_window(words, scope, size, needed, expected) END;
-    -- The sum keeps the planner from reading the index of times in its order.
+    -- Adding an interval keeps the planner from reading the index of times in order.
     EXECUTE format('SELECT count(*), (array_agg(key) FILTER (WHERE fits))[:%s] FROM (
         SELECT %s, %s AS fits %s AND %s
         ORDER BY occurred_at + interval ''0'' DESC, connection_id DESC, external_id DESC LIMIT %s) AS newest',

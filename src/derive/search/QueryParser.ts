@@ -120,7 +120,7 @@ DECLARE
   alternative_title tsquery;
 BEGIN
   deleted := false;
-  -- Other spaces, and the quotes that a telephone or a word processor makes.
+  -- Normalizes Unicode spaces, and the typographic quotes of telephones and word processors.
   query := translate(regexp_replace(left(query, 2000),
     '[\t-\r\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]', ' ', 'g'), '“”„‟«»', '""""""');
   FOR item IN SELECT regexp_matches(query, '(-)?(?:([a-zA-Z]+):)?(?:"([^"]*)"?|([^ "]+))', 'g') LOOP
@@ -149,7 +149,7 @@ BEGIN
       RAISE EXCEPTION 'has: is followed by attachment' USING ERRCODE = 'IDM01';
     END IF;
     title := NULL;
-    -- Where whole words after a dot or an @ find nothing, they are beginnings too.
+    -- In a fuzzy search, words after a dot or an @ match as beginnings too, because whole words found nothing.
     beginning := CASE WHEN fuzzy THEN translate(value, '.@', '  ') ELSE value END;
     CASE
       WHEN field IN ('from', 'filename', 'subject') THEN
@@ -196,7 +196,7 @@ BEGIN
   END LOOP;
   wanted := derived.search_both(wanted, alternative);
   titled := derived.search_both(titled, alternative_title);
-  -- An emoji alone finds nothing, rather than everything.
+  -- A query without words, like a lone emoji, finds nothing instead of everything.
   IF wanted IS NULL AND without_words THEN wanted := derived.search_term('nothing:', false); END IF;
   IF marked IS NULL THEN titled := NULL; END IF;
 END $$`

@@ -27,19 +27,19 @@ BEGIN
     FROM derived.text AS t WHERE t.connection_id = of_connection AND t.external_id = of_id AND t.text IS NOT NULL
   ) AS found ORDER BY found.place IS NULL, found.part LIMIT 1;
   piece := translate(substr(body, greatest(coalesce(place, 1) - 80, 1), 400), chr(57344) || chr(57345) || chr(57346), '');
-  -- The word that was cut in two is left out.
+  -- Leaves out the word that the cut divided.
   IF coalesce(place, 1) > 81 THEN piece := '… ' || regexp_replace(piece, '^\S{0,40}\s+', ''); END IF;
   piece := regexp_replace(piece, '\s+', ' ', 'g');
   piece := left(piece, 300);
   IF marked IS NULL THEN RETURN btrim(piece); END IF;
-  -- Words without spaces between them are parted by a private character, which is taken out again.
+  -- Separates words in scripts without spaces by a private-use character, which is removed below.
   IF piece ~ '[${unspaced}]' THEN
     piece := regexp_replace(piece, '([${unspaced}])', chr(57346) || '\1' || chr(57346), 'g');
   END IF;
   lead := substring(piece FROM '^[ ${separators}]*');
   piece := substr(piece, length(lead) + 1);
   written := regexp_split_to_array(piece, '[ ${separators}]+');
-  -- The words alone are marked, and put back among what separates them: the gap before each.
+  -- Marks the words alone, then puts back the gap before each word.
   SELECT lead || string_agg(gap || CASE WHEN starts_with(shown, chr(57344)) THEN chr(57344) || word || chr(57345)
       ELSE word END, '' ORDER BY nth) INTO piece
     FROM ROWS FROM (
@@ -48,7 +48,7 @@ BEGIN
         format('StartSel=%s, StopSel=%s, HighlightAll=true', chr(57344), chr(57345))), ' ')
     ) WITH ORDINALITY AS words(word, gap, shown, nth);
   piece := translate(piece, chr(57346), '');
-  -- Neighbours are marked together: example.org.
+  -- Merges the marks of adjacent words, as in example.org.
   piece := regexp_replace(piece, '\uE001([${separators}]*)\uE000', '\1', 'g');
   RETURN btrim(piece);
 END $$`,
@@ -117,8 +117,8 @@ BEGIN
     RAISE EXCEPTION 'the cursor is not one that a search gave' USING ERRCODE = 'IDM02';
   END;
 
-  -- More than once only where nothing fits without names that are spelt similarly, or where all that are ranked
-  -- together were given before.
+  -- Repeats only if nothing matches without similarly spelt names, or if all contents that are ranked together were
+  -- returned before.
   FOR attempt IN 1..50 LOOP
     q := derived.search_parse(query, languages, is_fuzzy);
     newest := derived.search_newest(derived.search_both(q.wanted, filter), of_connections, greatest(q.since, of_since),
@@ -131,10 +131,10 @@ BEGIN
     IF is_first AND cardinality(newest) = pool AND q.titled IS NOT NULL THEN
       titles := derived.search_newest(derived.search_both(q.titled, filter), of_connections,
         greatest(q.since, of_since), least(q.until, of_until), q.deleted, from_key, true, title_pool);
-      -- All that are newer than the last of them are among them.
+      -- Every title match that is at least as new as the last one is among these.
       title_end := titles[cardinality(titles)];
     END IF;
-    -- Lexemes of fields are not in the text.
+    -- Leaves out the lexemes of fields, which are not in the text.
     words := ARRAY(SELECT DISTINCT replace(found[1], '''''', '''')
       FROM regexp_matches(q.marked::text, '''((?:[^'']|'''')+)''', 'g') AS found
       WHERE found[1] !~ '^(from|to|in|filename):');
@@ -145,7 +145,7 @@ BEGIN
         SELECT s.connection_id, s.external_id, s.occurred_at, s.sender,
           derived.search_score(s.vector, q.marked, s.occurred_at, now_at) AS score, count(*) OVER () AS size
         FROM pooled JOIN derived.search AS s USING (connection_id, external_id)
-        -- These were given with the first results.
+        -- Leaves out the title matches that were returned with the first results.
         WHERE is_first OR title_end IS NULL OR NOT (s.vector @@ q.titled
           AND (s.occurred_at, s.connection_id, s.external_id)
             >= (title_end.occurred_at, title_end.connection_id, title_end.external_id))),
