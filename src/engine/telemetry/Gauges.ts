@@ -37,14 +37,14 @@ interface Sample {
 const samplesOf = (overview: Overview, holder: FeedHolder | null): ReadonlyArray<Sample> => [
   ...overview.connections.map(({ count, domain, state }) => ({
     name: "idem_connections",
-    description: "Connections by what they do.",
+    description: "Connections by state.",
     attributes: { domain, state },
     value: count
   })),
   ...overview.ledger.map(({ count, domain, state }) => ({
     name: "idem_ledger_items",
     description:
-      "Items that are known and not stored: failed (tried again), dead (retried only by hand), deferred (next poll).",
+      "Items in the ledger: failed (retried later), dead (retried only by hand), deferred (due at the next poll).",
     attributes: { domain, state },
     value: count
   })),
@@ -56,19 +56,19 @@ const samplesOf = (overview: Overview, holder: FeedHolder | null): ReadonlyArray
   })),
   ...overview.sessions.map(({ count, state }) => ({
     name: "idem_database_sessions",
-    description: "Sessions of all Idem processes in the database, as PostgreSQL calls their state.",
+    description: "Database sessions of all Idem processes, by the state that PostgreSQL reports.",
     attributes: { state },
     value: count
   })),
   {
     name: "idem_feed_waits_seconds",
-    description: "How long the oldest transaction has been open that the feed of changes waits for.",
+    description: "Age of the oldest transaction that the feed of changes waits for.",
     attributes: holder === null ? {} : { application: holder.application ?? "" },
     value: holder?.seconds ?? 0
   },
   {
     name: "idem_overdue_seconds",
-    description: "How long the connection that waits longest has been due, for a poll or a task.",
+    description: "How long the longest waiting connection has been due, for a poll or a task.",
     attributes: {},
     value: overview.overdueSeconds
   }
@@ -83,7 +83,7 @@ export const Added = Context.Reference<Effect.Effect<ReadonlyArray<Sample>, unkn
   { defaultValue: () => Effect.succeed([]) }
 )
 
-const up = Metric.gauge("idem_database_up", { description: "Whether the database answered when it was last asked." })
+const up = Metric.gauge("idem_database_up", { description: "1 if the database answered the last query, else 0." })
 
 /** Figures of the process, under the names that Prometheus' client libraries use. */
 const ofProcess = [
@@ -94,12 +94,12 @@ const ofProcess = [
   },
   {
     name: "nodejs_heap_size_used_bytes",
-    description: "Memory in use on the heap.",
+    description: "Used memory of the heap.",
     read: () => process.memoryUsage().heapUsed
   },
   {
     name: "process_start_time_seconds",
-    description: "When the process started, since the epoch.",
+    description: "Start time of the process, in seconds since the epoch.",
     read: () => Math.round(performance.timeOrigin) / 1000
   }
 ]

@@ -41,43 +41,42 @@ export const short = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 3
 const long = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
 const late = [0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600]
 
-const runs = counter("idem_runs_total", "Runs that ended (a run is a task's execution, or a slice of it).", [
+const runs = counter("idem_runs_total", "Runs that ended. A run executes a task, or a slice of it.", [
   "domain",
   "status"
 ])
-const runDuration = histogram("idem_run_duration_seconds", "How long runs took.", ["domain"], long)
-const items = counter("idem_items_total", "Listed, forced and retried items by what became of them.", [
-  "domain",
-  "outcome"
-])
-const checkerQueries = counter("idem_checker_queries_total", "Queries that asked which ids are known.", ["domain"])
-const downloads = counter("idem_downloads_total", "Items that were downloaded, or tried to be.", ["domain"])
-const downloadedBytes = counter("idem_downloaded_bytes_total", "Bytes of bodies that were committed.", ["domain"])
-const commitDuration = histogram("idem_commit_duration_seconds", "How long committing a batch took.", ["domain"], short)
-const calls = counter("idem_source_calls_total", "Calls to sources, by method and how they ended.", [
+const runDuration = histogram("idem_run_duration_seconds", "Duration of runs.", ["domain"], long)
+const items = counter("idem_items_total", "Items that runs handled, by outcome.", ["domain", "outcome"])
+const checkerQueries = counter("idem_checker_queries_total", "Queries of the existence checker.", ["domain"])
+const downloads = counter("idem_downloads_total", "Downloads of items, including failed ones.", ["domain"])
+const downloadedBytes = counter("idem_downloaded_bytes_total", "Bytes of committed bodies.", ["domain"])
+const commitDuration = histogram(
+  "idem_commit_duration_seconds",
+  "Duration of the commit of a batch.",
+  ["domain"],
+  short
+)
+const calls = counter("idem_source_calls_total", "Calls to sources, by method and outcome.", [
   "domain",
   "method",
   "outcome"
 ])
-const units = counter("idem_source_quota_units_total", "Quota units that calls to sources cost.", ["domain", "method"])
-const callDuration = histogram(
-  "idem_source_call_duration_seconds",
-  "How long calls to sources took.",
-  ["domain"],
-  short
-)
-const quotaWait = counter("idem_quota_wait_seconds_total", "Time that calls waited for quota before they began.", [
-  "domain"
-])
+const units = counter("idem_source_quota_units_total", "Quota units of calls to sources.", ["domain", "method"])
+const callDuration = histogram("idem_source_call_duration_seconds", "Duration of calls to sources.", ["domain"], short)
+const quotaWait = counter("idem_quota_wait_seconds_total", "Time that calls to sources waited for quota.", ["domain"])
 const lag = histogram(
   "idem_schedule_lag_seconds",
-  "How late a poll began: from when its connection was due to when its run began.",
+  "Delay of polls: the time from when a connection was due to the start of its run.",
   ["domain"],
   late
 )
-const leasesLost = counter("idem_leases_lost_total", "Runs that found their lease taken over.", ["domain"])
+const leasesLost = counter(
+  "idem_leases_lost_total",
+  "Runs that ended because another run took over their connection, or because it was changed.",
+  ["domain"]
+)
 
-const problems = counter("idem_problems_total", "Places of sources that could not be listed, counted by each run.", [
+const problems = counter("idem_problems_total", "Places of sources that could not be listed, counted in each run.", [
   "domain"
 ])
 

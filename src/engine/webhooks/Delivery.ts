@@ -17,7 +17,7 @@ const claimFor = Duration.sum(Duration.sum(timeout, bodyTimeout), Duration.secon
 
 const gone = 410
 
-const attempts = Metrics.counter("idem_webhook_attempts_total", "Attempts to deliver a message, by how they ended.", [
+const attempts = Metrics.counter("idem_webhook_attempts_total", "Attempts to deliver webhook messages, by outcome.", [
   "outcome"
 ])
 

@@ -20,7 +20,7 @@ const requests = Metrics.counter("idem_http_requests_total", "HTTP requests that
 ])
 const duration = Metrics.histogram(
   "idem_http_request_duration_seconds",
-  "How long answers took to begin.",
+  "Time until a response began.",
   ["route"],
   Metrics.short
 )
@@ -53,7 +53,7 @@ export const counting = HttpMiddleware.make((app) =>
 )
 
 const info = Metric.gauge("idem_info", {
-  description: "Which version this is.",
+  description: "The version of this process.",
   attributes: { version: packageJson.version }
 })
 
