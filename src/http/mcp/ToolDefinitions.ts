@@ -54,7 +54,7 @@ const answer = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
 const failure = Schema.Struct({ error: Schema.String })
 
 const described = (description: string) => Schema.String.annotate({ description })
-const Name = described("the connection's name, as `sources` lists it").pipe(Schema.check(Schema.isMaxLength(300)))
+const Name = described("the connection's name, from `sources`").pipe(Schema.check(Schema.isMaxLength(300)))
 const Id = described("the content's id").pipe(Schema.check(Schema.isBetweenLength(1, 1024)))
 const Moment = (description: string) =>
   described(`${description}, in ISO 8601, like 2026-01-31T00:00:00Z`).pipe(
@@ -62,10 +62,10 @@ const Moment = (description: string) =>
   )
 const Word = (description: string) => described(description).pipe(Schema.check(Schema.isBetweenLength(1, 300)))
 const Limit = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: mostItems }))).annotate({
-  description: `at most this many, 1 to ${mostItems}; default 20`
+  description: `the most results, 1 to ${mostItems}; default 20`
 })
 
-const After = described("`next` of the page before").pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
+const After = described("`next` of the previous page").pipe(Schema.check(Schema.isBetweenLength(1, 10_000)))
 
 const Offset = (description: string) =>
   Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 100_000_000 }))).annotate({ description })
@@ -89,7 +89,7 @@ const readOnly = <T extends Tool.Any>(tool: T): T =>
 
 const sources = readOnly(
   Tool.make("sources", {
-    description: "What is mirrored: the connections, what kind of source each is, and how fresh.",
+    description: "Lists the mirrored connections, the kind of each source, and how up to date each is.",
     parameters: noParameters,
     success: answer({}),
     failure,
@@ -100,16 +100,16 @@ const sources = readOnly(
 const list = readOnly(
   Tool.make("list", {
     description:
-      "Emails, messages and files by time, newest first, without looking for words. All filters must fit. " +
-      "Texts come with `get`.",
+      "Lists emails, messages and files by time, newest first. Each must match all filters. " +
+      "To search for words use `search`; to read a text use `get`.",
     parameters: parameters({
       connection: Schema.optionalKey(Name),
-      kind: Schema.optionalKey(Word("message, file, channel, user, …")),
-      from: Schema.optionalKey(Word("the sender's address or name, or the beginnings of its words")),
+      kind: Schema.optionalKey(Word("the kind: message, file, channel, user, …")),
+      from: Schema.optionalKey(Word("the sender's address or name, or the beginnings of the words in it")),
       channel: Schema.optionalKey(Word("the name of a Slack channel")),
       folder: Schema.optionalKey(Word("a file's folder, or an email's label or mailbox, such as INBOX")),
-      since: Schema.optionalKey(Moment("from this time on")),
-      until: Schema.optionalKey(Moment("before this time")),
+      since: Schema.optionalKey(Moment("only at or after this time")),
+      until: Schema.optionalKey(Moment("only before this time")),
       limit: Schema.optionalKey(Limit),
       after: Schema.optionalKey(After)
     }),
@@ -122,8 +122,8 @@ const list = readOnly(
 const search = readOnly(
   Tool.make("search", {
     description:
-      "Full-text search, best first. All words must occur, as they are written: give the few that a text must have, " +
-      "not a question, and other forms and languages with OR (invoice OR invoices OR Rechnung). " +
+      "Full-text search, best results first. All words must occur as they are written: give the few words that a " +
+      "text must have, not a question. Add other forms and languages with OR (invoice OR invoices OR Rechnung). " +
       'Also "phrases", -excluded, beginnings with an asterisk (invoic*), and fields: from: to: subject: in: label: ' +
       "filename: has:attachment before:2026-01-31 after:2026-01-31 is:deleted",
     parameters: parameters({
@@ -151,17 +151,17 @@ const search = readOnly(
 const get = readOnly(
   Tool.make("get", {
     description:
-      `One email, message or file: its text, ${pageLength.toLocaleString("en")} characters at a time, ` +
-      "its people and its attachments. With `part` the text is that of an attachment.",
+      `Reads one email, message or file: its text, ${pageLength.toLocaleString("en")} characters at a time, ` +
+      "its people and its attachments. With `part`, reads the text of that attachment instead.",
     parameters: parameters({
       connection: Name,
       id: Id,
       part: Schema.optionalKey(
         Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: 100_000 }))).annotate({
-          description: "the number of an attachment, whose text is read instead"
+          description: "the number of the attachment whose text to read"
         })
       ),
-      offset: Schema.optionalKey(Offset("where the page begins: `next` of the page before"))
+      offset: Schema.optionalKey(Offset("where the page begins: `next` of the previous page"))
     }),
     success: answer({ content: Content }),
     failure,
@@ -172,13 +172,13 @@ const get = readOnly(
 const thread = readOnly(
   Tool.make("thread", {
     description:
-      "The newest part of the conversation that an email or a Slack message belongs to, oldest first, " +
-      "with the beginning of each text. `next` leads to the part before it.",
+      "Reads the conversation of an email or a Slack message: its newest messages, oldest first, " +
+      "with the beginning of each text. For earlier messages pass `next` as `offset`.",
     parameters: parameters({
       connection: Name,
       id: Id,
       limit: Schema.optionalKey(Limit),
-      offset: Schema.optionalKey(Offset("how many newer ones to leave out: `next` of the part after it"))
+      offset: Schema.optionalKey(Offset("how many of the newest messages to skip: `next` of the previous result"))
     }),
     success: answer({ messages: Schema.Array(Message), next: Next }),
     failure,
@@ -189,10 +189,10 @@ const thread = readOnly(
 const sql = readOnly(
   Tool.make("sql", {
     description:
-      "A query in PostgreSQL's SQL on the tables of the schema mirror: content, mail, mail_address, attachment, " +
-      "slack_channel, slack_user, slack_message, slack_file, file, feed_entry. Their columns are in " +
-      "information_schema.columns. To look for words, use search('words', max_results => 50), which has an index, " +
-      "rather than text ILIKE.",
+      "Runs a read-only PostgreSQL query on the tables of the schema mirror: content, mail, mail_address, " +
+      "attachment, slack_channel, slack_user, slack_message, slack_file, file, feed_entry. Their columns are in " +
+      "information_schema.columns. To find words use search('words', max_results => 50), which uses an index, " +
+      "instead of text ILIKE.",
     parameters: parameters({ query: described("one SELECT").pipe(Schema.check(Schema.isBetweenLength(1, 20_000))) }),
     success: answer({
       columns: Schema.Array(Schema.String),
