@@ -66,4 +66,4 @@ export const limit = (max: number, standard: number) =>
   Schema.Int.pipe(
     Schema.check(Schema.isBetween({ minimum: 1, maximum: max })),
     Schema.withDecodingDefaultKey(Effect.succeed(standard))
-  ).annotate({ description: `at most this many, 1 to ${max} (default ${standard})` })
+  ).annotate({ description: `the most results, 1 to ${max} (default ${standard})` })

@@ -16,7 +16,7 @@ const urn = <const Name extends string>(name: Name): `urn:idem:problem:${Name}` 
 /** A path, query, header or body does not decode. `errors` names the fields. */
 export class BadRequestProblem extends HttpApiError.Problem<BadRequestProblem>()(
   "BadRequestProblem",
-  { type: urn("bad-request"), status: 400, title: "The request is not right" },
+  { type: urn("bad-request"), status: 400, title: "The request is invalid" },
   { errors: Schema.optionalKey(Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String }))) }
 ) {}
 
@@ -38,13 +38,13 @@ export class UnauthorizedProblem extends HttpApiError.Problem<UnauthorizedProble
 export class ForbiddenProblem extends HttpApiError.Problem<ForbiddenProblem>()("ForbiddenProblem", {
   type: urn("forbidden"),
   status: 403,
-  title: "Not from there"
+  title: "The request is not allowed"
 }) {}
 
 /** The resource does not exist; `what` names its kind. */
 export class NotFoundProblem extends HttpApiError.Problem<NotFoundProblem>()(
   "NotFoundProblem",
-  { type: urn("not-found"), status: 404, title: "There is no such thing" },
+  { type: urn("not-found"), status: 404, title: "Not found" },
   {
     what: Schema.Literals(["connection", "content", "body", "run", "task", "webhook", "message", "token", "path"])
   }
@@ -52,7 +52,7 @@ export class NotFoundProblem extends HttpApiError.Problem<NotFoundProblem>()(
 
 export class MethodNotAllowedProblem extends HttpApiError.Problem<MethodNotAllowedProblem>()(
   "MethodNotAllowedProblem",
-  { type: urn("method-not-allowed"), status: 405, title: "Not with this method" },
+  { type: urn("method-not-allowed"), status: 405, title: "The method is not allowed" },
   { allowed: Schema.Array(Schema.String) }
 ) {}
 
@@ -63,7 +63,7 @@ export class MethodNotAllowedProblem extends HttpApiError.Problem<MethodNotAllow
 export class ConflictProblem extends HttpApiError.Problem<ConflictProblem>()("ConflictProblem", {
   type: urn("conflict"),
   status: 409,
-  title: "Not as things stand"
+  title: "The present state does not allow this"
 }) {}
 
 /** Another connection has this name. */
@@ -77,7 +77,7 @@ export class NameTakenProblem extends HttpApiError.Problem<NameTakenProblem>()(
 export class CursorGoneProblem extends HttpApiError.Problem<CursorGoneProblem>()("CursorGoneProblem", {
   type: urn("cursor-gone"),
   status: 410,
-  title: "The cursor is gone"
+  title: "The cursor is no longer valid"
 }) {}
 
 export class PayloadTooLargeProblem extends HttpApiError.Problem<PayloadTooLargeProblem>()("PayloadTooLargeProblem", {
@@ -93,14 +93,14 @@ export class UnsupportedMediaTypeProblem extends HttpApiError.Problem<Unsupporte
 
 export class RangeProblem extends HttpApiError.Problem<RangeProblem>()(
   "RangeProblem",
-  { type: urn("range"), status: 416, title: "There is no such range" },
+  { type: urn("range"), status: 416, title: "The body has no such range" },
   { size: Schema.Int }
 ) {}
 
 /** The request is valid, but can't be carried out. `detail` says why, and what to do next. */
 export class UsageProblem extends HttpApiError.Problem<UsageProblem>()(
   "UsageProblem",
-  { type: urn("usage"), status: 422, title: "It can't be done" },
+  { type: urn("usage"), status: 422, title: "The request can't be carried out" },
   {
     /** True if the change is possible together with new credentials. */
     needsCredentials: Schema.optionalKey(Schema.Boolean),

@@ -55,7 +55,7 @@ export const connections = HttpApiGroup.make("connections")
   .add(
     HttpApiEndpoint.get("list", "/connections", {
       success: Schema.Struct({ connections: Schema.Array(Documents.Connection) })
-    }).annotate(OpenApi.Summary, "All connections, by name"),
+    }).annotate(OpenApi.Summary, "List all connections by name"),
     HttpApiEndpoint.post("create", "/connections", {
       payload: Schema.Struct({
         domain: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100))),
@@ -73,7 +73,7 @@ export const connections = HttpApiGroup.make("connections")
       error: NotFoundProblem
     })
       .annotate(NoSecrets, true)
-      .annotate(OpenApi.Summary, "One connection, with what is stored and its last run"),
+      .annotate(OpenApi.Summary, "One connection, with its state, its totals and its last run"),
     HttpApiEndpoint.patch("change", "/connections/:connection", {
       params: connectionRef,
       payload: Schema.Struct({
@@ -81,7 +81,7 @@ export const connections = HttpApiGroup.make("connections")
         credentials: Schema.optionalKey(Schema.RedactedFromValue(Schema.Json)),
         signedIn: Schema.optionalKey(Schema.Boolean).annotate({
           description:
-            "true where the credentials are those of a sign-in: then what a sign-in does not give (Slack's app-level token) stays"
+            "true if a sign-in gave the credentials: keeps what it does not give, like Slack's app-level token"
         }),
         every: Schema.optionalKey(Every)
       }),
@@ -89,18 +89,22 @@ export const connections = HttpApiGroup.make("connections")
       error: connectErrors
     }).annotate(
       OpenApi.Summary,
-      "Change a connection: what is not given stays as it is. Another address (a rootUrl, a host) needs credentials with it"
+      "Change the given fields of a connection. A new address (a rootUrl, a host) needs credentials with it"
     ),
     HttpApiEndpoint.delete("remove", "/connections/:connection", {
       params: connectionRef,
-      query: { deleteContents: Schema.optionalKey(Schema.Boolean) },
+      query: {
+        deleteContents: Schema.optionalKey(Schema.Boolean).annotate({
+          description: "true deletes what is stored, and the connection itself; otherwise both stay"
+        })
+      },
       success: Schema.Struct({ contents: Schema.Int }),
       error: [NotFoundProblem, ConflictProblem]
     })
       .annotate(NoSecrets, true)
       .annotate(
         OpenApi.Summary,
-        "Forget the credentials and stop, with all connections that this one made; what is stored stays, unless deleteContents is true. Says how many contents there were"
+        "Forget the credentials and stop, also of the connections that this one made. Returns the number of contents"
       ),
     HttpApiEndpoint.post("pause", "/connections/:connection/pause", {
       params: connectionRef,
@@ -115,7 +119,7 @@ export const connections = HttpApiGroup.make("connections")
       error: [NotFoundProblem, ConflictProblem]
     })
       .annotate(NoSecrets, true)
-      .annotate(OpenApi.Summary, "Poll again, at once"),
+      .annotate(OpenApi.Summary, "Resume polling, at once"),
     HttpApiEndpoint.get("deletions", "/connections/:connection/deletions", {
       params: connectionRef,
       query: { limit: limit(10_000, 100) },
@@ -123,7 +127,7 @@ export const connections = HttpApiGroup.make("connections")
       error: NotFoundProblem
     })
       .annotate(NoSecrets, true)
-      .annotate(OpenApi.Summary, "Deletions that are held back for a person"),
+      .annotate(OpenApi.Summary, "List the deletions that wait for a person to approve them"),
     HttpApiEndpoint.post("approveDeletions", "/connections/:connection/deletions/approve", {
       params: connectionRef,
       payload: Documents.Approval,
@@ -131,7 +135,7 @@ export const connections = HttpApiGroup.make("connections")
       error: [NotFoundProblem, ConflictProblem]
     })
       .annotate(NoSecrets, true)
-      .annotate(OpenApi.Summary, "Apply the deletions that are held back, all that were listed or some"),
+      .annotate(OpenApi.Summary, "Approve held deletions: all that were listed, or some"),
     HttpApiEndpoint.get("ledger", "/connections/:connection/ledger", {
       params: connectionRef,
       query: { limit: limit(10_000, 100) },
@@ -139,7 +143,7 @@ export const connections = HttpApiGroup.make("connections")
       error: NotFoundProblem
     })
       .annotate(NoSecrets, true)
-      .annotate(OpenApi.Summary, "What is known but not stored: failed, dead, deferred"),
+      .annotate(OpenApi.Summary, "List the ledger: failed, dead and deferred items"),
     HttpApiEndpoint.post("redrive", "/connections/:connection/ledger/redrive", {
       params: connectionRef,
       // Without a body: all rows.
@@ -148,7 +152,7 @@ export const connections = HttpApiGroup.make("connections")
       error: [NotFoundProblem, ConflictProblem, UsageProblem]
     })
       .annotate(NoSecrets, true)
-      .annotate(OpenApi.Summary, "Try these rows of the ledger again, or all of them: a task"),
+      .annotate(OpenApi.Summary, "Retry some rows of the ledger, or all of them, as a task"),
     HttpApiEndpoint.post("purge", "/connections/:connection/purge", {
       params: connectionRef,
       payload: Schema.Struct({ before: Instant }),
@@ -156,8 +160,11 @@ export const connections = HttpApiGroup.make("connections")
       error: NotFoundProblem
     })
       .annotate(NoSecrets, true)
-      .annotate(OpenApi.Summary, "Take away for good what content that was deleted before a time still holds")
+      .annotate(OpenApi.Summary, "Permanently remove the data of content that was deleted before a time")
   )
   .middleware(Authenticated)
   .annotate(OpenApi.Title, "Connections")
-  .annotate(OpenApi.Description, "One account each, and what of it needs a person")
+  .annotate(
+    OpenApi.Description,
+    "A connection mirrors one account. Here a person also approves deletions and retries failed items"
+  )

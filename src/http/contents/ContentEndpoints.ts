@@ -71,8 +71,8 @@ const optionalHeader = (description: string) => Schema.optionalKey(Schema.String
 /** The conditions and the range for a body (RFC 9110, sections 13 and 14). */
 const rangeHeaders = {
   range: optionalHeader("one range of bytes, like `bytes=0-1023`"),
-  "if-range": optionalHeader("the ETag that the range is of"),
-  "if-none-match": optionalHeader("the ETags that are known already")
+  "if-range": optionalHeader("the ETag of the body that the range belongs to"),
+  "if-none-match": optionalHeader("the ETags of the bodies that the client has")
 }
 
 /** Adds to the OpenAPI document the responses that the handler makes itself. */
@@ -82,8 +82,8 @@ const withPartialAnswers = (operation: Record<string, unknown>): Record<string, 
     ...operation,
     responses: {
       ...responses,
-      206: { ...responses["200"], description: "The range" },
-      304: { description: "It is the same" }
+      206: { ...responses["200"], description: "The requested range" },
+      304: { description: "Not modified" }
     }
   }
 }
@@ -95,41 +95,38 @@ export const contents = HttpApiGroup.make("contents")
       query: contentQuery,
       success: Schema.Struct({ contents: Schema.Array(ListedRow), next: Schema.NullOr(Schema.String) }),
       error: [NotFoundProblem, CursorProblem, CursorGoneProblem, UsageProblem]
-    }).annotate(OpenApi.Summary, "What is stored: by state, kind, time and text in the title, a page at a time"),
+    }).annotate(OpenApi.Summary, "List contents by state, kind, time and text in the title, one page at a time"),
     HttpApiEndpoint.get("listInFull", "/connections/:connection/contents/full", {
       params: connectionRef,
       query: contentQuery,
       success: Schema.Struct({ contents: Schema.Array(ListedContent), next: Schema.NullOr(Schema.String) }),
       error: [NotFoundProblem, CursorProblem, CursorGoneProblem, UsageProblem]
-    }).annotate(OpenApi.Summary, "The same pages with all that is known of each content, for an export"),
+    }).annotate(OpenApi.Summary, "List contents with all their fields, for an export"),
     HttpApiEndpoint.get("get", "/connections/:connection/content", {
       params: connectionRef,
       query: { externalId: ExternalId },
       success: ContentWithFailure,
       error: NotFoundProblem
-    }).annotate(OpenApi.Summary, "One content: what is known of it, without its body"),
+    }).annotate(OpenApi.Summary, "One content, without its body"),
     HttpApiEndpoint.get("text", "/connections/:connection/content/text", {
       params: connectionRef,
       query: {
         externalId: ExternalId,
-        offset: offset("where the page begins: `next` of the page before")
+        offset: offset("where the page begins: `next` of the previous page")
       },
       success: ContentText,
       error: [NotFoundProblem, UsageProblem]
-    }).annotate(OpenApi.Summary, "The text of one content, as it was read from its body: 100,000 characters at a time"),
+    }).annotate(OpenApi.Summary, "The text that was extracted from one content, 100,000 characters at a time"),
     HttpApiEndpoint.get("thread", "/connections/:connection/content/thread", {
       params: connectionRef,
       query: {
         externalId: ExternalId,
         limit: limit(1000, 100),
-        offset: offset("how many newer messages to leave out: `next` of the part after it")
+        offset: offset("how many of the newest messages to skip: `next` of the previous answer")
       },
       success: Schema.Struct({ messages: Schema.Array(ThreadMessage), next: Schema.NullOr(Schema.Int) }),
       error: [NotFoundProblem, UsageProblem]
-    }).annotate(
-      OpenApi.Summary,
-      "The newest part of the conversation that an email or a message belongs to, oldest first"
-    ),
+    }).annotate(OpenApi.Summary, "The conversation of an email or a message: its newest messages, oldest first"),
     HttpApiEndpoint.get("body", "/connections/:connection/content/body", {
       params: connectionRef,
       query: { externalId: ExternalId },
@@ -140,7 +137,7 @@ export const contents = HttpApiGroup.make("contents")
       .annotateMerge(OpenApi.annotations({ transform: withPartialAnswers }))
       .annotate(
         OpenApi.Summary,
-        "The bytes of one content, as a download: whole (200), a range of them (206), or not again (304, by ETag)"
+        "Download the body of one content: whole (200), a range (206), or not if the client has it (304, by ETag)"
       ),
     HttpApiEndpoint.get("changes", "/changes", {
       query: {
@@ -156,10 +153,10 @@ export const contents = HttpApiGroup.make("contents")
       error: [NotFoundProblem, CursorProblem, CursorGoneProblem]
     }).annotate(
       OpenApi.Summary,
-      "The changes after a cursor, in order: what was stored, updated, deleted or came back. Go on at `next`"
+      "The changes after a cursor, in order: content that was stored, updated, deleted or undeleted. Continue at `next`"
     )
   )
   .annotate(NoSecrets, true)
   .middleware(Authenticated)
   .annotate(OpenApi.Title, "Contents")
-  .annotate(OpenApi.Description, "What is stored, and how it changes")
+  .annotate(OpenApi.Description, "Stored content, and its changes")

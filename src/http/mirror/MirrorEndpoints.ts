@@ -53,7 +53,7 @@ export const mirror = HttpApiGroup.make("mirror")
       payload: QueryRequest,
       success: QueryResult,
       error: UsageProblem
-    }).annotate(OpenApi.Summary, "Run a query that only reads the schema mirror"),
+    }).annotate(OpenApi.Summary, "Run a read-only query on the schema mirror"),
     HttpApiEndpoint.get("lag", "/mirror", { success: Lag, error: UsageProblem }).annotate(
       OpenApi.Summary,
       "How far the schema mirror is behind what is stored"
@@ -62,4 +62,4 @@ export const mirror = HttpApiGroup.make("mirror")
   .annotate(NoSecrets, true)
   .middleware(Authenticated)
   .annotate(OpenApi.Title, "Mirror")
-  .annotate(OpenApi.Description, "What is stored, as tables")
+  .annotate(OpenApi.Description, "Stored content as tables")

@@ -51,20 +51,20 @@ export const emails = HttpApiGroup.make("emails")
       error: errors
     }).annotate(
       OpenApi.Summary,
-      "One email as a static page for a sandboxed frame: it runs nothing and loads nothing. Its HTML, or its text"
+      "One email, as HTML or text, as a static page for a sandboxed frame: it runs nothing and loads nothing"
     ),
     HttpApiEndpoint.get("parts", "/connections/:connection/content/email/parts", {
       params: connectionRef,
       query: { externalId: ExternalId },
       success: EmailParts,
       error: errors
-    }).annotate(OpenApi.Summary, "What one email consists of: its headers, links and attachments"),
+    }).annotate(OpenApi.Summary, "The headers, links and attachments of one email"),
     HttpApiEndpoint.get("markdown", "/connections/:connection/content/markdown", {
       params: connectionRef,
       query: { externalId: ExternalId },
       success: Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/html; charset=utf-8" })),
       error: errors
-    }).annotate(OpenApi.Summary, "One Markdown file as a static page for a sandboxed frame, as an email's HTML is"),
+    }).annotate(OpenApi.Summary, "One Markdown file, as a static page for a sandboxed frame"),
     HttpApiEndpoint.get("part", "/connections/:connection/content/email/part", {
       params: connectionRef,
       query: { externalId: ExternalId, part: Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,5}$/))) },

@@ -51,7 +51,7 @@ export const searches = HttpApiGroup.make("searches")
       },
       success: Schema.Struct({ results: Schema.Array(SearchResult), next: Schema.NullOr(Schema.String) }),
       error: [NotFoundProblem, CursorProblem, CursorGoneProblem, UsageProblem]
-    }).annotate(OpenApi.Summary, "Contents by their words, best first, a page at a time")
+    }).annotate(OpenApi.Summary, "Search contents by words, best results first, one page at a time")
   )
   .annotate(NoSecrets, true)
   .middleware(Authenticated)

@@ -33,11 +33,11 @@ export const signIn = HttpApiGroup.make("signIn")
       .middleware(Authenticated)
       .annotate(
         OpenApi.Summary,
-        "Begin to sign in at a provider, for a new connection or for one of this name: sets a cookie that must come back"
+        "Start a sign-in at a provider, for a new or an existing connection. Sets a cookie that the callback needs"
       ),
     HttpApiEndpoint.get("end", "/sign-in/callback", { success: HttpApiSchema.Empty(302) }).annotate(
       OpenApi.Summary,
-      "Where the provider sends the person back to: connects the account, and leads to the dashboard"
+      "The provider redirects the browser here after a sign-in. Connects the account, and redirects to the dashboard"
     )
   )
   .annotate(OpenApi.Title, "Sign-in")

@@ -52,7 +52,7 @@ export const system = HttpApiGroup.make("system")
         /** Whether the database answered within half a second. The status does not depend on it: see `/ready`. */
         database: Schema.Literals(["reachable", "unreachable"])
       })
-    }).annotate(OpenApi.Summary, "The process lives, and whether it reaches its database"),
+    }).annotate(OpenApi.Summary, "Liveness: the process is alive. Says whether it reaches its database"),
     HttpApiEndpoint.get("ready", "/ready", {
       success: Schema.Struct({
         status: Schema.Literal("ready"),
@@ -60,16 +60,19 @@ export const system = HttpApiGroup.make("system")
         feedHolder: Schema.NullOr(FeedHolder)
       }),
       error: UnavailableProblem
-    }).annotate(OpenApi.Summary, "The database answers and connections are polled; 503 with the reason where not"),
+    }).annotate(
+      OpenApi.Summary,
+      "Readiness: the database answers, and this process may poll; 503 with the reason if not"
+    ),
     HttpApiEndpoint.get("session", "/session", { success: Session }).annotate(
       OpenApi.Summary,
-      "Whether a token is needed, and was given"
+      "Whether this server needs a token, and whether this request has it"
     ),
     HttpApiEndpoint.post("signIn", "/session", {
       payload: Schema.Struct({ token: Schema.RedactedFromValue(Schema.String) }),
       success: Session,
       error: UnauthorizedProblem
-    }).annotate(OpenApi.Summary, "Begin a session of a browser: sets a cookie for 7 days"),
+    }).annotate(OpenApi.Summary, "Start a browser session: sets a cookie for 7 days"),
     HttpApiEndpoint.delete("signOut", "/session", { success: HttpApiSchema.NoContent }).annotate(
       OpenApi.Summary,
       "Sign out: the session ends in every process, and its cookie is deleted"
@@ -79,7 +82,7 @@ export const system = HttpApiGroup.make("system")
       error: UsageProblem
     })
       .middleware(Authenticated)
-      .annotate(OpenApi.Summary, "The kinds of source, with the schemas of their config and credentials")
+      .annotate(OpenApi.Summary, "List the integrations, with the schemas of their config and credentials")
   )
   .annotate(OpenApi.Title, "System")
   .annotate(OpenApi.Description, "The process itself")

@@ -40,13 +40,15 @@ export const tasks = HttpApiGroup.make("tasks")
       headers: {
         "idempotency-key": Schema.optionalKey(
           Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 255)))
-        ).annotate({ description: "the same key with the same request gives the task that it made before" })
+        ).annotate({
+          description: "a repeated request with the same key returns the task that the first request created"
+        })
       },
       // Without a body: the same as a poll, now.
       payload: [SyncRequest, Schema.Null],
       success: [Documents.Task.pipe(HttpApiSchema.status(202)), Documents.Synced],
       error: [NotFoundProblem, ConflictProblem, UsageProblem]
-    }).annotate(OpenApi.Summary, "Ask for a sync (202, a task), or for a dry run (200, what would be done)"),
+    }).annotate(OpenApi.Summary, "Request a sync (202 and a task), or a dry run (200 and what a sync would do)"),
     HttpApiEndpoint.get("list", "/connections/:connection/tasks", {
       params: connectionRef,
       query: { limit: limit(1000, 100) },
@@ -74,7 +76,7 @@ export const tasks = HttpApiGroup.make("tasks")
       query: { hours: limit(744, 48) },
       success: Schema.Struct({ hours: Schema.Array(Documents.Hour) }),
       error: NotFoundProblem
-    }).annotate(OpenApi.Summary, "What its runs did, by the hour, oldest first")
+    }).annotate(OpenApi.Summary, "The sums of the connection's runs per hour, oldest first")
   )
   .annotate(NoSecrets, true)
   .middleware(Authenticated)

@@ -33,7 +33,7 @@ export const tokens = HttpApiGroup.make("tokens")
     HttpApiEndpoint.get("list", "/tokens", {
       success: Schema.Struct({ tokens: Schema.Array(ReadToken) }),
       error: UsageProblem
-    }).annotate(OpenApi.Summary, "The read tokens"),
+    }).annotate(OpenApi.Summary, "List the read tokens"),
     HttpApiEndpoint.post("create", "/tokens", {
       payload: Schema.Struct({
         name: Name,
@@ -42,14 +42,14 @@ export const tokens = HttpApiGroup.make("tokens")
       }),
       success: Schema.Struct({ name: Schema.String, token: Schema.String }),
       error: [NotFoundProblem, UsageProblem]
-    }).annotate(OpenApi.Summary, "Make a token that may only read, over MCP; it is shown only now"),
+    }).annotate(OpenApi.Summary, "Create a read token, for /mcp and /search. Only this answer has it"),
     HttpApiEndpoint.delete("revoke", "/tokens/:name", {
       params: { name: Schema.String },
       success: HttpApiSchema.NoContent,
       error: [NotFoundProblem, UsageProblem]
-    }).annotate(OpenApi.Summary, "End a token at once")
+    }).annotate(OpenApi.Summary, "Revoke a token at once")
   )
   .annotate(NoSecrets, true)
   .middleware(Authenticated)
   .annotate(OpenApi.Title, "Read tokens")
-  .annotate(OpenApi.Description, "What agents may read with")
+  .annotate(OpenApi.Description, "Read tokens, for agents")

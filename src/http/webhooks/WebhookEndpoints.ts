@@ -16,13 +16,13 @@ const webhookId = { webhook: Schema.String.pipe(Schema.check(Schema.isBetweenLen
 export const messageId = { message: Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 100))) }
 
 export const Url = Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 2048))).annotate({
-  description: "https, at a public address; IDEM_WEBHOOK_ALLOW allows others"
+  description: "an https URL at a public address; IDEM_WEBHOOK_ALLOW allows others"
 })
 const Kinds = Schema.NullOr(Schema.Array(ChangeKind)).annotate({
-  description: "only these kinds of change; null: all"
+  description: "send only these kinds of change; null sends all"
 })
 const Secret = Schema.RedactedFromValue(Schema.String).annotate({
-  description: "`whsec_` and 24 to 64 bytes as base64; left out, one is made"
+  description: "`whsec_` and 24 to 64 bytes as base64; if absent, Idem makes one"
 })
 
 /** A webhook with its secret, which is shown only here. */
@@ -46,7 +46,7 @@ export const webhooks = HttpApiGroup.make("webhooks")
       error: [NotFoundProblem, ConflictProblem, UsageProblem]
     }).annotate(
       OpenApi.Summary,
-      "Send changes to a URL, signed: those from now on, or all from the beginning. The secret is shown this once"
+      "Send changes to a URL, signed, from now on or from the beginning. Only this answer has the secret"
     ),
     HttpApiEndpoint.get("get", "/webhooks/:webhook", {
       params: webhookId,
@@ -63,7 +63,7 @@ export const webhooks = HttpApiGroup.make("webhooks")
       }),
       success: Documents.Webhook,
       error: [NotFoundProblem, UsageProblem]
-    }).annotate(OpenApi.Summary, "Change, pause or resume a webhook: it goes on where it was"),
+    }).annotate(OpenApi.Summary, "Change, pause or resume a webhook. A resumed webhook continues where it stopped"),
     HttpApiEndpoint.delete("remove", "/webhooks/:webhook", {
       params: webhookId,
       success: HttpApiSchema.NoContent,
@@ -75,12 +75,12 @@ export const webhooks = HttpApiGroup.make("webhooks")
       payload: [Schema.Null, Schema.Struct({ secret: Schema.optionalKey(Secret) })],
       success: WithSecret,
       error: [NotFoundProblem, ConflictProblem, UsageProblem]
-    }).annotate(OpenApi.Summary, "A new secret; the one before it signs too for 24 hours"),
+    }).annotate(OpenApi.Summary, "Make a new secret. For 24 hours the former one also signs messages"),
     HttpApiEndpoint.post("ping", "/webhooks/:webhook/ping", {
       params: webhookId,
       success: Documents.Pinged,
       error: [NotFoundProblem, UsageProblem]
-    }).annotate(OpenApi.Summary, "Send a signed test message now, and say what was answered"),
+    }).annotate(OpenApi.Summary, "Send a signed test message now, and return the endpoint's answer"),
     HttpApiEndpoint.get("messages", "/webhooks/:webhook/messages", {
       params: webhookId,
       query: {
@@ -90,10 +90,7 @@ export const webhooks = HttpApiGroup.make("webhooks")
       },
       success: Schema.Struct({ messages: Schema.Array(Documents.Message), next: Schema.NullOr(Schema.String) }),
       error: NotFoundProblem
-    }).annotate(
-      OpenApi.Summary,
-      "Its messages, the last made first: those that wait, that were delivered, that were given up"
-    ),
+    }).annotate(OpenApi.Summary, "List a webhook's messages, newest first: pending, delivered and dead"),
     HttpApiEndpoint.post("redeliver", "/webhooks/:webhook/messages/:message/redeliver", {
       params: { ...webhookId, ...messageId },
       success: Documents.Message,
@@ -103,11 +100,11 @@ export const webhooks = HttpApiGroup.make("webhooks")
       params: webhookId,
       success: Schema.Struct({ redelivered: Schema.Int }),
       error: NotFoundProblem
-    }).annotate(OpenApi.Summary, "Deliver all its dead messages again; says how many")
+    }).annotate(OpenApi.Summary, "Deliver all dead messages of a webhook again, and return how many there are")
   )
   .middleware(Authenticated)
   .annotate(OpenApi.Title, "Webhooks")
   .annotate(
     OpenApi.Description,
-    "Changes, sent as they happen, signed as Standard Webhooks has it (https://www.standardwebhooks.com)"
+    "Webhooks send changes as they happen, signed as Standard Webhooks specifies (https://www.standardwebhooks.com)"
   )
