@@ -71,6 +71,19 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("what is stored while the listing goes on is not absent from it, although the clock was put back", () =>
+      Effect.gen(function* () {
+        const run = yield* withStored(["a", "b"])
+        yield* run.commit({ page: page({ listing: "l", seen: ["a"] }) })
+        yield* Time.use((time) => time.pass(Duration.hours(-1)))
+        yield* run.commit({ items: [item("new")] })
+        const next = yield* nextRun(run)
+        yield* next.commit({ items: [item("newer")] })
+        yield* next.commit({ page: page({ listing: "l", covers: [{ prefix: "" }] }) })
+        assert.deepStrictEqual(yield* staged(run.id), ["b absence"])
+      })
+    )
+
     it.effect("what the same run stored before it opened the listing is not absent from it, but from the next", () =>
       Effect.gen(function* () {
         const run = yield* withStored(["a", "b"])

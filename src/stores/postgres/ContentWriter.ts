@@ -33,8 +33,10 @@ import { bools, byteas, float8s, int8s, millis, texts, timestamps } from "./Para
  * keeps it: the collector waits for the row's lock and then checks again. Bodies are locked in one order, so that two
  * connections that store the same bodies cannot deadlock.
  *
- * Content that becomes stored (again) gets a new creation time: only older content can be absent from a listing. Its
- * row comes into the scope if a page in scope listed it. Otherwise a row that is new, or was deleted, begins outside
+ * Content that becomes stored (again) gets a new creation time: only older content can be absent from a listing. This
+ * time is never before the lease was acquired, although the clock was put back, or is that of another server after a
+ * failover or a copy: content that was stored after a listing began would otherwise seem older, and be deleted. Its row
+ * comes into the scope if a page in scope listed it. Otherwise a row that is new, or was deleted, begins outside
  * the scope (-1).
  */
 const writeItems = `
@@ -78,7 +80,8 @@ WITH input AS (
   SELECT $1, external_id, 'stored',
     coalesce(revision, CASE WHEN outcome = 'unchanged' AND NOT listed THEN was_revision END),
     kind, title, occurred_at, media_type, metadata, volatile, body_hash, size, body_key, scope_epoch,
-    CASE outcome WHEN 'stored' THEN statement_timestamp() ELSE created_at END,
+    CASE outcome WHEN 'stored' THEN greatest(statement_timestamp(), (SELECT acquired_at FROM connection WHERE id = $1))
+      ELSE created_at END,
     CASE outcome WHEN 'unchanged' THEN updated_at ELSE statement_timestamp() END,
     CASE outcome WHEN 'unchanged' THEN changed_xid ELSE pg_current_xact_id() END,
     CASE outcome WHEN 'unchanged' THEN change WHEN 'updated' THEN 'updated'

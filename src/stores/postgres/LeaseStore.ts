@@ -66,13 +66,14 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
       Effect.gen(function* () {
         const rows =
           yield* sql`UPDATE connection SET fence = fence + 1, lease_holder = ${Storable.text(options.holder)},
-            lease_until = clock_timestamp() + ${interval(sql, options.ttl)}, acquired_at = clock_timestamp()
+            lease_until = clock_timestamp() + ${interval(sql, options.ttl)},
+            acquired_at = greatest(clock_timestamp(), acquired_at + interval '1 microsecond')
           FROM (SELECT id AS locked, lease_holder IS NOT NULL AS was_held FROM connection
             WHERE id = ${connectionId} FOR NO KEY UPDATE) AS was
           WHERE id = locked AND (lease_until IS NULL OR lease_until <= clock_timestamp()
               OR lease_holder = ${options.deadHolder ?? null})
             AND NOT EXISTS (SELECT FROM idem_migration WHERE migration_id > ${Migrations.supported})
-          RETURNING was_held AS "wasHeld", acquired_at AS "acquiredAt", ${columns}, ${waitingColumn}`
+          RETURNING was_held AS "wasHeld", clock_timestamp() AS "acquiredAt", ${columns}, ${waitingColumn}`
         if (rows.length === 0) {
           yield* Effect.catchTag(checkSchema, "SchemaTooNew", (cause) =>
             Effect.fail(new StoreError({ message: cause.message, cause }))
