@@ -36,26 +36,6 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("tells what a listing would find absent: of an open one, what is older and was not seen", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const before = yield* withStored(["a", "b", "c"])
-        assert.strictEqual(yield* store.unseen(before.id, "l"), 3)
-        assert.strictEqual(yield* store.unseen(before.id, "l", ["a", "none"]), 1)
-        const run = yield* nextRun(before)
-        yield* run.commit({ page: page({ listing: "l", seen: ["a"] }) })
-        yield* aMomentLater
-        yield* run.commit({ items: [item("new")] })
-        assert.strictEqual(yield* store.unseen(run.id, "l"), 2)
-        assert.strictEqual(yield* store.unseen(run.id, "l", ["a", "b", "new"]), 1)
-        assert.strictEqual(yield* store.unseen(run.id, "another"), 4)
-        yield* run.commit({ page: page({ listing: "l", covers: [{ prefix: "b" }] }) })
-        assert.strictEqual(yield* store.unseen(run.id, "l"), 1)
-        yield* run.commit({ misses: [miss("failed")] })
-        assert.strictEqual(yield* store.unseen(run.id, "another", ["failed"]), 0)
-      })
-    )
-
     it.effect("what is stored while the listing goes on is not absent from it", () =>
       Effect.gen(function* () {
         const before = yield* withStored(["a"])

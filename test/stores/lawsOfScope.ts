@@ -1,7 +1,11 @@
-/** The laws of absence after a change of scope: content outside the new scope is not absent until it was listed. */
+/**
+ * The laws of absence: what a listing would find absent, and that after a change of scope content outside the new scope
+ * is not absent until it was listed.
+ */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type { Coverage } from "../../src/contract/Page.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import {
   allRead,
@@ -19,6 +23,29 @@ import {
 } from "./scenario.ts"
 
 export const lawsOfScope = (it: Laws): void => {
+  it.effect("tells what a listing would find absent: of an open one, what is older and was not seen", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const before = yield* withStored(["a", "b", "c/1", "c/2"])
+      const unseen = (listing: string, coverage: Coverage = { prefix: "" }, after = "", limit = 10) =>
+        store.unseen(before.id, listing, { coverage, after, limit })
+      assert.deepStrictEqual(yield* unseen("l"), ["a", "b", "c/1", "c/2"])
+      assert.deepStrictEqual(yield* unseen("l", { prefix: "c/" }), ["c/1", "c/2"])
+      assert.deepStrictEqual(yield* unseen("l", { prefix: "", except: ["a", "c/1"] }), ["b", "c/2"])
+      assert.deepStrictEqual(yield* unseen("l", { prefix: "" }, "a", 2), ["b", "c/1"])
+      const run = yield* nextRun(before)
+      yield* run.commit({ page: page({ listing: "l", seen: ["a"] }) })
+      yield* aMomentLater
+      yield* run.commit({ items: [item("new")] })
+      assert.deepStrictEqual(yield* unseen("l"), ["b", "c/1", "c/2"])
+      assert.deepStrictEqual(yield* unseen("another"), ["a", "b", "c/1", "c/2", "new"])
+      yield* run.commit({ page: page({ listing: "l", covers: [{ prefix: "b" }] }) })
+      assert.deepStrictEqual(yield* unseen("l"), ["c/1", "c/2"])
+      yield* run.commit({ misses: [miss("failed")] })
+      assert.deepStrictEqual(yield* unseen("another", { prefix: "f" }), [])
+    })
+  )
+
   it.effect("after a change of scope nothing that was stored before is absent until it was seen again", () =>
     Effect.gen(function* () {
       const store = yield* WholeStore

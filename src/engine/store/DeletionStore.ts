@@ -1,6 +1,7 @@
 /** The store of staged deletions. `sync/Deletions` decides when they are applied and when they are held. */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type { Coverage } from "../../contract/Page.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import type { Readiness, StagedDeletions } from "../model/Content.ts"
 import type { RunId } from "../model/Run.ts"
@@ -47,15 +48,15 @@ export class DeletionStore extends Context.Service<
       externalIds: ReadonlyArray<string>
     ) => Effect.Effect<ReadonlySet<string>, StoreError>
     /**
-     * Returns how many stored contents the listing of this name would find absent, of these ids or of all, if no
-     * further page listed them: those in scope that are not staged, and of an open listing those that are older than it
-     * and that it has not seen.
+     * Returns the ids in this coverage that the listing of this name would find absent if no further page listed them:
+     * stored contents in scope that are not staged and, if the listing is open, are older than it and that it has not
+     * seen. They are ordered by external id, and come after `after`.
      */
     readonly unseen: (
       connectionId: ConnectionId,
       listing: string,
-      externalIds?: ReadonlyArray<string>
-    ) => Effect.Effect<number, StoreError>
+      page: { readonly coverage: Coverage; readonly after: string; readonly limit: number }
+    ) => Effect.Effect<ReadonlyArray<string>, StoreError>
     /** Returns the held deletions, or all staged ones. */
     readonly deletions: (
       connectionId: ConnectionId,

@@ -5,7 +5,7 @@ import * as Stream from "effect/Stream"
 import { externalIdProblem } from "../../contract/Content.ts"
 import { ContentExistenceChecker } from "../../contract/ContentExistenceChecker.ts"
 import type { AnySession, Integration } from "../../contract/Integration.ts"
-import type { Problem } from "../../contract/Page.ts"
+import type { Coverage, Problem } from "../../contract/Page.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import type { Planned, Progress, SyncResult } from "../Engine.ts"
 import { Limits } from "../Limits.ts"
@@ -22,6 +22,9 @@ import * as Listing from "./Listing.ts"
 import * as PartReader from "./PartReader.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
 import * as SyncPlan from "./SyncPlan.ts"
+
+/** How many ids one query reads of those that a listing has not shown. */
+const unseenAtOnce = 10_000
 
 /** The counts of a dry run and its plan. All outcomes except `existing` are 0, because nothing was done. */
 interface DryRun extends Pick<SyncResult, "counts" | "notes" | "problems"> {
@@ -84,19 +87,35 @@ const list = Effect.fnUntraced(function* (options: {
   // Planned ids stay in flight, so that an id that the listing repeats is planned once.
   const inflight = InFlight.make()
   let download = 0
-  let toDelete = 0
   let patch = 0
-  /** Contents that the pages of the full listing showed, of those that it could find absent. */
-  let present = 0
+  /** The ids that would be deleted. */
+  const removed = new Set<string>()
+  /** The ids that the pages of the listing showed: a later page may cover them. */
+  const shown = new Set<string>()
+  const findsAbsences = SyncTask.isLive(plan.task) && !options.isAfresh
   /** The number of pages in a row with nothing to plan, and the checkpoint before them. */
   let idle = 0
   let last: string | undefined
   const problems: Array<Problem> = []
 
   const usable = (ids: ReadonlyArray<string>) => [...new Set(ids)].filter((id) => externalIdProblem(id) === undefined)
-  const count = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
+  const known = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
     const some = usable(ids)
-    return some.length === 0 ? 0 : (yield* contents.existing(connectionId, some)).size
+    return some.length === 0 ? new Set<string>() : yield* contents.existing(connectionId, some)
+  })
+
+  /** Finds the ids in this coverage that the listing has not shown. */
+  const findAbsent = Effect.fnUntraced(function* (listing: string, coverage: Coverage) {
+    let after: string | undefined = ""
+    while (after !== undefined) {
+      const ids: ReadonlyArray<string> = yield* deletions.unseen(connectionId, listing, {
+        coverage,
+        after,
+        limit: unseenAtOnce
+      })
+      for (const id of ids) if (!shown.has(id)) removed.add(id)
+      after = ids.length === unseenAtOnce ? ids.at(-1) : undefined
+    }
   })
 
   if (plan.task.forceIds.length > 0) {
@@ -138,17 +157,13 @@ const list = Effect.fnUntraced(function* (options: {
           counts.listed += page.listed.length
           counts.existing += Math.max(0, page.listed.length - chosen.length)
           download += chosen.length
-          toDelete += yield* count(page.deleted ?? [])
-          patch += yield* count((page.patches ?? []).map((one) => one.externalId))
-          if (page.listing !== undefined && !options.isAfresh) {
-            present += yield* deletions.unseen(
-              connectionId,
-              page.listing,
-              usable(page.listed.map((ref) => ref.externalId))
-            )
-            if (page.covers?.some((covered) => covered.prefix === "" && !covered.except?.length)) {
-              toDelete += Math.max(0, (yield* deletions.unseen(connectionId, page.listing)) - present)
-            }
+          patch += (yield* known((page.patches ?? []).map((one) => one.externalId))).size
+          const seen = [...page.listed, ...page.download].map((ref) => ref.externalId)
+          for (const id of seen) removed.delete(id)
+          for (const id of yield* known(page.deleted ?? [])) removed.add(id)
+          if (page.listing !== undefined && findsAbsences) {
+            for (const id of seen) shown.add(id)
+            for (const coverage of page.covers ?? []) yield* findAbsent(page.listing, coverage)
           }
           yield* options.onProgress({ counts, remaining: page.remaining })
         })
@@ -165,5 +180,5 @@ const list = Effect.fnUntraced(function* (options: {
       }
     )
   )
-  return { counts, problems, planned: { download, delete: toDelete, patch } }
+  return { counts, problems, planned: { download, delete: removed.size, patch } }
 })

@@ -7,8 +7,8 @@ import type { Readiness } from "../../engine/model/Content.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import { DeletionsChanged } from "../../engine/store/StoreError.ts"
-import * as Storable from "../Storable.ts"
 import { leaveLedger, setChange } from "./ContentWriter.ts"
+import * as Listings from "./Listings.ts"
 import * as RunStore from "./RunStore.ts"
 import { byBytes, type ConnectionEntry, fenced, type Millis, next, type StagedEntry, type State, utc } from "./State.ts"
 
@@ -43,20 +43,14 @@ const make = (state: State): Methods => {
   }
 
   return {
-    unseen: (connectionId, listing, externalIds) =>
+    unseen: (connectionId, listing, { after, coverage, limit }) =>
       Effect.sync(() => {
         const connection = state.connections.get(connectionId)
-        if (connection === undefined) return 0
-        const open = connection.listing?.listing === Storable.text(listing) ? connection.listing : undefined
-        const among = externalIds === undefined ? undefined : new Set(externalIds)
-        return [...connection.contents].filter(
-          ([id, entry]) =>
-            entry.state === "stored" &&
-            entry.scopeEpoch === connection.scopeEpoch &&
-            (open === undefined || (entry.born < open.born && !open.seen.has(id))) &&
-            (among === undefined || among.has(id)) &&
-            !connection.staged.has(id)
-        ).length
+        const ids = connection === undefined ? [] : Listings.unseen(connection, listing, coverage)
+        return ids
+          .filter((id) => byBytes(id, after) > 0)
+          .toSorted(byBytes)
+          .slice(0, limit)
       }),
 
     readyDeletions: (connectionId, readiness) =>

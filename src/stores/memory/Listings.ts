@@ -5,18 +5,27 @@ import * as Storable from "../Storable.ts"
 import { markGone } from "./ContentWriter.ts"
 import type { ConnectionEntry, Millis } from "./State.ts"
 
+const isIn = ({ except = [], prefix }: Coverage, id: string): boolean =>
+  id.startsWith(prefix) && !except.some((excepted) => id.startsWith(excepted))
+
+/** Returns the ids in this coverage that the listing of this name would find absent if no further page listed them. */
+export const unseen = (connection: ConnectionEntry, name: string, coverage: Coverage): ReadonlyArray<string> => {
+  const open = connection.listing?.listing === Storable.text(name) ? connection.listing : undefined
+  return [...connection.contents].flatMap(([id, entry]) =>
+    entry.state === "stored" &&
+    entry.scopeEpoch === connection.scopeEpoch &&
+    isIn(coverage, id) &&
+    (open === undefined || (entry.born < open.born && !open.seen.has(id))) &&
+    !connection.staged.has(id)
+      ? [id]
+      : []
+  )
+}
+
 const cover = (connection: ConnectionEntry, coverage: Coverage, now: Millis): void => {
   const { listing, staged } = connection
   if (listing === null) return
-  for (const [id, entry] of connection.contents) {
-    const absent =
-      entry.state === "stored" &&
-      entry.scopeEpoch === connection.scopeEpoch &&
-      entry.born < listing.born &&
-      id.startsWith(coverage.prefix) &&
-      !(coverage.except ?? []).some((prefix) => id.startsWith(prefix)) &&
-      !listing.seen.has(id)
-    if (!absent || staged.has(id)) continue
+  for (const id of unseen(connection, listing.listing, coverage)) {
     staged.set(id, {
       cause: "absence",
       ofPass: true,

@@ -13,6 +13,7 @@ import * as Storable from "../Storable.ts"
 import { keptTransactions } from "./ContentChanges.ts"
 import { addToRun } from "./RunStore.ts"
 import { checkFence, lockConnection } from "./Fence.ts"
+import * as Listings from "./Listings.ts"
 import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import * as Totals from "./Totals.ts"
@@ -143,22 +144,22 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
         toStoreError("reading staged deletions")
       ),
 
-    unseen: (connectionId, listing, externalIds) =>
-      sql`SELECT count(*)::float8 AS count FROM content
+    unseen: (connectionId, listing, { after, coverage, limit }) =>
+      sql`SELECT external_id AS id FROM content
           JOIN connection ON connection.id = content.connection_id
           LEFT JOIN listing AS open ON open.connection_id = content.connection_id
             AND open.listing = ${Storable.text(listing)}
-        WHERE content.connection_id = ${connectionId} AND state = 'stored'
-          AND content.scope_epoch = connection.scope_epoch
+        WHERE content.connection_id = ${connectionId} AND state = 'stored' AND external_id > ${after}
+          AND ${Listings.isIn(sql, coverage)} AND content.scope_epoch = connection.scope_epoch
           AND (open.listing IS NULL OR content.created_at < open.started_at)
-          AND ${externalIds === undefined ? sql`true` : sql`external_id = ANY(${texts(externalIds.filter(Storable.isId))})`}
           AND NOT EXISTS (SELECT 1 FROM staged_deletion AS staged
             WHERE staged.connection_id = ${connectionId} AND staged.external_id = content.external_id)
           AND NOT EXISTS (SELECT 1 FROM seen WHERE open.listing IS NOT NULL
-            AND seen.connection_id = ${connectionId} AND seen.external_id = content.external_id)`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeCount(rows))),
-        Effect.map(([row]) => row.count),
-        toStoreError("counting what a listing has not seen")
+            AND seen.connection_id = ${connectionId} AND seen.external_id = content.external_id)
+        ORDER BY external_id LIMIT ${limit}`.pipe(
+        Effect.flatMap((rows) => Effect.orDie(decodeIds(rows))),
+        Effect.map((rows) => rows.map(({ id }) => id)),
+        toStoreError("reading what a listing has not seen")
       ),
 
     deletions: (connectionId, { limit, which }) => {

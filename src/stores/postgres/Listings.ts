@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
+import type { Fragment } from "effect/sql/Statement"
 import type { Coverage } from "../../contract/Page.ts"
 import type { PageEnd } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
@@ -50,24 +51,28 @@ const mark = (sql: SqlClient.SqlClient, connectionId: ConnectionId, seen: Readon
     AND state = 'stored' AND content.created_at < listing.started_at
   ON CONFLICT DO NOTHING`
 
+/** Returns the condition on `content` that an external id is in this coverage. */
+export const isIn = (sql: SqlClient.SqlClient, { except = [], prefix }: Coverage): Fragment => {
+  const end = Storable.afterPrefix(prefix)
+  const excepted = texts(except.filter(Storable.isId))
+  return sql`external_id >= ${prefix} AND ${end === undefined ? sql`true` : sql`external_id < ${end}`}
+    AND NOT EXISTS (SELECT 1 FROM unnest(${excepted}) AS excepted(prefix) WHERE starts_with(external_id, prefix))`
+}
+
 /**
  * Stages content that is older than the listing, in scope and in the coverage, and was not seen. `LIMIT 1` keeps the
  * look-up row by row: an anti-join would read the marks of all listings.
  */
-const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: Coverage) => {
-  const except = texts((coverage.except ?? []).filter(Storable.isId))
-  const end = Storable.afterPrefix(coverage.prefix)
-  return sql`INSERT INTO staged_deletion (connection_id, external_id, cause, of_pass, ready, since)
+const cover = (sql: SqlClient.SqlClient, connectionId: ConnectionId, coverage: Coverage) => sql`
+  INSERT INTO staged_deletion (connection_id, external_id, cause, of_pass, ready, since)
     SELECT content.connection_id, external_id, 'absence', true, false, started_at
     FROM content JOIN listing USING (connection_id) JOIN connection ON connection.id = content.connection_id
     WHERE content.connection_id = ${connectionId} AND state = 'stored'
       AND content.scope_epoch = connection.scope_epoch AND content.created_at < started_at
-      AND external_id >= ${coverage.prefix} AND ${end === undefined ? sql`true` : sql`external_id < ${end}`}
-      AND NOT EXISTS (SELECT 1 FROM unnest(${except}) AS excepted(prefix) WHERE starts_with(external_id, prefix))
+      AND ${isIn(sql, coverage)}
       AND (SELECT true FROM seen WHERE seen.connection_id = content.connection_id
         AND seen.external_id = content.external_id LIMIT 1) IS NULL
     ON CONFLICT DO NOTHING`
-}
 
 /**
  * Discards unfinished reading, because a pass from the start replaces it: the open listing with the absences that it

@@ -7,18 +7,15 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { createHash } from "node:crypto"
-import * as Integration from "../../../src/contract/Integration.ts"
 import { CheckpointExpired, Forbidden, RateLimited } from "../../../src/contract/IntegrationError.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { bytes, fault, MemorySource, only } from "../../support/MemorySource.ts"
 import { Limits } from "../../../src/engine/Limits.ts"
 import { connect, engineOver, ids, layer, poll, sync } from "../../support/TestEngine.ts"
-import { polls, stores } from "./deletionFixture.ts"
+import { inParts, polls, stores } from "./deletionFixture.ts"
 
 /** Makes a source of `count` items, and a connection that has stored them, with slices of three pages of 50. */
 const mirrored = (count = 600) => {
@@ -36,42 +33,6 @@ const held = (connection: Connection) =>
   Effect.flatMap(WholeStore, (store) =>
     Effect.map(store.deletions(connection.id, { which: "held", limit: 1 }), ({ total }) => total)
   )
-
-const Place = Schema.Struct({ pass: Schema.Int, at: Schema.Int })
-
-/**
- * Lists 60 items below each of `a/` and `b/` in its first pass, and none in the second. Covers `a/` and `b/` one after
- * the other.
- */
-const inParts = Integration.make<object, { readonly token: string }, typeof Place.Type>({
-  domain: "memory",
-  config: Schema.Struct({}),
-  credentials: Schema.Struct({ token: Schema.String }),
-  checkpoint: Place,
-  scope: [],
-  quota: () => ({ unitsPerMinute: 1_000_000_000 }),
-  open: () =>
-    Effect.succeed({
-      account: Effect.succeed("me"),
-      estimate: Effect.succeed({ unitsPerItem: 1 }),
-      download: () => Effect.die("each ref carries its content"),
-      list: (_, checkpoint) => {
-        const { at, pass } = Option.getOrElse(checkpoint, () => ({ pass: 1, at: 0 }))
-        const parts = ["a/", "b/"].map((prefix, index) => {
-          const listed = Array.from({ length: pass === 1 ? 60 : 0 }, (_, n) => ({
-            externalId: `${prefix}${n}`,
-            content: { kind: "file", metadata: {}, body: new Uint8Array([n]) }
-          }))
-          const covers = [{ prefix }]
-          return { listed, download: listed, listing: `pass ${pass}`, covers, checkpoint: { pass, at: index + 1 } }
-        })
-        // The last page's checkpoint begins the second pass after the first one, and does not move after the second.
-        const end = { pass: 2, at: pass === 1 ? 0 : 2 }
-        const last = { listed: [], download: [], listing: `pass ${pass}`, complete: true, checkpoint: end }
-        return Stream.fromIterable([...parts, last].slice(at))
-      }
-    })
-})
 
 for (const [name, store] of stores) {
   describe(`deletions over ${name}`, () => {

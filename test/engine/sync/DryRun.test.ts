@@ -2,9 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
 import { Forbidden, IntegrationError } from "../../../src/contract/IntegrationError.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { bytes } from "../../support/MemorySource.ts"
-import { ids, sync, withConnection } from "../../support/TestEngine.ts"
+import { connect, engineOver, ids, poll, sync, withConnection } from "../../support/TestEngine.ts"
+import { inParts } from "./deletionFixture.ts"
 
 describe("a dry run", () => {
   it.effect("says how many deletions would be held, and the run then holds as many", () =>
@@ -33,11 +35,23 @@ describe("a dry run", () => {
       source.add("a1", { revision: "2", body: bytes("edited") })
       source.expiredBefore = source.log.length + 1
       const forced = yield* sync(connection, { dryRun: true, force: true })
-      assert.deepStrictEqual(forced.planned, { download: 14, delete: 1, patch: 0, held: 0 })
+      // Only the connection's own sync deletes what is absent.
+      assert.deepStrictEqual(forced.planned, { download: 14, delete: 0, patch: 0, held: 0 })
       const { planned } = yield* sync(connection, { dryRun: true })
       assert.deepStrictEqual(planned, { download: 1, delete: 1, patch: 0, held: 0 })
       assert.deepInclude((yield* sync(connection)).counts, { downloads: 1, updated: 1, deleted: 1 })
     })
+  )
+
+  it.effect("counts what is absent from parts that a listing covers one after the other", () =>
+    Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* poll(connection)
+      assert.strictEqual((yield* ids(connection)).length, 120)
+      const { planned } = yield* sync(connection, { dryRun: true })
+      assert.deepStrictEqual(planned, { download: 0, delete: 120, patch: 0, held: 120 })
+      assert.deepInclude((yield* poll(connection)).counts, { deleted: 0, deletionsHeld: 120 })
+    }).pipe(Effect.provide(engineOver(Memory.layer, inParts)))
   )
 
   it.effect("goes on with an interrupted listing, and counts nothing as absent that it has shown", () =>
