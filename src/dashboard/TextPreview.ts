@@ -1,15 +1,41 @@
 /** Prepares text for display: detects its type, indents JSON, and splits CSV and TSV into cells. */
 import type { Content } from "./Api.ts"
 
-/** Returns the media type in lower case, without parameters. */
-export const typeOf = ({ mediaType }: Pick<Content, "mediaType">): string =>
-  (mediaType ?? "").replace(/;.*$/s, "").trim().toLowerCase()
+/** What tells the type of a content. */
+type Named = Pick<Content, "externalId" | "mediaType" | "title">
+
+/** Media types by the extension of a file's name: FTP servers report no media type. */
+const byExtension: ReadonlyMap<string, string> = new Map([
+  ["avif", "image/avif"],
+  ["csv", "text/csv"],
+  ["gif", "image/gif"],
+  ["jpeg", "image/jpeg"],
+  ["jpg", "image/jpeg"],
+  ["json", "application/json"],
+  ["log", "text/plain"],
+  ["markdown", "text/markdown"],
+  ["md", "text/markdown"],
+  ["png", "image/png"],
+  ["tsv", "text/tab-separated-values"],
+  ["txt", "text/plain"],
+  ["webp", "image/webp"]
+])
+
+const typeByName = ({ externalId, title }: Named): string => {
+  const [, extension] = /\.([a-z]+)$/i.exec(title ?? "") ?? /\.([a-z]+)$/i.exec(externalId) ?? []
+  return byExtension.get(extension?.toLowerCase() ?? "") ?? ""
+}
+
+/** Returns the media type in lower case, without parameters: the source's, else by the name; empty if unknown. */
+export const typeOf = (content: Named): string => {
+  const given = (content.mediaType ?? "").replace(/;.*$/s, "").trim().toLowerCase()
+  return given === "" ? typeByName(content) : given
+}
 
 /** Returns true for Markdown: by the media type, or by the name of a plain text. */
-export const isMarkdown = (content: Pick<Content, "externalId" | "mediaType" | "title">): boolean => {
+export const isMarkdown = (content: Named): boolean => {
   const type = typeOf(content)
-  const name = /\.[a-z]+$/i.exec(content.title ?? "") === null ? content.externalId : (content.title ?? "")
-  const isNamed = (type === "text/plain" || type === "") && /\.(?:md|markdown)$/i.test(name)
+  const isNamed = type === "text/plain" && typeByName(content) === "text/markdown"
   return type === "text/markdown" || type === "text/x-markdown" || isNamed
 }
 
