@@ -56,13 +56,8 @@ const watch = Effect.fnUntraced(function* (
   let holderSeen: string | null = null
   let failedRun: string | null = null
   for (let asked = 0; task.status === "queued" || task.status === "running"; asked += 1) {
-    if (task.status === "queued" && options.onWait !== undefined) {
-      const { holder } = yield* api.connections.get({ params })
-      if (holder !== null && holder !== holderSeen) {
-        holderSeen = holder
-        yield* options.onWait(holder)
-      }
-    }
+    const isWaiting = task.status === "queued" && options.onWait !== undefined
+    const holder: string | null = isWaiting ? (yield* api.connections.get({ params })).holder : null
     // While the server waits before a retry, the failed run is still the task's last run.
     if (task.run !== null && task.run !== failedRun && options.onTrouble !== undefined) {
       const run: Documents.Run | undefined = yield* Effect.catchTag(
@@ -82,6 +77,11 @@ const watch = Effect.fnUntraced(function* (
       while: (error) =>
         error._tag === "UnavailableProblem" || (error._tag === "ServerError" && error.reason === "Unreachable")
     })
+    // If the task has begun since the holder was read, the holder was the run of the task itself.
+    if (holder !== null && holder !== holderSeen && task.status === "queued") {
+      holderSeen = holder
+      yield* options.onWait?.(holder) ?? Effect.void
+    }
   }
   return resultOf(connection.name, task, task.status, (yield* Clock.currentTimeMillis) - startedAt)
 })
