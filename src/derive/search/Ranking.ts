@@ -95,8 +95,11 @@ DECLARE
     SELECT 'derived.idem_simple'::regconfig
     UNION SELECT format('derived.%I', 'idem_' || language)::regconfig FROM derived.search_language AS used
       WHERE of_connections IS NULL OR used.connection_id = ANY (of_connections));
+  -- A sender without letters and digits finds nothing, like such a query.
   filter CONSTANT tsquery := derived.search_both(
-    derived.search_term(derived.search_flag('kind:', of_kind), false), derived.search_value('from:', of_sender, true));
+    derived.search_term(derived.search_flag('kind:', of_kind), false),
+    CASE WHEN of_sender IS NOT NULL
+      THEN coalesce(derived.search_value('from:', of_sender, true), derived.search_term('nothing:', false)) END);
   q record;
   words text[];
   newest derived.search_key[];

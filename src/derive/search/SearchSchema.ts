@@ -17,7 +17,7 @@ import * as QueryParser from "./QueryParser.ts"
 import * as Ranking from "./Ranking.ts"
 
 /** Grows when the functions change. */
-const functionsVersion = 8
+const functionsVersion = 9
 
 /** Grows when vectors are made differently: all contents are indexed again. */
 const vectorsVersion = 4

@@ -88,6 +88,7 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
       }
       assert.deepStrictEqual(yield* found("ro\0of", { ...of, kind: "mess\0age" }), [])
       assert.deepStrictEqual(yield* found("roof", { ...of, from: "ann\0" }), ["garden", "roof"])
+      assert.deepStrictEqual(yield* found("roof", { ...of, from: "[🦓]" }), [])
       assert.strictEqual((yield* Effect.flip(search("roof", { ...of, after: "\0" })))._tag, "CursorInvalid")
       const damaged = yield* Effect.flip(search("roof", { ...of, after: "%%" }))
       assert.strictEqual(damaged._tag, "CursorInvalid")
