@@ -83,6 +83,13 @@ it.live("over standard input and output gives a hostile email as quoted data, a 
         assert.include(said, `Unknown parameter. The parameters are: ${known}`)
         assert.include(said, String(Object.keys(args).at(-1)))
       }
+      // JavaScript would read these as 2 March, 5 January 2001, and a time in the zone of the machine.
+      for (const since of ["2026-02-30", "January 5", "2026-01-02T00:00:00"]) {
+        const { content, isError } = await call(local, "list", { since })
+        assert.isTrue(isError, since)
+        assert.include(JSON.stringify(content), "ISO 8601 with an offset")
+      }
+      assert.deepStrictEqual(await listed({ from: "eve@example.com", since: "2026-01-02" }), ["m2"])
       const refused = await local.callTool({ name: "sql", arguments: { query: "SELECT 1" } }).then(
         ({ isError }) => isError === true,
         () => true
