@@ -80,6 +80,12 @@ export class CursorGoneProblem extends HttpApiError.Problem<CursorGoneProblem>()
   title: "The cursor is no longer valid"
 }) {}
 
+/** The body has another entity tag than `If-Match` requires. */
+export class PreconditionFailedProblem extends HttpApiError.Problem<PreconditionFailedProblem>()(
+  "PreconditionFailedProblem",
+  { type: urn("precondition-failed"), status: 412, title: "It has changed" }
+) {}
+
 export class PayloadTooLargeProblem extends HttpApiError.Problem<PayloadTooLargeProblem>()("PayloadTooLargeProblem", {
   type: urn("payload-too-large"),
   status: 413,

@@ -13,7 +13,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Mime from "effect/http/Mime"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { RangeProblem, toResponse } from "../Problems.ts"
+import { PreconditionFailedProblem, RangeProblem, toResponse } from "../Problems.ts"
 import type { Body } from "./ContentLookup.ts"
 
 const binary = "application/octet-stream"
@@ -97,13 +97,17 @@ export const answer = Effect.fnUntraced(function* (
   body: Omit<Body, "title">
 ): Effect.fn.Return<HttpServerResponse.HttpServerResponse> {
   const tag = `"${body.hash}"`
-  const { "if-none-match": ifNoneMatch, "if-range": ifRange, range: wanted } = request.headers
+  const { "if-match": ifMatch, "if-none-match": ifNoneMatch, "if-range": ifRange, range: wanted } = request.headers
   const type = contentType(body.mediaType)
   const headers: Headers.Input = {
     "accept-ranges": "bytes",
     "content-disposition": dispositionOf(type, fileName(content.title, content.externalId, type)),
     "content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'self'",
     etag: tag
+  }
+  // A weak tag never matches here (RFC 9110, section 13.1.1).
+  if (ifMatch !== undefined && ifMatch.trim() !== "*" && !ifMatch.split(",").some((each) => each.trim() === tag)) {
+    return yield* toResponse(new PreconditionFailedProblem({ detail: `the body has the ETag ${tag} now` }))
   }
   if (ifNoneMatch !== undefined && matches(ifNoneMatch, tag)) {
     return HttpServerResponse.empty({ status: 304, headers })

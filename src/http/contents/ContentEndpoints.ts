@@ -7,7 +7,14 @@ import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { ExternalId } from "../../contract/Content.ts"
 import { ContentState } from "../../engine/model/Content.ts"
-import { CursorGoneProblem, CursorProblem, NotFoundProblem, RangeProblem, UsageProblem } from "../Problems.ts"
+import {
+  CursorGoneProblem,
+  CursorProblem,
+  NotFoundProblem,
+  PreconditionFailedProblem,
+  RangeProblem,
+  UsageProblem
+} from "../Problems.ts"
 import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 import { Change, ContentRow } from "../../engine/feed/ChangeDocument.ts"
@@ -72,6 +79,7 @@ const optionalHeader = (description: string) => Schema.optionalKey(Schema.String
 const rangeHeaders = {
   range: optionalHeader("one range of bytes, like `bytes=0-1023`"),
   "if-range": optionalHeader("the ETag of the body that the range belongs to"),
+  "if-match": optionalHeader("the ETags that the body may have"),
   "if-none-match": optionalHeader("the ETags of the bodies that the client has")
 }
 
@@ -132,7 +140,7 @@ export const contents = HttpApiGroup.make("contents")
       query: { externalId: ExternalId },
       headers: rangeHeaders,
       success: HttpApiSchema.StreamUint8Array(),
-      error: [NotFoundProblem, RangeProblem]
+      error: [NotFoundProblem, PreconditionFailedProblem, RangeProblem]
     })
       .annotateMerge(OpenApi.annotations({ transform: withPartialAnswers }))
       .annotate(

@@ -6,7 +6,7 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { ExternalId } from "../../contract/Content.ts"
-import { NotFoundProblem, RangeProblem, UsageProblem } from "../Problems.ts"
+import { NotFoundProblem, PreconditionFailedProblem, RangeProblem, UsageProblem } from "../Problems.ts"
 import { connectionRef } from "../Parameters.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 
@@ -69,7 +69,7 @@ export const emails = HttpApiGroup.make("emails")
       params: connectionRef,
       query: { externalId: ExternalId, part: Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,5}$/))) },
       success: HttpApiSchema.StreamUint8Array(),
-      error: [...errors, RangeProblem]
+      error: [...errors, PreconditionFailedProblem, RangeProblem]
     }).annotate(OpenApi.Summary, "The bytes of one attachment, as a download")
   )
   .middleware(Authenticated)

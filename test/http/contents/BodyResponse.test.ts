@@ -165,6 +165,12 @@ it.layer(layer(), live)("bodies", (it) => {
       assert.strictEqual((yield* part("bytes=2-4", { "if-range": '"another"' })).status, 200)
       assert.strictEqual((yield* part("bytes=2-4", { "if-range": `W/${tag}` })).status, 200)
 
+      const only = (ifMatch: string) => Effect.map(part("bytes=2-4", { "if-match": ifMatch }), ({ status }) => status)
+      assert.strictEqual(yield* only(`"x", ${tag}`), 206)
+      assert.strictEqual(yield* only("*"), 206)
+      assert.strictEqual(yield* only('"x"'), 412)
+      assert.strictEqual(yield* only(`W/${tag}`), 412)
+
       const again = yield* ask(at("small"), { headers: { "if-none-match": `"x", W/${tag}` } })
       assert.deepStrictEqual([again.status, again.text, again.headers.etag], [304, "", tag])
       const head = yield* ask(at("small"), { method: "HEAD", headers: { range: "bytes=2-4" } })
