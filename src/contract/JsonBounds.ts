@@ -47,7 +47,7 @@ export const problem = (text: string, bounds: Bounds): string | undefined => {
       open.push(code === openObject ? 1 : Number.NaN)
       if (open.length - 1 > bounds.depth) return `it may nest at most ${bounds.depth} deep`
     } else if (closing.has(code)) {
-      if (open.length > 1) open.pop()
+      open.pop()
     }
     if (values > bounds.values) return `it may have at most ${bounds.values.toLocaleString("en")} values`
   }

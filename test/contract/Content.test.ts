@@ -10,7 +10,8 @@ import {
 } from "../../src/contract/Content.ts"
 
 describe("an external id", () => {
-  it("is not empty, has no NUL and no lone surrogate", () => {
+  it("is a text, is not empty, has no NUL and no lone surrogate", () => {
+    assert.match(externalIdProblem(1 as never) ?? "", /text/)
     assert.match(externalIdProblem("") ?? "", /empty/)
     assert.match(externalIdProblem("a\0b") ?? "", /NUL/)
     assert.match(externalIdProblem("a\ud800") ?? "", /well-formed/)

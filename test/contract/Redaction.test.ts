@@ -4,8 +4,8 @@ import { redact } from "../../src/contract/Redaction.ts"
 describe("redaction", () => {
   it("takes a secret out of what a source said", () => {
     assert.strictEqual(redact("530 wrong password s3cret.", ["s3cret"]), "530 wrong password ….")
-    assert.strictEqual(redact("token=ya29.abcdefghijklmnop!", ["ya29.abcdefghijklmnop"]), "token=…!")
-    assert.strictEqual(redact("xya29.abcdefghijklmnopx", ["ya29.abcdefghijklmnop"]), "x…x")
+    assert.strictEqual(redact("token=ya29.abcdefghijk!", ["ya29.abcdefghijk"]), "token=…!")
+    assert.strictEqual(redact("xya29.abcdefghijkx", ["ya29.abcdefghijk"]), "x…x")
     const odd = "^$\\\\.*+?()[]{}|/-&#~,<>=!:'`%@_"
     assert.strictEqual(redact(`is ${odd} it`, [odd]), "is … it")
     assert.strictEqual(redact("a(b and a(b)c", ["a(b", "a(b)c"]), "… and …")

@@ -45,6 +45,14 @@ describe("a cursor of contents", () => {
     runs()
   )
 
+  it.effect("takes the longest id, with each character escaped", () =>
+    Effect.gen(function* () {
+      const list = { epoch, connectionId: mine, order: "id" } as const
+      const place = { externalId: "\u0001".repeat(1024), occurredAt: null }
+      assert.deepStrictEqual(yield* Cursor.contentPlace(list, Cursor.ofContent(list, place)), place)
+    })
+  )
+
   it.effect("is refused by another list, and by another time of the database", () =>
     Effect.gen(function* () {
       const list = { epoch, connectionId: mine, order: "id" } as const
@@ -139,7 +147,8 @@ it.effect("a cursor that somebody made up never reaches the database", () =>
       ["id", "d", "e", mine, "", null],
       ["id", "d", "e", mine, "a\0", null],
       ["newest", "d", "e", mine, "a", 1e300],
-      ["newest", "d", "e", mine, "a", 9e15]
+      ["newest", "d", "e", mine, "a", 9e15],
+      ["id", "d".repeat(10_000), "e", mine, "a", null]
     ]) {
       assert.strictEqual(yield* reasonOf(Cursor.contentPlace(list, json(contents))), "malformed")
     }
