@@ -118,6 +118,25 @@ describe("a cursor of changes", () => {
   )
 })
 
+it.effect("a cursor of changes moves from its epoch to another, and no other cursor does", () =>
+  Effect.gen(function* () {
+    const place = { transaction: 7n, row: { connectionId: mine, externalId: "a" } }
+    const moved = (cursor: string) => Cursor.inEpoch(cursor, { from: epoch, to: elsewhere })
+    const cursor = moved(Cursor.ofChange(epoch, mine, place, 5n))
+    if (cursor === undefined) return assert.fail("the cursor was not moved")
+    const found = yield* Cursor.changePlace(mine, cursor)
+    assert.deepStrictEqual([found.place, found.since], [place, 5n])
+    yield* found.check(elsewhere)
+    const others = [
+      Cursor.ofChange(later, mine, place),
+      Cursor.ofChange({ ...epoch, databaseId: "another" }, mine, place),
+      Cursor.ofContent({ epoch, connectionId: mine, order: "id" }, placeOf("a", null)),
+      "!!"
+    ]
+    for (const other of others) assert.isUndefined(moved(other))
+  })
+)
+
 const json = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url")
 const list = { epoch, connectionId: mine, order: "id" } as const
 

@@ -29,15 +29,19 @@ interface Asked {
 const sceneOf = Effect.fnUntraced(function* (layer: typeof feedLayer) {
   const store = yield* WholeStore
   const asked: Asked = { changes: 0, changed: 0 }
-  const fault: { epoch: Epoch | undefined; error: StoreError | undefined } = { epoch: undefined, error: undefined }
+  const fault: { epoch: Epoch | undefined; error: StoreError | undefined; delay: Effect.Effect<void> } = {
+    epoch: undefined,
+    error: undefined,
+    delay: Effect.void
+  }
   const feed = yield* layer.pipe(
     Layer.provide(
       wholeStoreLayer({
         ...store,
         changes: (query) =>
-          Effect.map(store.changes(query), (found) => {
+          Effect.flatMap(store.changes(query), (found) => {
             asked.changes += 1
-            return { ...found, epoch: fault.epoch ?? found.epoch }
+            return Effect.as(fault.delay, { ...found, epoch: fault.epoch ?? found.epoch })
           }),
         changed: (from) =>
           Effect.suspend(() => {
@@ -131,12 +135,18 @@ it.layer(Memory.layer)("the feed", (it) => {
       const reader = yield* Effect.forkChild(
         changes({ connectionId: mine.id, after: next, wait: Duration.seconds(30) })
       )
+      const all = yield* changes({ limit: 1000 })
+      const readerOfAll = yield* Effect.forkChild(changes({ after: all.next, wait: Duration.seconds(30) }))
       yield* TestClock.adjust("5 seconds")
+      assert.isUndefined(readerOfAll.pollUnsafe())
+      assert.strictEqual(asked.changes, 4)
       yield* other.commit({ items: [item("b")] })
       yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(readerOfAll.pollUnsafe()?._tag, "Success")
+      assert.deepStrictEqual(ids(yield* Fiber.join(readerOfAll)), ["b stored"])
       assert.isUndefined(reader.pollUnsafe())
-      // The store was not asked for the changes again, because the reader's connection had no new ones.
-      assert.strictEqual(asked.changes, 2)
+      // The store was asked again for the other reader only, because this reader's connection had no new changes.
+      assert.strictEqual(asked.changes, 5)
       yield* mine.commit({ items: [item("a")] })
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(ids(yield* Fiber.join(reader)), ["a stored"])
@@ -161,6 +171,32 @@ it.layer(Memory.layer)("the feed", (it) => {
       assert.deepStrictEqual(ids(yield* Fiber.join(first)), ["a stored"])
       assert.isUndefined(second.pollUnsafe())
       yield* Fiber.interrupt(second)
+    })
+  )
+
+  it.effect("a change that comes while a reader joins others is told to it", () =>
+    Effect.gen(function* () {
+      const { asked, changes, fault } = yield* scene
+      const mine = yield* running()
+      const other = yield* running()
+      const { next } = yield* changes({ connectionId: mine.id })
+      const wait = Duration.seconds(30)
+      const before = yield* Effect.forkChild(changes({ connectionId: other.id, wait }))
+      yield* TestClock.adjust("1 second")
+      const gate = yield* Deferred.make<void>()
+      fault.delay = Deferred.await(gate)
+      const reader = yield* Effect.forkChild(changes({ connectionId: mine.id, after: next, wait }))
+      yield* Effect.yieldNow
+      assert.strictEqual(asked.changes, 3)
+      // The change is seen by the query for the first reader before the second one waits.
+      yield* mine.commit({ items: [item("a")] })
+      yield* TestClock.adjust("2 seconds")
+      fault.delay = Effect.void
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(reader.pollUnsafe()?._tag, "Success")
+      assert.deepStrictEqual(ids(yield* Fiber.join(reader)), ["a stored"])
+      yield* Fiber.interrupt(before)
     })
   )
 
