@@ -197,6 +197,23 @@ describe("call", () => {
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
+  it.effect("admits calls in their order, so that light ones do not starve a heavy one", () =>
+    Effect.gen(function* () {
+      const { call } = yield* callOf({ unitsPerMinute: 60 })
+      yield* call("get", 1, Effect.void)
+      const ended: Array<string> = []
+      const calls = [5, 1, 1, 1].map((units) =>
+        call(
+          "get",
+          units,
+          Effect.sync(() => void ended.push(`${units} units`))
+        )
+      )
+      yield* moving(Effect.all(calls, { concurrency: "unbounded" }), "1 second")
+      assert.deepStrictEqual(ended, ["5 units", "1 units", "1 units", "1 units"])
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
   it.effect("does not wait beyond what its run may: it yields, and reserves nothing", () =>
     Effect.gen(function* () {
       const { call, meter } = yield* callOf({ unitsPerMinute: 1 })
