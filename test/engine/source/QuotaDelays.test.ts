@@ -1,9 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as RateLimiter from "effect/persistence/RateLimiter"
 import { Forbidden, IntegrationError, RateLimited, Transient } from "../../../src/contract/IntegrationError.ts"
 import { moving } from "../../support/Moving.ts"
 import * as RunMeter from "../../../src/engine/telemetry/RunMeter.ts"
@@ -15,7 +18,7 @@ import { callOf, elapsed, refused } from "./quotaFixture.ts"
 describe("call", () => {
   it.effect("waits as long as the source asks before any call of the account", () =>
     Effect.gen(function* () {
-      const { call } = yield* callOf({ unitsPerMinute: 1_000_000 })
+      const { call, meter } = yield* callOf({ unitsPerMinute: 1_000_000 })
       let refusals = 1
       const asked = call(
         "get",
@@ -27,9 +30,13 @@ describe("call", () => {
             : Effect.void
         })
       )
-      const seconds = yield* moving(elapsed(asked), "100 millis")
+      const asking = yield* Effect.forkChild(elapsed(asked))
+      yield* moving(Effect.sleep("1 second"), "100 millis")
+      assert.strictEqual((yield* RunMeter.read(meter)).waitingUntil, 7_000)
+      const seconds = yield* moving(Fiber.join(asking), "100 millis")
       assert.isAtLeast(seconds, 7)
       assert.isAtMost(seconds, 9)
+      assert.isUndefined((yield* RunMeter.read(meter)).waitingUntil)
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
@@ -57,6 +64,22 @@ describe("call", () => {
       const { call } = yield* learning()
       const calls = Effect.forEach([1, 2, 3, 4], () => call("get", 20, Effect.void))
       assert.isAtMost(yield* moving(elapsed(calls), "100 millis"), 16)
+    }).pipe(Effect.provide(Quotas.layerMemory))
+  )
+
+  it.effect("calls at the same time keep to a source's pace, one after the other", () =>
+    Effect.gen(function* () {
+      const { call } = yield* learning()
+      const times: Array<number> = []
+      const calls = Array.from({ length: 5 }, () =>
+        call(
+          "get",
+          20,
+          Effect.map(Clock.currentTimeMillis, (now) => void times.push(now))
+        )
+      )
+      yield* moving(Effect.all(calls, { concurrency: "unbounded" }), "100 millis")
+      for (const [index, at] of times.slice(1).entries()) assert.isAtLeast(at - (times[index] ?? at), 1000)
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
@@ -100,6 +123,47 @@ describe("call", () => {
   )
 })
 
+describe("while the budgets can't be reached", () => {
+  /** Quotas whose store fails this often before it answers. */
+  const failing = (failures: number) => {
+    let left = failures
+    const reason = new RateLimiter.RateLimitStoreError({ message: "the database is away" })
+    const store = Effect.map(RateLimiter.RateLimiterStore, (real) => ({
+      ...real,
+      tokenBucket: (options: Parameters<typeof real.tokenBucket>[0]) =>
+        Effect.suspend(() =>
+          left-- > 0 ? Effect.fail(new RateLimiter.RateLimiterError({ reason })) : real.tokenBucket(options)
+        )
+    }))
+    return Quotas.layer.pipe(
+      Layer.provide(Layer.effect(RateLimiter.RateLimiterStore, store)),
+      Layer.provide(RateLimiter.layerStoreMemory)
+    )
+  }
+
+  it.effect("a call waits, and is made once they answer", () =>
+    Effect.gen(function* () {
+      const { call, meter } = yield* callOf({ unitsPerMinute: 6000 })
+      const seconds = yield* moving(elapsed(call("get", 1, Effect.void)), "100 millis")
+      assert.isAtLeast(seconds, 3)
+      assert.isAtMost(seconds, 4)
+      assert.strictEqual((yield* RunMeter.read(meter)).apiCalls, 1)
+    }).pipe(Effect.provide(failing(6)))
+  )
+
+  it.effect("a call yields after half a minute as if the source had refused it, and is not made", () =>
+    Effect.gen(function* () {
+      const { call, meter } = yield* callOf({ unitsPerMinute: 6000 })
+      yield* RunMeter.waitUntil(meter, (yield* RunMeter.monotonicMillis) + 40_000)
+      const before = yield* Clock.currentTimeMillis
+      const error = yield* moving(Effect.flip(call("get", 1, Effect.die("it was made"))), "1 second")
+      assert.strictEqual(error.reason._tag, "RateLimited")
+      assert.include(error.message, "the quota can't be asked for")
+      assert.closeTo((yield* Clock.currentTimeMillis) - before, 30_000, 1_000)
+    }).pipe(Effect.provide(failing(Number.POSITIVE_INFINITY)))
+  )
+})
+
 describe("a delay that a source asks for", () => {
   const asked = (retryAfter: Duration.Duration) => {
     const { reason } = RefusalDelay.bound(
@@ -131,6 +195,11 @@ describe("a delay that a source asks for", () => {
       yield* RunMeter.waitUntil(first.meter, 0)
       const { reason } = yield* Effect.flip(first.call("get", 1, century))
       assert.deepStrictEqual(reason._tag === "RateLimited" ? reason.retryAfter : undefined, Duration.hours(1))
+      yield* Effect.flip(first.call("get", 1, Effect.void))
+      assert.deepInclude(yield* RunMeter.read(first.meter), {
+        exhausted: Duration.hours(1),
+        askedFor: Duration.hours(1)
+      })
       const seconds = yield* moving(elapsed(call("get", 1, Effect.void)), "10 seconds")
       assert.isAtLeast(seconds, 3_500)
       assert.isAtMost(seconds, 3_700)
