@@ -33,6 +33,10 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           [first.id, other.id]
         )
         yield* store.finishTask(fence, first.id)
+        assert.deepStrictEqual(
+          (yield* store.openTasks(id)).map((task) => task.id),
+          [other.id]
+        )
         const next = yield* open(id)
         assert.notStrictEqual(next.id, first.id)
         yield* Time.use((time) => time.pass(Duration.hours(2)))

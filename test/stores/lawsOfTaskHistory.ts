@@ -3,10 +3,11 @@ import { assert } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { RunId } from "../../src/engine/model/Run.ts"
 import { TaskId } from "../../src/engine/model/Task.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
-import { batch, connect, item, Time, ttl, type Laws } from "./scenario.ts"
+import { batch, connect, item, page, Time, ttl, type Laws } from "./scenario.ts"
 import { sync, live, request, begin, fenceOf } from "./taskFixture.ts"
 
 export const lawsOfTaskHistory = (it: Laws): void => {
@@ -48,6 +49,51 @@ export const lawsOfTaskHistory = (it: Laws): void => {
       assert.deepStrictEqual(one, oldest === undefined ? [] : [oldest])
       assert.deepStrictEqual(yield* store.taskSummaries((yield* connect()).id, { taskId: task.id, limit: 1 }), [])
       assert.deepStrictEqual(yield* store.taskSummaries(id, { taskId: TaskId.make("no id"), limit: 1 }), [])
+    })
+  )
+
+  it.effect("a task that failed keeps why, and the next request for the same goes on from there", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const { id } = yield* connect()
+      const fence = yield* fenceOf(id)
+      const task = yield* request(id, sync())
+      const runId = yield* begin(fence, task)
+      yield* store.commit(fence, { ...batch(runId, {}), taskId: task.id, page: page({ checkpoint: 7, scope: "s" }) })
+      yield* store.commit(fence, { ...batch(runId, {}), taskId: task.id, done: ["a"] })
+      const error = { reason: "Forbidden", message: "closed" }
+      yield* store.finishTask(fence, task.id, error)
+      const failed = Option.getOrThrow(yield* store.task(task.id))
+      assert.deepStrictEqual([failed.error, failed.finishedAt === null, failed.begun], [error, false, true])
+      assert.isTrue(Option.isNone(yield* store.nextTask(id)))
+      assert.deepStrictEqual((yield* request(id, sync({ spec: "--other" }))).checkpoint, Option.none())
+      const next = yield* request(id, sync())
+      assert.notStrictEqual(next.id, task.id)
+      assert.deepStrictEqual([next.checkpoint, next.scope, next.begun], [Option.some(7), "s", false])
+      assert.deepStrictEqual(yield* store.taskDone(next.id), new Set(["a"]))
+      assert.deepStrictEqual(yield* store.taskDone(task.id), new Set())
+      yield* store.finishTask(fence, next.id)
+      const afresh = yield* request(id, sync())
+      assert.deepStrictEqual(afresh.checkpoint, Option.none())
+      yield* store.requeueTask(fence, afresh.id, { dueIn: Duration.zero, failures: 0, checkpoint: 8 })
+      yield* store.finishTask(fence, afresh.id, error)
+      yield* Time.use((time) => time.pass(Duration.days(2)))
+      assert.deepStrictEqual((yield* request(id, sync())).checkpoint, Option.none())
+    })
+  )
+
+  it.effect("a task that has ended stays as it is", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const { id } = yield* connect()
+      const fence = yield* fenceOf(id)
+      const task = yield* request(id, sync())
+      yield* store.finishTask(fence, task.id, { reason: "Forbidden", message: "closed" })
+      const ended = yield* store.task(task.id)
+      yield* store.finishTask(fence, task.id)
+      yield* store.requeueTask(fence, task.id, { dueIn: Duration.zero, failures: 1, checkpoint: 7 })
+      assert.deepStrictEqual(yield* store.task(task.id), ended)
+      assert.isTrue(Option.isNone(yield* store.nextTask(id)))
     })
   )
 

@@ -11,7 +11,7 @@ import { TaskId, type TaskRequest } from "../../src/engine/model/Task.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import type { Fence } from "../../src/engine/store/Fence.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
-import { batch, connect, page, Time } from "./scenario.ts"
+import { connect, Time } from "./scenario.ts"
 import { lawsOfTaskHistory } from "./lawsOfTaskHistory.ts"
 import { forced, sync, live, request, begin, fenceOf } from "./taskFixture.ts"
 
@@ -162,6 +162,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           errors.map(({ _tag }) => _tag),
           ["Superseded", "Superseded", "Superseded"]
         )
+        const other = yield* fenceOf((yield* connect()).id)
+        yield* store.finishTask(other, task.id, { reason: "r", message: "m" })
+        yield* store.requeueTask(other, task.id, { dueIn: Duration.hours(1), failures: 1 })
         const next = Option.getOrThrow(yield* store.nextTask(id))
         assert.deepStrictEqual([next.id, next.failures, next.error], [task.id, 0, null])
       })
@@ -229,31 +232,13 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* store.finishTask(fence, task.id)
         const third = yield* request(id, sync())
         assert.notInclude([task.id, second.id], third.id)
-      })
-    )
-
-    it.effect("a task that failed keeps why, and the next request for the same goes on from there", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { id } = yield* connect()
-        const fence = yield* fenceOf(id)
-        const task = yield* request(id, sync())
-        const runId = yield* begin(fence, task)
-        yield* store.commit(fence, { ...batch(runId, {}), taskId: task.id, page: page({ checkpoint: 7, scope: "s" }) })
-        yield* store.commit(fence, { ...batch(runId, {}), taskId: task.id, done: ["a"] })
-        const error = { reason: "Forbidden", message: "closed" }
-        yield* store.finishTask(fence, task.id, error)
-        const failed = Option.getOrThrow(yield* store.task(task.id))
-        assert.deepStrictEqual([failed.error, failed.finishedAt === null, failed.begun], [error, false, true])
-        assert.isTrue(Option.isNone(yield* store.nextTask(id)))
-        assert.deepStrictEqual((yield* request(id, sync({ spec: "--other" }))).checkpoint, Option.none())
-        const next = yield* request(id, sync())
-        assert.notStrictEqual(next.id, task.id)
-        assert.deepStrictEqual([next.checkpoint, next.scope, next.begun], [Option.some(7), "s", false])
-        assert.deepStrictEqual(yield* store.taskDone(next.id), new Set(["a"]))
-        assert.deepStrictEqual(yield* store.taskDone(task.id), new Set())
-        yield* store.finishTask(fence, next.id)
-        assert.deepStrictEqual((yield* request(id, sync())).checkpoint, Option.none())
+        // A task in the queue is gone on with however long it waits, and before one that a command left behind.
+        const fourth = yield* open
+        yield* Time.use((time) => time.pass(Duration.hours(23)))
+        assert.strictEqual((yield* request(id, sync())).id, third.id)
+        yield* Time.use((time) => time.pass(Duration.days(2)))
+        assert.strictEqual((yield* request(id, sync())).id, third.id)
+        assert.notStrictEqual((yield* open).id, fourth.id)
       })
     )
 
@@ -286,6 +271,10 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.strictEqual(yield* refusal(id, live), "Disconnected")
         yield* store.disconnect(id, true)
         assert.strictEqual(yield* refusal(id, live), "Gone")
+        const open = yield* Effect.flip(
+          store.openTask(id, { task: forced, spec: "--force", resumeWithin: Duration.hours(1) })
+        )
+        assert.strictEqual(open._tag, "StoreError")
         assert.isTrue(Option.isNone(yield* store.task(task.id)))
       })
     )

@@ -7,7 +7,7 @@ const client = { key: "client", unitsPerDay: 1000, bytesPerDay: 5000 }
 const workspace = { key: "workspace", methods: { list: 20 } }
 const budgets = [account, workspace, client]
 
-it("a call spends its units from each budget that has them, those of a day first, and one from its method's limit", () => {
+it("a call spends its units from each budget, those of a day first, and one from its method's limit", () => {
   const ofDay = { key: "test/client a day", name: "client", per: "day", limit: 1000, tokens: 5 }
   const ofAccount = { key: "test/me", name: "me", per: "minute", limit: 600, tokens: 5 }
   assert.deepStrictEqual<unknown>(QuotaBuckets.bucketsOf("test", budgets, "get", 5), [
