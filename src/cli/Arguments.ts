@@ -37,7 +37,7 @@ const parseId = (id: string): Result.Result<string, string> => {
   const problem = externalIdProblem(id)
   return problem === undefined
     ? Result.succeed(id)
-    : Result.fail(`the id ${TextFormat.quoted(id)} can't be one: ${problem}`)
+    : Result.fail(`the id ${TextFormat.quoted(id)} is not valid: ${problem}`)
 }
 
 const switches = new Set<string>()
@@ -86,7 +86,7 @@ export const textArgument = (
   Argument.String(name).pipe(Argument.withDescription(description), Argument.mapEffect(fitting(`the ${name}`, schema)))
 
 /** `--after CURSOR`. */
-export const after = textFlag("after", "CURSOR", "go on after the `next` of the page before", Cursor)
+export const after = textFlag("after", "CURSOR", "continue after this cursor: `next` of the previous page", Cursor)
 
 /** The connection of a command. */
 export const connection = Argument.String("connection").pipe(
@@ -110,7 +110,7 @@ export const externalId = Argument.String("id").pipe(
 /** `--force-id ID`, any number of times. */
 export const forceIds = Flag.String("force-id").pipe(
   Flag.withDescription(
-    "download this id again, stored or not; may be repeated (an id that begins with -- as --force-id=--x)"
+    "download this id again, stored or not; may be repeated (write an id that begins with -- as --force-id=--x)"
   ),
   Flag.withMetavar("ID"),
   Flag.mapEffect(checked(parseId)),
@@ -150,14 +150,14 @@ export const every = Flag.String("every").pipe(
 /** `--limit K`, between 1 and `max`. */
 export const limit = (max: number, standard: number): Flag.Flag<number> =>
   Flag.String("limit").pipe(
-    Flag.withDescription(`at most this many, 1 to ${max} (default ${standard})`),
+    Flag.withDescription(`the most results, 1 to ${max} (default ${standard})`),
     Flag.withMetavar("K"),
     Flag.mapEffect(
       checked((given) => {
         const value = /^\d{1,9}$/.test(given.trim()) ? Number(given) : 0
         return value >= 1 && value <= max
           ? Result.succeed(value)
-          : Result.fail(`--limit ${TextFormat.quoted(given)}: a whole number from 1 to ${max} is needed`)
+          : Result.fail(`--limit ${TextFormat.quoted(given)} is not valid: give a whole number from 1 to ${max}`)
       })
     ),
     Flag.withDefault(standard)

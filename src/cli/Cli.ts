@@ -48,7 +48,7 @@ import * as TextFormat from "./TextFormat.ts"
 import * as UsageErrors from "./UsageErrors.ts"
 
 // Its value is read before parsing (`wantsJson`), because parse errors are printed as JSON too.
-const json = GlobalFlag.Setting("json")({ flag: Arguments.flag("json", "answer with one JSON document on stdout") })
+const json = GlobalFlag.Setting("json")({ flag: Arguments.flag("json", "print one JSON document on stdout") })
 
 const idem = Command.make("idem").pipe(
   Command.withDescription("Mirrors emails, messages and files into a database: running it twice changes nothing."),
@@ -120,7 +120,7 @@ const defect = (cause: Cause.Cause<unknown>): CommandFailure.Failure => {
   const said = squashed instanceof Error ? squashed.message : String(squashed)
   return CommandFailure.failed(
     "Defect",
-    `unexpected error: ${TextFormat.short(said, 300)}; IDEM_DEBUG=1 shows where it came from, for a report`
+    `unexpected error: ${TextFormat.short(said, 300)}; to report it, add the stack that IDEM_DEBUG=1 shows`
   )
 }
 

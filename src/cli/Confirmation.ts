@@ -9,7 +9,7 @@ import { Output } from "./Output.ts"
 import * as TextFormat from "./TextFormat.ts"
 
 /** `--yes`. */
-export const yes = Arguments.flag("yes", "do not ask for the connection's name first")
+export const yes = Arguments.flag("yes", "do not ask for confirmation")
 
 const readLine = Effect.flatMap(Stdio.Stdio, ({ stdin }) =>
   stdin.pipe(
@@ -35,7 +35,7 @@ export const ask = Effect.fnUntraced(function* (options: {
 }) {
   if (!(yield* isAsked(options.yes))) return
   const { note } = yield* Output
-  yield* note(`${options.what}. Type the connection's name to go on (--yes does not ask):`)
+  yield* note(`${options.what}. Type the connection's name to continue (--yes skips this question):`)
   if ((yield* readLine).trim() === options.connection.trim()) return
   return yield* CommandFailure.failed(
     "NotConfirmed",

@@ -125,7 +125,7 @@ export const connect = Command.make(
     config: jsonFlag("config", "what to mirror and how, as one JSON object"),
     credentials: jsonFlag("credentials", "how to log in, as one JSON object; better from a file: @FILE or @-"),
     every: Arguments.every,
-    signIn: Arguments.flag("sign-in", "sign in with the browser, also where the connection has credentials")
+    signIn: Arguments.flag("sign-in", "sign in with the browser, even if the connection has credentials")
   },
   Effect.fn("connect")(function* (flags) {
     const output = yield* Output
@@ -174,13 +174,11 @@ export const connect = Command.make(
     const client = Option.getOrUndefined(SignIn?.clientIn(given) ?? Option.none())
     const credentials = client === undefined ? given : undefined
     if (input.signIn && SignIn === undefined) {
-      return yield* CommandFailure.usage(
-        `accounts of ${input.domain} are not signed in with a browser: give --credentials`
-      )
+      return yield* CommandFailure.usage(`${input.domain} has no sign-in with the browser: give --credentials`)
     }
     if (input.signIn && credentials !== undefined) {
       return yield* CommandFailure.usage(
-        "--sign-in gives credentials: leave out --credentials, or give only the client in it"
+        "--sign-in gets the credentials: leave out --credentials, or give only the client id and secret in it"
       )
     }
     const { config } = input

@@ -28,7 +28,7 @@ const decodeJson = Schema.decodeUnknownEffect(Schema.Json)
 
 const labelOf = ({ example, isRequired, isSecret, kind, title }: Form.FormField): string => {
   const like = example === undefined || isSecret || kind === "json" ? "" : `, like ${example.replaceAll("\n", ",")}`
-  const how = kind === "list" ? ", with commas between" : kind === "json" || isSecret ? ", or @FILE" : ""
+  const how = kind === "list" ? ", separated by commas" : kind === "json" || isSecret ? ", or @FILE" : ""
   return `${title} (${isRequired ? "required" : "Enter for the default"}${how}${like})`
 }
 
@@ -143,7 +143,7 @@ export const ask = Effect.fnUntraced(function* (given: {
   const { connections } = yield* AppServices.ask(ApiClient.use((api) => api.connections.list({})))
   const taken = new Set(connections.map(({ name }) => name))
   const isUsable = (name: string) => {
-    const problem = nameProblem(name) ?? (taken.has(name) ? "there is a connection of this name already" : undefined)
+    const problem = nameProblem(name) ?? (taken.has(name) ? "a connection with this name exists already" : undefined)
     return problem === undefined ? Effect.succeed(name) : Effect.fail(problem)
   }
   const suggested = taken.has(domain) ? {} : { default: domain }

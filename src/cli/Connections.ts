@@ -88,12 +88,12 @@ export const disconnect = Command.make(
   "disconnect",
   {
     connection: Arguments.connection,
-    deleteContents: Arguments.flag("delete-contents", "delete all that is stored of it, and the connection itself"),
+    deleteContents: Arguments.flag("delete-contents", "also delete the connection and all its stored content"),
     yes: Confirmation.yes
   },
   Effect.fn("disconnect")(function* ({ connection: name, deleteContents, yes }) {
     const output = yield* Output
-    const what = `this deletes ${TextFormat.quoted(name)}, the connections that it made, and all that is stored of them`
+    const what = `this deletes ${TextFormat.quoted(name)}, the connections that it made, and all their stored content`
     if (deleteContents) yield* Confirmation.ask({ connection: name, what, yes })
     const { contents } = yield* ApiClient.use((api) =>
       api.connections.remove({ params: { connection: name }, query: { deleteContents } })
@@ -103,8 +103,8 @@ export const disconnect = Command.make(
     )
     yield* output.answer({ connection: name, disconnected: true, contentsDeleted: deleteContents, contents }, () =>
       deleteContents
-        ? `${TextFormat.oneLine(name)} is gone, and with it its credentials and ${TextFormat.many(contents, "stored content")}`
+        ? `${TextFormat.oneLine(name)} is deleted, with credentials and ${TextFormat.many(contents, "stored content")}`
         : `${TextFormat.oneLine(name)} is disconnected: its credentials are forgotten, its ${TextFormat.many(contents, "stored content")} can still be read`
     )
   })
-).pipe(Command.withDescription("Forget a connection's credentials and stop"))
+).pipe(Command.withDescription("Forget a connection's credentials and stop polling it"))

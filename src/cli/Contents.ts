@@ -28,11 +28,11 @@ export const contents = Command.make(
   {
     connection: Arguments.connection,
     state: Flag.Literals("state", ContentState.literals).pipe(
-      Flag.withDescription("list those in this state (default stored)"),
+      Flag.withDescription("list contents in this state (default stored)"),
       Flag.withMetavar("S"),
       Flag.withDefault("stored" as const)
     ),
-    text: Arguments.textFlag("text", "TEXT", "list those whose title contains this text", TitleText),
+    text: Arguments.textFlag("text", "TEXT", "list contents whose title contains this text", TitleText),
     limit: Arguments.limit(1000, 100),
     after: Arguments.after
   },
@@ -154,7 +154,7 @@ export const show = Command.make(
     const shellName = TextFormat.shellWord(name)
     const unknownId = CommandFailure.failed(
       "UnknownId",
-      `${TextFormat.quoted(name)} has nothing with the id ${TextFormat.quoted(id)}; see: idem contents ${shellName}`
+      `${TextFormat.quoted(name)} has no content with the id ${TextFormat.quoted(id)}; see: idem contents ${shellName}`
     )
     yield* Effect.gen(function* () {
       const api = yield* ApiClient
@@ -168,7 +168,7 @@ export const show = Command.make(
                 Effect.fail(
                   CommandFailure.failed(
                     "NoBody",
-                    `${TextFormat.quoted(id)} is ${state}, and no body of it was ever stored; see: idem failures ${shellName}`
+                    `${TextFormat.quoted(id)} is ${state}, and has no stored body; see: idem failures ${shellName}`
                   )
                 )
               )
@@ -183,7 +183,8 @@ export const show = Command.make(
         if (text === null) {
           return yield* CommandFailure.failed(
             "NoText",
-            `no text of ${TextFormat.quoted(id)} could be read, or not yet (idem derive reads it now); its bytes: idem show ${shellName} ${TextFormat.shellWord(id)} --raw`
+            `${TextFormat.quoted(id)} has no extracted text, or not yet (idem derive extracts it now); ` +
+              `its bytes: idem show ${shellName} ${TextFormat.shellWord(id)} --raw`
           )
         }
         const shown = yield* readable(content, text)
@@ -203,4 +204,4 @@ export const show = Command.make(
       AppServices.ask
     )
   })
-).pipe(Command.withDescription("Show one content: what is known of it, its text, or its bytes"))
+).pipe(Command.withDescription("Show one content: its metadata, its text or its bytes"))

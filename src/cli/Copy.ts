@@ -19,7 +19,7 @@ import * as TextFormat from "./TextFormat.ts"
 const taken = ({ name }: NameTaken) =>
   CommandFailure.failed(
     "NameTaken",
-    `the database has another connection ${TextFormat.quoted(name)} already: nothing is copied until one of the two is gone`
+    `the database already has another connection ${TextFormat.quoted(name)}: delete one of the two, then copy`
   )
 
 /** Describes how to end the polling of copied connections in the source. */
@@ -34,22 +34,23 @@ export const copy = Command.make(
   {
     from: Flag.String("from").pipe(
       Flag.withDescription(
-        "the folder that was IDEM_DATA_DIR, or the URL of another PostgreSQL (or set IDEM_COPY_FROM); nothing in it is changed"
+        "the source: its IDEM_DATA_DIR, or the URL of another PostgreSQL (or set IDEM_COPY_FROM); stays unchanged"
       ),
       Flag.withMetavar("DIR|URL"),
       Flag.optional
     ),
-    connection: Arguments.connectionName("connection", "only this connection, and those that it made").pipe(
-      Flag.optional
-    ),
+    connection: Arguments.connectionName(
+      "connection",
+      "only this connection, and the connections that it created"
+    ).pipe(Flag.optional),
     fromBlobs: Flag.String("from-blobs").pipe(
-      Flag.withDescription("the folder that was IDEM_BLOB_DIR, or the bucket that was IDEM_BLOB_URL, if one was"),
+      Flag.withDescription("the source's IDEM_BLOB_DIR or IDEM_BLOB_URL, if it had one"),
       Flag.withMetavar("DIR|URL"),
       Flag.optional
     ),
     blobs: Arguments.flag(
       "blobs",
-      "instead, move the large bodies that are in the database or in IDEM_BLOB_OLD to where IDEM_BLOB_DIR or IDEM_BLOB_URL says"
+      "instead, move large bodies from the database or IDEM_BLOB_OLD to IDEM_BLOB_DIR or IDEM_BLOB_URL"
     )
   },
   Effect.fn("copy")(function* ({ blobs, connection, from: given, fromBlobs }) {
@@ -63,7 +64,7 @@ export const copy = Command.make(
       const { bodies, bytes } = yield* services.moveBlobs
       return yield* output.answer({ bodies, bytes }, () =>
         bodies === 0
-          ? "all large bodies are where they are to be"
+          ? "all large bodies are already in their place"
           : `${bodies === 1 ? "1 large body" : `${TextFormat.count(bodies)} large bodies`} (${TextFormat.bytes(bytes)}) moved`
       )
     }
@@ -74,7 +75,7 @@ export const copy = Command.make(
     }
     const url = yield* Config.option(Config.Redacted("DATABASE_URL"))
     if (Option.isNone(url) || Redacted.value(url.value) === "") {
-      return yield* CommandFailure.usage("DATABASE_URL, the database that is copied into, is not set")
+      return yield* CommandFailure.usage("DATABASE_URL is not set: it names the database to copy into")
     }
     const { copied, skipped, source, tokens, webhooks } = yield* services
       .copy({
@@ -84,13 +85,13 @@ export const copy = Command.make(
         onConnection: (name) => (output.json ? Effect.void : output.note(`copying ${TextFormat.oneLine(name)} …`)),
         onLocked: (name) =>
           output.note(
-            `the credentials of ${TextFormat.oneLine(name)} are sealed with a key that is not here, and are copied as they are: ` +
-              "it pauses until it is given new ones with idem connect"
+            `the credentials of ${TextFormat.oneLine(name)} are sealed with a key that this process does not have: ` +
+              "the connection is paused until you give new ones with idem connect"
           ),
         onLockedWebhook: (name) =>
           output.note(
-            `the secret of the webhook ${TextFormat.oneLine(name)} is sealed with a key that is not here, and is copied as it ` +
-              "is: delete the webhook and create it again"
+            `the secret of the webhook ${TextFormat.oneLine(name)} is sealed with a key that this process ` +
+              "does not have: delete the webhook and create it again"
           )
       })
       .pipe(
@@ -113,10 +114,10 @@ export const copy = Command.make(
               `${TextFormat.oneLine(name)} copied: ${TextFormat.many(contents, "row")}, ` +
               `${bodies === 1 ? "1 body" : `${TextFormat.count(bodies)} bodies`} (${TextFormat.bytes(bytes)})`
           ),
-          ...skipped.map((name) => `${TextFormat.oneLine(name)} was copied before, and is left as it is`),
+          ...skipped.map((name) => `${TextFormat.oneLine(name)} was copied before, and stays unchanged`),
           ...webhooks.map(
             ({ name }) =>
-              `the webhook ${TextFormat.oneLine(name)} copied, but for its messages: it begins again with all that is stored`
+              `the webhook ${TextFormat.oneLine(name)} copied without its messages: it sends all that is stored again`
           ),
           ...(tokens.length === 0 ? [] : [`read tokens copied: ${tokens.map(TextFormat.oneLine).join(", ")}`]),
           ...(copied.length + skipped.length === 0
@@ -127,7 +128,7 @@ export const copy = Command.make(
     )
   })
 ).pipe(
-  Command.withDescription("Copy what Idem keeps in its own folder, or in another PostgreSQL, into PostgreSQL"),
+  Command.withDescription("Copy data from Idem's embedded database, or from another PostgreSQL, into PostgreSQL"),
   Command.withExamples([
     { command: "DATABASE_URL=postgresql://… idem copy --from ./data", description: "From the embedded database" },
     {

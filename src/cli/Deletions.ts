@@ -26,7 +26,7 @@ const tableOf = Effect.fnUntraced(function* ({ deletions }: typeof Documents.Hel
       TextFormat.oneLine(row.externalId),
       TextFormat.short(row.title ?? "", 60),
       row.occurredAt === null ? "" : TextFormat.minute(row.occurredAt),
-      row.cause === "event" ? "the source says so" : "no longer listed",
+      row.cause === "event" ? "the source reported it" : "no longer listed",
       TextFormat.minute(row.stagedAt)
     ]),
     { cut: ["TITLE"], drop: ["SINCE (UTC)", "WHY", "DATE (UTC)"] }
@@ -82,7 +82,7 @@ const approvalOf = Effect.fnUntraced(function* (options: {
   if (Option.isSome(token)) {
     return {
       payload: { token: token.value },
-      what: `all that was listed of ${TextFormat.quoted(name)} with this token`
+      what: `all deletions of ${TextFormat.quoted(name)} that were listed with this token`
     }
   }
   return yield* approvalOfAll(name, options.limit, options.isAsked)
@@ -95,12 +95,12 @@ export const deletions = Command.make(
     ids: Arguments.externalId.pipe(Argument.variadic()),
     approve: Arguments.flag(
       "approve",
-      "delete what is held back: the ids given, the list of --token, or all that is held now"
+      "approve held deletions: the given ids, the list of --token, or all that are held now"
     ),
     token: Arguments.textFlag(
       "token",
       "T",
-      "with --approve: the token of the list; if other deletions are held by now, none is applied",
+      "with --approve: the token of a list; if the held deletions have changed since, none is applied",
       Schema.NonEmptyString
     ),
     limit: Arguments.limit(10_000, 1000),

@@ -37,10 +37,10 @@ const catchUp = Effect.gen(function* () {
 export const derive = Command.make(
   "derive",
   {
-    rebuild: Arguments.flag("rebuild", "make all derived rows again; those of now stay readable meanwhile"),
+    rebuild: Arguments.flag("rebuild", "derive all rows again; the present rows stay readable meanwhile"),
     connection: Arguments.connectionName("connection", "the connection of --language").pipe(Flag.optional),
     language: Flag.String("language").pipe(
-      Flag.withDescription("the language in which search reads a connection's words, or simple; it is indexed again"),
+      Flag.withDescription("the language of a connection's texts in search, or simple; indexes the connection again"),
       Flag.withMetavar("L"),
       Flag.optional
     )
@@ -73,4 +73,4 @@ export const derive = Command.make(
         : `${TextFormat.many(changes, "change")} derived in ${TextFormat.about(Duration.millis(durationMs))}`
     )
   })
-).pipe(Command.withDescription("Bring the schema mirror up to date, or make it again"))
+).pipe(Command.withDescription("Bring the schema mirror up to date, or rebuild it"))

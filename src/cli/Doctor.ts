@@ -64,7 +64,7 @@ const databaseChecks = Effect.gen(function* () {
         )
       : check("clock").ok("agrees with the database's"),
     freeBytes === null
-      ? check("disk").ok("the database keeps its data elsewhere: look there")
+      ? check("disk").ok("not checked: your own PostgreSQL keeps the data")
       : freeBytes < leastFree
         ? check("disk").problem(`${TextFormat.bytes(freeBytes)} free`, "free some space, or move IDEM_DATA_DIR")
         : check("disk").ok(`${TextFormat.bytes(freeBytes)} free`),
@@ -100,9 +100,7 @@ const keyChecks = Effect.gen(function* () {
   return locked.length === 0
     ? [
         check("key").ok(
-          sealed.length === 0
-            ? "there is one"
-            : `opens the credentials of ${TextFormat.many(sealed.length, "connection")}`
+          sealed.length === 0 ? "is set" : `opens the credentials of ${TextFormat.many(sealed.length, "connection")}`
         )
       ]
     : locked.map(({ domain, name }) =>
@@ -142,10 +140,10 @@ const successCheck = (status: Status, now: DateTime.Utc): Check => {
     const runs = failures === 1 ? "the last run failed" : `the last ${failures} runs failed`
     const message = `${runs} (${TextFormat.short(lastRun?.error?.message ?? "unknown", 300)})`
     const debug = `idem sync ${word} --log-level debug`
-    if (faults.has(reason)) return of.problem(message, `mend the integration; its stack is shown by: ${debug}`)
+    if (faults.has(reason)) return of.problem(message, `fix the integration; this shows its stack: ${debug}`)
     return failures > failuresAllowed && !passing.has(reason)
       ? of.problem(message, debug)
-      : of.note(`${message}; it is tried again by itself`)
+      : of.note(`${message}; Idem tries again by itself`)
   }
   const every = Duration.max(Duration.fromInputUnsafe(status.every as Duration.Input), Duration.minutes(2))
   const since = DateTime.distance(lastCheckedAt ?? status.createdAt, now)
@@ -184,7 +182,7 @@ const connectionChecks = (status: Status, now: DateTime.Utc): ReadonlyArray<Chec
           of("places").problem(
             `${TextFormat.many(status.problems.length, "problem")}, one at ${TextFormat.quoted(status.problems[0]?.place ?? "")}: ${TextFormat.short(status.problems[0]?.message ?? "", 200)}`,
             status.problems.length === 1
-              ? "let the account read it at the source, or leave it out by the config; the next poll looks again"
+              ? "give the account access at the source, or exclude it in the config; the next poll tries again"
               : `idem status ${word}`
           )
         ]),
@@ -195,7 +193,7 @@ const connectionChecks = (status: Status, now: DateTime.Utc): ReadonlyArray<Chec
       ? []
       : [
           of("deletions").problem(
-            `${TextFormat.many(totals.deletionsHeld, "deletion")} held back for a person`,
+            `${TextFormat.many(totals.deletionsHeld, "deletion")} held back for your approval`,
             `idem deletions ${word}`
           )
         ])
@@ -234,7 +232,9 @@ export const doctor = Command.make(
     const output = yield* Output
     const isRemote = yield* RemoteServer.isNamed
     yield* AppServices.domains
-    const here = isRemote ? [check("database").ok("is the server's: run idem doctor there too")] : yield* databaseChecks
+    const here = isRemote
+      ? [check("database").ok("belongs to the server: run idem doctor there too")]
+      : yield* databaseChecks
     const isBroken = (checks: ReadonlyArray<Check>) =>
       checks.some((each) => ["database", "schema", "bodies"].includes(each.check) && each.status === "problem")
     const isEmpty = here.some((each) => each.check === "schema" && each.message.startsWith("empty"))

@@ -17,11 +17,13 @@ export const exportContents = Command.make(
   {
     connection: Arguments.connection,
     to: Flag.String("to").pipe(
-      Flag.withDescription("the folder to write into; it is made where it is not there"),
+      Flag.withDescription("the folder to write into; created if it does not exist"),
       Flag.withMetavar("DIR")
     ),
     format: Flag.Literals("format", Formats.formats).pipe(
-      Flag.withDescription("eml (the default of gmail and imap), files (of ftp), ndjson (of others), or mbox"),
+      Flag.withDescription(
+        "eml (default for gmail and imap), files (default for ftp), ndjson (default for others), or mbox"
+      ),
       Flag.optional
     )
   },
@@ -41,7 +43,7 @@ export const exportContents = Command.make(
             `${TextFormat.many(written, "content")} of ${TextFormat.oneLine(name)} (${TextFormat.bytes(bytes)}) written to ${TextFormat.oneLine(folder.path)} as ${format}`,
             ...(skipped === 0
               ? []
-              : [`${TextFormat.count(skipped)} skipped: no emails; --format files or ndjson holds them`]),
+              : [`${TextFormat.count(skipped)} skipped, as they are no emails: --format files or ndjson exports them`]),
             ...(gone === 0 ? [] : [`${TextFormat.count(gone)} were deleted and purged meanwhile`])
           ].join("\n")
         )
@@ -50,7 +52,7 @@ export const exportContents = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Write what is stored into a folder. It is no mirror: files of contents that were deleted since an earlier export stay"
+    "Write what is stored into a folder. Files from an earlier export stay, also if their content was deleted since"
   ),
   Command.withExamples([
     { command: "idem export work --to ./mail", description: "One .eml file a message" },

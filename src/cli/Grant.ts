@@ -14,19 +14,19 @@ export const grant = Command.make(
   "grant",
   {
     role: Argument.String("role").pipe(Argument.withDescription("a role of the database")),
-    login: Arguments.flag("login", "make the role if there is none, give it a new password, and print its URL")
+    login: Arguments.flag("login", "create the role if it does not exist, set a new password, and print the URL")
   },
   Effect.fn("grant")(function* ({ login, role }) {
     yield* RemoteServer.refuse("grant")
     if (!isRole(role))
-      return yield* CommandFailure.usage("a role is letters, digits, _ and -, and begins with no digit")
+      return yield* CommandFailure.usage("a role's name has letters, digits, _ and -, and does not begin with a digit")
     const output = yield* Output
     const services = yield* AppServices
     const { created, url } = yield* services.grant(role, { login })
     yield* output.answer({ granted: role, created, url: url ?? null }, () =>
       [
         `${output.style.good(created ? "made" : "granted")}: ${role} may read the schema mirror`,
-        ...(url === undefined ? [] : [url, "The password is shown only now; the same command gives a new one."])
+        ...(url === undefined ? [] : [url, "The password is shown only now. The same command sets a new one."])
       ].join("\n")
     )
   })

@@ -46,13 +46,10 @@ export const init = Command.make(
   "init",
   {
     folder: Argument.String("folder").pipe(
-      Argument.withDescription("where the project is made (default: here)"),
+      Argument.withDescription("the folder of the new project (default: this folder)"),
       Argument.withDefault(".")
     ),
-    rest: Arguments.flag(
-      "rest",
-      "the integration is the description of a REST API (Idem.rest), and needs no listing of its own"
-    )
+    rest: Arguments.flag("rest", "describe a REST API (Idem.rest) instead of writing the listing in code")
   },
   Effect.fn("init")(function* (input) {
     const output = yield* Output
@@ -69,9 +66,7 @@ export const init = Command.make(
     )
     if (there.length > 0) {
       const names = there.map(([name]) => name).join(", ")
-      return yield* CommandFailure.usage(
-        `${folder} has ${names} already: give another folder, and nothing is overwritten`
-      )
+      return yield* CommandFailure.usage(`${folder} already has ${names}: nothing was written; give another folder`)
     }
     yield* Effect.forEach(wanted, ([name, text]) => {
       const file = path.join(folder, name)
@@ -91,4 +86,4 @@ export const init = Command.make(
       ].join("\n")
     )
   })
-).pipe(Command.withDescription("Make a project for an integration of your own, with its tests"))
+).pipe(Command.withDescription("Create a project for your own integration, with its tests"))

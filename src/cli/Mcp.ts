@@ -20,12 +20,12 @@ export const mcp = Command.make(
       Flag.withMetavar("N"),
       Flag.atLeast(0)
     ),
-    sql: Arguments.flag("sql", "offer queries in SQL, of everything")
+    sql: Arguments.flag("sql", "also offer SQL queries, which read all connections")
   },
   Effect.fn("mcp")(function* ({ connections, sql }) {
     if (yield* RemoteServer.isNamed) {
       return yield* CommandFailure.usage(
-        "idem mcp reads the database itself: give your agent POST /mcp of the server instead"
+        "idem mcp does not use IDEM_URL: connect your agent to POST /mcp of that server instead"
       )
     }
     if (sql && connections.length > 0)
@@ -56,5 +56,7 @@ export const mcp = Command.make(
     yield* AppServices.provide(serve)
   })
 ).pipe(
-  Command.withDescription("Serve agents on this machine, by the Model Context Protocol on standard input and output")
+  Command.withDescription(
+    "Serve an agent on this machine over the Model Context Protocol, on standard input and output"
+  )
 )

@@ -11,7 +11,7 @@ export const migrate = Command.make(
   {
     newEpoch: Arguments.flag(
       "new-epoch",
-      "readers of the changes begin again: after a restore that Idem can't notice, as of a disk's snapshot"
+      "make readers of the changes start again, after a restore that Idem can't detect, like a disk's snapshot"
     )
   },
   Effect.fn("migrate")(function* ({ newEpoch }) {
@@ -24,7 +24,7 @@ export const migrate = Command.make(
         ? `the database is up to date (version ${after})`
         : `the database went from version ${before} to ${after}`
     yield* output.answer({ before, after, epoch }, () =>
-      begun ? `${version}; epoch ${epoch} begins: readers of its changes begin again` : version
+      begun ? `${version}; epoch ${epoch} begins: readers of the changes must start again` : version
     )
   })
 ).pipe(Command.withDescription("Bring the database up to date"))

@@ -16,15 +16,20 @@ export const purge = Command.make(
   "purge",
   {
     connection: Arguments.connection,
-    olderThan: Arguments.time("older-than", "what was deleted before this time, or longer ago than this duration"),
+    olderThan: Arguments.time(
+      "older-than",
+      "purge content that was deleted before this time, or longer ago than this duration"
+    ),
     yes: Confirmation.yes
   },
   Effect.fn("purge")(function* ({ connection: name, olderThan, yes }) {
     const output = yield* Output
     if (Option.isNone(olderThan)) {
-      return yield* CommandFailure.usage(`--older-than is missing: say which deletions, like --older-than "30 days"`)
+      return yield* CommandFailure.usage(
+        `--older-than is missing: give a time or a duration, like --older-than "30 days"`
+      )
     }
-    const what = `this removes for good what deleted content of ${TextFormat.quoted(name)} still holds`
+    const what = `this permanently removes the data of deleted content of ${TextFormat.quoted(name)}`
     yield* Confirmation.ask({ connection: name, what, yes })
     const now = yield* DateTime.now
     const before = Time.resolve(olderThan.value.time, now)
@@ -37,12 +42,12 @@ export const purge = Command.make(
         [
           `${TextFormat.many(deleted, "deleted content")} of ${TextFormat.oneLine(name)} purged: ` +
             `${bodies === 1 ? "1 body" : `${TextFormat.count(bodies)} bodies`} removed, ${TextFormat.bytes(bytes)}`,
-          ...(gone === 0 ? [] : [`${TextFormat.many(gone, "id")} forgotten that had gone before being stored`])
+          ...(gone === 0 ? [] : [`${TextFormat.many(gone, "id")} forgotten that were gone before they were stored`])
         ].join("\n")
     )
   })
 ).pipe(
-  Command.withDescription("Remove for good what deleted content still holds"),
+  Command.withDescription("Permanently remove the data of deleted content"),
   Command.withExamples([
     { command: 'idem purge work --older-than "30 days"', description: "What was deleted more than 30 days ago" }
   ])

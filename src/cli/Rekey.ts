@@ -19,15 +19,13 @@ export const rekey = Command.make(
       { rekeyed: { key, resealed, retired: [...retired], locked: [...locked], kept: [...kept] } },
       () =>
         [
-          `${output.style.good("rekeyed")}: ${TextFormat.many(resealed, "secret")} sealed afresh, all with the key ${key} now`,
-          ...retired.map(
-            (id) => `nothing is sealed with the key ${id} any more, nor can be: backups from before need it`
-          ),
+          `${output.style.good("rekeyed")}: ${TextFormat.many(resealed, "secret")} sealed again, with the key ${key}`,
+          ...retired.map((id) => `nothing uses the key ${id} any more; only older backups need it`),
           ...kept.map(
             (path) => `the former key is kept in ${TextFormat.oneLine(path)}: keep it as long as those backups`
           ),
           ...locked.map((name) =>
-            output.style.warn(`${TextFormat.oneLine(name)} is sealed with a key that is not here`)
+            output.style.warn(`${TextFormat.oneLine(name)} is sealed with a key that this process does not have`)
           )
         ].join("\n")
     )

@@ -72,4 +72,4 @@ export const serve = Command.make(
     const asked = yield* GlobalFlag.LogLevel
     yield* Option.isSome(asked) ? work : Effect.provideService(work, References.MinimumLogLevel, "Info")
   })
-).pipe(Command.withDescription("Poll the connections, and answer over HTTP, until stopped"))
+).pipe(Command.withDescription("Poll the connections and serve the HTTP API and the dashboard, until stopped"))

@@ -104,9 +104,7 @@ const listen = (
       Effect.callback<void, CommandFailure.Failure>((resume) => {
         server.once("error", () =>
           resume(
-            Effect.fail(
-              CommandFailure.failed("SignIn", `port ${port} of 127.0.0.1 can't be listened on: is it in use?`)
-            )
+            Effect.fail(CommandFailure.failed("SignIn", `can't listen on port ${port} of 127.0.0.1: is it in use?`))
           )
         )
         server.listen(port, "127.0.0.1", () => resume(Effect.void))

@@ -96,10 +96,10 @@ export const sql = Command.make(
   {
     query: Arguments.textArgument(
       "query",
-      "a SELECT on the schema mirror; without one a prompt, or standard input",
+      "a SELECT on the schema mirror; without it, a prompt or standard input",
       Query
     ).pipe(Argument.optional),
-    csv: Arguments.flag("csv", "answer as CSV, with a header"),
+    csv: Arguments.flag("csv", "print CSV with a header"),
     limit: Arguments.limit(100_000, 1000)
   },
   Effect.fn("sql")(function* ({ csv, limit, query }) {

@@ -150,7 +150,7 @@ const mirrorText = (mirror: Lag | null): ReadonlyArray<string> => {
     ...(unindexed === 0 ? [] : [`${atMost(unindexed, "content")} to index`])
   ]
   if (parts.length === 0) return []
-  const next = rebuilding ? "it is made again" : "idem serve follows, or idem derive"
+  const next = rebuilding ? "it is being rebuilt" : "idem serve or idem derive updates it"
   return [`the schema mirror has ${parts.join(", ")}: ${next}`]
 }
 
@@ -188,7 +188,7 @@ export const status = Command.make(
           )
     )
   })
-).pipe(Command.withDescription("Show how connections are: state, last run, next poll, ledger"))
+).pipe(Command.withDescription("Show the state of connections: last run, next poll, ledger"))
 
 export const runs = Command.make(
   "runs",

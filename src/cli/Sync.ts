@@ -66,7 +66,7 @@ const summary = (result: Documents.Synced, style: Style): string => {
       : [
           `  would download ${TextFormat.count(planned.download)}, delete ${TextFormat.count(planned.delete)}, patch ${TextFormat.count(planned.patch)}; nothing was written`,
           ...(planned.held > 0
-            ? [`  ${TextFormat.many(planned.held, "deletion")} would be held back for you, and none applied`]
+            ? [`  ${TextFormat.many(planned.held, "deletion")} would be held back for your approval, and none applied`]
             : [])
         ]),
     `  ${style.dim(effort)}`,
@@ -76,7 +76,7 @@ const summary = (result: Documents.Synced, style: Style): string => {
     ),
     ...(result.failed > 0 ? [`  what failed, and why: idem failures ${name}`] : []),
     ...(result.deletionsHeld > 0
-      ? [`  ${TextFormat.many(result.deletionsHeld, "deletion")} held back for you: idem deletions ${name}`]
+      ? [`  ${TextFormat.many(result.deletionsHeld, "deletion")} held back for your approval: idem deletions ${name}`]
       : [])
   ].join("\n")
 }
@@ -94,7 +94,7 @@ const report = Effect.fnUntraced(function* (result: Documents.Synced) {
     }
     const { reason, message } = result.error ?? { reason: "Failed", message: "the sync failed" }
     const status = `idem status ${TextFormat.shellWord(result.connection)}`
-    const next = reason === "Unauthorized" ? `; the connection is paused: ${status} says how to mend it` : ""
+    const next = reason === "Unauthorized" ? `; the connection is paused: ${status} says what to do` : ""
     return yield* new CommandFailure.Failure({
       reason,
       message: `${result.connection}: ${message}${next}`,
@@ -195,15 +195,15 @@ export const sync = Command.make(
   "sync",
   {
     connection: Arguments.connection,
-    force: Arguments.flag("force", "download all that is listed again, stored or not"),
+    force: Arguments.flag("force", "download everything that is listed again, stored or not"),
     forceIds: Arguments.forceIds,
     since: Arguments.time(
       "since",
       'only from this time on (inclusive): ISO 8601 with offset, a date (UTC), or like "7 days" (ago)'
     ),
     until: Arguments.time("until", "only before this time (exclusive)"),
-    dryRun: Arguments.flag("dry-run", "say what would be done, and write nothing"),
-    noWait: Arguments.flag("no-wait", "don't wait for another run of this connection: exit code 4")
+    dryRun: Arguments.flag("dry-run", "say what a sync would do, and write nothing"),
+    noWait: Arguments.flag("no-wait", "don't wait for another run of this connection: end with exit code 4")
   },
   Effect.fnUntraced(function* (input) {
     const output = yield* Output
@@ -280,4 +280,4 @@ export const retry = Command.make(
       asSync(name)
     )
   })
-).pipe(Command.withDescription("Try what failed again, now"))
+).pipe(Command.withDescription("Retry failed items now"))

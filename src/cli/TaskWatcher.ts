@@ -67,7 +67,7 @@ const watch = Effect.fnUntraced(function* (
       )
       if (run?.status === "failed") {
         failedRun = run.run
-        yield* options.onTrouble(run.error?.message ?? "a run of it failed")
+        yield* options.onTrouble(run.error?.message ?? "a run of the task failed")
       }
     }
     yield* options.onProgress?.({ counts: task.counts, remaining: undefined }) ?? Effect.void
@@ -118,7 +118,7 @@ export const sync = Effect.fnUntraced(function* (
     }
   })
   if (!("createdAt" in answer)) return answer
-  if (dryRun) return yield* CommandFailure.failed("NotIdem", "the server began a task where a dry run was asked for")
+  if (dryRun) return yield* CommandFailure.failed("NotIdem", "the server started a task instead of a dry run")
   return yield* watch(connection, answer, startedAt, options)
 })
 

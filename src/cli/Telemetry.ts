@@ -60,7 +60,7 @@ const serialization = Effect.gen(function* () {
   if (protocol === "http/protobuf") return OtlpSerialization.layerProtobuf
   if (protocol === "http/json") return OtlpSerialization.layerJson
   return yield* CommandFailure.usage(
-    "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or http/json: grpc is not spoken"
+    "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or http/json: grpc is not supported"
   )
 })
 
@@ -89,7 +89,7 @@ const client = (state: State) =>
             if (state.away) return Effect.void
             state.away = true
             return Effect.logWarning(
-              `telemetry can't be sent to ${host} (${why}): what is not sent is dropped, and nothing waits for it`
+              `telemetry can't be sent to ${host} (${why}): it is dropped, and nothing waits for it`
             )
           })
         return Effect.suspend(() =>

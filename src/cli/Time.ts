@@ -38,7 +38,7 @@ export const parsePeriod = (text: string): Result.Result<Duration.Duration, stri
   Result.flatMap(parseDuration(text), (duration) =>
     Duration.between(duration, { minimum: Duration.seconds(1), maximum: Duration.days(366) })
       ? Result.succeed(duration)
-      : Result.fail("it must lie between 1 second and 366 days")
+      : Result.fail("it must be between 1 second and 366 days")
   )
 
 const pattern =
@@ -62,7 +62,7 @@ export const parse = (input: string): Result.Result<Time, string> => {
       : Result.fail(`a time is ISO 8601 with an offset (2026-01-31T09:30:00Z), a date, or a duration ago ("7 days")`)
   }
   if (hour !== undefined && offset === undefined) {
-    return Result.fail("it has no offset, and would mean another instant on another machine: add Z or +02:00")
+    return Result.fail("it has no offset, so it would be another instant on another machine: add Z or +02:00")
   }
   const shift = minutesOf(offset ?? "Z")
   const parts = [year, month, day, hour, minute, second].map((part) => Number(part ?? 0))
@@ -91,7 +91,7 @@ export const window = Effect.fnUntraced(function* (
   const to = until === undefined ? undefined : resolve(until, now)
   if (from !== undefined && to !== undefined && !DateTime.isLessThan(from, to)) {
     return yield* CommandFailure.usage(
-      `--since (${DateTime.formatIso(from)}) must lie before --until (${DateTime.formatIso(to)}): nothing is in between`
+      `--since (${DateTime.formatIso(from)}) must be before --until (${DateTime.formatIso(to)})`
     )
   }
   return { ...(from === undefined ? {} : { since: from }), ...(to === undefined ? {} : { until: to }) }

@@ -21,7 +21,7 @@ const create = Command.make(
     name,
     connections: Arguments.connectionName(
       "connection",
-      "it may read only this connection; may be repeated (default all)"
+      "the token reads only this connection; may be repeated (default all)"
     ).pipe(Flag.atLeast(0))
   },
   Effect.fn("tokens.create")(function* ({ connections, name }) {
@@ -29,10 +29,13 @@ const create = Command.make(
     const payload = Array.isReadonlyArrayNonEmpty(connections) ? { name, connections } : { name }
     const made = yield* AppServices.ask(ApiClient.use(({ tokens }) => tokens.create({ payload })))
     yield* output.answer({ name: made.name, token: made.token }, () =>
-      [made.token, "It is shown only now. It opens POST /mcp, and reads; idem tokens revoke ends it."].join("\n")
+      [
+        made.token,
+        "The token is shown only now. It reads by POST /mcp and GET /search, until idem tokens revoke."
+      ].join("\n")
     )
   })
-).pipe(Command.withDescription("Make a token that may only read"))
+).pipe(Command.withDescription("Create a read token"))
 
 const list = Effect.fn("tokens.list")(function* () {
   const output = yield* Output
@@ -60,12 +63,12 @@ const revoke = Command.make(
   Effect.fn("tokens.revoke")(function* ({ name }) {
     const output = yield* Output
     yield* AppServices.ask(ApiClient.use(({ tokens }) => tokens.revoke({ params: { name } })))
-    yield* output.answer({ revoked: name }, () => `${TextFormat.oneLine(name)} reads no more`)
+    yield* output.answer({ revoked: name }, () => `${TextFormat.oneLine(name)} is revoked`)
   })
-).pipe(Command.withDescription("End a token at once"))
+).pipe(Command.withDescription("Revoke a token at once"))
 
 export const tokens = Command.make("tokens", {}, list).pipe(
-  Command.withDescription("List tokens that agents read with, over MCP, and create and revoke them"),
+  Command.withDescription("List, create and revoke read tokens, for agents"),
   Command.withSubcommands([
     create,
     Command.make("list", {}, list).pipe(Command.withDescription("List the read tokens")),

@@ -23,8 +23,8 @@ const explain = (error: CliError.NonShowHelpErrors, secret: boolean): string => 
       return `there is no command${secret ? " of that name" : ` ${TextFormat.quoted(error.subcommand)}`}${meant(error.suggestions)}`
     case "UnexpectedArgument":
       return secret
-        ? "there are arguments too many: quote JSON with single quotes"
-        : `there are arguments too many: ${error.arguments.map(TextFormat.quoted).join(", ")}`
+        ? "there are too many arguments: quote JSON with single quotes"
+        : `there are too many arguments: ${error.arguments.map(TextFormat.quoted).join(", ")}`
     case "MissingOption":
       return `--${error.option} is missing`
     case "MissingArgument":

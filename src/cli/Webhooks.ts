@@ -110,7 +110,7 @@ const withSecret = (
 const create = Command.make(
   "create",
   {
-    url: Arguments.textArgument("url", "https, at a public address; IDEM_WEBHOOK_ALLOW allows others", Url),
+    url: Arguments.textArgument("url", "an https URL at a public address; IDEM_WEBHOOK_ALLOW allows others", Url),
     name: Arguments.name.pipe(Flag.withDescription("a name for it (default: the URL's host)"), Flag.optional),
     connection: Arguments.connectionName("connection", "send only this connection's changes").pipe(Flag.optional),
     changes: Flag.Literals("change", ChangeKind.literals).pipe(
@@ -142,7 +142,7 @@ const create = Command.make(
       withSecret(created, "created", output.style)
     )
   })
-).pipe(Command.withDescription("Send changes to a URL, signed; the secret is shown this once"))
+).pipe(Command.withDescription("Send changes to a URL, signed; shows the secret, this once"))
 
 const ping = Command.make(
   "ping",
@@ -157,7 +157,7 @@ const ping = Command.make(
     if (!pinged.delivered) {
       return yield* new CommandFailure.Failure({
         reason: "NotDelivered",
-        message: `${found.url} did not take the message: ${pinged.error ?? "it gave no answer"} (after ${took})`,
+        message: `${found.url} did not accept the message: ${pinged.error ?? "it gave no answer"} (after ${took})`,
         code: CommandFailure.exitCode.failed,
         document
       })
@@ -167,19 +167,24 @@ const ping = Command.make(
       () => `${output.style.good("delivered")} in ${took}: ${TextFormat.oneLine(found.url)} answered ${pinged.status}`
     )
   })
-).pipe(Command.withDescription("Send a signed test message now, and say what was answered"))
+).pipe(Command.withDescription("Send a signed test message now, and show the answer"))
 
 const messages = Command.make(
   "messages",
   {
     webhook,
     state: Flag.Literals("state", MessageState.literals).pipe(
-      Flag.withDescription("list those in this state"),
+      Flag.withDescription("list messages in this state"),
       Flag.withMetavar("S"),
       Flag.optional
     ),
     limit: Arguments.limit(1000, 20),
-    after: Arguments.textFlag("after", "ID", "go on after the `next` of the page before", messageId.message)
+    after: Arguments.textFlag(
+      "after",
+      "ID",
+      "continue after this message: `next` of the previous page",
+      messageId.message
+    )
   },
   Effect.fn("webhooks messages")(function* (input) {
     const output = yield* Output
@@ -207,7 +212,7 @@ const messages = Command.make(
       return next === null ? lines : `${lines}\n${output.style.dim(`more: --after ${next}`)}`
     })
   })
-).pipe(Command.withDescription("List its messages, the last made first"))
+).pipe(Command.withDescription("List a webhook's messages, newest first"))
 
 const redeliver = Command.make(
   "redeliver",
@@ -245,10 +250,10 @@ const rotate = Command.make(
     )
     const { secret, ...document } = rotated
     yield* output.answer({ webhook: { ...encode(document), secret } }, () =>
-      withSecret(rotated, "rotated, and the former secret signs too for 24 hours:", output.style)
+      withSecret(rotated, "rotated; the former secret also signs for 24 hours:", output.style)
     )
   })
-).pipe(Command.withDescription("Make a new secret; the one before it signs too for 24 hours"))
+).pipe(Command.withDescription("Make a new secret; the former one also signs for 24 hours"))
 
 const setState = (name: "pause" | "resume", description: string) =>
   Command.make(
@@ -291,7 +296,7 @@ export const webhooks = Command.make("webhooks", {}, list).pipe(
     redeliver,
     rotate,
     setState("pause", "Send nothing for now"),
-    setState("resume", "Send again, from where it was"),
+    setState("resume", "Send again, from where it stopped"),
     remove
   ])
 )

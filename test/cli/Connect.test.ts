@@ -75,7 +75,7 @@ describe("idem connect", () => {
       const said = CommandLine.text(ended)
       for (const text of [
         "Which source",
-        "there is a connection of this name already",
+        "a connection with this name exists already",
         "Token",
         "connected memorytwo"
       ]) {

@@ -62,7 +62,7 @@ describe("idem contents and show", () => {
       assert.include(CommandLine.text(yield* run(["show", "work", "a/b c"])), "x\\u{1b}[31m")
       const unknown = yield* run(["show", "work", "nothing"])
       assert.deepStrictEqual([unknown.code, unknown.stdout.length], [1, 0])
-      assert.include(unknown.stderr, `"work" has nothing with the id "nothing"`)
+      assert.include(unknown.stderr, `"work" has no content with the id "nothing"`)
     })
   )
 

@@ -90,7 +90,7 @@ describe("idem copy", () => {
     await idem(["sync", "work"], source)
     const target = inPostgres(await database())
     const unnamed = await idem(["copy", "--from", "outside"], target)
-    assert.include(unnamed.json["error"].message, "in another folder or bucket")
+    assert.include(unnamed.json["error"].message, "are elsewhere: give its IDEM_BLOB_DIR")
     const aws = { AWS_ACCESS_KEY_ID: "a key", AWS_SECRET_ACCESS_KEY: "a secret", IDEM_BLOB_ENDPOINT: "nowhere" }
     const named = await idem(["copy", "--from", "outside", "--from-blobs", "s3://bucket/p"], { ...target, ...aws })
     assert.include(named.json["error"].message, "IDEM_BLOB_ENDPOINT is not of the form")

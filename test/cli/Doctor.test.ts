@@ -66,7 +66,7 @@ describe("idem doctor", () => {
       const [found] = problemsOf(CommandLine.json(ended))
       assert.include(found, { check: "success", connection: "work" })
       assert.match(found?.message ?? "", /^the last run failed \(.*TypeError/)
-      assert.strictEqual(found?.next, "mend the integration; its stack is shown by: idem sync work --log-level debug")
+      assert.strictEqual(found?.next, "fix the integration; this shows its stack: idem sync work --log-level debug")
     })
   )
 

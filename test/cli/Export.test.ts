@@ -127,10 +127,10 @@ describe("idem export --format files", () => {
         const ended = yield* run(["export", "work", "--to", target, "--json"])
         assert.strictEqual(ended.code, 1, target)
         assert.strictEqual(CommandLine.json(ended)["error"].reason, "Export", target)
-        assert.match(ended.stderr, /^idem: can't write ".+": .{10,}; --to names another folder\n$/, target)
+        assert.match(ended.stderr, /^idem: can't write ".+": .{10,}; give another folder with --to\n$/, target)
       }
       const long = yield* run(["export", "work", "--to", Path.join(to, "n".repeat(300))])
-      assert.match(long.stderr, /…": the name is too long; --to names another folder\n$/)
+      assert.match(long.stderr, /…": the name is too long; give another folder with --to\n$/)
       assert.deepStrictEqual(tree(to), { taken: "a file" })
     })
   )

@@ -43,7 +43,7 @@ const unauthorized = {
   type: "urn:idem:problem:unauthorized",
   status: 401,
   title: "A token is needed",
-  detail: "the token is not the right one"
+  detail: "the token is wrong"
 }
 
 describe("a command with IDEM_URL", () => {
@@ -59,10 +59,10 @@ describe("a command with IDEM_URL", () => {
         [gone, "Unreachable", "connection refused"],
         [(yield* answering(page)).replace("http:", "https:"), "Unreachable", "does not speak https: is it http?"],
         [yield* greeting, "Unreachable", "does not speak http: is it https?"],
-        [yield* answering(page), "NotIdem", "is not the API of Idem"],
-        [yield* answering(moved), "NotIdem", "is not the API of Idem"],
-        [yield* answering(json(200, { hello: "world" })), "NotIdem", "is not the API of Idem"],
-        [yield* answering(json(404, { error: "not found" })), "NotIdem", "is not the API of Idem"],
+        [yield* answering(page), "NotIdem", "is not Idem, or another version"],
+        [yield* answering(moved), "NotIdem", "is not Idem, or another version"],
+        [yield* answering(json(200, { hello: "world" })), "NotIdem", "is not Idem, or another version"],
+        [yield* answering(json(404, { error: "not found" })), "NotIdem", "is not Idem, or another version"],
         [yield* answering(json(200, { ...session, version: "99.1.0" })), "OtherVersion", "is Idem 99.1.0, this is"],
         [yield* answering(json(401, unauthorized)), "Unauthorized", "does not take this token: set IDEM_API_TOKEN"],
         [

@@ -62,7 +62,7 @@ describe("idem show --text", () => {
       assert.include(unread.stderr, "idem show work unread --raw")
       const dashed = yield* show("-dash")
       assert.match(CommandLine.text(dashed), /dashed$/, dashed.stderr)
-      assert.include((yield* show("nowhere")).stderr, `"work" has nothing with the id "nowhere"`)
+      assert.include((yield* show("nowhere")).stderr, `"work" has no content with the id "nowhere"`)
     })
   )
 })

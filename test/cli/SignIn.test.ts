@@ -81,7 +81,7 @@ describe("idem connect, by signing in", () => {
         const state = new URL(no.url).searchParams.get("state") ?? ""
         const denied = await fetch(`${callback}?${new URLSearchParams({ state, error: "access_denied" })}`)
         assert.include(await denied.text(), "Not signed in")
-        assert.match((await no.ended).stderr, /was not allowed to let us in/)
+        assert.match((await no.ended).stderr, /access was denied at the provider/)
       })
     }).pipe(Effect.scoped)
   )
@@ -91,7 +91,7 @@ describe("idem connect, by signing in", () => {
       const env = { DATABASE_URL: "postgresql://nobody@127.0.0.1:1/none", IDEM_SECRET_KEY: "00".repeat(32) }
       const ftp = await run(["connect", "ftp", "--name", "f", "--sign-in"], { env })
       assert.strictEqual(ftp.code, 2)
-      assert.match(ftp.stderr, /accounts of ftp are not signed in with a browser/)
+      assert.match(ftp.stderr, /ftp has no sign-in with the browser/)
       const both = ["connect", "gmail", "--name", "g", "--sign-in", "--credentials", '{"accessToken":"ya29.secret"}']
       const answer = await run(both, { env })
       assert.strictEqual(answer.code, 2)

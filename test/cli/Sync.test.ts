@@ -126,7 +126,7 @@ describe("idem sync", () => {
       assert.include(CommandLine.json(ended)["error"], { reason: "Unauthorized" })
       assert.strictEqual(
         ended.stderr,
-        "idem: work: the grant was revoked; the connection is paused: idem status work says how to mend it\n"
+        "idem: work: the grant was revoked; the connection is paused: idem status work says what to do\n"
       )
       const status = CommandLine.text(yield* run(["status", "work"]))
       assert.include(status, "paused")

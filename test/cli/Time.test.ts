@@ -135,7 +135,7 @@ describe("a window", () => {
       ] as const) {
         const failure = yield* Effect.flip(Time.window(at(since), at(until)))
         assert.strictEqual(failure.code, 2)
-        assert.include(failure.message, "must lie before")
+        assert.include(failure.message, "must be before")
       }
     })
   )

@@ -44,7 +44,7 @@ export const open = Effect.fnUntraced(function* (
   const { join, resolve } = yield* Path.Path
   yield* Effect.tryPromise({
     try: () => Folders.create(resolve(to), privateFolder.mode),
-    catch: (cause) => refuse(to, `${explain(cause)}; --to names another folder`)
+    catch: (cause) => refuse(to, `${explain(cause)}; give another folder with --to`)
   })
   const root = yield* Effect.mapError(fs.realPath(to), refused(to))
 
