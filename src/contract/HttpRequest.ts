@@ -143,10 +143,10 @@ const follow = async (server: HttpServer, url: URL, asked: Asked, signal: AbortS
   let address = url
   for (let hop = 0; hop <= maxRedirects; hop++) {
     if (!followsElsewhere && address.origin !== baseUrl.origin) {
-      throw new Forbidden({ message: `${baseUrl.host} points to another server, which Idem does not follow` })
+      throw new Forbidden({ message: `${baseUrl.host} leads to another server, which Idem does not follow` })
     }
     if (!/^https?:$/.test(address.protocol)) {
-      throw new Forbidden({ message: `${baseUrl.host} points to an address that is not http or https` })
+      throw new Forbidden({ message: `${baseUrl.host} leads to an address that is not http or https` })
     }
     const own = address.origin === baseUrl.origin ? headers : {}
     const sent = { ...own, ...asked.headers }
@@ -248,7 +248,9 @@ export const getBytes = (
   server: HttpServer,
   url: URL
 ): Effect.Effect<Stream.Stream<Uint8Array, IntegrationError>, IntegrationError> => {
-  const broken = new IntegrationError({ reason: new Transient({ message: `${server.baseUrl.host} broke off a body` }) })
+  const broken = new IntegrationError({
+    reason: new Transient({ message: `${server.baseUrl.host} ended a body early` })
+  })
   return attempt({ ...server, followsElsewhere: true }, url, {}, async (response) => {
     const { body } = response
     return body === null ? Stream.empty : Stream.fromReadableStream({ evaluate: () => body, onError: () => broken })
@@ -273,8 +275,8 @@ export const jsonOf = Effect.fnUntraced(function* (server: HttpServer, answer: A
   const text = new TextDecoder().decode(answer.bytes)
   const problem = JsonBounds.problem(text, JsonBounds.ofAnswers)
   if (problem !== undefined)
-    return yield* fail(new Malformed({ message: `an answer of ${host} is too much: ${problem}` }))
+    return yield* fail(new Malformed({ message: `an answer of ${host} is too complex: ${problem}` }))
   return yield* Effect.catch(Effect.try({ try: () => JSON.parse(text) as unknown, catch: (cause) => cause }), () =>
-    fail(new Malformed({ message: `${host} answers something that is not JSON` }))
+    fail(new Malformed({ message: `the answer of ${host} is not JSON` }))
   )
 })

@@ -104,7 +104,7 @@ const refresh = Effect.fnUntraced(function* <G extends Grant>(
     client_id: grant.clientId,
     ...(grant.clientSecret === undefined ? {} : { client_secret: Redacted.value(grant.clientSecret) })
   })
-  const unreadable = new Transient({ message: `${tokenUrl.host} answers a refresh with something that is no token` })
+  const unreadable = new Transient({ message: `${tokenUrl.host} answers a refresh without a token` })
   const answer = yield* Effect.interruptible(call("oauth2.token", 0, ask(server, tokenUrl, { post })))
   const json = answer === undefined ? undefined : yield* jsonOf(server, answer)
   const standard = yield* Effect.catch(

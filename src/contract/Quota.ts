@@ -58,7 +58,7 @@ export const unlimited = 1_000_000_000
 /** The description of a `quota` field. */
 export const aboutQuota: About = {
   title: "Limits of the source",
-  description: "What differs from the limits that the provider grants by default. A stand-in has none.",
+  description: "Limits to use instead of the provider's defaults. The example is for a server without limits.",
   example: { unitsPerMinute: unlimited },
   isAdvanced: true
 }

@@ -150,7 +150,7 @@ export const makeListing = (
     const kept = key === undefined || pass.isAfresh === true ? undefined : (yield* parts.get([key])).get(key)
     const read = yield* Effect.catch(readPage(api, place, kept?.seen), (error) =>
       state.isResumed && pass.next !== undefined && forgotten.has(error.reason._tag)
-        ? fail(new CheckpointExpired({ message: `the place in ${name} is forgotten: ${error.message}` }))
+        ? fail(new CheckpointExpired({ message: `the server no longer knows the place in ${name}: ${error.message}` }))
         : Effect.fail(error)
     )
     const { items, next, unread } = read ?? { items: [], next: kept?.next ?? undefined, unread: [] }

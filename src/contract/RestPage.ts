@@ -159,7 +159,7 @@ export const makeWalk = (host: string, name: string) => {
     before = ids
     if (next !== undefined) places.add(next)
     return isAgain
-      ? fail(new Malformed({ message: `${host} gives a page of ${name} again in place of the next one` }))
+      ? fail(new Malformed({ message: `${host} returned a page of ${name} again instead of the next one` }))
       : Effect.void
   }
 }

@@ -199,7 +199,7 @@ const attempt = <A>(what: string, evaluate: () => A): Effect.Effect<A, Integrati
     fail(
       Schema.is(Reason)(cause)
         ? cause
-        : new Malformed({ message: `${what} is not as it was described${explained(cause)}` })
+        : new Malformed({ message: `${what} does not fit its description${explained(cause)}` })
     )
   )
 

@@ -28,17 +28,17 @@ const Config = Schema.Struct({
   rootUrl,
   domains: field(Schema.optionalKey(Schema.Array(Schema.NonEmptyString)), {
     title: "Only these domains",
-    description: "Only users whose address is in one of them. Default: all of the customer.",
+    description: "Only users with an address in one of these domains. Default: all domains of the customer.",
     example: ["example.com"]
   }),
   orgUnits: field(Schema.optionalKey(Schema.Array(Schema.NonEmptyString)), {
     title: "Only these organizational units",
-    description: "Only users in them and in those below them.",
+    description: "Only users in these units and in the units below them.",
     example: ["/Sales"]
   }),
   exclude: field(Schema.optionalKey(Schema.Array(Schema.NonEmptyString)), {
     title: "Without these users",
-    description: "Their addresses.",
+    description: "The addresses of the users to leave out.",
     example: ["archive@example.com"]
   }),
   mailboxes: field(Schema.optionalKey(Schema.Struct(mailboxFields)), {
@@ -213,7 +213,7 @@ export const integration = make({
           // nothing, and the listing is repeated once.
           if (users.length === 0) {
             if (at !== undefined && !isAgain) return [[], Option.some<Step>({ at: undefined, isAgain: true })] as const
-            const message = "Google's list of users breaks off: nobody is taken for gone"
+            const message = "Google's list of users is incomplete: no user counts as removed"
             return yield* fail(new Transient({ message }))
           }
           const name = at?.name ?? again ?? `users ${Math.abs(yield* Random.nextInt).toString(36)}`

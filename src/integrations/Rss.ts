@@ -121,7 +121,7 @@ export const integration = make({
     /** Reads an older document. */
     const readOlder = Effect.fnUntraced(function* (address: string) {
       const fetched = yield* fetch(new URL(address), {})
-      return fetched === undefined ? yield* refuse("it answers nothing") : yield* parse(fetched.answer)
+      return fetched === undefined ? yield* refuse("its answer is empty") : yield* parse(fetched.answer)
     })
 
     const current = yield* Effect.cached(

@@ -110,7 +110,7 @@ describe("a REST source", () => {
       assert.deepStrictEqual(
         pages.flatMap(({ problems = [] }) => problems),
         // The problem names the field, without its value.
-        [{ place: "notes", message: "an item of v1/notes is not as it was described: version does not fit" }]
+        [{ place: "notes", message: "an item of v1/notes does not fit its description: version does not fit" }]
       )
     })
   )
@@ -183,7 +183,7 @@ describe("a REST source", () => {
         const reason = yield* reasonOf(list(byCursor, server.url))
         assert.deepStrictEqual(
           reason,
-          new Idem.Malformed({ message: `an answer of ${new URL(server.url).host} is too much: ${why}` })
+          new Idem.Malformed({ message: `an answer of ${new URL(server.url).host} is too complex: ${why}` })
         )
       }
     })

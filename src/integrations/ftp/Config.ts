@@ -28,8 +28,7 @@ export const Config = Schema.Struct({
   }),
   root: field(Schema.optionalKey(Text), {
     title: "Folder",
-    description:
-      "The folder to mirror. Default: the one that a login begins in. A link may stand here: it is followed.",
+    description: "The folder to mirror; may be a link. Default: the folder in which a login starts.",
     example: "/reports"
   }),
   include: field(Schema.optionalKey(Schema.Array(Schema.String)), {
@@ -64,7 +63,8 @@ export const Config = Schema.Struct({
   }),
   maxEntries: field(Schema.optionalKey(Positive), {
     title: "Most entries",
-    description: "The most files and folders that one pass lists; what lies beyond is a problem. Default 5,000,000.",
+    description:
+      "The most files and folders that one pass lists; the rest is reported as a problem. Default 5,000,000.",
     example: 5000000,
     isAdvanced: true
   }),
@@ -77,7 +77,7 @@ export const Config = Schema.Struct({
   settle: field(Schema.optionalKey(Schema.DurationFromString), {
     title: "Leave alone for",
     description:
-      "How long a file must have been left alone, by the server's time and this machine's clock, before it is downloaded. Default: not asked.",
+      "How long a file must be unchanged, by the server's and this machine's clock, before its download. Default 0.",
     example: "1 minute",
     isAdvanced: true
   }),
@@ -139,7 +139,7 @@ export const Credentials = Schema.Union([
     username: field(Schema.optionalKey(Text), aboutUsername),
     password: field(Schema.optionalKey(Secret), {
       title: "Password",
-      description: "Neither name nor password: an anonymous login.",
+      description: "Leave out both for an anonymous login.",
       example: "…"
     }),
     knownHost
@@ -162,7 +162,7 @@ export const Credentials = Schema.Union([
     username: field(Text, aboutUsername),
     agent: field(Schema.Literal(true), {
       title: "Keys of the ssh-agent",
-      description: "sftp: those of SSH_AUTH_SOCK of the process that syncs.",
+      description: "sftp: the keys of the agent at SSH_AUTH_SOCK, in the process that syncs.",
       example: true
     }),
     knownHost

@@ -59,7 +59,9 @@ export const open = ({
       agent,
       learn: (knownHost) =>
         Effect.andThen(
-          Effect.logWarning(`${common.host}:${common.port} is trusted by the key it shows, ${knownHost}: compare it`),
+          Effect.logWarning(
+            `${common.host}:${common.port} is trusted on first use, with the host key ${knownHost}: compare it`
+          ),
           saveCredentials({ ...credentials, knownHost })
         ),
       password,

@@ -34,9 +34,9 @@ export const hostKeyRefusal = (known: ReadonlyArray<string>, key: Uint8Array): s
   })
   return isKnown
     ? undefined
-    : `the server's host key is ${typeOf(key)} ${fingerprint(key)}, which is not the one that is known. No login was ` +
-        `sent to it: either its key was changed by whoever runs it, or somebody stands in between. If you have made ` +
-        `sure of it, connect again with "hostKey": "${fingerprint(key)}" in the config`
+    : `the server's host key is ${typeOf(key)} ${fingerprint(key)}, which is not the known key. Idem did not log in: ` +
+        `either the operator changed the key, or somebody intercepts the connection. If you have verified the key, ` +
+        `connect again with "hostKey": "${fingerprint(key)}" in the config`
 }
 
 const byType = {

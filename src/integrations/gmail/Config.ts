@@ -13,12 +13,12 @@ export const Config = Schema.Struct({
   query: field(Schema.optionalKey(Schema.String), {
     title: "Only messages that match",
     description:
-      "As typed into Gmail's search box; empty mirrors all. Such a connection lists its matches at each poll: 5 units for 500 ids.",
+      "A search as in Gmail; empty mirrors all. Such a connection lists its matches at each poll: 5 units for 500 ids.",
     example: "from:billing@example.com newer_than:1y"
   }),
   labelIds: field(Schema.optionalKey(Schema.Array(Schema.NonEmptyString)), {
     title: "Only messages with all of these labels",
-    description: "The ids of the labels. Those of Gmail's own labels are their names in capitals.",
+    description: "The ids of the labels. The ids of Gmail's own labels are their names in capitals.",
     example: ["INBOX"],
     isAdvanced: true
   }),

@@ -22,7 +22,7 @@ const lastToken = {
 const Token = Schema.Struct({
   accessToken: field(Secret, {
     title: "Access token",
-    description: "Begins with ya29. It lasts an hour, and then somebody has to give another.",
+    description: "Begins with ya29. It lasts an hour; after that, give a new one.",
     example: "ya29.…"
   })
 }).annotate({ title: "An access token" })
@@ -37,7 +37,7 @@ const Grant = Schema.Struct({
   clientSecret: field(Secret, { title: "Client secret", description: "Of the same client.", example: "GOCSPX-…" }),
   refreshToken: field(Secret, {
     title: "Refresh token",
-    description: "What a sign-in with this client gave. Without one, sign in.",
+    description: "From a sign-in with this client. Without a token, sign in.",
     example: "1//…"
   }),
   ...lastToken

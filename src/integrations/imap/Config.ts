@@ -46,12 +46,12 @@ const Positive = Schema.Int.pipe(Schema.check(Schema.isGreaterThan(0)))
 export const Config = Schema.Struct({
   provider: field(Schema.optionalKey(Schema.Literals(providers)), {
     title: "Provider",
-    description: "Fills in the server. Without one, name the server.",
+    description: "Sets the server. Without a provider, give the host.",
     example: "fastmail"
   }),
   host: field(Schema.optionalKey(Filled), {
     title: "Server",
-    description: "Its name or address. Needed without a provider.",
+    description: "The server's name or address. Needed without a provider.",
     example: "imap.example.com"
   }),
   port: field(Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })))), {
@@ -110,7 +110,7 @@ export const Config = Schema.Struct({
   }),
   compress: field(Schema.optionalKey(Schema.Boolean), {
     title: "Compress",
-    description: "Default true: COMPRESS=DEFLATE (RFC 4978) where the server has it.",
+    description: "Default true: COMPRESS=DEFLATE (RFC 4978) if the server supports it.",
     isAdvanced: true
   }),
   quota: field(Schema.optionalKey(QuotaConfig), aboutQuota)
@@ -127,7 +127,7 @@ const Secret = Schema.Redacted(Schema.String)
 
 const username = field(Filled, {
   title: "User name",
-  description: "Of most providers the whole address.",
+  description: "For most providers the whole email address.",
   example: "ann@example.com"
 })
 

@@ -256,7 +256,7 @@ const decode = (bytes: Uint8Array, mediaType: string): string => {
 /** Returns why a text is not a feed, and the next step. */
 const explain = (text: string, url: URL): NoFeed => {
   const start = text.trimStart().slice(0, 1000)
-  if (start === "") return new NoFeed("it answers nothing")
+  if (start === "") return new NoFeed("its answer is empty")
   if (!/<(!doctype\s+html|html|head|body)\b/i.test(start)) return new NoFeed("it is not RSS, Atom or JSON Feed")
   const link = DomUtils.findOne(
     ({ attribs, name }) =>

@@ -46,7 +46,8 @@ export const problems = ({ events }: State): ReadonlyArray<Problem> =>
         {
           place: "events",
           message:
-            "Slack accepts the app-level token and sends no events, so polls go on as without them: look at Event Subscriptions of your Slack app, and at other programs with this token"
+            "Slack accepts the app-level token and sends no events, so polls go on without them: " +
+            "check Event Subscriptions of your Slack app, and other programs with this token"
         }
       ]
     : []

@@ -80,7 +80,7 @@ describe("who is let in, and who is trusted", () => {
       assert.strictEqual(yield* outcome(server), account)
       const wrong = `SHA256:${"A".repeat(43)}`
       const refused = yield* outcome({ ...server, config: { ...unknown, hostKey: wrong } })
-      assert.match(refused, /^Unauthorized: .*not the one that is known/)
+      assert.match(refused, /^Unauthorized: .*not the known key/)
       assert.include(refused, `"hostKey": "${server.fingerprint}"`)
       const kept = { ...server.credentials, knownHost: server.fingerprint }
       assert.strictEqual(yield* outcome({ ...server, config: unknown, credentials: kept }), account)
