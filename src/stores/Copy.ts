@@ -184,7 +184,7 @@ const familyOf = Effect.fnUntraced(function* (rows: ReadonlyArray<Row>, name: st
   if (chosen === undefined) return yield* new UnknownConnection({ name })
   const maker = rows.find(({ id }) => id === chosen.memberOf)
   if (maker !== undefined) {
-    return yield* wrong(`"${name}" was made by "${maker.name}", with which it is copied: name that one`)
+    return yield* wrong(`"${name}" was created by "${maker.name}", and is copied with it: copy "${maker.name}"`)
   }
   return rows.filter(({ id, memberOf }) => id === chosen.id || memberOf === chosen.id)
 })

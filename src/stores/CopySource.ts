@@ -97,7 +97,7 @@ const blobsOf = Effect.fnUntraced(function* ({ name, sql }: Source, { blobFolder
   const [{ hasFolder }] = yield* Effect.orDie(decodeMeta(rows))
   if (hasFolder && blobFolder === undefined) {
     return yield* new CopyError({
-      message: `the large bodies of ${name} are in another folder or bucket: name it, which was IDEM_BLOB_DIR or IDEM_BLOB_URL there, with --from-blobs`
+      message: `the large bodies of ${name} are elsewhere: give its IDEM_BLOB_DIR or IDEM_BLOB_URL with --from-blobs`
     })
   }
   const layer = hasFolder
@@ -115,7 +115,7 @@ const blobsOf = Effect.fnUntraced(function* ({ name, sql }: Source, { blobFolder
 const openFolder = Effect.fnUntraced(function* (folder: string) {
   if (!(yield* DataLocation.hasData(folder))) {
     return yield* new CopyError({
-      message: `${folder} holds no data of Idem's: give the folder that was IDEM_DATA_DIR`
+      message: `${folder} holds no data of Idem: give the folder that was IDEM_DATA_DIR`
     })
   }
   const embedded = yield* make({ folder })
@@ -149,7 +149,7 @@ export const run = Effect.fn("CopySource.run")(function* (options: Options) {
   const vault = yield* Vault
   const target = { sql: yield* SqlClient.SqlClient, blobs: yield* BlobStore }
   if (to.origin._tag === "embedded") {
-    return yield* new CopyError({ message: "data is copied into the PostgreSQL that DATABASE_URL names: set it" })
+    return yield* new CopyError({ message: "DATABASE_URL is not set: it names the PostgreSQL to copy into" })
   }
   const from = Redacted.value(options.from)
   const source: Source = yield* isUrl(from) ? openUrl(options.from) : openFolder(from)

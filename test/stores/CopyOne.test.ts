@@ -69,7 +69,7 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying one connection", (
         ["UnknownConnection", 'there is no connection "nobody" to copy']
       )
       const refused = yield* Effect.flip(copy(source, target, {}, member.name))
-      assert.include(refused.message, `was made by "${maker.name}"`)
+      assert.include(refused.message, `was created by "${maker.name}"`)
       assert.deepStrictEqual(yield* target.store.connections, [])
     }).pipe(Effect.scoped)
   )

@@ -84,11 +84,17 @@ it.live("a database that is away, or that refuses us, is said in words, without 
     ]
     for (const { code, ...place } of places) {
       const away = yield* message(place)
-      assert.match(away, /can't be reached .*check that it runs, and DATABASE_URL; of Idem's own.* see postgres\.log/)
+      assert.match(
+        away,
+        /can't be reached .*check that it runs, and DATABASE_URL; Idem's own database.* see postgres\.log/
+      )
       assert.include(away, code)
     }
     const { config } = yield* PgClient.PgClient
     const { database: _, ...server } = config
-    assert.match(yield* message({ ...server, database: "nope" }), /refuses us .*"nope" does not exist.*DATABASE_URL/)
+    assert.match(
+      yield* message({ ...server, database: "nope" }),
+      /refuses the login .*"nope" does not exist.*DATABASE_URL/
+    )
   }).pipe(Effect.provide(Database.layerEmpty))
 )

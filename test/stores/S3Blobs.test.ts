@@ -136,7 +136,7 @@ describe.concurrent("a bucket", () => {
       const error = yield* Effect.flip(BlobStore.use((blobs) => blobs.write(Stream.make(body))))
       assert.match(
         error.message,
-        /^storing a large body: s3:\/\/idem-blobs\/some\/where\/ can't be used: it asks to be slower$/
+        /^storing a large body: s3:\/\/idem-blobs\/some\/where\/ can't be used: it limits the rate of requests$/
       )
       assert.strictEqual(proxy.uploads.size, 0)
     })

@@ -99,7 +99,7 @@ it.effect("a commit that the bucket does not answer for fails by itself, and say
     assert.strictEqual(proxy.held.length, 3)
     assert.strictEqual(
       error.message,
-      "the place of large bodies did not say within 8 seconds whether it has those of a batch: the next run stores them"
+      "the store of large bodies did not answer in 8 seconds: the next run stores the batch"
     )
     proxy.release()
     assert.deepStrictEqual(yield* stored, [])

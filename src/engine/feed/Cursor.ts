@@ -70,17 +70,20 @@ const decodeKind = Schema.decodeUnknownResult(
 
 const malformed = new CursorInvalid({
   reason: "malformed",
-  message: "this is no cursor, or a damaged one: give the `next` of the page before, unchanged"
+  message: "this is not a valid cursor: give the `next` of the previous page, unchanged"
 })
 const foreign = (of: string) =>
-  new CursorInvalid({ reason: "foreign", message: `the cursor is of ${of}: give the \`next\` of this list's own page` })
+  new CursorInvalid({
+    reason: "foreign",
+    message: `the cursor belongs to ${of}: give the \`next\` of this list's own page`
+  })
 
 /** The error for a cursor that was valid once, or that is ahead of this database after a restore. */
 export const gone = new CursorInvalid({
   reason: "gone",
   message:
-    "the database was restored, moved or given a new epoch since it gave this cursor: begin again without one; " +
-    "what is told twice is the same as before"
+    "the database was restored, moved or given a new epoch since it gave this cursor: start again without a cursor; " +
+    "changes that come twice are the same"
 })
 
 const textOf = (cursor: string): Result.Result<string, CursorInvalid> =>

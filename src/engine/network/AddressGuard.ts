@@ -71,7 +71,9 @@ const allowed = Effect.fnUntraced(function* (setting: string) {
     const found = entry(part)
     if (found === undefined) {
       return yield* new Refused({
-        message: `${setting}: ${JSON.stringify(part)} is no host, address or network: write them as 127.0.0.1,10.0.0.0/8,hooks.internal`
+        message:
+          `${setting}: ${JSON.stringify(part)} is not a host, address or network: ` +
+          "write them like 127.0.0.1,10.0.0.0/8,hooks.internal"
       })
     }
     if (typeof found === "string") hosts.add(found)
@@ -139,13 +141,13 @@ export const make = Effect.fnUntraced(function* (
       const addresses = Ip.isValid(name) ? [name] : yield* lookup(name)
       const parsed = addresses.map(parse)
       const isAllowed = (address: Address) => networks.some((network) => isIn(address, network))
-      const advice = `set ${setting} where that is right`
+      const advice = `set ${setting} to allow it`
       if (!hosts.has(name)) {
         if (!isSecure && !parsed.every(isAllowed)) {
           return yield* refuse(`it must begin with https://; ${advice}`)
         }
         if (!parsed.every((address) => isPublic(address) || isAllowed(address))) {
-          return yield* refuse(`${host} is, or leads to, an address that is not public; ${advice}`)
+          return yield* refuse(`${host} is, or resolves to, an address that is not public; ${advice}`)
         }
       }
       return parsed.map(String)

@@ -147,7 +147,7 @@ const clearDrafts = Effect.fnUntraced(
     const names = (yield* fs.readDirectory(dirname(path))).filter(isDraft)
     yield* Effect.forEach(names, (name) => fs.remove(join(dirname(path), name), { force: true }), { discard: true })
   },
-  Effect.mapError(failed("a draft of a key can't be removed"))
+  Effect.mapError(failed("the temporary file of a key can't be removed"))
 )
 
 const oldPath = (path: string) => `${path}.old`

@@ -93,7 +93,7 @@ const reseal = Effect.gen(function* () {
     yield* Effect.sleep(betweenPasses)
   }
   return yield* new UsageError({
-    message: "secrets keep being sealed with a former key: give all processes the new IDEM_SECRET_KEY first"
+    message: "other processes still seal secrets with a former key: give all processes the new IDEM_SECRET_KEY first"
   })
 })
 
@@ -116,7 +116,7 @@ export const rekey = (
       if (file === undefined && former.length === 0) {
         return yield* new UsageError({
           message:
-            "there is no former key: give the new key as IDEM_SECRET_KEY, and the one that is to be replaced as IDEM_SECRET_KEY_OLD"
+            "there is no former key: give the new key as IDEM_SECRET_KEY, and the key to replace as IDEM_SECRET_KEY_OLD"
         })
       }
       const rekeyed = yield* reseal

@@ -228,7 +228,9 @@ export const connect = Effect.fn("connect")(function* (
   const { account, budgets, estimate } = reached
   if (before !== undefined && before.account !== account) {
     return yield* new UsageError({
-      message: `${input.name} mirrors the account ${before.account}, these credentials are of ${account}: connect that under another name`
+      message:
+        `${input.name} mirrors the account ${before.account}, and these credentials are of ${account}: ` +
+        `connect ${account} under another name`
     })
   }
 
@@ -262,7 +264,7 @@ export const connect = Effect.fn("connect")(function* (
         Option.match({
           onNone: () =>
             Effect.fail(
-              new UsageError({ message: `${input.name} was changed or removed meanwhile: look at it, and try again` })
+              new UsageError({ message: `${input.name} was changed or removed meanwhile: check it, and try again` })
             ),
           onSome: Effect.succeed
         })

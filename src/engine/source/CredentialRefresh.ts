@@ -73,7 +73,10 @@ export const make = Effect.fnUntraced(function* (
       // The source was opened with another config, so these credentials may belong to another address.
       if (JSON.stringify(before.config) !== JSON.stringify(connection.config)) {
         return yield* new IntegrationError({
-          reason: new Transient({ message: "the connection was changed meanwhile: its credentials are left alone" })
+          reason: new Transient({
+            message:
+              "the connection was changed meanwhile: its credentials were not refreshed, and the next run tries again"
+          })
         })
       }
       const { json } = before

@@ -176,12 +176,13 @@ const reconcile = Effect.fnUntraced(function* (
   yield* work.pipe(
     locked(connection.id),
     Effect.catchTags({
-      StoreError: ({ message }) => Effect.logWarning(`the connections of ${connection.name} wait: ${message}`),
-      NameTaken: ({ name }) => Effect.logWarning(`no name is free for a connection of ${connection.name} like ${name}`),
-      VaultError: ({ message }) => Effect.logWarning(`the connections of ${connection.name} wait: ${message}`),
+      StoreError: ({ message }) => Effect.logWarning(`the members of ${connection.name} are not updated: ${message}`),
+      NameTaken: ({ name }) =>
+        Effect.logWarning(`a member of ${connection.name} has no free name: ${name} and its variants are taken`),
+      VaultError: ({ message }) => Effect.logWarning(`the members of ${connection.name} are not updated: ${message}`),
       SchemaError: ({ issue }) =>
         Effect.logWarning(
-          `the connections of ${connection.name} can't be made: ${ConfigErrors.explain(issue, { secret: true })}`
+          `the members of ${connection.name} can't be created: ${ConfigErrors.explain(issue, { secret: true })}`
         )
     })
   )

@@ -90,8 +90,8 @@ const refused = (error: unknown): SignInError => {
       reason: "Refused",
       message:
         error.error === "access_denied"
-          ? "the provider was not allowed to let us in: sign in again, and agree"
-          : `the provider refused to sign in${word(error)}`
+          ? "access was denied at the provider: sign in again, and allow it"
+          : `the provider refused the sign-in${word(error)}`
     })
   }
   if (error instanceof oauth.ResponseBodyError) {
@@ -104,7 +104,10 @@ const refused = (error: unknown): SignInError => {
     return new SignInError({ reason: "Refused", message: "the provider refused the client id or its secret" })
   }
   if (error instanceof oauth.OperationProcessingError || error instanceof oauth.UnsupportedOperationError) {
-    return new SignInError({ reason: "Refused", message: "the provider's answer is not one of OAuth 2: sign in again" })
+    return new SignInError({
+      reason: "Refused",
+      message: "the provider's answer does not follow OAuth 2: sign in again"
+    })
   }
   return new SignInError({
     reason: "Unreachable",

@@ -98,7 +98,7 @@ export const providerOf = Effect.fnUntraced(function* (
 > {
   const { domain, signIn } = integration
   if (signIn === undefined) {
-    return yield* new UsageError({ message: `accounts of ${domain} are not signed in: give credentials` })
+    return yield* new UsageError({ message: `${domain} has no sign-in: give credentials` })
   }
   const [provider, { address }] = yield* Effect.mapError(
     Effect.all([signIn.provider(config), integration.decodeConfig(config)]),
@@ -165,7 +165,7 @@ const sha256 = (text: string) => createHash("sha256").update(text)
 const expired = () =>
   new OAuth.SignInError({
     reason: "Expired",
-    message: "this sign-in is not under way here: it took longer than 10 minutes, or came back twice; begin again"
+    message: "this sign-in is unknown: it took longer than 10 minutes, or was completed before; start again"
   })
 
 export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | SecretStore | Vault | Integrations> =
@@ -231,7 +231,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
           if (!timingSafeEqual(sha256(browser).digest(), sha256(kept.browser).digest())) {
             return yield* new OAuth.SignInError({
               reason: "Refused",
-              message: "this sign-in was begun in another browser: begin it here"
+              message: "this sign-in was started in another browser: start it again in this one"
             })
           }
           const integration = yield* integrations.get(kept.domain)
@@ -242,7 +242,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
           if (moved.length > 0) {
             return yield* new OAuth.SignInError({
               reason: "Refused",
-              message: `${moved.join(" and ")} of ${MessageText.quoted(kept.name)} was changed since this sign-in was begun: begin again`
+              message: `${moved.join(" and ")} of ${MessageText.quoted(kept.name)} was changed meanwhile: start again`
             })
           }
           const network = yield* SourceNetwork.of(yield* guardedAt(integration, address, before)).pipe(

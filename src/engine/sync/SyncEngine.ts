@@ -154,8 +154,8 @@ export const make = Effect.gen(function* () {
       if (total.refusals >= refusalsInARow || Duration.isGreaterThan(delay, longestWait)) {
         const rest =
           request._tag === "TaskSlice"
-            ? `the same command continues within ${Duration.format(limits.resumeWithin)}, and begins again later`
-            : "what is left comes with a later poll"
+            ? `the same command continues it within ${Duration.format(limits.resumeWithin)}, and starts anew later`
+            : "a later poll continues"
         return end({ total, error: { reason: "RateLimited", message: `${asks}: ${rest}` } })
       }
       if (isRefusal) yield* Effect.logWarning(`${connection.name}: ${asks}`)

@@ -61,8 +61,8 @@ const say = (claimed: Claimed, result: AttemptResult, isDisabled: boolean): Effe
   const next = isDisabled
     ? "the webhook is disabled until a person activates it"
     : result.retryIn === undefined
-      ? "that was the last attempt: it is dead, until a person has it delivered again"
-      : `it is sent again in ${Duration.format(Duration.seconds(Math.round(Duration.toSeconds(result.retryIn))))}`
+      ? "that was the last attempt: the message is dead until a person redelivers it"
+      : `the next attempt is in ${Duration.format(Duration.seconds(Math.round(Duration.toSeconds(result.retryIn))))}`
   const line = `attempt ${claimed.message.attempts + 1} failed (${result.error}); ${next}`
   return isDisabled || result.retryIn === undefined ? Effect.logError(line) : Effect.logWarning(line)
 }

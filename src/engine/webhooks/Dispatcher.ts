@@ -56,7 +56,7 @@ const pull = Effect.fnUntraced(function* (webhook: Webhook) {
   const page = yield* feed.changes(query).pipe(
     Effect.map(Option.some),
     Effect.catchTag("CursorInvalid", ({ message }) =>
-      Effect.as(Effect.logWarning(`the webhook begins again with all that is stored: ${message}`), Option.none())
+      Effect.as(Effect.logWarning(`the webhook sends all that is stored again: ${message}`), Option.none())
     )
   )
   if (Option.isNone(page)) {

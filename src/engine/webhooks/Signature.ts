@@ -67,7 +67,7 @@ export const check = (secret: Redacted.Redacted): Effect.Effect<Redacted.Redacte
     ? Effect.succeed(secret)
     : Effect.fail(
         new UsageError({
-          message: `secret: it must be ${prefix} and ${shortest} to ${longest} bytes as base64; leave it out, and one is made`
+          message: `secret: it must be ${prefix} and ${shortest} to ${longest} bytes as base64, or left out`
         })
       )
 

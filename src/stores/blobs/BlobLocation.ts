@@ -94,7 +94,7 @@ const locate = Effect.gen(function* () {
   if (current === undefined) {
     if (isOutside && older === undefined) {
       return yield* refuse(
-        "the large bodies of this database are outside of it: set IDEM_BLOB_DIR or IDEM_BLOB_URL, as where it was set"
+        "the large bodies of this database are outside of it: set IDEM_BLOB_DIR or IDEM_BLOB_URL as before"
       )
     }
     return { target: database, others, current, older }
@@ -102,7 +102,7 @@ const locate = Effect.gen(function* () {
   yield* claim(current, older !== undefined)
   if (former !== undefined && (yield* BlobSettings.isSamePlace(current, former))) {
     return yield* refuse(
-      `${former.name} is the place that ${current.name} names: IDEM_BLOB_OLD is another place, or not set`
+      `${former.name} and ${current.name} are the same place: set IDEM_BLOB_OLD to the former place, or unset it`
     )
   }
   return { target: yield* current.blobs, others: [...others, database], current, older }

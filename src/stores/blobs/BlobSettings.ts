@@ -27,7 +27,7 @@ export const places = Effect.gen(function* () {
   const old = yield* setting("IDEM_BLOB_OLD")
   if (folder !== undefined && url !== undefined) {
     return yield* refuse(
-      "IDEM_BLOB_DIR and IDEM_BLOB_URL are both set: keep the one, and name the other by IDEM_BLOB_OLD"
+      "IDEM_BLOB_DIR and IDEM_BLOB_URL are both set: keep one of them, and move the other to IDEM_BLOB_OLD"
     )
   }
   if (url !== undefined && !url.includes("://"))

@@ -102,9 +102,9 @@ const explanations: Readonly<Record<string, string>> = {
   PermanentRedirect: "the bucket is in another region: set AWS_REGION",
   AuthorizationHeaderMalformed: "the bucket is in another region: set AWS_REGION",
   RequestTimeTooSkewed: "this machine's clock is wrong",
-  SlowDown: "it asks to be slower",
+  SlowDown: "it limits the rate of requests",
   ECONNREFUSED: "nothing listens at its endpoint",
-  ENOTFOUND: "there is no host of its endpoint's name"
+  ENOTFOUND: "the host of its endpoint does not exist"
 }
 
 const refuse = (message: string) => Effect.fail(new StoreError({ message, cause: message }))

@@ -24,7 +24,7 @@ const decode =
   (text: string) =>
     Effect.mapError(
       Schema.decodeUnknownEffect(schema)(text),
-      () => new EmbeddedError({ message: `${file} is not what it should be: install again (npm ci)` })
+      () => new EmbeddedError({ message: `${file} has unexpected content: install again (npm ci)` })
     )
 
 const platform = `${process.platform}-${process.arch}`

@@ -137,7 +137,7 @@ const asOneself = Effect.fnUntraced(function* (requested: string) {
 export const prepare = Effect.fn("Place.prepare")(function* (requested: string) {
   if (process.platform === "win32") {
     return yield* new EmbeddedError({
-      message: "on Windows Idem can't start a PostgreSQL of its own: set DATABASE_URL to one that runs"
+      message: "on Windows Idem can't start a PostgreSQL of its own: set DATABASE_URL to a running one"
     })
   }
   // PostgreSQL writes the folder's path as one line of `postmaster.pid`, by which the server is found.

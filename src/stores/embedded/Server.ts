@@ -75,7 +75,7 @@ const socketFolder = Effect.fnUntraced(function* (place: Place) {
       // Other users can write to the parent folder, so this folder must be ours and closed to them.
       const stat = await Fs.lstat(folder)
       if (!stat.isDirectory() || stat.uid !== (user?.uid ?? process.getuid?.()) || (stat.mode & 0o077) !== 0) {
-        throw new Error("it is another's, or open to others")
+        throw new Error("it belongs to another user, or others may use it")
       }
       return folder
     })

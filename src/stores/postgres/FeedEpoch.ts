@@ -143,6 +143,6 @@ export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (optio
 export const logNewEpoch = ({ begun, epoch }: { readonly begun: boolean; readonly epoch: Epoch }) =>
   begun
     ? Effect.logWarning(
-        `the database was restored, moved or failed over: epoch ${epoch.number} begins, and readers of its changes begin again`
+        `the database was restored, moved or failed over: epoch ${epoch.number} begins: readers of changes start again`
       )
     : Effect.void

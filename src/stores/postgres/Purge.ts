@@ -101,7 +101,8 @@ export const retryChecks = <A, E, R>(effect: Effect.Effect<A, E | Cause.TimeoutE
   effect.pipe(
     Effect.retry({ while: Cause.isTimeoutError, times: 2, schedule: Schedule.exponential("1 second") }),
     Effect.catchIf(Cause.isTimeoutError, () => {
-      const message = `the place of large bodies did not say within ${Duration.toSeconds(checkTimeout)} seconds whether it has those of a batch: the next run stores them`
+      const seconds = Duration.toSeconds(checkTimeout)
+      const message = `the store of large bodies did not answer in ${seconds} seconds: the next run stores the batch`
       return Effect.fail(new StoreError({ message, cause: message }))
     })
   )

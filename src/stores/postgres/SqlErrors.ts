@@ -25,11 +25,11 @@ const advice = (error: SqlError): string => {
   }
   if (code === "57P03") return `the database is not ready yet (${said}); try again in a moment`
   if (code.startsWith("57P")) return `the database was stopped or restarted (${said}); try again`
-  if (code.startsWith("53")) return `the database is out of room (${said}); give it disk, memory or connections`
-  if (code === "3D000" || code.startsWith("28")) return `the database refuses us (${said}); check DATABASE_URL`
+  if (code.startsWith("53")) return `the database is out of resources (${said}); give it disk, memory or connections`
+  if (code === "3D000" || code.startsWith("28")) return `the database refuses the login (${said}); check DATABASE_URL`
   if (code === "" && error.reason._tag === "ConnectionError") {
     // The error does not say which server closed the connection. The disk of the embedded server may be full.
-    const own = "of Idem's own, which starts again by itself, see postgres.log beside its data"
+    const own = "Idem's own database starts again by itself: see postgres.log beside its data"
     return `the database can't be reached (${said}); check that it runs, and DATABASE_URL; ${own}`
   }
   return `the database failed: ${said}`

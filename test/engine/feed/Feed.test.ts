@@ -290,7 +290,7 @@ it.layer(Memory.layer)("the feed", (it) => {
         assert.include(JSON.stringify(yield* Fiber.join(each)), '"reason":"gone"')
       }
       const error = yield* Effect.flip(changes({ connectionId: id, after: next }))
-      assert.match(error.message, /restored.*begin again/)
+      assert.match(error.message, /restored.*start again/)
       const again = yield* changes({ connectionId: id })
       assert.deepStrictEqual(ids(again), ["a stored"])
     })

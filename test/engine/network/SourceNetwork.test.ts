@@ -79,7 +79,7 @@ describe.concurrent("a connection over HTTP", () => {
         const error = yield* Effect.flip(overHttp(connect(domain, config, credentials)))
         assert.strictEqual(error._tag, "UsageError")
         assert.include(error.message, `${field}: `)
-        assert.include(error.message, "set IDEM_SOURCE_ALLOW where that is right")
+        assert.include(error.message, "set IDEM_SOURCE_ALLOW to allow it")
         assert.strictEqual(asked(), 0)
         assert.isTrue(Option.isNone(yield* Effect.flatMap(WholeStore, (store) => store.connectionByName("me"))))
       }).pipe(Effect.scoped, Effect.provide(engineOf(integration)))
@@ -147,7 +147,7 @@ describe.concurrent("a connection over HTTP", () => {
       const config = { ...source.config, host: "rebinding.example" }
       const error = yield* Effect.flip(overHttp(connect("ftp", config, source.credentials)))
       assert.strictEqual(error._tag, "SourceError")
-      assert.include(error.message, "rebinding.example is, or leads to, an address that is not public")
+      assert.include(error.message, "rebinding.example is, or resolves to, an address that is not public")
       assert.deepStrictEqual(received, [])
     }).pipe(
       Effect.scoped,

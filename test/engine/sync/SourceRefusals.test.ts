@@ -105,10 +105,10 @@ describe("a source that refuses", () => {
       source.addMany(3)
       source.answer = only("list", fault(new RateLimited({ message: "tomorrow", retryAfter: Duration.hours(8) })))
       const live = yield* moving(sync(connection))
-      assert.include(live.error?.message ?? "", "comes with a later poll")
+      assert.include(live.error?.message ?? "", "a later poll continues")
       const { error } = yield* moving(sync(connection, { force: true }))
       assert.notInclude(error?.message ?? "", "poll")
-      assert.include(error?.message ?? "", "the same command continues within 1d")
+      assert.include(error?.message ?? "", "the same command continues it within 1d")
     })
   )
 

@@ -75,13 +75,13 @@ describe("a delivery", () => {
       yield* Delivery.deliver((yield* enqueue(yield* stored)).id)
       endpoints.answer = () => Effect.succeed(204)
       yield* Delivery.deliver((yield* enqueue(yield* stored)).id)
-      const failed = (attempt: number) => `Warn: attempt ${attempt} failed (it answered 500); it is sent again in`
+      const failed = (attempt: number) => `Warn: attempt ${attempt} failed (it answered 500); the next attempt is in`
       assert.deepStrictEqual(
-        lines.map((line) => line.replace(/(?<= sent again in) .*/u, "")),
+        lines.map((line) => line.replace(/(?<= next attempt is in) .*/u, "")),
         [
           ...Array.from({ length: 9 }, (_, index) => failed(index + 1)),
-          "Error: attempt 10 failed (it answered 500); that was the last attempt: it is dead, until a person has it " +
-            "delivered again",
+          "Error: attempt 10 failed (it answered 500); that was the last attempt: the message is dead until a " +
+            "person redelivers it",
           "Error: attempt 1 failed (it answered 410); the webhook is disabled until a person activates it"
         ]
       )

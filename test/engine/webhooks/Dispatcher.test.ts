@@ -245,7 +245,7 @@ describe("what a person asks of webhooks", () => {
       for (const to of ["http://hooks.example/", "https://127.0.0.1/", "https://nowhere.example/", "nonsense"]) {
         assert.strictEqual((yield* refused({ url: to }))._tag, "UsageProblem")
       }
-      assert.include((yield* refused({ url: "https://10.0.0.1/" })).message, "url: 10.0.0.1 is, or leads to")
+      assert.include((yield* refused({ url: "https://10.0.0.1/" })).message, "url: 10.0.0.1 is, or resolves to")
       assert.include((yield* refused({ secret: Redacted.make("x") })).message, "secret:")
       const absent = yield* refused({ connection: "nobody" })
       assert.deepStrictEqual([absent._tag, absent.message.startsWith("connection: ")], ["NotFoundProblem", true])
