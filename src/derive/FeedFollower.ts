@@ -174,7 +174,7 @@ export const make = Effect.fnUntraced(function* (
     },
     (effect) =>
       Effect.catchTag(effect, "CursorInvalid", ({ message }) =>
-        Effect.as(Effect.logWarning(`the derived tables are made again: ${message}`), undefined)
+        Effect.as(Effect.logWarning(`the derived tables are rebuilt: ${message}`), undefined)
       )
   )
 

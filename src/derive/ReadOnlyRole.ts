@@ -91,12 +91,12 @@ export const grant = Effect.fnUntraced(
     const [found] = yield* Effect.orDie(decodeRoles(rows))
     if (found === undefined && !options.login) {
       return yield* new UsageError({
-        message: `the database has no role ${JSON.stringify(role)}: idem grant ${role} --login makes it, with a password`
+        message: `the database has no role ${JSON.stringify(role)}: idem grant ${role} --login creates it`
       })
     }
     if (options.login && found !== undefined && (found.own || found.powerful)) {
       return yield* new UsageError({
-        message: `the role ${JSON.stringify(role)} can do more than read: take another name`
+        message: `the role ${JSON.stringify(role)} can do more than read: choose another role`
       })
     }
     const password = options.login ? Crypto.randomBytes(24).toString("base64url") : undefined
@@ -114,7 +114,9 @@ export const grant = Effect.fnUntraced(
       (error) => error._tag === "SqlError" && error.reason._tag === "AuthorizationError",
       () =>
         Effect.fail(
-          new UsageError({ message: "the database's role may not make roles or grant: do it as an administrator" })
+          new UsageError({
+            message: "Idem's database role may not create or grant roles: run this as an administrator"
+          })
         )
     ),
   toStoreError("granting a role to read the schema mirror")

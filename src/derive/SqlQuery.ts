@@ -48,7 +48,7 @@ const isServerError = Schema.is(ServerError)
 const refusal = (error: SqlError, timeout: Duration.Duration): string | undefined => {
   const { cause } = error.reason
   if (!isServerError(cause)) return undefined
-  if (cause.code === "42P11") return "only one query that reads is run: SELECT, WITH, VALUES or TABLE"
+  if (cause.code === "42P11") return "give one query that only reads: SELECT, WITH, VALUES or TABLE"
   if (cause.code === "57014") return `the query took longer than ${Duration.format(timeout)}`
   return /^(08|57|58|XX|53)/.test(cause.code) ? undefined : cause.message
 }
@@ -58,7 +58,7 @@ export const run = ({ most, query, timeout }: Query) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const statement = query.trim().replace(/;\s*$/, "")
-    if (statement === "") return yield* new UsageError({ message: "there is no query" })
+    if (statement === "") return yield* new UsageError({ message: "the query is empty" })
     if (statement.includes("\0")) return yield* new UsageError({ message: "the query holds a NUL character" })
     // A query can take session-level locks, which outlive its transaction, so they are released afterwards.
     const lines = yield* Effect.gen(function* () {

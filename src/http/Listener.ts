@@ -101,7 +101,7 @@ const refuse = (error: NodeJS.ErrnoException, socket: Duplex, hasAnswer: boolean
       ? ([431, "The headers are too large"] as const)
       : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
         ? ([408, "The request took too long to come"] as const)
-        : ([400, "The request is no HTTP"] as const)
+        : ([400, "The request is not valid HTTP"] as const)
   const body = JSON.stringify({ type: "about:blank", status, title })
   socket.end(
     [
@@ -128,7 +128,7 @@ const listenError =
         return new ListenError({ message: `${at} may not be listened on by this user: set PORT to one above 1023` })
       case "EADDRNOTAVAIL":
       case "ENOTFOUND":
-        return new ListenError({ setting: "HOST", message: `HOST ${host} is no address of this machine` })
+        return new ListenError({ setting: "HOST", message: `HOST ${host} is not an address of this machine` })
       default:
         return new ListenError({ message: `${at} can't be listened on (${code})` })
     }

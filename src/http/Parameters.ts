@@ -36,7 +36,7 @@ export const Every = Schema.DurationFromString.pipe(
     Schema.makeFilter<Duration.Duration>((every) =>
       Duration.between(every, { minimum: Duration.seconds(1), maximum: Duration.days(366) })
         ? undefined
-        : "it must lie between 1 second and 366 days"
+        : "it must be between 1 second and 366 days"
     )
   )
 ).annotate({ description: 'how often it is polled, like "5 minutes": 1 second to 366 days' })

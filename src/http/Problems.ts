@@ -187,7 +187,7 @@ export const problemOf = (error: unknown): unknown => {
   if (error instanceof NameTaken) {
     return new NameTakenProblem({
       name: error.name,
-      detail: `there is a connection of this name already: choose another`
+      detail: `a connection with this name exists already: choose another name`
     })
   }
   if (error instanceof UsageError) {

@@ -31,7 +31,7 @@ const unexpected = Effect.fnUntraced(function* (
   yield* Effect.logError("a request ended with a defect", cause).pipe(
     Effect.annotateLogs({ id, method: request.method, path: pathOf(request.url) })
   )
-  return new Problems.UnexpectedProblem({ id, detail: `the log of this server says more, under ${id}` })
+  return new Problems.UnexpectedProblem({ id, detail: `see the log of this server, under ${id}` })
 })
 
 const pathOf = (url: string): string => url.replace(/[?#].*$/s, "")
@@ -48,12 +48,12 @@ const problemOf = (
         const allowed = routes.methodsOf(request.url)
         return allowed.length === 0
           ? new Problems.NotFoundProblem({ what: "path", detail: "there is nothing at this path; see /reference" })
-          : new Problems.MethodNotAllowedProblem({ allowed, detail: `this path is asked with ${allowed.join(", ")}` })
+          : new Problems.MethodNotAllowedProblem({ allowed, detail: `this path accepts ${allowed.join(", ")}` })
       }
       case "RequestParseError":
         return error.reason.reason === "BodyTooLarge"
           ? tooLarge
-          : new Problems.BadRequestProblem({ detail: "the body of the request ended before its time" })
+          : new Problems.BadRequestProblem({ detail: "the body of the request ended early" })
       default:
         return undefined
     }
@@ -84,7 +84,7 @@ const bare = (response: HttpServerResponse.HttpServerResponse): Problem | undefi
 /** The `Retry-After`, in seconds, while the database can't be reached or the process is shutting down. */
 const comeBack = "5"
 
-const stopped = new Problems.UnavailableProblem({ detail: "the process is stopping; ask again" })
+const stopped = new Problems.UnavailableProblem({ detail: "the process is stopping; try again" })
 
 /** Turns every result of a route into a response. */
 export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | Routes | Settings> = HttpRouter.use(

@@ -60,7 +60,7 @@ export class Settings extends Context.Service<
       if (token === undefined && !isLoopback(host)) {
         return yield* refuse(
           "HOST",
-          `HOST ${host} can be reached from other machines, and there is no IDEM_API_TOKEN that they must know: ${howToMake}`
+          `HOST ${host} can be reached from other machines, so IDEM_API_TOKEN must be set: ${howToMake}`
         )
       }
       if (token !== undefined && Redacted.value(token).length < shortestToken) {
@@ -72,7 +72,7 @@ export class Settings extends Context.Service<
       if (token !== undefined && !/^[\x21-\x7e]+$/.test(Redacted.value(token))) {
         return yield* refuse(
           "IDEM_API_TOKEN",
-          `IDEM_API_TOKEN must be of letters, digits and signs without spaces, since it travels in a header: ${howToMake}`
+          `IDEM_API_TOKEN may have only letters, digits and signs, because it is sent in a header: ${howToMake}`
         )
       }
       const listed = yield* Config.String("IDEM_TRUSTED_PROXIES").pipe(Config.withDefault(""))

@@ -13,7 +13,7 @@ export const connecting = (it: Tests): void => {
       await page.goto(`${idem.url}/`)
       await page.getByLabel("Token").fill("not-the-right-token")
       await page.getByRole("button", { name: "Sign in" }).click()
-      await page.getByText("the token is not the right one").waitFor()
+      await page.getByText("the token is wrong").waitFor()
       assert.strictEqual(await page.getByLabel("Token").getAttribute("aria-invalid"), "true")
       assert.deepStrictEqual(await Browser.faults(page), [])
       await page.getByLabel("Token").fill(token)

@@ -80,7 +80,7 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
       assert.match(yield* refused("SELECT 1; SELECT 2"), /one query/)
       assert.match(yield* refused("SELECT lo_create(1)"), /read-only/)
       assert.match(yield* refused("SELECT pg_read_file('PG_VERSION')"), /permission denied/)
-      assert.match(yield* refused(" ; "), /no query/)
+      assert.match(yield* refused(" ; "), /query is empty/)
     })
   )
 

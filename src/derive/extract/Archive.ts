@@ -58,6 +58,6 @@ const read = (
     return unzipSync(bytes, { filter })
   } catch (error) {
     if (error instanceof Unreadable) throw error
-    throw new Unreadable("damaged", "it is no whole ZIP archive")
+    throw new Unreadable("damaged", "it is not a complete ZIP archive")
   }
 }

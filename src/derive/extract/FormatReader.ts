@@ -98,7 +98,8 @@ export const mail = async (bytes: Uint8Array, most: number, depth: number, isCut
       const attachment = email.attachments[index]
       if (attachment === undefined) throw new RangeError(`there is no attachment ${index}`)
       const { bytes: content, charset, ...rest } = attachment
-      if (rest.sha256 === null) return { ...rest, ...none("", "too-large", "it is beyond what is read of the email") }
+      if (rest.sha256 === null)
+        return { ...rest, ...none("", "too-large", "the email is too large, so it is not read") }
       if (room <= 0) return { ...rest, ...none("", "too-large", "the texts of the email before it are too long") }
       const mediaType = charset === undefined ? rest.mediaType : `${rest.mediaType}; charset=${charset}`
       const hints = { mediaType, fileName: rest.fileName ?? undefined }
@@ -121,7 +122,7 @@ export const text = async (bytes: Uint8Array, hints: Format.Hints, isCut: boolea
   } catch (error) {
     return error instanceof Unreadable
       ? none(format, error.reason, error.message)
-      : none(format, "damaged", "it cannot be read as what it claims to be")
+      : none(format, "damaged", "it is damaged, or of another type than it claims")
   }
 }
 

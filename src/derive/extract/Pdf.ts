@@ -66,7 +66,7 @@ export const read = async (
     if (error instanceof Unreadable) throw error
     throw error instanceof Error && error.name === "PasswordException"
       ? new Unreadable("encrypted", "the PDF is protected by a password")
-      : new Unreadable("damaged", "it is no whole PDF")
+      : new Unreadable("damaged", "it is not a complete PDF")
   } finally {
     await loading.destroy()
   }

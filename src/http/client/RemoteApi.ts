@@ -43,7 +43,7 @@ const unreachable = (at: string, code: string): string => {
 const notIdem = (url: string): ServerError =>
   new ServerError({
     reason: "NotIdem",
-    message: `what answers at IDEM_URL (${url}) is not the API of Idem, or that of another version: set IDEM_URL to where idem serve listens`
+    message: `the server at IDEM_URL (${url}) is not Idem, or another version: set IDEM_URL to where idem serve listens`
   })
 
 /** Explains why the server can't be used; undefined for problems of the operation itself. */

@@ -45,7 +45,7 @@ export const layer = HttpApiBuilder.group(
       const { id } = yield* ConnectionLookup.find(connections, ref)
       const { since, until } = query
       if (since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)) {
-        return yield* new UsageError({ message: "since must lie before until: nothing is in between" })
+        return yield* new UsageError({ message: "since must be before until" })
       }
       const { contents: rows, next } = yield* Effect.provideContext(ContentList.list(id, query), context)
       const names = yield* ContentNames.find(ports.contents, id, rows)

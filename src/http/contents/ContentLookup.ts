@@ -33,7 +33,7 @@ export const find = Effect.fnUntraced(function* ({ connections, contents }: Port
   if (content !== undefined) return { connection, content }
   return yield* new NotFoundProblem({
     what: "content",
-    detail: `${MessageText.quoted(connection.name)} has nothing with the id ${MessageText.quoted(externalId)}`
+    detail: `${MessageText.quoted(connection.name)} has no content with the id ${MessageText.quoted(externalId)}`
   })
 })
 

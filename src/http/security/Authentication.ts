@@ -36,7 +36,7 @@ export const Caller = Context.Reference<Caller>("idem/http/security/Authenticati
 const wrongTokens = { limit: 10, window: Duration.minutes(1) } as const
 
 const wrongToken = new UnauthorizedProblem({
-  detail: "the token is not the right one: it is what IDEM_API_TOKEN was when the server started"
+  detail: "the token is wrong: give the IDEM_API_TOKEN that the server was started with"
 })
 
 /** Returns the token of an `Authorization` header; undefined if it has none. */
@@ -86,7 +86,7 @@ export class Access extends Context.Service<
       const { tokens } = yield* Deriver
       const readerOf = Effect.fnUntraced(function* (readToken: Redacted.Redacted) {
         if (Option.isSome(yield* tokens.scopeOf(readToken))) return "reader" as const
-        return yield* new UnauthorizedProblem({ detail: "the read token was revoked, or is not of this server" })
+        return yield* new UnauthorizedProblem({ detail: "the read token was revoked, or belongs to another server" })
       })
       if (token === undefined) {
         return Access.of({
@@ -110,7 +110,7 @@ export class Access extends Context.Service<
             const given = bearerOf(authorization)
             if (given === undefined) {
               return yield* new UnauthorizedProblem({
-                detail: "the header is written so: Authorization: Bearer TOKEN"
+                detail: "write the header as Authorization: Bearer TOKEN"
               })
             }
             const readToken = readTokenOf(request)

@@ -73,13 +73,13 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
   const { host = "", "content-length": length, "content-type": type } = request.headers
   if (!access.tokenRequired && !isLoopback(hostOf(host))) {
     return yield* new ForbiddenProblem({
-      detail: "without an IDEM_API_TOKEN the server answers to names of its own machine only, like localhost"
+      detail: "without an IDEM_API_TOKEN the server accepts only names of its own machine, like localhost"
     })
   }
   if (!access.tokenRequired && proxyHeaders.some((name) => request.headers[name] !== undefined)) {
     return yield* new ForbiddenProblem({
       detail:
-        "a proxy passed the request on, and the server has no token: set IDEM_API_TOKEN, and give it to your clients"
+        "a proxy forwarded the request, and the server has no token: set IDEM_API_TOKEN, and give it to your clients"
     })
   }
   const caller = yield* access.callerOf(request).pipe(
@@ -90,7 +90,7 @@ const admit = Effect.fnUntraced(function* (access: Access["Service"], pattern: s
     return yield* new ForbiddenProblem({ detail: "requests from pages of another site are refused" })
   }
   if (caller === "reader" && !forReaders.has(pattern)) {
-    return yield* new ForbiddenProblem({ detail: "a read token opens /mcp and /search only" })
+    return yield* new ForbiddenProblem({ detail: "a read token is valid for /mcp and /search only" })
   }
   if (caller === "nobody" && !isOpen(pattern)) {
     return yield* new UnauthorizedProblem({ detail: "give the token: Authorization: Bearer TOKEN" })

@@ -59,7 +59,7 @@ export const layer = HttpApiBuilder.group(
         if (found !== undefined) return { ...Documents.run(found), connection: found.connectionId }
         return yield* new NotFoundProblem({
           what: "run",
-          detail: `there is no run ${MessageText.quoted(params.run)}: quiet polls have none, and old ones are not kept`
+          detail: `there is no run ${MessageText.quoted(params.run)}: quiet polls have none, and old runs are removed`
         })
       }, asProblem),
 

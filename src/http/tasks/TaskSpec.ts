@@ -35,7 +35,7 @@ export const specOfRequest = ({ since, until, ...rest }: SyncRequest): string =>
 export const taskOf = Effect.fnUntraced(function* (request: SyncRequest): Effect.fn.Return<SyncTask, UsageError> {
   const { since, until } = request
   if (since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)) {
-    return yield* new UsageError({ message: "since must lie before until: nothing is in between" })
+    return yield* new UsageError({ message: "since must be before until" })
   }
   const window = { ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) }
   return {

@@ -150,7 +150,7 @@ export const layer = HttpApiBuilder.group(
         const until = DateTime.addDuration(yield* DateTime.now, overlap)
         const sealed = yield* seal(row.id, { current: secret, previous: { secret: current, until } })
         if (!(yield* webhooks.replaceSecret(row.id, row.secret, sealed))) {
-          return yield* new ConflictProblem({ detail: "the secret was changed at the same time: look, and try again" })
+          return yield* new ConflictProblem({ detail: "the secret was changed at the same time: try again" })
         }
         return { ...(yield* document(row.id)), secret: Redacted.value(secret) }
       }, asProblem),
