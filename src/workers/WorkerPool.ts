@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import * as Pool from "effect/Pool"
 import * as Schema from "effect/Schema"
 import { type ChildProcess, fork, type Serializable } from "node:child_process"
+import * as Module from "node:module"
 
 /** The worker gave no answer: it exceeded a bound, or it could not read its input. */
 export class WorkerFailed extends Schema.TaggedError<WorkerFailed>()("WorkerFailed", {
@@ -80,8 +81,9 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
   const start = Effect.acquireRelease(
     Effect.sync(() => {
       const bounds = [(3 * megabytes + ownMegabytes) * 1024 * 1024, Duration.toMillis(longest)]
+      const compileCache = Module.getCompileCacheDir()
       const worker = fork(program, bounds.map(String), {
-        env: {},
+        env: compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache },
         execArgv: [`--max-old-space-size=${megabytes}`],
         serialization: "advanced",
         stdio: ["ignore", "ignore", "ignore", "ipc"]

@@ -1,4 +1,5 @@
 /** The program's side of `WorkerPool.ts`: a process that answers questions, one at a time. */
+import * as Module from "node:module"
 import { Worker } from "node:worker_threads"
 import type { Reply } from "./WorkerPool.ts"
 
@@ -40,12 +41,14 @@ export const serve = <Question, Answer, Partial = never>(
   new Worker(watch, { eval: true, argv: bounds, workerData: turn, execArgv: [], resourceLimits: {} }).unref()
   process.on("message", async (question: Question) => {
     Atomics.add(turn, 0, 1)
-    reply(
-      await answer(question, (partial) => reply({ partial })).then(
-        (found) => ({ answer: found }),
-        () => ({ failed: true as const })
-      )
+    const last = await answer(question, (partial) => reply({ partial })).then(
+      (found) => ({ answer: found }),
+      () => ({ failed: true as const })
     )
+    // Keeps the compiled code for the next worker. Node would do so at the end of the process, but a worker may be
+    // killed once it has answered.
+    if (turn[0] === 1) Module.flushCompileCache()
+    reply(last)
     Atomics.add(turn, 0, 1)
   })
 }
