@@ -49,7 +49,7 @@ describe("the memory of a sync", () => {
   it.live("does not grow with the size of a body", () =>
     Effect.gen(function* () {
       const small = yield* growthOf("body", megabyte)
-      const large = yield* growthOf("body", 200 * megabyte)
+      const large = yield* growthOf("body", 96 * megabyte)
       assert.isBelow(large.growth - small.growth, allowance)
     })
   )

@@ -51,11 +51,12 @@ const large = Stream.range(1, Number(size) / megabyte).pipe(
   // Chunks come one at a time, as from a socket, because a range is one array.
   Stream.rechunk(1),
   Stream.map((value) => {
-    look()
+    // Whatever held the body would still hold it some chunks later.
+    if (value % 8 === 0) look()
     return new Uint8Array(megabyte).fill(value)
   })
 )
-const lookedAt = 10_000
+const lookedAt = 20_000
 const smallAt = (index: number) => {
   if (index % lookedAt === 0) look()
   return small
