@@ -39,7 +39,12 @@ export interface Lean {
 const spawn = Effect.sync((): Lean => {
   const child = ChildProcess.spawn(process.execPath, [program], {
     stdio: ["pipe", "pipe", "pipe"],
-    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], CHAOS_LOG: process.env["CHAOS_LOG"] }
+    env: {
+      PATH: process.env["PATH"],
+      HOME: process.env["HOME"],
+      CHAOS_LOG: process.env["CHAOS_LOG"],
+      NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"]
+    }
   })
   let complaints: Array<string> = []
   let alive = true
