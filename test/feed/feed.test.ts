@@ -1,7 +1,7 @@
 /**
  * A small version of main.ts: eight writers, and consumers that are interrupted and continue from their last cursor.
  */
-import { assert, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -83,8 +83,8 @@ const careless = Effect.fnUntraced(function* (isOver: () => boolean, onRead: (tr
   }
 })
 
-it.layer(layer, { excludeTestServices: true })("eight writers at once", (it) => {
-  it.effect(
+describe("eight writers at once", () => {
+  it.live(
     "every change is told to consumers that are cut off again and again, and a careless reader is seen to miss some",
     () =>
       Effect.gen(function* () {
@@ -134,6 +134,7 @@ it.layer(layer, { excludeTestServices: true })("eight writers at once", (it) => 
           assert.isAtLeast(verdict.committed, 5000)
         }
         assert.include(Told.judge(ledgers, yield* Fiber.join(other)).problems, "first was never told")
-      })
+        // A database of its own for each attempt, because the names of the writers are the same.
+      }).pipe(Effect.provide(layer))
   )
 })
