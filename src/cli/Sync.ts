@@ -251,7 +251,7 @@ export const sync = Command.make(
 ).pipe(
   Command.withDescription("Run one task now"),
   Command.withExamples([
-    { command: "idem sync work", description: "What is new, and the rest of what is still missing" },
+    { command: "idem sync work", description: "What is new, and the rest of the backfill" },
     { command: 'idem sync work --since "7 days" --force', description: "The last week again" },
     { command: "idem sync work --force-id 18c2f0a1b2c3d4e5", description: "One message again" }
   ])
