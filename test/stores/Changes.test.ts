@@ -108,7 +108,7 @@ for (const part of ["system", "database", "table", "timeline", "file"] as const)
   )
 }
 
-it.effect("a process that runs on notices at the next reading, once, however many read", () =>
+it.effect("a running process notices a move of the database when it next reads the feed, once for all readers", () =>
   fresh(
     Effect.gen(function* () {
       const store = yield* WholeStore
@@ -130,7 +130,7 @@ it.effect("a process that runs on notices at the next reading, once, however man
   )
 )
 
-it.effect("a new epoch may be asked for, and is another each time", () =>
+it.effect("each request for a new epoch begins another one", () =>
   fresh(
     Effect.gen(function* () {
       const first = yield* Postgres.migrateWith({ newEpoch: true })
@@ -142,7 +142,7 @@ it.effect("a new epoch may be asked for, and is another each time", () =>
   )
 )
 
-it.effect("a role that may know less of where it is begins no epoch, and one that may know more neither", () =>
+it.effect("a database role that may read less about the server begins no epoch, nor does one that may read more", () =>
   fresh(
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
@@ -201,7 +201,7 @@ it.effect(
     }).pipe(Effect.provide(Database.layerEmpty))
 )
 
-it.effect("the changes of a transaction that is open while an epoch begins are told after it", () =>
+it.effect("the feed has the changes of a transaction that was open while an epoch began", () =>
   fresh(
     Effect.gen(function* () {
       const one = yield* running()

@@ -37,22 +37,24 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying one connection", (
     }).pipe(Effect.scoped)
   )
 
-  it.effect("a connection comes after those that it made: polled in the target, it would make them again", () =>
-    Effect.gen(function* () {
-      const { source, target } = yield* sides
-      const { maker, member } = yield* Effect.provideContext(
-        Effect.all({ maker: running(), member: running() }),
-        source.context
-      )
-      yield* source.sql`UPDATE connection SET name = 'a maker' WHERE id = ${maker.id}`
-      yield* source.sql`UPDATE connection SET name = 'member', member_of = ${maker.id}, member_id = 'ann'
+  it.effect(
+    "the connections that a connection made are copied before it, because a poll in the target would make them again",
+    () =>
+      Effect.gen(function* () {
+        const { source, target } = yield* sides
+        const { maker, member } = yield* Effect.provideContext(
+          Effect.all({ maker: running(), member: running() }),
+          source.context
+        )
+        yield* source.sql`UPDATE connection SET name = 'a maker' WHERE id = ${maker.id}`
+        yield* source.sql`UPDATE connection SET name = 'member', member_of = ${maker.id}, member_id = 'ann'
         WHERE id = ${member.id}`
-      const { copied } = yield* copy(source, target)
-      assert.deepStrictEqual(
-        copied.map(({ name }) => name),
-        ["member", "a maker"]
-      )
-    }).pipe(Effect.scoped)
+        const { copied } = yield* copy(source, target)
+        assert.deepStrictEqual(
+          copied.map(({ name }) => name),
+          ["member", "a maker"]
+        )
+      }).pipe(Effect.scoped)
   )
 
   it.effect("a connection that is not there, or that stays with the one that made it, is not copied", () =>

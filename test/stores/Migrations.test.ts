@@ -70,7 +70,7 @@ it.live("a process that runs on while a newer idem migrates the database takes n
   }).pipe(Effect.provide(Reactivity.layer))
 )
 
-it.live("a database that is away, or that refuses us, is said in words, without the password", () =>
+it.live("an unreachable database and a refused login are explained, without the password", () =>
   Effect.gen(function* () {
     const message = Effect.fnUntraced(function* (config: PgClient.PgPoolConfig) {
       const client = PgClient.layer({ username: "somebody", password: Redacted.make("hunter2"), ...config })

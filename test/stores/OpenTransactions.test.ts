@@ -15,7 +15,7 @@ import { read, holding } from "./changesFixture.ts"
 const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
 
 it.layer(layer)("changes while transactions are open", (it) => {
-  it.effect("one that commits late holds back what was written after it, and is told first", () =>
+  it.effect("a transaction that commits late holds back later changes, and its own come first", () =>
     Effect.gen(function* () {
       const one = yield* running()
       const other = yield* running()
@@ -34,25 +34,27 @@ it.layer(layer)("changes while transactions are open", (it) => {
     })
   )
 
-  it.effect("one that commits late is named by the next look, though later ones were looked for meanwhile", () =>
-    Effect.gen(function* () {
-      const store = yield* WholeStore
-      const one = yield* running()
-      const other = yield* running()
-      yield* awaitVisible
-      const { next } = yield* store.changed((yield* read()).next.transaction)
-      const end = yield* holding(one.commit({ items: [item("late")] }))
-      yield* other.commit({ items: [item("early")] })
-      const meanwhile = yield* store.changed(next)
-      assert.deepStrictEqual([...meanwhile.connections], [])
-      yield* end("commit")
-      yield* awaitVisible
-      const found = yield* store.changed(meanwhile.next)
-      assert.deepStrictEqual([...found.connections].toSorted(), [one.id, other.id].toSorted())
-    })
+  it.effect(
+    "a transaction that commits late appears in the next query, though an earlier query looked for later ones",
+    () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const one = yield* running()
+        const other = yield* running()
+        yield* awaitVisible
+        const { next } = yield* store.changed((yield* read()).next.transaction)
+        const end = yield* holding(one.commit({ items: [item("late")] }))
+        yield* other.commit({ items: [item("early")] })
+        const meanwhile = yield* store.changed(next)
+        assert.deepStrictEqual([...meanwhile.connections], [])
+        yield* end("commit")
+        yield* awaitVisible
+        const found = yield* store.changed(meanwhile.next)
+        assert.deepStrictEqual([...found.connections].toSorted(), [one.id, other.id].toSorted())
+      })
   )
 
-  it.effect("one that holds it back is named, with its session", () =>
+  it.effect("the transaction that holds the feed back is reported with its session", () =>
     Effect.gen(function* () {
       const store = yield* WholeStore
       const one = yield* running()
@@ -65,7 +67,7 @@ it.layer(layer)("changes while transactions are open", (it) => {
     })
   )
 
-  it.effect("one that is rolled back tells nothing, and holds back nothing any more", () =>
+  it.effect("a transaction that is rolled back has no changes, and no longer holds the feed back", () =>
     Effect.gen(function* () {
       const one = yield* running()
       const other = yield* running()
@@ -111,7 +113,7 @@ it.layer(layer)("changes while transactions are open", (it) => {
       })
   )
 
-  it.effect("what a savepoint wrote has the id of its whole transaction", () =>
+  it.effect("changes within a savepoint have the id of the whole transaction", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const { commit, id } = yield* running()

@@ -46,7 +46,7 @@ const compare = (a: Change, b: Change): number => {
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
   it.layer(layer)(`${name}: changes`, (it) => {
-    it.effect("content is stored, updated, deleted and undeleted, and each is told once, at its latest change", () =>
+    it.effect("the feed has each content once, with its latest change: stored, updated, deleted or undeleted", () =>
       Effect.gen(function* () {
         const { commit, fence, id } = yield* running()
         const now = Effect.map(read({ connectionId: id }), told)
@@ -67,7 +67,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a change says since when the content is stored and undeleted, whatever came later", () =>
+    it.effect("a change says when the content was stored and last undeleted, also after later changes", () =>
       Effect.gen(function* () {
         const { commit, fence, id } = yield* running()
         const now = Effect.map(read({ connectionId: id }), ({ changes }) => {
@@ -104,7 +104,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("what was never stored, and what is the same again, is no change", () =>
+    it.effect("an item that was never stored, and content that is stored unchanged, are no changes", () =>
       Effect.gen(function* () {
         const { commit, id } = yield* running()
         yield* commit({ items: [item("a")], misses: [miss("b"), miss("c", { outcome: "gone", retryIn: undefined })] })
@@ -183,7 +183,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a reader of another connection, or of none, is told nothing", () =>
+    it.effect("the feed of another connection, or of an unknown one, has no changes", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const one = yield* running()
@@ -197,7 +197,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("contents that are removed with their connection are told no more", () =>
+    it.effect("the feed no longer has contents that were removed with their connection", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { commit, id } = yield* running()
@@ -210,7 +210,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a place that no transaction has come to yet is ahead, and tells nothing", () =>
+    it.effect("a position beyond the last transaction is ahead, and has no changes", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { commit } = yield* running()
@@ -224,7 +224,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("it is told cheaply of which connections there are changes, and where to go on asking", () =>
+    it.effect("one query returns the connections with changes, and the position for the next query", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const one = yield* running()

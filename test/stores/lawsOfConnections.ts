@@ -68,7 +68,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("an account's connections are those of it and of what is in it, but for paused ones", () =>
+    it.effect("the connections of an account include those of accounts within it, without paused ones", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { account: _, config, every, name } = yield* connect()
@@ -99,7 +99,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("what was never there is not found, and changes nothing", () =>
+    it.effect("a connection that never existed is not found, and changing it changes nothing", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         assert.isTrue(Option.isNone(yield* store.connection(nowhere)))
@@ -136,20 +136,22 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a change keeps what is not given, ends the lease, supersedes the run and is due", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { commit, fence, id } = yield* running()
-        yield* store.release(fence, { pollIn: Duration.hours(1) })
-        const changed = Option.getOrThrow(yield* store.updateConnection(id, { every: Duration.minutes(9) }))
-        assert.deepStrictEqual(changed.config, { query: "in:inbox" })
-        assert.strictEqual(Duration.toMillis(changed.every), 540_000)
-        assert.isNull(changed.lease)
-        assert.isTrue(changed.fence > fence.fence)
-        assert.strictEqual((yield* Effect.flip(commit({ items: [item("a")] })))._tag, "Superseded")
-        assert.deepStrictEqual(yield* stored(id), [])
-        assert.isTrue((yield* store.due(1000)).some((due) => due.connectionId === id))
-      })
+    it.effect(
+      "a change keeps the fields that are not given, ends the lease, supersedes the run and makes the connection due",
+      () =>
+        Effect.gen(function* () {
+          const store = yield* WholeStore
+          const { commit, fence, id } = yield* running()
+          yield* store.release(fence, { pollIn: Duration.hours(1) })
+          const changed = Option.getOrThrow(yield* store.updateConnection(id, { every: Duration.minutes(9) }))
+          assert.deepStrictEqual(changed.config, { query: "in:inbox" })
+          assert.strictEqual(Duration.toMillis(changed.every), 540_000)
+          assert.isNull(changed.lease)
+          assert.isTrue(changed.fence > fence.fence)
+          assert.strictEqual((yield* Effect.flip(commit({ items: [item("a")] })))._tag, "Superseded")
+          assert.deepStrictEqual(yield* stored(id), [])
+          assert.isTrue((yield* store.due(1000)).some((due) => due.connectionId === id))
+        })
     )
 
     it.effect("a change ends the run that it supersedes, whose row says so", () =>
@@ -166,7 +168,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a change of what the connection was is none where it is another by now", () =>
+    it.effect("a change that expects an older config does nothing", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { config: was, id } = yield* connect()

@@ -137,7 +137,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a listing that begins from the start takes over what an unfinished reading of the changes told", () =>
+    it.effect("a listing from the start keeps the deletions that an unfinished reading of the changes reported", () =>
       Effect.gen(function* () {
         const run = yield* withStored(["a", "b", "c", "d"])
         yield* run.commit({ page: page({ deleted: ["a", "b"] }) })

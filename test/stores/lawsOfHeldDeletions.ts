@@ -104,7 +104,7 @@ export const lawsOfHeldDeletions = (it: Laws): void => {
     })
   )
 
-  it.effect("what is held counts with what comes later, and only a person ends that, or the id seen again", () =>
+  it.effect("held deletions count with later ones, until a person approves them or a listing shows the id again", () =>
     Effect.gen(function* () {
       const run = yield* withStored(["a", "b", "c", "d"])
       const limits = { atMost: 1, share: 0.4 }
@@ -122,7 +122,7 @@ export const lawsOfHeldDeletions = (it: Laws): void => {
     })
   )
 
-  it.effect("what is held is listed with titles and dates, and approved just as it was listed", () =>
+  it.effect("held deletions are listed with titles and dates, and only what was listed is approved", () =>
     Effect.gen(function* () {
       const store = yield* WholeStore
       const occurredAt = DateTime.makeUnsafe("2026-01-02T03:04:05.678Z")
@@ -160,7 +160,7 @@ export const lawsOfHeldDeletions = (it: Laws): void => {
     })
   )
 
-  it.effect("what is staged and not held is not approved", () =>
+  it.effect("approving does not apply deletions that are staged and not held", () =>
     Effect.gen(function* () {
       const store = yield* WholeStore
       const run = yield* withStored(["a", "b"])
@@ -196,7 +196,7 @@ export const lawsOfHeldDeletions = (it: Laws): void => {
     })
   )
 
-  it.effect("what a run that died has staged, the next one finds, holds or applies", () =>
+  it.effect("the next run finds the deletions that a dead run staged, and holds or applies them", () =>
     Effect.gen(function* () {
       const run = yield* withStored(["a", "b", "c"])
       yield* run.commit({ page: page({ deleted: ["a", "b"] }) })

@@ -47,7 +47,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a deferred item costs no attempt, is due at once, and starts afresh under another revision", () =>
+    it.effect("deferring an item costs no attempt and makes it due at once; another revision resets its attempts", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { commit, id } = yield* running()
@@ -113,35 +113,37 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("redriven rows, all or those named, are due now with no attempts, and their connection with them", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { commit, fence, id } = yield* running()
-        yield* commit({
-          items: [item("fine"), item("stored")],
-          misses: [miss("a"), miss("b", { attempts: 9, retryIn: undefined }), miss("c", { outcome: "deferred" })]
+    it.effect(
+      "redriving all rows, or the named ones, resets their attempts and makes them and their connection due",
+      () =>
+        Effect.gen(function* () {
+          const store = yield* WholeStore
+          const { commit, fence, id } = yield* running()
+          yield* commit({
+            items: [item("fine"), item("stored")],
+            misses: [miss("a"), miss("b", { attempts: 9, retryIn: undefined }), miss("c", { outcome: "deferred" })]
+          })
+          yield* commit({ misses: [miss("stored", { attempts: 9, retryIn: undefined })] })
+          yield* store.release(fence, { pollIn: Duration.hours(9) })
+          const isDue = Effect.map(store.due(1000), (due) => due.some(({ connectionId }) => connectionId === id))
+          assert.strictEqual(yield* store.redrive(id, ["fine", "nobody"]), 0)
+          assert.isFalse(yield* isDue)
+          assert.strictEqual(yield* store.redrive(id, ["b", "fine", "nobody"]), 1)
+          assert.strictEqual((yield* row(id, "b")).state, "failed")
+          assert.deepStrictEqual(
+            (yield* store.retriesDue(id, 10)).map((one) => `${one.externalId} ${one.attempts}`).toSorted(),
+            ["b 0", "c 0"]
+          )
+          assert.isTrue(yield* isDue)
+          assert.strictEqual(yield* store.redrive(id, undefined), 4)
+          assert.deepStrictEqual((yield* store.retriesDue(id, 10)).map((one) => one.externalId).toSorted(), [
+            "a",
+            "b",
+            "c",
+            "stored"
+          ])
+          assert.deepStrictEqual(yield* stored(id), ["fine", "stored"])
         })
-        yield* commit({ misses: [miss("stored", { attempts: 9, retryIn: undefined })] })
-        yield* store.release(fence, { pollIn: Duration.hours(9) })
-        const isDue = Effect.map(store.due(1000), (due) => due.some(({ connectionId }) => connectionId === id))
-        assert.strictEqual(yield* store.redrive(id, ["fine", "nobody"]), 0)
-        assert.isFalse(yield* isDue)
-        assert.strictEqual(yield* store.redrive(id, ["b", "fine", "nobody"]), 1)
-        assert.strictEqual((yield* row(id, "b")).state, "failed")
-        assert.deepStrictEqual(
-          (yield* store.retriesDue(id, 10)).map((one) => `${one.externalId} ${one.attempts}`).toSorted(),
-          ["b 0", "c 0"]
-        )
-        assert.isTrue(yield* isDue)
-        assert.strictEqual(yield* store.redrive(id, undefined), 4)
-        assert.deepStrictEqual((yield* store.retriesDue(id, 10)).map((one) => one.externalId).toSorted(), [
-          "a",
-          "b",
-          "c",
-          "stored"
-        ])
-        assert.deepStrictEqual(yield* stored(id), ["fine", "stored"])
-      })
     )
 
     it.effect("rows that were redriven are read in the order of their ids, until they are tried", () =>

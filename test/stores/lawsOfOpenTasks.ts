@@ -60,19 +60,21 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("what a task has done is kept until a page ends, and its own ids until the task ends", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { commit, fence, id } = yield* running()
-        const task = yield* open(id)
-        yield* commit({ taskId: task.id, done: ["a", "kept"] })
-        yield* commit({ taskId: task.id, done: ["b", "a"] })
-        assert.deepStrictEqual(yield* store.taskDone(task.id), new Set(["a", "kept", "b"]))
-        yield* commit({ taskId: task.id, done: ["c"], page: page({}) })
-        assert.deepStrictEqual(yield* store.taskDone(task.id), new Set(["kept"]))
-        yield* store.finishTask(fence, task.id)
-        assert.deepStrictEqual(yield* store.taskDone(task.id), new Set())
-      })
+    it.effect(
+      "the ids that a task has downloaded are kept until the page ends, and forced ids until the task ends",
+      () =>
+        Effect.gen(function* () {
+          const store = yield* WholeStore
+          const { commit, fence, id } = yield* running()
+          const task = yield* open(id)
+          yield* commit({ taskId: task.id, done: ["a", "kept"] })
+          yield* commit({ taskId: task.id, done: ["b", "a"] })
+          assert.deepStrictEqual(yield* store.taskDone(task.id), new Set(["a", "kept", "b"]))
+          yield* commit({ taskId: task.id, done: ["c"], page: page({}) })
+          assert.deepStrictEqual(yield* store.taskDone(task.id), new Set(["kept"]))
+          yield* store.finishTask(fence, task.id)
+          assert.deepStrictEqual(yield* store.taskDone(task.id), new Set())
+        })
     )
 
     it.effect("a checkpoint is kept as it was given, whatever JSON it is", () =>

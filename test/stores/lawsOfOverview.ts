@@ -144,22 +144,24 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("what is due and waits is told by how long it has, and what runs or is paused is not", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        yield* Effect.forEach(yield* store.connections, ({ id }) => store.setPaused(id, pausedByPerson))
-        assert.strictEqual((yield* store.overview).overdueSeconds, 0)
-        const { fence } = yield* running()
-        assert.strictEqual((yield* store.overview).overdueSeconds, 0)
-        yield* store.release(fence, { pollIn: Duration.minutes(10) })
-        assert.strictEqual((yield* store.overview).overdueSeconds, 0)
-        yield* Time.use((time) => time.pass(Duration.minutes(11)))
-        const { overdueSeconds } = yield* store.overview
-        assert.isTrue(overdueSeconds >= 60 && overdueSeconds < 600, `${overdueSeconds}`)
-      })
+    it.effect(
+      "the overdue time is that of the connection that has waited longest, without running and paused ones",
+      () =>
+        Effect.gen(function* () {
+          const store = yield* WholeStore
+          yield* Effect.forEach(yield* store.connections, ({ id }) => store.setPaused(id, pausedByPerson))
+          assert.strictEqual((yield* store.overview).overdueSeconds, 0)
+          const { fence } = yield* running()
+          assert.strictEqual((yield* store.overview).overdueSeconds, 0)
+          yield* store.release(fence, { pollIn: Duration.minutes(10) })
+          assert.strictEqual((yield* store.overview).overdueSeconds, 0)
+          yield* Time.use((time) => time.pass(Duration.minutes(11)))
+          const { overdueSeconds } = yield* store.overview
+          assert.isTrue(overdueSeconds >= 60 && overdueSeconds < 600, `${overdueSeconds}`)
+        })
     )
 
-    it.effect("a task that waits is told too, also of a connection that is paused", () =>
+    it.effect("the overdue time counts waiting tasks too, also of a paused connection", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         yield* Effect.forEach(yield* store.connections, ({ id }) => store.setPaused(id, pausedByPerson))

@@ -67,7 +67,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("what is not stored takes no patch", () =>
+    it.effect("an item that is not stored is not patched", () =>
       Effect.gen(function* () {
         const { commit } = yield* running()
         yield* commit({ misses: [miss("a")] })

@@ -27,7 +27,7 @@ export const lawsOfReleases = (it: Laws): void => {
     })
   )
 
-  it.effect("a release keeps until when the source asked to be left alone, or forgets it", () =>
+  it.effect("a release stores until when the source asked to wait, or clears it", () =>
     Effect.gen(function* () {
       const store = yield* WholeStore
       const { id } = yield* connect()
@@ -160,7 +160,7 @@ export const lawsOfReleases = (it: Laws): void => {
       })
   )
 
-  it.effect("those that are longest due come first", () =>
+  it.effect("the connections that have been due longest come first", () =>
     Effect.gen(function* () {
       const store = yield* WholeStore
       for (const minutes of [3, 1, 2]) {
@@ -177,7 +177,7 @@ export const lawsOfReleases = (it: Laws): void => {
     })
   )
 
-  it.effect("one that waits comes before those that were run since, however many these are", () =>
+  it.effect("a waiting connection comes before connections that were run since, however many there are", () =>
     Effect.gen(function* () {
       const store = yield* WholeStore
       const many = yield* Effect.forEach(Array.from({ length: 10 }), () => Effect.map(connect(), ({ id }) => id))

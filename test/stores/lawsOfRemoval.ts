@@ -56,7 +56,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       return run
     })
 
-    it.effect("a purge takes what deleted content holds, and leaves its id, its state and its time", () =>
+    it.effect("a purge removes the data of deleted content, and keeps its id, state and time", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const large = yield* largeItem("large", "a large body of its own")
@@ -97,7 +97,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a body that other content names outlives a purge", () =>
+    it.effect("a purge keeps a body that other content has too", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const other = yield* running()
@@ -112,20 +112,22 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("what comes back after a purge is new; what fails to and is gone again is deleted", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const run = yield* deleted([item("a"), item("b")])
-        yield* pass(Duration.days(1))
-        yield* store.purge(run.id, yield* ago("1 hour"))
-        assert.deepStrictEqual(yield* store.existing(run.id, ["a", "b"]), new Set())
-        const { outcomes } = yield* run.commit({ items: [item("a")], misses: [miss("b")] })
-        assert.strictEqual(outcomes.get("a"), "stored")
-        assert.isTrue(yield* isThere((yield* row(run.id, "a")).hash ?? ""))
-        yield* run.commit({ page: page({ deleted: ["b"] }) })
-        assert.deepStrictEqual(yield* listed(run.id, "deleted"), ["b"])
-        assert.deepStrictEqual(yield* listed(run.id, "gone"), [])
-      })
+    it.effect(
+      "purged content that comes back is new; if its download fails and the source deletes it, it is deleted",
+      () =>
+        Effect.gen(function* () {
+          const store = yield* WholeStore
+          const run = yield* deleted([item("a"), item("b")])
+          yield* pass(Duration.days(1))
+          yield* store.purge(run.id, yield* ago("1 hour"))
+          assert.deepStrictEqual(yield* store.existing(run.id, ["a", "b"]), new Set())
+          const { outcomes } = yield* run.commit({ items: [item("a")], misses: [miss("b")] })
+          assert.strictEqual(outcomes.get("a"), "stored")
+          assert.isTrue(yield* isThere((yield* row(run.id, "a")).hash ?? ""))
+          yield* run.commit({ page: page({ deleted: ["b"] }) })
+          assert.deepStrictEqual(yield* listed(run.id, "deleted"), ["b"])
+          assert.deepStrictEqual(yield* listed(run.id, "gone"), [])
+        })
     )
 
     it.effect("a purge forgets ids that were gone before they were stored, and touches no ledger and no stage", () =>
@@ -159,7 +161,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a disconnection with contents takes their bodies and blobs, but none that another names", () =>
+    it.effect("disconnecting with contents removes their bodies and blobs, but none that another connection has", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const other = yield* running()
@@ -194,7 +196,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("old runs and tasks go, but not a connection's last run, nor one that goes on", () =>
+    it.effect("pruning removes old runs and tasks, but not a connection's last run, nor a run that goes on", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { fence, id, runId } = yield* running()
@@ -238,7 +240,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a requested task that has not ended waits, however long ago it was asked for", () =>
+    it.effect("pruning keeps a requested task that has not ended, however old it is", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const run = yield* running()

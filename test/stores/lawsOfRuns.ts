@@ -170,7 +170,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a run that is begun once more stays as it is: the first answer may have been lost", () =>
+    it.effect("beginning a run twice changes nothing, because the first answer may have been lost", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { commit, fence, runId } = yield* running()
@@ -199,7 +199,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a batch of a run that has no row keeps its page, and counts nowhere", () =>
+    it.effect("a batch of a run without a row stores its page, and its counts are dropped", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { id } = yield* connect()

@@ -46,7 +46,7 @@ export const lawsOfScope = (it: Laws): void => {
     })
   )
 
-  it.effect("after a change of scope nothing that was stored before is absent until it was seen again", () =>
+  it.effect("after a change of scope, content from before it is not absent until a listing has shown it again", () =>
     Effect.gen(function* () {
       const store = yield* WholeStore
       const run = yield* withStored(["in", "out"])
@@ -83,7 +83,7 @@ export const lawsOfScope = (it: Laws): void => {
     })
   )
 
-  it.effect("what a listing saw before a change of scope can be absent from it after the change", () =>
+  it.effect("content that a listing showed before a change of scope can be absent after the change", () =>
     Effect.gen(function* () {
       const store = yield* WholeStore
       const run = yield* withStored(["a", "b"])
@@ -95,7 +95,7 @@ export const lawsOfScope = (it: Laws): void => {
     })
   )
 
-  it.effect("what is stored after a change of scope can be absent in the next run", () =>
+  it.effect("content that is stored after a change of scope can be absent in the next run", () =>
     Effect.gen(function* () {
       const store = yield* WholeStore
       const run = yield* withStored(["old"])

@@ -45,7 +45,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("what another key sealed is listed once, in pages, with what it is sealed for", () =>
+    it.effect("the secrets that another key sealed are listed once, page by page, with their owners", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const [old, current] = [newKeyId(), newKeyId()]
@@ -75,26 +75,28 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("it is replaced only where it still stands as it was read, and costs a run no fence", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const [old, current] = [newKeyId(), newKeyId()]
-        const id = yield* connected(old)
-        const fence = yield* take(id)
-        const place = { kind: "connection", id } as const
-        assert.isFalse(yield* store.replaceSealed(place, sealedWith(current), sealedWith(current, "wrong")))
-        assert.isTrue(yield* store.replaceSealed(place, sealedWith(old), sealedWith(current)))
-        assert.isFalse(yield* store.replaceSealed(place, sealedWith(old), sealedWith(current, "late")))
-        assert.isFalse(
-          yield* store.replaceSealed({ kind: "connection", id: "no id" }, sealedWith(old), sealedWith(old))
-        )
-        yield* store.renew(fence, Duration.seconds(30))
-        const now = Option.getOrThrow(yield* store.connection(id))
-        assert.deepStrictEqual(now.credentials, sealedWith(current))
-      })
+    it.effect(
+      "a sealed secret is replaced only if it has not changed since it was read, and a run keeps its fence",
+      () =>
+        Effect.gen(function* () {
+          const store = yield* WholeStore
+          const [old, current] = [newKeyId(), newKeyId()]
+          const id = yield* connected(old)
+          const fence = yield* take(id)
+          const place = { kind: "connection", id } as const
+          assert.isFalse(yield* store.replaceSealed(place, sealedWith(current), sealedWith(current, "wrong")))
+          assert.isTrue(yield* store.replaceSealed(place, sealedWith(old), sealedWith(current)))
+          assert.isFalse(yield* store.replaceSealed(place, sealedWith(old), sealedWith(current, "late")))
+          assert.isFalse(
+            yield* store.replaceSealed({ kind: "connection", id: "no id" }, sealedWith(old), sealedWith(old))
+          )
+          yield* store.renew(fence, Duration.seconds(30))
+          const now = Option.getOrThrow(yield* store.connection(id))
+          assert.deepStrictEqual(now.credentials, sealedWith(current))
+        })
     )
 
-    it.effect("a key with which something is sealed is not retired; one that is can seal nothing more", () =>
+    it.effect("a key that still seals something is not retired, and nothing new can be sealed with a retired key", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const [old, current] = [newKeyId(), newKeyId()]
@@ -127,7 +129,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("a sign-in is taken once, not after its time, and the oldest give way to many", () =>
+    it.effect("a sign-in is taken once, not after it expires, and beyond the limit the oldest are dropped", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore
         const put = (stateHash: string, minutes: number, atMost = 100) =>

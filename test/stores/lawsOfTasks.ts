@@ -193,53 +193,57 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
-    it.effect("what is asked for already is not begun again, unless it would miss what came since", () =>
-      Effect.gen(function* () {
-        const { id } = yield* connect()
-        const fence = yield* fenceOf(id)
-        for (const [given, isSame] of [
-          [sync(), true],
-          [live, false],
-          [retry(["a"]), false]
-        ] as const) {
-          const task = yield* request(id, given)
-          assert.strictEqual((yield* request(id, given)).id, task.id)
-          yield* begin(fence, task)
-          assert.strictEqual((yield* request(id, given)).id === task.id, isSame)
-        }
-        const ids = (yield* Effect.forEach([retry(["a"]), retry(["b"]), retry(), live, sync()], (given) =>
-          request(id, given)
-        )).map((task) => task.id)
-        assert.strictEqual(new Set(ids).size, 5)
-      })
+    it.effect(
+      "an equal request returns the waiting task, unless that task has begun and would miss later changes",
+      () =>
+        Effect.gen(function* () {
+          const { id } = yield* connect()
+          const fence = yield* fenceOf(id)
+          for (const [given, isSame] of [
+            [sync(), true],
+            [live, false],
+            [retry(["a"]), false]
+          ] as const) {
+            const task = yield* request(id, given)
+            assert.strictEqual((yield* request(id, given)).id, task.id)
+            yield* begin(fence, task)
+            assert.strictEqual((yield* request(id, given)).id === task.id, isSame)
+          }
+          const ids = (yield* Effect.forEach([retry(["a"]), retry(["b"]), retry(), live, sync()], (given) =>
+            request(id, given)
+          )).map((task) => task.id)
+          assert.strictEqual(new Set(ids).size, 5)
+        })
     )
 
-    it.effect("a task that a command left behind is gone on with, one that stood still is not", () =>
-      Effect.gen(function* () {
-        const store = yield* WholeStore
-        const { id } = yield* connect()
-        const open = store.openTask(id, { task: forced, spec: "--force", resumeWithin: Duration.hours(1) })
-        const left = yield* open
-        assert.isFalse(left.requested)
-        assert.isTrue(Option.isNone(yield* store.nextTask(id)))
-        const task = yield* request(id, sync())
-        assert.deepStrictEqual([task.id, task.requested], [left.id, true])
-        // The task is now in the queue, so the command begins another task.
-        const second = yield* open
-        assert.notStrictEqual(second.id, task.id)
-        yield* Time.use((time) => time.pass(Duration.days(2)))
-        const fence = yield* fenceOf(id)
-        yield* store.finishTask(fence, task.id)
-        const third = yield* request(id, sync())
-        assert.notInclude([task.id, second.id], third.id)
-        // A task in the queue is gone on with however long it waits, and before one that a command left behind.
-        const fourth = yield* open
-        yield* Time.use((time) => time.pass(Duration.hours(23)))
-        assert.strictEqual((yield* request(id, sync())).id, third.id)
-        yield* Time.use((time) => time.pass(Duration.days(2)))
-        assert.strictEqual((yield* request(id, sync())).id, third.id)
-        assert.notStrictEqual((yield* open).id, fourth.id)
-      })
+    it.effect(
+      "a request continues a task that a command left unfinished, unless the task has stood still for too long",
+      () =>
+        Effect.gen(function* () {
+          const store = yield* WholeStore
+          const { id } = yield* connect()
+          const open = store.openTask(id, { task: forced, spec: "--force", resumeWithin: Duration.hours(1) })
+          const left = yield* open
+          assert.isFalse(left.requested)
+          assert.isTrue(Option.isNone(yield* store.nextTask(id)))
+          const task = yield* request(id, sync())
+          assert.deepStrictEqual([task.id, task.requested], [left.id, true])
+          // The task is now in the queue, so the command begins another task.
+          const second = yield* open
+          assert.notStrictEqual(second.id, task.id)
+          yield* Time.use((time) => time.pass(Duration.days(2)))
+          const fence = yield* fenceOf(id)
+          yield* store.finishTask(fence, task.id)
+          const third = yield* request(id, sync())
+          assert.notInclude([task.id, second.id], third.id)
+          // A task in the queue is gone on with however long it waits, and before one that a command left behind.
+          const fourth = yield* open
+          yield* Time.use((time) => time.pass(Duration.hours(23)))
+          assert.strictEqual((yield* request(id, sync())).id, third.id)
+          yield* Time.use((time) => time.pass(Duration.days(2)))
+          assert.strictEqual((yield* request(id, sync())).id, third.id)
+          assert.notStrictEqual((yield* open).id, fourth.id)
+        })
     )
 
     it.effect("a task that waits after a failure is due at once where it is asked for again", () =>

@@ -12,27 +12,29 @@ const work = (webhook: Webhook) =>
   WebhookStore.use((store) => Effect.map(store.deliveryState(webhook.id), Option.getOrThrow))
 
 export const lawsOfWebhookMessages = (it: Laws<WebhookStore | Time>): void => {
-  it.effect("the cursor moves with its message, from where it was only, one message at a time", () =>
-    Effect.gen(function* () {
-      const store = yield* WebhookStore
-      const made = yield* create()
-      const first = yield* enqueue(made)
-      const moved = Option.getOrThrow(yield* store.webhook(made.id))
-      assert.strictEqual(moved.cursor, `after ${first.id}`)
-      const now = yield* work(made)
-      assert.deepStrictEqual([now.isWaiting, now.next?.messageId, now.next?.in], [true, first.id, Duration.zero])
-      const second = { to: "further", message: messageOf() }
-      assert.isFalse(yield* store.enqueue(moved, second))
-      yield* settle(yield* claim(first.id), { _tag: "Delivered", status: 204 })
-      assert.isFalse(yield* store.enqueue(made, second))
-      assert.isTrue(yield* store.enqueue(moved, { ...second, message: null }))
-      const further = Option.getOrThrow(yield* store.webhook(made.id))
-      assert.strictEqual(further.cursor, "further")
-      assert.isTrue(yield* store.enqueue(further, { to: null, message: null }))
-      assert.strictEqual(Option.getOrThrow(yield* store.webhook(made.id)).cursor, null)
-      yield* store.update(made.id, { state: "paused" })
-      assert.isFalse(yield* store.enqueue(made, { to: "x", message: null }))
-    })
+  it.effect(
+    "enqueueing a message moves the cursor, only from its present position and by one pending message at a time",
+    () =>
+      Effect.gen(function* () {
+        const store = yield* WebhookStore
+        const made = yield* create()
+        const first = yield* enqueue(made)
+        const moved = Option.getOrThrow(yield* store.webhook(made.id))
+        assert.strictEqual(moved.cursor, `after ${first.id}`)
+        const now = yield* work(made)
+        assert.deepStrictEqual([now.isWaiting, now.next?.messageId, now.next?.in], [true, first.id, Duration.zero])
+        const second = { to: "further", message: messageOf() }
+        assert.isFalse(yield* store.enqueue(moved, second))
+        yield* settle(yield* claim(first.id), { _tag: "Delivered", status: 204 })
+        assert.isFalse(yield* store.enqueue(made, second))
+        assert.isTrue(yield* store.enqueue(moved, { ...second, message: null }))
+        const further = Option.getOrThrow(yield* store.webhook(made.id))
+        assert.strictEqual(further.cursor, "further")
+        assert.isTrue(yield* store.enqueue(further, { to: null, message: null }))
+        assert.strictEqual(Option.getOrThrow(yield* store.webhook(made.id)).cursor, null)
+        yield* store.update(made.id, { state: "paused" })
+        assert.isFalse(yield* store.enqueue(made, { to: "x", message: null }))
+      })
   )
 
   it.effect("the cursor does not move by a filter that was changed meanwhile", () =>
@@ -67,7 +69,7 @@ export const lawsOfWebhookMessages = (it: Laws<WebhookStore | Time>): void => {
     })
   )
 
-  it.effect("a message is claimed by one, and comes up again when its sender tells nothing", () =>
+  it.effect("one sender claims a message, and the message is due again if the sender reports nothing", () =>
     Effect.gen(function* () {
       const store = yield* WebhookStore
       const made = yield* create()

@@ -30,7 +30,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
       })
     )
 
-    it.effect("ids that are none match nothing", () =>
+    it.effect("malformed ids match nothing", () =>
       Effect.gen(function* () {
         const store = yield* WebhookStore
         for (const id of ["", "no", "\0", "' OR 1=1 --"]) {
@@ -45,7 +45,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
       })
     )
 
-    it.effect("what is not given stays as it is, and null takes a filter away", () =>
+    it.effect("an update keeps the fields that are not given, and null removes a filter", () =>
       Effect.gen(function* () {
         const store = yield* WebhookStore
         const made = yield* create({ changes: ["stored"] })
@@ -67,26 +67,28 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
       })
     )
 
-    it.effect("a webhook is disabled when told to, or when all has failed for too long, and begins anew", () =>
-      Effect.gen(function* () {
-        const store = yield* WebhookStore
-        const made = yield* create()
-        const { id } = yield* enqueue(made)
-        assert.strictEqual(yield* settle(yield* claim(id), failed({ disable: "it is gone" })), "disabled")
-        const disabled = Option.getOrThrow(yield* store.webhook(made.id))
-        assert.deepStrictEqual([disabled.state, disabled.reason], ["disabled", "it is gone"])
-        const renamed = Option.getOrThrow(yield* store.update(made.id, { name: "other" }))
-        assert.deepStrictEqual([renamed.state, renamed.reason], ["disabled", "it is gone"])
-        yield* passes("1 hour")
-        assert.isTrue(Option.isNone(yield* store.claim(id, Duration.seconds(30))))
-        const resumed = Option.getOrThrow(yield* store.update(made.id, { state: "active" }))
-        assert.deepStrictEqual([resumed.reason, resumed.failingSince], [null, null])
-        const claimed = yield* claim(id)
-        assert.strictEqual(claimed.message.attempts, 0)
-        assert.strictEqual(yield* settle(claimed, failed()), "active")
-        yield* passes("6 days")
-        assert.strictEqual(yield* settle(yield* claim(id), failed()), "disabled")
-      })
+    it.effect(
+      "an endpoint that is gone, or fails for too long, disables its webhook, which starts anew when resumed",
+      () =>
+        Effect.gen(function* () {
+          const store = yield* WebhookStore
+          const made = yield* create()
+          const { id } = yield* enqueue(made)
+          assert.strictEqual(yield* settle(yield* claim(id), failed({ disable: "it is gone" })), "disabled")
+          const disabled = Option.getOrThrow(yield* store.webhook(made.id))
+          assert.deepStrictEqual([disabled.state, disabled.reason], ["disabled", "it is gone"])
+          const renamed = Option.getOrThrow(yield* store.update(made.id, { name: "other" }))
+          assert.deepStrictEqual([renamed.state, renamed.reason], ["disabled", "it is gone"])
+          yield* passes("1 hour")
+          assert.isTrue(Option.isNone(yield* store.claim(id, Duration.seconds(30))))
+          const resumed = Option.getOrThrow(yield* store.update(made.id, { state: "active" }))
+          assert.deepStrictEqual([resumed.reason, resumed.failingSince], [null, null])
+          const claimed = yield* claim(id)
+          assert.strictEqual(claimed.message.attempts, 0)
+          assert.strictEqual(yield* settle(claimed, failed()), "active")
+          yield* passes("6 days")
+          assert.strictEqual(yield* settle(yield* claim(id), failed()), "disabled")
+        })
     )
 
     it.effect("another URL is tried at once", () =>
@@ -127,7 +129,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
       })
     )
 
-    it.effect("what is removed is gone with its messages", () =>
+    it.effect("removing a webhook removes its messages", () =>
       Effect.gen(function* () {
         const store = yield* WebhookStore
         const made = yield* create()
