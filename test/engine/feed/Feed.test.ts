@@ -240,7 +240,7 @@ it.layer(Memory.layer)("the feed", (it) => {
       })
   )
 
-  it.effect("a reader that may be late asks seldom, and is woken by a commit of this process", () =>
+  it.effect("a reader that tolerates delay polls seldom, and a commit in this process wakes it", () =>
     Effect.gen(function* () {
       const { asked, changes } = yield* sceneOf(layerWith({ longestPause: 5000 }))
       const { commit, id } = yield* running()

@@ -97,7 +97,7 @@ describe("stored credentials", () => {
     }).pipe(Effect.scoped, Effect.provide(engineOf(ftp)))
   )
 
-  it.live("hold nobody back where there are none", () =>
+  it.live("do not prevent a change of address if there are none", () =>
     Effect.gen(function* () {
       const [one, other] = [yield* FtpStandIn.run({ files: new Map() }), yield* FtpStandIn.run({ files: new Map() })]
       yield* change("ftp", one.source.config, {})

@@ -95,7 +95,7 @@ describe("hints", () => {
     })
   )
 
-  it.effect("look everywhere once too many parts are hinted", () =>
+  it.effect("cause a poll of all parts once they name too many", () =>
     Effect.gen(function* () {
       const { hint, source } = yield* hinting
       yield* Effect.gen(function* () {
@@ -112,7 +112,7 @@ describe("hints", () => {
     })
   )
 
-  it.effect("that the poll could not heed are given to the next one", () =>
+  it.effect("that a poll did not use are passed to the next poll", () =>
     Effect.gen(function* () {
       const { hint, source } = yield* hinting
       yield* Effect.gen(function* () {

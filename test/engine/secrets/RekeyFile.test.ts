@@ -146,7 +146,7 @@ describe("rekeying with the key in a file", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
-  it.live("of many that begin at once all do the same, and nothing is lost", () =>
+  it.live("several concurrent rekeys use the same new key, and lose nothing", () =>
     Effect.gen(function* () {
       const path = yield* keyFile
       const connections = yield* connectMany(5, yield* vaultAt(path))

@@ -83,7 +83,7 @@ describe("call", () => {
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
-  it.effect("a call that does not wait for a source's pace takes nothing of it", () =>
+  it.effect("a call that yields instead of waiting reserves nothing of the learned rate", () =>
     Effect.gen(function* () {
       const { call, meter } = yield* learning()
       yield* RunMeter.waitUntil(meter, 0)

@@ -214,7 +214,7 @@ describe("call", () => {
     }).pipe(Effect.provide(Quotas.layerMemory))
   )
 
-  it.effect("does not wait beyond what its run may: it yields, and reserves nothing", () =>
+  it.effect("yields instead of waiting longer than its run may, and reserves nothing", () =>
     Effect.gen(function* () {
       const { call, meter } = yield* callOf({ unitsPerMinute: 1 })
       yield* call("get", 1, Effect.void)

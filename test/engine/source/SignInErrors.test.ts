@@ -11,7 +11,7 @@ import * as Provider from "../../support/Provider.ts"
 import { me, redirectUri, layer, begin, finish } from "./signInFixture.ts"
 
 describe("signing in", () => {
-  it.live("sends no client but the one that is given to another address", () =>
+  it.live("sends only a given client to another address, never the one of the settings", () =>
     Effect.gen(function* () {
       const rootUrl = yield* Provider.google([redirectUri])
       const endpoint = yield* Provider.tokenEndpoint

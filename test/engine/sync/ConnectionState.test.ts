@@ -102,7 +102,7 @@ describe("the last check", () => {
     }).pipe(Effect.provide(layer(source)))
   })
 
-  it.effect("does not move where the source refused, nor with a task of its own", () =>
+  it.effect("is not updated if the source refused, nor by a task with its own checkpoint", () =>
     withConnection(function* (source, connection) {
       source.addMany(3)
       yield* sync(connection)

@@ -123,7 +123,7 @@ for (const [name, store] of stores) {
       }).pipe(Effect.provide(layer(source, { store, limits })))
     })
 
-    it.effect("that a later slice of the same reading takes back are downloaded anew", () => {
+    it.effect("that a later slice of the same reading revokes are downloaded again", () => {
       const source = mirrored(60)
       source.tellsAll = true
       return Effect.gen(function* () {

@@ -10,7 +10,7 @@ import * as LeasedSlice from "../../../src/engine/sync/LeasedSlice.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 
 describe("a checkpoint that expires in the middle of the changes", () => {
-  it.effect("loses no deletion of what the changes before it told", () =>
+  it.effect("loses no deletion that earlier changes reported", () =>
     withConnection(function* (source, connection) {
       source.pageSize = 1
       source.add("a")
@@ -31,7 +31,7 @@ describe("a checkpoint that expires in the middle of the changes", () => {
     })
   )
 
-  it.effect("takes no page of the slice away", () =>
+  it.effect("does not use up a page of the slice", () =>
     withConnection(
       function* (source, connection) {
         source.add("a")

@@ -175,7 +175,7 @@ describe("a commit that fails while later items come in", () => {
     }).pipe(Effect.scoped)
   })
 
-  it.effect("is the only thing that keeps an interrupted run from committing the items that are whole", () =>
+  it.effect("is the only reason for an interrupted run not to commit the items that are complete", () =>
     withConnection(function* (source, connection) {
       source.addMany(10)
       source.answer = only("download m000007", Effect.never)

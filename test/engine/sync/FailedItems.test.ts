@@ -155,7 +155,7 @@ describe("an item that fails", () => {
     )
   )
 
-  it.effect("since it still changes is deferred at no attempt, and taken at the next poll", () =>
+  it.effect("because it still changes is deferred without costing an attempt, and downloaded at the next poll", () =>
     withConnection(function* (source, connection) {
       source.add("a")
       source.answer = only("download a", fault(new Unsettled({ message: "still growing" })))
@@ -183,7 +183,7 @@ describe("an item that fails", () => {
     })
   )
 
-  it.effect("with most of the others has the run given up, with what is stored kept", () =>
+  it.effect("together with most others ends the run, which keeps what it has stored", () =>
     withConnection(function* (source, connection) {
       source.pageSize = 50
       source.addMany(400)
@@ -201,7 +201,7 @@ describe("an item that fails", () => {
     })
   )
 
-  it.effect("with few of the others leaves the run to go on, however many they are", () =>
+  it.effect("while most others succeed does not end the run, however many fail", () =>
     withConnection(
       function* (source, connection) {
         source.addMany(60)

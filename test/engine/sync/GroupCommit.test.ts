@@ -91,7 +91,7 @@ const counting = (commits: Array<ReadonlyArray<string>>, before: Effect.Effect<v
     })
   )
 
-it.effect("pages of content that is known end in one commit", () =>
+it.effect("several pages of known content end in one commit", () =>
   withConnection(function* (source, connection) {
     source.pageSize = 10
     source.addMany(150)

@@ -101,7 +101,7 @@ describe("a run that ends in the middle", () => {
   it.effect("is taken up by the next, which loses and repeats no more than two batches", () => killed({ force: false }))
   it.effect("is taken up where it was when it was forced, too", () => killed({ force: true }))
 
-  it.effect("ended by one of two commands that asked for it says the same to both", () =>
+  it.effect("gives both commands that asked for it the same result, whichever of them ends it", () =>
     withConnection(function* (source, connection) {
       source.addMany(3)
       const asked = yield* Deferred.make<void>()

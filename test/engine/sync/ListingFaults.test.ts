@@ -59,7 +59,7 @@ describe("a listing", () => {
     ["a patch and a deletion", { patches: [{ externalId: "m000001", metadata: { a: 1 } }], deleted: ["nobody"] }]
   ]
 
-  it.effect("leaves nothing that it showed to the listing that takes its place in the same run", () => {
+  it.effect("passes nothing that it showed to another listing that replaces it in the same run", () => {
     const source = new MemorySource()
     source.addMany(3)
     const pages: ReadonlyArray<Partial<Listed>> = [
@@ -98,7 +98,7 @@ describe("a listing", () => {
     })
   }
 
-  it.effect("with problems without end has a hundred of them kept", () => {
+  it.effect("with endless problems keeps the first hundred", () => {
     const source = new MemorySource()
     source.addMany(3)
     const problems = (page: number) =>

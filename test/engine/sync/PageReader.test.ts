@@ -65,7 +65,7 @@ describe("a page that chooses an item that failed", () => {
     })
   )
 
-  it.effect("takes the content that it brings at once", () =>
+  it.effect("stores content that comes with the listing at once", () =>
     withConnection(function* (source, connection) {
       yield* chosenAgain(source, connection, failing("a"), "1")
       const content = { kind: "message", metadata: {}, body: bytes("body of a") }

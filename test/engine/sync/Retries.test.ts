@@ -133,7 +133,7 @@ describe("a wait", () => {
 })
 
 describe("a sync", () => {
-  it.effect("that is refused without end, and does nothing in between, ends after ten refusals", () =>
+  it.effect("that is refused again and again without progress ends after ten refusals", () =>
     withConnection(function* (source, connection) {
       source.add("a")
       let refusals = 0

@@ -133,33 +133,38 @@ describe("a source that refuses", () => {
     })
   )
 
-  it.effect("is said of the connection, also where a task of its own or an earlier run was asked", () => {
-    const source = new MemorySource()
-    source.addMany(3)
-    const asked = new RateLimited({ message: "slow down", retryAfter: Duration.hours(2) })
-    return Effect.gen(function* () {
-      const store = yield* WholeStore
-      const connection = yield* connect()
-      const other = yield* connect({ name: "other" })
-      const hoursAsked = Effect.gen(function* () {
-        const { askedWaitUntil } = Option.getOrThrow(yield* store.connection(connection.id))
-        return askedWaitUntil === null ? null : Duration.toHours(DateTime.distance(yield* DateTime.now, askedWaitUntil))
-      })
-      source.answer = only("list", fault(asked))
-      const { status } = yield* moving(sync(connection, { force: true }))
-      assert.strictEqual(status, "failed")
-      assert.closeTo((yield* hoursAsked) ?? 0, 2, 0.1)
-      // A connection of the same account that got no refusal waits too, because of the shared budget.
-      assert.strictEqual((yield* poll(other)).next._tag, "Wait")
-      const { askedWaitUntil, lastCheckedAt } = Option.getOrThrow(yield* store.connection(other.id))
-      assert.isNotNull(askedWaitUntil)
-      assert.isNull(lastCheckedAt)
-      source.answer = () => Effect.void
-      yield* TestClock.adjust("2 hours")
-      yield* poll(connection)
-      assert.isNull(yield* hoursAsked)
-    }).pipe(Effect.provide(layer(source)))
-  })
+  it.effect(
+    "shows on the connection that it asked to wait, also if a forced task or an earlier run was refused",
+    () => {
+      const source = new MemorySource()
+      source.addMany(3)
+      const asked = new RateLimited({ message: "slow down", retryAfter: Duration.hours(2) })
+      return Effect.gen(function* () {
+        const store = yield* WholeStore
+        const connection = yield* connect()
+        const other = yield* connect({ name: "other" })
+        const hoursAsked = Effect.gen(function* () {
+          const { askedWaitUntil } = Option.getOrThrow(yield* store.connection(connection.id))
+          return askedWaitUntil === null
+            ? null
+            : Duration.toHours(DateTime.distance(yield* DateTime.now, askedWaitUntil))
+        })
+        source.answer = only("list", fault(asked))
+        const { status } = yield* moving(sync(connection, { force: true }))
+        assert.strictEqual(status, "failed")
+        assert.closeTo((yield* hoursAsked) ?? 0, 2, 0.1)
+        // A connection of the same account that got no refusal waits too, because of the shared budget.
+        assert.strictEqual((yield* poll(other)).next._tag, "Wait")
+        const { askedWaitUntil, lastCheckedAt } = Option.getOrThrow(yield* store.connection(other.id))
+        assert.isNotNull(askedWaitUntil)
+        assert.isNull(lastCheckedAt)
+        source.answer = () => Effect.void
+        yield* TestClock.adjust("2 hours")
+        yield* poll(connection)
+        assert.isNull(yield* hoursAsked)
+      }).pipe(Effect.provide(layer(source)))
+    }
+  )
 
   it.effect("by the stream of a body is bounded too", () =>
     withConnection(function* (source, connection) {
@@ -195,7 +200,7 @@ describe("a source that refuses", () => {
     )
   }
 
-  it.effect("and is down is asked for nothing more in this slice, though it would answer again", () =>
+  it.effect("because it is down gets no more requests in this slice, though it would answer again", () =>
     withConnection(
       function* (source, connection) {
         source.addMany(40)

@@ -123,7 +123,7 @@ describe("a requested task", () => {
     }).pipe(Effect.scoped)
   })
 
-  it.effect("is not asked for by a poll that is quiet: it costs the store nothing", () => {
+  it.effect("is not looked for by a quiet poll, which costs the store no query", () => {
     const source = new MemorySource()
     return Effect.gen(function* () {
       const shared = yield* TestEngine.shared

@@ -19,7 +19,7 @@ import { layer, polling, at, forced, submit, runs, statusOf, pause, ended, store
 const retryAll = ApiClient.use(({ connections }) => connections.redrive({ ...at("test"), payload: null }))
 
 describe("a requested task", () => {
-  it.effect("counts failures in a row only: one that works in between starts again", () => {
+  it.effect("counts consecutive failures only: a slice that succeeds resets the count", () => {
     const source = new MemorySource()
     source.addMany(60)
     return Effect.gen(function* () {
@@ -47,7 +47,7 @@ describe("a requested task", () => {
     }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: { slicePages: 1 } })))
   })
 
-  it.effect("tries again what may pass, with growing waits, and goes on from where it was", () => {
+  it.effect("retries temporary failures with growing waits, and continues where it was", () => {
     const source = new MemorySource()
     source.addMany(60)
     return Effect.gen(function* () {
@@ -77,7 +77,7 @@ describe("a requested task", () => {
     }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: short })))
   })
 
-  it.effect("ends as failed when what may pass does not, and the same request goes on from there", () => {
+  it.effect("ends as failed if a temporary failure persists, and the same request continues from there", () => {
     const source = new MemorySource()
     source.addMany(60)
     return Effect.gen(function* () {
@@ -133,7 +133,7 @@ describe("a requested task", () => {
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
   })
 
-  it.effect("to retry takes the rows that were there, in slices, and no others", () => {
+  it.effect("to retry takes the ledger rows that existed when it was requested, in slices, and no others", () => {
     const source = new MemorySource()
     source.addMany(1201, "x")
     return Effect.gen(function* () {
