@@ -182,7 +182,7 @@ describe.concurrent("a cluster", () => {
     }).pipe(Effect.scoped, Effect.provide(SharedDatabase.layer))
   )
 
-  it.live("is joined by none that polls alone, and joins none", () =>
+  it.live("is not joined by a process that polls alone, and does not join one", () =>
     Effect.gen(function* () {
       const database = yield* SharedDatabase.make
       const settings = { databaseUrl: database.databaseUrl }

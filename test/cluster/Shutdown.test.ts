@@ -74,7 +74,7 @@ describe("the end of a process", () => {
     }).pipe(Effect.scoped, Effect.provide(SharedDatabase.layer))
   )
 
-  it.live("of one after the other, each replaced, fails no run", () =>
+  it.live("in a rolling restart fails no run", () =>
     Effect.gen(function* () {
       const database = yield* SharedDatabase.make
       // Slow, so that only a few items are listed while processes start and stop.

@@ -149,7 +149,7 @@ const fill = Effect.fnUntraced(function* (count: number) {
 })
 
 describe("children of a REST resource", () => {
-  it.live("cover their list where it is whole, and everything where all of it is", () =>
+  it.live("cover their list if it was read completely, and everything if all lists were", () =>
     Effect.gen(function* () {
       const server = yield* fill(40)
       const whole = yield* list("absent", server.url)
@@ -220,7 +220,7 @@ describe("children of a REST resource", () => {
     })
   )
 
-  it.live("are listed on where a listing was interrupted in the middle of them", () =>
+  it.live("continue where a listing was interrupted in the middle of them", () =>
     Effect.gen(function* () {
       const server = yield* fill(40)
       const all = server.ids()

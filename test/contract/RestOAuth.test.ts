@@ -89,7 +89,7 @@ const list = Effect.fnUntraced(
 const grant = { clientId: "app", clientSecret: "s3cret", refreshToken: "r3fresh", accessToken: "first" }
 
 describe("a REST source with OAuth 2", () => {
-  it.live("sends its token, and another one after a refusal, which is stored before it is used", () =>
+  it.live("sends its token, and after a refusal a refreshed one, which is stored before it is used", () =>
     Effect.gen(function* () {
       const server = yield* serve(() => new Protected())
       const first = yield* list(server.url, grant)

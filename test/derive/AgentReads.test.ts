@@ -68,7 +68,7 @@ it.layer(layer, { excludeTestServices: true })("a conversation of Slack", (it) =
     return { run, ids, thread, another }
   })
 
-  it.effect("is the same by its parent, by a reply, and by a reply that was sent to the channel too", () =>
+  it.effect("is the same for its parent, for a reply, and for a reply that was also sent to the channel", () =>
     Effect.gen(function* () {
       const { another, ids, run, thread } = yield* scene
       const newestFirst = one.toReversed()

@@ -26,7 +26,7 @@ const begunIn = (options: {
     return begun
   })
 
-it.effect("a busy process derives a hundredth of the time, in pieces that end", () =>
+it.effect("a busy process derives for one percent of the time, in pieces", () =>
   Effect.gen(function* () {
     assert.strictEqual(yield* begunIn({ piece: "100 millis", isBusy: true, time: "29 seconds" }), 0)
     assert.strictEqual(yield* begunIn({ piece: "100 millis", isBusy: true, time: "100 seconds" }), 3)

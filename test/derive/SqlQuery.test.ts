@@ -53,7 +53,7 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
     })
   )
 
-  it.effect("may be the first of many at once", () =>
+  it.effect("works for many concurrent first queries, which set up the role", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* sql`ALTER FUNCTION derived.query OWNER TO CURRENT_USER`.unprepared

@@ -42,7 +42,7 @@ it("a source that may answer later is 502, and one that refuses is 422", () => {
 })
 
 it.layer(layer(), live)("a request that is not right", (it) => {
-  it.effect("a path that there is none of, and a method that a path has not", () =>
+  it.effect("an unknown path, and a method that the path does not have", () =>
     Effect.gen(function* () {
       const { ask } = yield* TestServer
       for (const path of ["/nothing", "/connections/a/nothing", "/Connections", "/connections/%zz", "/../etc/passwd"]) {

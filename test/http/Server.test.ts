@@ -245,7 +245,7 @@ it.live("a port that is taken is said, with what to do", () =>
   }).pipe(Effect.provide(layer()))
 )
 
-it.live("who waits for changes is answered when the server stops, and what is being answered still ends", () =>
+it.live("when the server stops, waiting readers of changes get an answer, and responses in progress complete", () =>
   Effect.gen(function* () {
     const waiting = yield* Deferred.make<void>()
     const reading = yield* Deferred.make<void>()
@@ -274,7 +274,7 @@ it.live("who waits for changes is answered when the server stops, and what is be
   })
 )
 
-it.live("who goes away is no longer worked for", () =>
+it.live("the work for a client that disconnects is interrupted", () =>
   Effect.gen(function* () {
     const begun = yield* Deferred.make<void>()
     const ended = yield* Deferred.make<void>()

@@ -147,7 +147,7 @@ export const lawsOfConnections = (law: Law): void => {
     })
   )
 
-  law("a name that is not there is said with what was meant, whatever is asked of it", () =>
+  law("every operation on an unknown name fails with a suggestion", () =>
     Effect.gen(function* () {
       const api = yield* ApiClient
       const { name } = yield* connected()
@@ -189,7 +189,7 @@ export const lawsOfConnections = (law: Law): void => {
     })
   )
 
-  law("text that no database keeps is the name of nothing, whatever is asked by it", () =>
+  law("a name with characters that the database cannot store is not found, in every operation", () =>
     Effect.gen(function* () {
       const api = yield* ApiClient
       const { name } = yield* connected()

@@ -26,6 +26,6 @@ it("an email, its reply and the reply to that are one conversation", () => {
   assert.strictEqual(threadOf("Message-ID: <c@x>", "In-Reply-To: <b@x>", "References: <a@x>", " <b@x>"), "<a@x>")
 })
 
-it("words that are no id make no conversation", () => {
+it("words in In-Reply-To that are no Message-ID make no conversation", () => {
   assert.strictEqual(threadOf("Message-ID: <b@x>", "In-Reply-To: Your message of Monday"), "<b@x>")
 })

@@ -159,7 +159,7 @@ describe("the text of a file", () => {
     assert.strictEqual((await read(Files.claiming(archive, 65_000_000))).reason, "too-large")
   })
 
-  it("is a reason where there is none", async () => {
+  it("is null with a reason if there is none", async () => {
     const reason = async (...args: Parameters<typeof read>) => (await read(...args)).reason
     assert.strictEqual(await reason(Buffer.from([0x89, 0x50, 0, 0]), "image/png"), "unsupported")
     assert.strictEqual(await reason(Buffer.from("d0cf11e0a1b11ae1", "hex")), "unsupported")

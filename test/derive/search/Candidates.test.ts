@@ -56,43 +56,45 @@ const vector = `concat_ws(' ', '''all'':1',
   CASE WHEN i < 900 THEN '''old'':2' END, '''from:p' || i % 300 || '''')::tsvector`
 
 it.layer(layer, { excludeTestServices: true })("the newest that fit", (it) => {
-  it.effect("are those of a scan, with statistics and without, in a time and in a connection", () =>
-    Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
-      const { id } = yield* running()
-      const { id: other } = yield* running()
-      yield* derive
-      yield* sql.unsafe(`INSERT INTO derived.search (connection_id, external_id, occurred_at, deleted, vector)
+  it.effect(
+    "are the same as those of a full scan, with and without statistics, for a period and for a connection",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const { id } = yield* running()
+        const { id: other } = yield* running()
+        yield* derive
+        yield* sql.unsafe(`INSERT INTO derived.search (connection_id, external_id, occurred_at, deleted, vector)
         SELECT CASE WHEN i % 3 = 0 THEN '${other}'::uuid ELSE '${id}'::uuid END, 'm' || i,
           ${time}, i % 50 = 1, ${vector}
         FROM generate_series(1, ${contents}) AS i`)
-      const scopes = [
-        { scope: "true", given: "NULL, NULL, NULL" },
-        { scope: `connection_id = '${id}'`, given: `ARRAY['${id}']::uuid[], NULL, NULL` },
-        {
-          scope: "occurred_at >= '2026-01-20Z' AND occurred_at < '2026-04-01Z'",
-          given: "NULL, '2026-01-20Z', '2026-04-01Z'"
-        }
-      ]
-      const check = Effect.fnUntraced(function* (query: string, { given, scope }: (typeof scopes)[number]) {
-        const wanted = `$query$${query}$query$::tsquery`
-        const hasPhrase = query.includes("<->")
-        // A phrase is searched in the newest 2,000 contents that have its words.
-        const scanned = yield* rows(`SELECT external_id AS id FROM (SELECT * FROM derived.search
+        const scopes = [
+          { scope: "true", given: "NULL, NULL, NULL" },
+          { scope: `connection_id = '${id}'`, given: `ARRAY['${id}']::uuid[], NULL, NULL` },
+          {
+            scope: "occurred_at >= '2026-01-20Z' AND occurred_at < '2026-04-01Z'",
+            given: "NULL, '2026-01-20Z', '2026-04-01Z'"
+          }
+        ]
+        const check = Effect.fnUntraced(function* (query: string, { given, scope }: (typeof scopes)[number]) {
+          const wanted = `$query$${query}$query$::tsquery`
+          const hasPhrase = query.includes("<->")
+          // A phrase is searched in the newest 2,000 contents that have its words.
+          const scanned = yield* rows(`SELECT external_id AS id FROM (SELECT * FROM derived.search
             WHERE vector @@ $query$${query.replaceAll("<->", "&")}$query$ AND NOT deleted AND ${scope}
             ORDER BY occurred_at DESC, connection_id DESC, external_id DESC LIMIT ${hasPhrase ? 2000 : most}) AS newest
           WHERE vector @@ ${wanted} ORDER BY occurred_at DESC, connection_id DESC, external_id DESC LIMIT ${most}`)
-        const found = yield* rows(`SELECT (key).external_id AS id
+          const found = yield* rows(`SELECT (key).external_id AS id
           FROM unnest(derived.search_newest(${wanted}, ${given}, false, NULL, true, ${most})) AS key`)
-        assert.deepStrictEqual(found, scanned, `${query} where ${scope}`)
-        return found.length
+          assert.deepStrictEqual(found, scanned, `${query} where ${scope}`)
+          return found.length
+        })
+        const lengths = new Array<number>()
+        for (const hasStatistics of [false, true]) {
+          if (hasStatistics) yield* sql`VACUUM ANALYZE derived.search`.unprepared
+          for (const query of queries) for (const scope of scopes) lengths.push(yield* check(query, scope))
+        }
+        assert.isTrue(lengths.includes(0) && lengths.includes(most) && lengths.some((one) => one > 0 && one < most))
       })
-      const lengths = new Array<number>()
-      for (const hasStatistics of [false, true]) {
-        if (hasStatistics) yield* sql`VACUUM ANALYZE derived.search`.unprepared
-        for (const query of queries) for (const scope of scopes) lengths.push(yield* check(query, scope))
-      }
-      assert.isTrue(lengths.includes(0) && lengths.includes(most) && lengths.some((one) => one > 0 && one < most))
-    })
   )
 })

@@ -7,7 +7,7 @@ import { ContentStore } from "../../../src/engine/store/ContentStore.ts"
 import { bytesOf, item, page, running, settle } from "../../stores/scenario.ts"
 import { derive, found, idsOf, layer, rows, search, store } from "./Scenario.ts"
 
-it("a word before a colon that is no field is told to people", () => {
+it("a word before a colon that is not a field is reported", () => {
   const query = 'roof frm:bob From:ann -cpy:x https://a.test "x:y" Re: 10:30 frm:carl'
   assert.deepStrictEqual(unknownFields(query), ["frm", "cpy"])
 })
@@ -230,7 +230,7 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
     })
   )
 
-  it.effect("is given cursors of somebody else's making, and stays in its connections", () =>
+  it.effect("stays within its connections, also with forged cursors", () =>
     Effect.gen(function* () {
       const mine = yield* running()
       const other = yield* running()
@@ -263,7 +263,7 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
     })
   )
 
-  it.effect("is prepared again by another version, without a trace of the former", () =>
+  it.effect("is set up again by another version, without functions of the former one", () =>
     Effect.gen(function* () {
       const names = rows("SELECT oid::regprocedure::text AS name FROM pg_proc WHERE proname LIKE 'search%' ORDER BY 1")
       const before = yield* names

@@ -57,7 +57,7 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
     })
   )
 
-  it.effect("loses in a rebuild what the feed does not tell any more", () =>
+  it.effect("removes in a rebuild what the feed no longer has", () =>
     Effect.gen(function* () {
       const run = yield* running()
       yield* store(run, { stays: { subject: "Stays", text: "x" } })
@@ -134,7 +134,7 @@ it.layer(layer, { excludeTestServices: true })("the index", (it) => {
     })
   )
 
-  it.effect("holds the others of a batch though the database refuses one, which no search finds then", () =>
+  it.effect("indexes the other contents of a batch if the database refuses one, which no search then finds", () =>
     Effect.gen(function* () {
       const run = yield* running()
       const of = { connectionIds: [run.id] }

@@ -35,7 +35,7 @@ it.effect.prop(
   runs()
 )
 
-it.effect("what is no single range of bytes is the whole", () =>
+it.effect("a Range header without exactly one range of bytes returns the whole body", () =>
   Effect.sync(() => {
     const given = [
       "",
@@ -133,7 +133,7 @@ it.layer(layer(), live)("bodies", (it) => {
     return (id: string) => `${url}/connections/bodies/content/body?externalId=${encodeURIComponent(id)}`
   })
 
-  it.effect("a body comes whole, in ranges, and not again; as a download that nothing can run", () =>
+  it.effect("a body is returned whole, as a range, or as not modified; always as a download that runs nothing", () =>
     Effect.gen(function* () {
       const at = yield* stored()
       const whole = yield* ask(at("small"))
