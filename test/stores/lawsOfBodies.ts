@@ -94,10 +94,12 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const store = yield* WholeStore
         const run = yield* running()
-        yield* run.commit({ items: [item("a", { bodyKey: "key" }), item("b")] })
+        yield* run.commit({ items: [item("a", { bodyKey: "key" }), item("b"), item("c", { bodyKey: "another" })] })
         yield* run.commit({ page: page({ deleted: ["a"] }) })
         yield* deleteStaged(run.fence)
-        const found = (yield* store.copySources(run.id, ["key", "other"])).get("key")
+        const sources = yield* store.copySources(run.id, ["key", "other"])
+        assert.deepStrictEqual([...sources.keys()], ["key"])
+        const found = sources.get("key")
         assert.strictEqual(found?.title, "a title")
         if (found === undefined) return
         const copy = { ...found, externalId: "copy", revision: undefined, metadata: { from: "me" } }

@@ -222,6 +222,20 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("a deletion that is held stays held where the source tells it again", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const run = yield* withStored(["a", "b", "c"])
+        yield* run.commit({ page: page({ deleted: ["a"] }) })
+        yield* pass(run, ["a", "c"])
+        yield* run.commit({ page: page({ deleted: ["a"] }) })
+        yield* store.holdDeletions(run.fence, allRead)
+        yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
+        assert.strictEqual((yield* store.deletions(run.id, { which: "held", limit: 9 })).total, 2)
+        assert.strictEqual(yield* deleteStaged(run.fence), 0)
+      })
+    )
+
     it.effect(
       "deletions are measured against what was stored when the first pass or reading that found one began",
       () =>

@@ -1,5 +1,6 @@
 /** The laws of the ledger: ids that are known but not stored. */
 import { assert, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
@@ -70,6 +71,10 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* commit({ misses: [miss("first", { outcome: "deferred" })] })
         yield* commit({ misses: [miss("late", { retryIn: Duration.minutes(3) })] })
         yield* commit({ misses: [miss("early", { retryIn: Duration.minutes(1) })] })
+        const [early, , late] = yield* Effect.map(store.ledger(id, { limit: 3 }), (rows) =>
+          rows.map(({ nextAttemptAt }) => (nextAttemptAt === null ? Number.NaN : DateTime.toEpochMillis(nextAttemptAt)))
+        )
+        assert.closeTo((late ?? 0) - (early ?? 0), Duration.toMillis("2 minutes"), 10_000)
         yield* Time.use((time) => time.pass(Duration.minutes(4)))
         yield* commit({ misses: [miss("deferred", { outcome: "deferred" })] })
         const due = Effect.fnUntraced(function* (limit: number) {
