@@ -21,12 +21,12 @@ const json = /^\s*(\{\s*("|\})|\[\s*["{[\]])/
 
 /** Returns why a body that begins with these bytes can't be of the announced type; undefined if it can. */
 const typeProblem = (mediaType: string | undefined, head: Uint8Array): string | undefined => {
-  if (mediaType === undefined || !binary.test(mediaType.trim())) return undefined
+  if (mediaType === undefined || !binary.test(mediaType)) return undefined
   const text = Buffer.from(head)
     .toString("latin1")
     .replace(/^\u00ef\u00bb\u00bf/, "")
   const found = html.test(text) ? "an HTML page" : json.test(text) ? "JSON" : undefined
-  return found === undefined ? undefined : `${found} came instead of the announced ${mediaType.trim()}`
+  return found === undefined ? undefined : `${found} came instead of the announced ${mediaType}`
 }
 
 const sizeProblem = (announced: number | undefined, size: number): string | undefined =>

@@ -75,6 +75,12 @@ describe("an item that fails", () => {
       "an HTML page"
     ],
     [
+      "that is a long login page",
+      { mediaType: "image/png" },
+      [page.slice(0, 3), new Uint8Array([...page.slice(3), ...new Uint8Array(1000)])],
+      "an HTML page"
+    ],
+    [
       "that is JSON",
       { mediaType: "video/mp4" },
       [bytes(' {"ok": false}')],
