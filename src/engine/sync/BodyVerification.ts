@@ -40,19 +40,14 @@ export const problemOf = (announced: Announced | undefined, bytes: Uint8Array): 
 export const check = (announced: Announced | undefined) => {
   const head = Buffer.alloc(headBytes)
   let size = 0
-  let isTypeChecked = announced?.mediaType === undefined
-  const checkType = () => {
-    isTypeChecked = true
-    return typeProblem(announced?.mediaType, head.subarray(0, Math.min(size, headBytes)))
-  }
+  const wrongType = () => typeProblem(announced?.mediaType, head.subarray(0, size))
   return {
     take: (chunk: Uint8Array): string | undefined => {
       if (size < headBytes) head.set(chunk.subarray(0, headBytes - size), size)
       size += chunk.length
-      const wrongType = !isTypeChecked && size >= headBytes ? checkType() : undefined
-      if (wrongType !== undefined || announced?.size === undefined || size <= announced.size) return wrongType
-      return `more bytes came than the announced ${announced.size}`
+      if (announced?.size === undefined || size <= announced.size) return undefined
+      return wrongType() ?? `more bytes came than the announced ${announced.size}`
     },
-    end: (): string | undefined => (isTypeChecked ? undefined : checkType()) ?? sizeProblem(announced?.size, size)
+    end: (): string | undefined => wrongType() ?? sizeProblem(announced?.size, size)
   }
 }

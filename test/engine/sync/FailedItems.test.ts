@@ -76,7 +76,7 @@ describe("an item that fails", () => {
     ],
     [
       "that is a long login page",
-      { mediaType: "image/png" },
+      { mediaType: "image/png", size: 10 },
       [page.slice(0, 3), new Uint8Array([...page.slice(3), ...new Uint8Array(1000)])],
       "an HTML page"
     ],
