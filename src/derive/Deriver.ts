@@ -93,7 +93,7 @@ export const Deriver = Context.Reference<Deriver>("idem/derive/Deriver", {
  * sync itself has succeeded.
  */
 export const afterSync: Effect.Effect<void> = Effect.flatMap(Deriver, ({ catchUp }) => catchUp).pipe(
-  Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}; later: idem derive`)),
-  Effect.catchDefect((defect) => Effect.logError("deriving the schema mirror; later: idem derive", defect)),
+  Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror failed: ${message}; run idem derive`)),
+  Effect.catchDefect((defect) => Effect.logError("deriving the schema mirror failed; run idem derive", defect)),
   Effect.asVoid
 )

@@ -220,7 +220,9 @@ export const make = Effect.fnUntraced(function* (
         (some) => (some.length === 0 ? Effect.void : sql.withTransaction(write(sql, tables, some))),
         ({ change, rows }, cause) =>
           Effect.andThen(
-            Effect.logError(`the rows of ${change.content.externalId} can't be stored`, cause),
+            Effect.logError(`the rows of ${change.content.externalId} can't be stored`, cause).pipe(
+              Effect.annotateLogs({ connection: change.connectionId })
+            ),
             // The values of the content's own row come from the store, so they can be stored.
             write(sql, tables, [{ change, rows: rows.slice(0, 1), text: undefined }])
           )

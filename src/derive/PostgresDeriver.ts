@@ -93,8 +93,12 @@ export const make = Effect.gen(function* () {
     const finishing = Effect.timeoutOption(hasMore.await, idlePause).pipe(
       Effect.andThen(hasMore.close),
       Effect.andThen(finish(Pace.make(Pace.isBusy))),
-      Effect.catch(({ message }) => Effect.logWarning(`deriving texts: ${message}`).pipe(Effect.andThen(again))),
-      Effect.catchDefect((defect) => Effect.logError("deriving texts", defect).pipe(Effect.andThen(again))),
+      Effect.catch(({ message }) =>
+        Effect.logWarning(`extracting texts failed, and is tried again: ${message}`).pipe(Effect.andThen(again))
+      ),
+      Effect.catchDefect((defect) =>
+        Effect.logError("extracting texts failed, and is tried again", defect).pipe(Effect.andThen(again))
+      ),
       Effect.forever
     )
     const paced = Pace.make(Pace.isBusy)
@@ -107,7 +111,9 @@ export const make = Effect.gen(function* () {
   }).pipe(Effect.scoped)
 
   const follow = Lock.withFreeLock(FeedFollower.lockName)(followAlone).pipe(
-    Effect.catch(({ message }) => Effect.logWarning(`deriving the schema mirror: ${message}`)),
+    Effect.catch(({ message }) =>
+      Effect.logWarning(`deriving the schema mirror failed, and is tried again: ${message}`)
+    ),
     (work) => Supervisor.forever(work, { what: "deriving the schema mirror", pause }),
     Effect.provide(
       Layer.provide(Feed.layerWith({ longestPause: Duration.toMillis(idlePause) }), Layer.succeedContext(context))

@@ -146,7 +146,12 @@ export const make = Effect.gen(function* () {
 
   const store = (all: ReadonlyArray<readonly [Due, Extracted]>) =>
     isolated(all, writeAll, ([of], cause) =>
-      Effect.andThen(Effect.logError(`the text of ${of.externalId} can't be stored`, cause), writeAll([[of, refused]]))
+      Effect.andThen(
+        Effect.logError(`the text of ${of.externalId} can't be stored`, cause).pipe(
+          Effect.annotateLogs({ connection: of.connectionId })
+        ),
+        writeAll([[of, refused]])
+      )
     )
 
   /**

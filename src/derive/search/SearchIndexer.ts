@@ -166,7 +166,9 @@ export const make = Effect.fnUntraced(function* (tables: ReadonlyArray<Table>) {
    */
   const giveUp = (one: Pending, cause: Cause.Cause<unknown>) =>
     Effect.gen(function* () {
-      yield* Effect.logError(`${one.externalId} can't be indexed for search`, cause)
+      yield* Effect.logError(`${one.externalId} can't be indexed, so search does not find it`, cause).pipe(
+        Effect.annotateLogs({ connection: one.connectionId })
+      )
       yield* sql`DELETE FROM derived.search
         WHERE connection_id = ${one.connectionId}::uuid AND external_id = ${one.externalId}`
       yield* dequeue([one])

@@ -80,7 +80,11 @@ const make: Effect.Effect<HintRouter, never, ConnectionStore | Sharding.Sharding
           .Hint({ parts: [...sent.parts], everywhere: sent.everywhere })
           .pipe(
             Effect.timeoutOption(timeout),
-            Effect.catch((error) => Effect.logWarning(`a hint could not be delivered: ${error._tag}`))
+            Effect.catch((error) =>
+              Effect.logWarning(
+                `hints could not be delivered (${error._tag}): a scheduled poll finds the changes`
+              ).pipe(Effect.annotateLogs({ connection: connectionId }))
+            )
           )
         const took = (yield* Clock.currentTimeMillis) - startedAt
         yield* Effect.sleep(Math.max(took, spacing - took))

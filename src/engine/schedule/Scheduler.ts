@@ -213,7 +213,7 @@ const schedule = Effect.gen(function* () {
       .Wake({ requested })
       .pipe(
         Effect.timeoutOption(wakeTimeout),
-        Effect.catch((error) => Effect.logWarning(`a connection could not be woken: ${error._tag}`)),
+        Effect.catch((error) => Effect.logWarning(`can't wake ${connectionId} (${error._tag}): it is polled later`)),
         Effect.ensuring(
           Effect.suspend(() => {
             woken.delete(connectionId)

@@ -121,7 +121,7 @@ export const answer = Effect.fnUntraced(function* (
   const { end, start } = range ?? { start: 0, end: body.size }
   const bytes = (range === undefined ? body.bytes() : body.bytes(range)).pipe(
     // The headers have been sent, so the response can only be cut off.
-    Stream.tapError(({ message }) => Effect.logWarning(`a body broke off: ${message}`))
+    Stream.tapError(({ message }) => Effect.logWarning(`the response with a body was cut off: ${message}`))
   )
   return HttpServerResponse.stream(bytes, {
     status: range === undefined ? 200 : 206,
