@@ -81,7 +81,7 @@ export const settingProblem = ({ cause }: Config.ConfigError): string => {
   const [first] = format(cause.issue).issues
   const name = (first?.path ?? []).map(String).join("_")
   const message = first?.message ?? ""
-  return /missing/i.test(message) ? `${name} is not set` : `${name} is not right: it must be ${formOf(name, message)}`
+  return /missing/i.test(message) ? `${name} is not set` : `${name} is not valid: it must be ${formOf(name, message)}`
 }
 
 /** Converts any error to a failure: with its own `reason` (a text) or its tag, and its message. */

@@ -33,7 +33,8 @@ const explain = (error: CliError.NonShowHelpErrors, secret: boolean): string => 
       if (error.kind === "flag" && error.value === "") {
         return `--${error.option} needs a value (one that begins with - is written --${error.option}=-…)`
       }
-      return `${error.kind === "flag" ? `--${error.option}` : `the ${error.option}`}${secret ? "" : ` ${TextFormat.quoted(error.value)}`} is not right: ${formOf(error.expected)}`
+      const option = error.kind === "flag" ? `--${error.option}` : `the ${error.option}`
+      return `${option}${secret ? "" : ` ${TextFormat.quoted(error.value)}`} is not valid: ${formOf(error.expected)}`
     default:
       return error.message
   }

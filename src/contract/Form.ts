@@ -161,7 +161,7 @@ export const read = ({ fields }: Shape, values: Values): { readonly json: Json; 
 
 /** Splits a server's error message into parts, by the field that each part names. */
 export const errorsIn = (message: string, { fields }: Shape): Values => {
-  const parts = message.replace(/^.*? (?:is|are) not right: /s, "").split(/; |, or /)
+  const parts = message.replace(/^.*? (?:is|are) not valid: /s, "").split(/; |, or /)
   return Object.fromEntries(
     fields.flatMap(({ name }) => {
       const part = parts.find((each) => new RegExp(`^${name}(?=[\\s.:[]|$)`).test(each))

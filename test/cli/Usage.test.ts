@@ -92,7 +92,7 @@ describe("wrong usage", () => {
       const error = yield* Effect.flip(Layer.build(DownloadBudget.layer))
       assert.strictEqual(
         CommandFailure.fromError(error).message,
-        "IDEM_DOWNLOAD_MEMORY_MB is not right: it must be a number from 16 to 65536"
+        "IDEM_DOWNLOAD_MEMORY_MB is not valid: it must be a number from 16 to 65536"
       )
     }).pipe(
       Effect.scoped,
@@ -100,22 +100,22 @@ describe("wrong usage", () => {
     )
   )
 
-  it.effect("is also a connection that there is not, and a setting that is not right", () =>
+  it.effect("is also an unknown connection, and a setting that is not valid", () =>
     Effect.gen(function* () {
       const { run } = yield* CommandLine.make(new MemorySource())
       const unknown = yield* run(["status", "nowhere", "--json"])
       assert.strictEqual(unknown.code, 2)
       assert.strictEqual(CommandLine.json(unknown)["error"].reason, "UnknownConnection")
       const settings = [
-        ["PORT", "abc", "PORT is not right: it must be a port, from 0 to 65535"],
-        ["IDEM_SHUTDOWN_TIMEOUT", "soon", `IDEM_SHUTDOWN_TIMEOUT is not right: it must be a duration like "5 minutes"`],
+        ["PORT", "abc", "PORT is not valid: it must be a port, from 0 to 65535"],
+        ["IDEM_SHUTDOWN_TIMEOUT", "soon", `IDEM_SHUTDOWN_TIMEOUT is not valid: it must be a duration like "5 minutes"`],
         [
           "IDEM_SHUTDOWN_TIMEOUT",
           "Infinity",
-          "IDEM_SHUTDOWN_TIMEOUT is not right: it must be a duration from 1s to 1h"
+          "IDEM_SHUTDOWN_TIMEOUT is not valid: it must be a duration from 1s to 1h"
         ],
-        ["IDEM_CLUSTER", "perhaps", "IDEM_CLUSTER is not right: it must be true or false"],
-        ["IDEM_PUBLIC_URL", "idem", "IDEM_PUBLIC_URL is not right: it must be an address like"],
+        ["IDEM_CLUSTER", "perhaps", "IDEM_CLUSTER is not valid: it must be true or false"],
+        ["IDEM_PUBLIC_URL", "idem", "IDEM_PUBLIC_URL is not valid: it must be an address like"],
         ["HOST", "0.0.0.0", "HOST 0.0.0.0 can be reached from other machines"],
         ["IDEM_TRUSTED_PROXIES", "x", "IDEM_TRUSTED_PROXIES"]
       ] as const

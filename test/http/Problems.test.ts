@@ -41,7 +41,7 @@ it("a source that may answer later is 502, and one that refuses is 422", () => {
   }
 })
 
-it.layer(layer(), live)("a request that is not right", (it) => {
+it.layer(layer(), live)("an invalid request", (it) => {
   it.effect("an unknown path, and a method that the path does not have", () =>
     Effect.gen(function* () {
       const { ask } = yield* TestServer

@@ -74,7 +74,7 @@ export const lawsOfConnections = (law: Law): void => {
       assert.deepStrictEqual([config._tag, /folder/.test(config.message)], ["UsageProblem", true])
       const secret = yield* refused({ credentials: Redacted.make({ token: { t0ps3cret: 1 } }) })
       assert.deepStrictEqual([secret._tag, /t0ps3cret/.test(secret.message)], ["UsageProblem", false])
-      assert.match(secret.message, /^the credentials of memory are not right: token/)
+      assert.match(secret.message, /^the credentials of memory are not valid: token/)
       yield* answering((method) =>
         method === "account" ? fault(new Unauthorized({ message: "the token is not valid" })) : Effect.void
       )

@@ -32,7 +32,9 @@ const wrong = (what: "config" | "credentials", domain: string) =>
   Effect.mapError(
     (error: Schema.SchemaError) =>
       new UsageError({
-        message: `the ${what} of ${domain} ${what === "config" ? "is" : "are"} not right: ${ConfigErrors.explain(error.issue, { secret: what === "credentials" })}`
+        message:
+          `the ${what} of ${domain} ${what === "config" ? "is" : "are"} not valid: ` +
+          ConfigErrors.explain(error.issue, { secret: what === "credentials" })
       })
   )
 

@@ -104,7 +104,7 @@ export const providerOf = Effect.fnUntraced(function* (
     Effect.all([signIn.provider(config), integration.decodeConfig(config)]),
     (error) =>
       new UsageError({
-        message: `the config of ${domain} is not right: ${ConfigErrors.explain(error.issue, { secret: false })}`
+        message: `the config of ${domain} is not valid: ${ConfigErrors.explain(error.issue, { secret: false })}`
       })
   )
   return { signIn, provider, address }
