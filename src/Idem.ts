@@ -3,10 +3,12 @@
  * the process, handles its signals, exits or logs. Several instances may be open in one process.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
@@ -289,8 +291,13 @@ export const createIdem = async (options: Options = {}): Promise<Idem> => {
     throw openingError(error)
   })
   const closed = Deferred.makeUnsafe<never, Error>()
-  const run = <A, E>(effect: Effect.Effect<A, E, ManagedRuntime.ManagedRuntime.Services<typeof runtime>>) =>
-    Deferred.isDoneUnsafe(closed) ? Promise.reject(closedError()) : runtime.runPromise(effect)
+  /** Requests fail after `close`. A request that `close` interrupts fails in the same way. */
+  const run = async <A, E>(effect: Effect.Effect<A, E, ManagedRuntime.ManagedRuntime.Services<typeof runtime>>) => {
+    if (Deferred.isDoneUnsafe(closed)) throw closedError()
+    const exit = await runtime.runPromiseExit(effect)
+    if (Exit.isSuccess(exit)) return exit.value
+    throw Cause.hasInterruptsOnly(exit.cause) ? closedError() : Cause.squash(exit.cause)
+  }
   /** Iterators fail after `close`. An iterator that waits for changes fails at `close`. */
   const iterate = <A, E>(stream: Stream.Stream<A, E, ApiClient>) =>
     Stream.suspend((): Stream.Stream<A, E | Error, ApiClient> =>

@@ -135,6 +135,24 @@ describe("createIdem", () => {
     })
   )
 
+  it.live("says of a task that close interrupts that this Idem is closed", () =>
+    Effect.promise(async () => {
+      const source = new MemorySource()
+      const isListing = Promise.withResolvers<void>()
+      source.answer = (method) =>
+        method === "list" ? Effect.andThen(Effect.sync(isListing.resolve), Effect.never) : Effect.void
+      const idem = await createIdem({ database: "memory", integrations: [integration(source)] })
+      await idem.connect({ domain: "memory", name: "mine", credentials: { token: "t" } })
+      const refused = idem.sync("mine").then(
+        () => "done",
+        (error: unknown) => String(error)
+      )
+      await isListing.promise
+      await idem.close()
+      assert.match(await refused, /this Idem is closed/)
+    })
+  )
+
   it.live("changes a connection that is there, and keeps of it what is not given", () =>
     Effect.promise(async () => {
       const source = new MemorySource()
