@@ -44,22 +44,20 @@ export const Every = Schema.DurationFromString.pipe(
 const instant = /^(\d{4})-(\d{2})-(\d{2})(?:T([01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2}))?$/
 
 /**
- * A time: ISO 8601 with an offset, or a date (its first instant in UTC). A timestamp without an offset is refused,
- * because it would mean another instant on another machine.
+ * Accepts a time: ISO 8601 with an offset, or a date (its first instant in UTC). A timestamp without an offset is
+ * refused, because it would mean another instant on another machine.
  */
-export const Instant = Schema.String.pipe(
-  Schema.check(
-    Schema.makeFilter<string>((text) => {
-      const [whole, year, month, day] = instant.exec(text) ?? []
-      // An impossible day would roll over to the next month.
-      const days = new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()
-      return whole !== undefined && Number(day) >= 1 && Number(day) <= days
-        ? undefined
-        : "a time is ISO 8601 with an offset (2026-01-31T09:30:00Z) or a date"
-    })
-  ),
-  Schema.decodeTo(Schema.DateTimeUtcFromString)
-)
+export const isInstant = Schema.makeFilter<string>((text) => {
+  const [whole, year, month, day] = instant.exec(text) ?? []
+  // An impossible day would roll over to the next month.
+  const days = new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()
+  return whole !== undefined && Number(day) >= 1 && Number(day) <= days
+    ? undefined
+    : "a time is ISO 8601 with an offset (2026-01-31T09:30:00Z) or a date"
+})
+
+/** A time that `isInstant` accepts. */
+export const Instant = Schema.String.pipe(Schema.check(isInstant), Schema.decodeTo(Schema.DateTimeUtcFromString))
 
 /** The query parameter `limit`: 1 to `max`. */
 export const limit = (max: number, standard: number) =>

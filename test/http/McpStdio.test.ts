@@ -83,6 +83,9 @@ it.live("over standard input and output gives a hostile email as quoted data, a 
         assert.include(said, `Unknown parameter. The parameters are: ${known}`)
         assert.include(said, String(Object.keys(args).at(-1)))
       }
+      const { tools } = await local.listTools()
+      const { properties = {} } = tools.find(({ name }) => name === "list")?.inputSchema ?? {}
+      for (const [name, schema] of Object.entries(properties)) assert.property(schema, "description", name)
       // JavaScript would read these as 2 March, 5 January 2001, and a time in the zone of the machine.
       for (const since of ["2026-02-30", "January 5", "2026-01-02T00:00:00"]) {
         const { content, isError } = await call(local, "list", { since })

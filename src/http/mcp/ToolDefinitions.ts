@@ -6,7 +6,7 @@ import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Schema from "effect/Schema"
 import * as AgentReads from "../../derive/AgentReads.ts"
-import { Instant } from "../Parameters.ts"
+import { isInstant } from "../Parameters.ts"
 
 /** The most characters in one page of a text. */
 export const pageLength = 20_000
@@ -58,7 +58,10 @@ const described = (description: string) => Schema.String.annotate({ description 
 const Name = described("the connection's name, from `sources`").pipe(Schema.check(Schema.isMaxLength(300)))
 const Id = described("the content's id").pipe(Schema.check(Schema.isBetweenLength(1, 1024)))
 const Moment = (description: string) =>
-  Instant.annotate({ description: `${description}, in ISO 8601 with an offset, like 2026-01-31T00:00:00Z, or a date` })
+  described(`${description}, in ISO 8601 with an offset, like 2026-01-31T00:00:00Z, or a date`).pipe(
+    Schema.check(isInstant),
+    Schema.decodeTo(Schema.DateTimeUtcFromString)
+  )
 const Word = (description: string) => described(description).pipe(Schema.check(Schema.isBetweenLength(1, 300)))
 const Limit = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: mostItems }))).annotate({
   description: `the most results, 1 to ${mostItems}; default 20`
