@@ -95,10 +95,12 @@ const report = Effect.fnUntraced(function* (result: Documents.Synced) {
     const { reason, message } = result.error ?? { reason: "Failed", message: "the sync failed" }
     const status = `idem status ${TextFormat.shellWord(result.connection)}`
     const next = reason === "Unauthorized" ? `; the connection is paused: ${status} says what to do` : ""
+    // The engine gives this reason for a key that is not set or malformed, before it begins a run.
+    const isSetting = reason === "VaultError"
     return yield* new CommandFailure.Failure({
       reason,
       message: `${result.connection}: ${message}${next}`,
-      code: CommandFailure.exitCode.failed,
+      code: isSetting ? CommandFailure.exitCode.usage : CommandFailure.exitCode.failed,
       document
     })
   }

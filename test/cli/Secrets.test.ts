@@ -121,10 +121,15 @@ describe("secrets", () => {
       // Reading does not require the key.
       const status = yield* idem(["status", "--json"], { IDEM_SECRET_KEY: "" })
       assert.strictEqual(status.code, 0, status.stderr)
-      for (const command of [["sync", "team"], ["serve"]]) {
-        const refused = yield* idem(command, { IDEM_SECRET_KEY: "" })
-        assert.strictEqual(refused.code, 1)
-        assert.match(refused.stderr, /IDEM_SECRET_KEY.*is not set.*openssl rand/)
+      for (const [secretKey, problem] of [
+        ["", /IDEM_SECRET_KEY.*is not set.*openssl rand/],
+        ["c2hvcnQ=", /IDEM_SECRET_KEY is not 32 bytes.*openssl rand/]
+      ] as const) {
+        for (const command of [["sync", "team"], ["sync", "team", "--dry-run"], ["retry", "team"], ["serve"]]) {
+          const refused = yield* idem(command, { IDEM_SECRET_KEY: secretKey })
+          assert.strictEqual(refused.code, 2, `${command.join(" ")}: ${refused.stderr}`)
+          assert.match(refused.stderr, problem)
+        }
       }
 
       const tables = yield* dump(url)

@@ -79,6 +79,7 @@ export const ofConfig: Effect.Effect<Keyring, VaultError> = Effect.gen(function*
   const current = yield* currentOfConfig
   if (current === undefined) {
     return yield* new VaultError({
+      setting: "IDEM_SECRET_KEY",
       message: `IDEM_SECRET_KEY, the key that the credentials are sealed with, is not set: ${howToMake}`
     })
   }

@@ -188,10 +188,10 @@ export const make = Effect.gen(function* () {
   })
 
   const sync = Effect.fn("sync")(function* (connection: Connection, task: SyncTask, options: SyncOptions) {
-    if (task.dryRun) return yield* dryRun(connection, task, options)
     const startedAt = yield* Clock.currentTimeMillis
     const keyless = yield* withoutKey
     if (keyless !== undefined) return yield* result(connection, startedAt, { total: nothing, error: keyless })
+    if (task.dryRun) return yield* dryRun(connection, task, options)
     if (isLive(task)) {
       const request = { _tag: "Live", recorded: true, retryFailed: true } as const
       return yield* result(connection, startedAt, yield* untilDone(connection, nothing, request, options))
