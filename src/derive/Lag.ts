@@ -26,7 +26,7 @@ export interface Lag {
    * 10,000.
    */
   readonly unindexed: number
-  /** True while everything is being derived again. */
+  /** True while everything is being derived again and some of these changes are not derived yet. */
   readonly rebuilding: boolean
 }
 
@@ -67,5 +67,6 @@ export const read = Effect.fnUntraced(function* (of: Scope) {
       ORDER BY changed_xid, connection_id, external_id LIMIT ${most}) AS waiting`
   const [lag] = yield* Effect.orDie(decodeLag(rows))
   // A content first waits for its text, and then in the queue of the index.
-  return { ...lag, unindexed: Math.min(lag.unread + lag.unindexed, most), rebuilding } satisfies Lag
+  const unindexed = Math.min(lag.unread + lag.unindexed, most)
+  return { ...lag, unindexed, rebuilding: rebuilding && lag.behind > 0 } satisfies Lag
 }, toStoreError("reading how far the schema mirror is"))
