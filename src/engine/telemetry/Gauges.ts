@@ -11,6 +11,7 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { FeedHolder } from "../model/Change.ts"
+import { LedgerState } from "../model/Content.ts"
 import type { Overview } from "../model/Overview.ts"
 import { FeedStore } from "../store/FeedStore.ts"
 import { OverviewStore } from "../store/OverviewStore.ts"
@@ -32,6 +33,29 @@ interface Sample {
   readonly description: string
   readonly attributes: Record<string, string>
   readonly value: number
+}
+
+/**
+ * Adds zeros for each domain that has connections. If a series began with its first item, an alert on its growth would
+ * miss that item: https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
+ */
+const withZeros = (overview: Overview): Overview => {
+  const { connections, deletionsHeld, ledger } = overview
+  const domains = [...new Set(connections.map(({ domain }) => domain))]
+  return {
+    ...overview,
+    deletionsHeld: domains.map((domain) => ({
+      domain,
+      count: deletionsHeld.find((held) => held.domain === domain)?.count ?? 0
+    })),
+    ledger: domains.flatMap((domain) =>
+      LedgerState.literals.map((state) => ({
+        domain,
+        state,
+        count: ledger.find((items) => items.domain === domain && items.state === state)?.count ?? 0
+      }))
+    )
+  }
 }
 
 const samplesOf = (overview: Overview, holder: FeedHolder | null): ReadonlyArray<Sample> => [
@@ -170,7 +194,8 @@ export class Gauges extends Context.Service<
           Effect.orElseSucceed(added, () => []),
           timeout
         )
-        yield* show([...samplesOf(...answer.value), ...Option.getOrElse(others, () => [])])
+        const [overview, holder] = answer.value
+        yield* show([...samplesOf(withZeros(overview), holder), ...Option.getOrElse(others, () => [])])
       })
       if (yield* Sent) yield* Effect.forkScoped(Effect.repeat(refresh, Schedule.spaced(sentEvery)))
       return { refresh }
