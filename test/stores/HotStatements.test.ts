@@ -2,7 +2,7 @@
  * Frequent operations scan no large table and read few rows, whether PostgreSQL plans for the values, plans once for
  * all values (a generic plan), or has kept a plan from the time when the table was empty.
  */
-import { assert, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -151,6 +151,9 @@ const operations = Effect.fnUntraced(function* ({ commit, fence, id, runId }: Ru
 // A single session, whose statistics are complete when it queries them.
 const client = Database.layerWith({ maxConnections: 1, multiplex: false })
 
+/** A database of its own for each attempt of a test, because a test fills and changes the tables. */
+const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(client))
+
 type Operations = Readonly<Record<string, Effect.Effect<unknown, StoreError | Superseded>>>
 
 /** Returns the operations that scan a large table, or read many of its rows. */
@@ -172,57 +175,51 @@ const faults = Effect.fnUntraced(function* (mode: string, all: Operations) {
   return found
 })
 
-it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(client)), { excludeTestServices: true })(
-  "the frequent statements",
-  (it) => {
-    it.effect("scan no large table, and look at few of its rows", () =>
-      Effect.gen(function* () {
-        const sql = yield* SqlClient.SqlClient
-        let run = yield* running()
-        yield* seed(run)
-        yield* sql`VACUUM ANALYZE`.unprepared
-        for (const [index, mode] of ["force_custom_plan", "force_generic_plan"].entries()) {
-          yield* sql`SELECT set_config('plan_cache_mode', ${mode}, false)`
-          run = yield* nextRun(run)
-          assert.deepStrictEqual(yield* faults(mode, yield* operations(run, index + 1)), [])
-        }
-      })
-    )
-  }
-)
-
-it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(client)), { excludeTestServices: true })(
-  "a first sync",
-  (it) => {
-    it.effect("keeps no plan that scans the table once it has grown", () =>
-      Effect.gen(function* () {
-        const sql = yield* SqlClient.SqlClient
-        // PostgreSQL's statistics do not know that the tables have grown.
-        yield* Effect.forEach(
-          contentTables,
-          (table) => sql`ALTER TABLE ${sql(table)} SET (autovacuum_enabled = false)`.unprepared
-        )
-        yield* sql`SELECT set_config('plan_cache_mode', 'force_generic_plan', false)`
-        const ofSync = (run: Running, round: number) =>
-          Effect.map(operations(run, round), (all) => {
-            const {
-              "existing of a page": existing,
-              "revisions of a page": revisions,
-              "a commit of new items": newItems,
-              "a commit of known items": knownItems,
-              "a page of a listing": seen
-            } = all
-            return { existing, revisions, seen, newItems, knownItems }
-          })
-        let run = yield* running()
-        yield* run.commit({ items: Array.from({ length: 100 }, (_, index) => item(idOf(index))) })
-        yield* sql`ANALYZE`.unprepared
-        for (const operation of Object.values<Operations[string]>(yield* ofSync(run, 1))) yield* operation
-        yield* Effect.forEach(contentTables, (table) => sql`DELETE FROM ${sql(table)}`.unprepared)
+describe("the frequent statements", () => {
+  it.live("scan no large table, and look at few of its rows", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      let run = yield* running()
+      yield* seed(run)
+      yield* sql`VACUUM ANALYZE`.unprepared
+      for (const [index, mode] of ["force_custom_plan", "force_generic_plan"].entries()) {
+        yield* sql`SELECT set_config('plan_cache_mode', ${mode}, false)`
         run = yield* nextRun(run)
-        yield* seed(run)
-        assert.deepStrictEqual(yield* faults("a plan for a small table", yield* ofSync(run, 2)), [])
-      })
-    )
-  }
-)
+        assert.deepStrictEqual(yield* faults(mode, yield* operations(run, index + 1)), [])
+      }
+    }).pipe(Effect.provide(layer))
+  )
+})
+
+describe("a first sync", () => {
+  it.live("keeps no plan that scans the table once it has grown", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      // PostgreSQL's statistics do not know that the tables have grown.
+      yield* Effect.forEach(
+        contentTables,
+        (table) => sql`ALTER TABLE ${sql(table)} SET (autovacuum_enabled = false)`.unprepared
+      )
+      yield* sql`SELECT set_config('plan_cache_mode', 'force_generic_plan', false)`
+      const ofSync = (run: Running, round: number) =>
+        Effect.map(operations(run, round), (all) => {
+          const {
+            "existing of a page": existing,
+            "revisions of a page": revisions,
+            "a commit of new items": newItems,
+            "a commit of known items": knownItems,
+            "a page of a listing": seen
+          } = all
+          return { existing, revisions, seen, newItems, knownItems }
+        })
+      let run = yield* running()
+      yield* run.commit({ items: Array.from({ length: 100 }, (_, index) => item(idOf(index))) })
+      yield* sql`ANALYZE`.unprepared
+      for (const operation of Object.values<Operations[string]>(yield* ofSync(run, 1))) yield* operation
+      yield* Effect.forEach(contentTables, (table) => sql`DELETE FROM ${sql(table)}`.unprepared)
+      run = yield* nextRun(run)
+      yield* seed(run)
+      assert.deepStrictEqual(yield* faults("a plan for a small table", yield* ofSync(run, 2)), [])
+    }).pipe(Effect.provide(layer))
+  )
+})

@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, beforeEach, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -54,9 +54,16 @@ const about = (given: number, expected: number): void => assert.closeTo(given, e
 
 const suite = <E>(name: string, layer: Layer.Layer<RateLimiter.RateLimiterStore | Time, E>): void => {
   it.layer(layer)(`${name}: the store of rate limits`, (it) => {
-    const bucket = (key: string, tokens: number, allowOverflow = false) =>
+    // A test that is repeated finds the store as its first attempt left it.
+    let attempt = ""
+    beforeEach(() => {
+      attempt = randomUUID()
+    })
+    const keyOf = (word: string): string => `${word} of ${attempt}`
+
+    const bucket = (word: string, tokens: number, allowOverflow = false) =>
       RateLimiterStore.use((store) =>
-        store.tokenBucket({ key, tokens, limit: 10, refillRate: Duration.minutes(1), allowOverflow })
+        store.tokenBucket({ key: keyOf(word), tokens, limit: 10, refillRate: Duration.minutes(1), allowOverflow })
       )
 
     it.effect("a bucket begins full, and refuses what it has not, taking nothing", () =>
@@ -102,7 +109,7 @@ const suite = <E>(name: string, layer: Layer.Layer<RateLimiter.RateLimiterStore 
         const time = yield* Time
         const store = yield* RateLimiterStore
         const take = (tokens: number) =>
-          store.fixedWindow({ key: "w", tokens, refillRate: Duration.minutes(1), limit: 5 })
+          store.fixedWindow({ key: keyOf("w"), tokens, refillRate: Duration.minutes(1), limit: 5 })
         const [count, ttl] = yield* take(3)
         assert.strictEqual(count, 3)
         about(ttl, 180_000)
@@ -115,17 +122,18 @@ const suite = <E>(name: string, layer: Layer.Layer<RateLimiter.RateLimiterStore 
       })
     )
 
-    const consume = (key: string, tokens = 1) =>
+    const consume = (word: string, tokens = 1) =>
       RateLimiterStore.use((store) =>
-        store.adaptiveConsume({ key, tokens, fallbackLimit: 100, fallbackWindow: Duration.minutes(10) })
+        store.adaptiveConsume({ key: keyOf(word), tokens, fallbackLimit: 100, fallbackWindow: Duration.minutes(10) })
       )
     const feedback = (
-      key: string,
+      word: string,
       epoch: number,
       retryAfter: Duration.Duration | undefined,
       status = 429,
       tokens = 1
-    ) => RateLimiterStore.use((store) => store.adaptiveFeedback({ key, epoch, tokens, status, retryAfter }))
+    ) =>
+      RateLimiterStore.use((store) => store.adaptiveFeedback({ key: keyOf(word), epoch, tokens, status, retryAfter }))
 
     it.effect("says nothing of a source that asked for nothing", () =>
       Effect.gen(function* () {

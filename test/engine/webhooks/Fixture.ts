@@ -117,10 +117,11 @@ export const pass = (by: Duration.Input, step: Duration.Input = "1 second") =>
 export const test = <A, E>(
   name: string,
   body: (endpoints: Endpoints) => Effect.Effect<A, E, Layer.Success<ReturnType<typeof layer>>>
-) => {
-  const endpoints = new Endpoints()
-  it.effect(name, () => body(endpoints).pipe(Effect.provide(layer(endpoints))))
-}
+) =>
+  it.effect(name, () => {
+    const endpoints = new Endpoints()
+    return body(endpoints).pipe(Effect.provide(layer(endpoints)))
+  })
 
 /** Starts a process that delivers until it is interrupted. */
 export const dispatcher = Effect.forkChild(Dispatcher.run)
