@@ -108,8 +108,8 @@ describe("a cursor of changes", () => {
       assert.strictEqual(yield* reasonOf(check(others, ofMine, epoch)), "foreign")
       assert.strictEqual(yield* reasonOf(check(undefined, ofMine, epoch)), "foreign")
       assert.strictEqual(yield* reasonOf(check(mine, ofAll, epoch)), "foreign")
-      assert.include((yield* Effect.flip(check(mine, ofAll, epoch))).message, "of all connections' changes")
-      assert.include((yield* Effect.flip(check(others, ofMine, epoch))).message, "of another connection's changes")
+      assert.include((yield* Effect.flip(check(mine, ofAll, epoch))).message, "to all connections' changes")
+      assert.include((yield* Effect.flip(check(others, ofMine, epoch))).message, "to another connection's changes")
       assert.strictEqual(yield* reasonOf(check(mine, ofMine, elsewhere)), "foreign")
       assert.strictEqual(yield* reasonOf(check(mine, ofMine, later)), "gone")
       const ofContent = { epoch, connectionId: mine, order: "id" } as const
