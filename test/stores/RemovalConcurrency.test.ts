@@ -81,14 +81,16 @@ it.layer(layer, { excludeTestServices: true })("Postgres, removing at once", (it
         const store = yield* WholeStore
         const goes = yield* running()
         const stays = yield* running()
-        yield* goes.commit({ items: [yield* largeItem("a", "large, and removed")] })
-        const found = yield* largeItem("b", "large, and removed")
+        // An attempt before this one has left the same body.
+        const text = `large, and removed from ${goes.id}`
+        yield* goes.commit({ items: [yield* largeItem("a", text)] })
+        const found = yield* largeItem("b", text)
         yield* store.disconnect(goes.id, true)
         const error = yield* Effect.flip(stays.commit({ items: [item("c"), found] }))
         assert.strictEqual(error._tag, "StoreError")
         assert.include(error.message, "the body of b was removed")
         assert.deepStrictEqual(yield* stored(stays.id), [])
-        yield* stays.commit({ items: [item("c"), yield* largeItem("b", "large, and removed")] })
+        yield* stays.commit({ items: [item("c"), yield* largeItem("b", text)] })
         yield* assertWhole(stays.id, "b")
       })
   )
