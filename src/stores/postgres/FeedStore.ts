@@ -8,6 +8,10 @@
  *
  * So a long transaction that writes, anywhere in the cluster, delays the feed until it ends. A transaction that only
  * reads has no id and delays nothing.
+ *
+ * A position never passes the newest change that was read. After a crash, the server gives out again the ids of the
+ * last transactions of which nothing reached the disk: those that were given up, but not those of visible changes,
+ * which were flushed with their commit. A position after such an id would skip the change that gets the id next.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -49,7 +53,7 @@ export const holder = (sql: SqlClient.SqlClient): Effect.Effect<FeedHolder | nul
 const Transaction = Schema.BigIntFromString
 
 const State = Schema.Struct({ ...epochFields, isHome: Schema.Boolean })
-const Head = Schema.Struct({ ...State.fields, horizon: Transaction })
+const Head = Schema.Struct({ ...State.fields, horizon: Transaction, newest: Schema.NullOr(Transaction) })
 const Row = Schema.Struct({
   ...contentFields,
   transaction: Transaction,
@@ -62,8 +66,14 @@ const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
 const decodeHead = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Head))
 const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 const decodeChanged = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ next: Transaction, connections: Schema.Array(ConnectionId) })])
+  Schema.Tuple([Schema.Struct({ newest: Schema.NullOr(Transaction), connections: Schema.Array(ConnectionId) })])
 )
+
+/** The newest visible change, read from the end of the index. */
+const newest = `(SELECT changed_xid FROM content WHERE changed_xid < horizon ORDER BY changed_xid DESC LIMIT 1)`
+
+/** Returns the transaction from which a reader continues who has read everything up to the newest change. */
+const after = (newest: bigint | null, from: bigint): bigint => (newest === null || newest < from ? from : newest + 1n)
 
 /** The columns of a change without its transaction id, which is read as a number for ordering. */
 const toldColumns = [...Object.keys(contentFields), "connectionId", "change", "stored", "undeleted"]
@@ -95,7 +105,8 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
           : sql`false`
     // The bounds of one range of the index, which is read in order until the page is full.
     const found = yield* sql`WITH head AS MATERIALIZED (${head})
-      SELECT head."databaseId", head.number, head.id, head."isHome", head.horizon::text AS horizon, ${told}
+      SELECT head."databaseId", head.number, head.id, head."isHome", head.horizon::text AS horizon,
+        ${sql.literal(newest)}::text AS newest, ${told}
       FROM head LEFT JOIN LATERAL (
         SELECT ${sql.literal(contentColumns)}, changed_xid AS transaction, connection_id AS "connectionId", change,
           CASE change WHEN 'stored' THEN changed_xid ELSE stored_xid END::text AS stored,
@@ -108,7 +119,7 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
         ORDER BY changed_xid, connection_id, external_id LIMIT ${query.limit + 1}
       ) AS visible ON true
       ORDER BY visible.transaction, "connectionId", "externalId" COLLATE "C"`.pipe(toStoreError("reading changes"))
-    const [{ horizon, isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeHead(found))
+    const [{ horizon, isHome: atHome, newest: last, ...epoch }] = yield* Effect.orDie(decodeHead(found))
     if (!atHome) {
       yield* settled
       return yield* changes(query)
@@ -126,7 +137,7 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
     return {
       epoch,
       changes: list,
-      next: (more ? list.at(-1)?.place : undefined) ?? { transaction: horizon, row: null },
+      next: (more ? list.at(-1)?.place : undefined) ?? { transaction: after(last, transaction), row: null },
       more,
       isAhead: transaction > horizon
     } satisfies ChangePage
@@ -152,10 +163,14 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
     holder: holder(sql).pipe(toStoreError("looking for what the feed waits for")),
 
     changed: (from) =>
-      sql`SELECT horizon::text AS next, ARRAY(${from === 0n ? everChanged : changedSince(from)}) AS connections
+      sql`SELECT ${sql.literal(newest)}::text AS newest,
+          ARRAY(${from === 0n ? everChanged : changedSince(from)}) AS connections
         FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS head`.pipe(
         Effect.flatMap((rows) => Effect.orDie(decodeChanged(rows))),
-        Effect.map(([{ connections, next }]) => ({ connections: new Set(connections), next })),
+        Effect.map(([{ connections, newest: last }]) => ({
+          connections: new Set(connections),
+          next: after(last, from)
+        })),
         toStoreError("looking for changes")
       )
   }
