@@ -8,7 +8,15 @@ import * as Stream from "effect/Stream"
 import type { Content, Ref } from "../../contract/Content.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Config } from "./Config.ts"
-import { clockAheadMillis, differ, instant, isChanged, storedRevision } from "./FileTimes.ts"
+import {
+  clockAheadMillis,
+  differ,
+  instant,
+  isChanged,
+  type ListedAt,
+  longestLagMillis,
+  storedRevision
+} from "./FileTimes.ts"
 import * as Names from "./Names.ts"
 import * as Remote from "./Remote.ts"
 import * as Errors from "../server/Errors.ts"
@@ -20,19 +28,16 @@ const inlineBytes = 262_144
 /** How many listed files are remembered until they are downloaded: some pages. */
 const maxRemembered = 5_000
 
-/** A listed file, and when it was listed, in milliseconds since 1970. */
-interface Listed extends Remote.Stat {
-  readonly listedAt: number
-}
+type Listed = Remote.Stat & ListedAt
 
 export const make = (config: Config, remote: Remote.Remote) => {
   const settle = Duration.toMillis(config.settle ?? Duration.zero)
   /** The listed size and time of files that will be downloaded. If a file differs by then, it is being written. */
   const remembered = new Map<string, Listed>()
 
-  const remember = ({ path, size, modified }: Walk.Found, listedAt: number) => {
+  const remember = ({ path, size, modified }: Walk.Found, at: ListedAt) => {
     remembered.delete(path)
-    remembered.set(path, { size, modified, listedAt })
+    remembered.set(path, { size, modified, ...at })
     for (const oldest of remembered.keys()) {
       if (remembered.size <= maxRemembered) break
       remembered.delete(oldest)
@@ -45,7 +50,7 @@ export const make = (config: Config, remote: Remote.Remote) => {
     if (problem !== undefined) return yield* Effect.fail(Errors.malformed(`${Remote.quote(path)}: ${problem}`))
     const listed = remembered.get(path)
     remembered.delete(path)
-    const listedAt = listed?.listedAt ?? (yield* Clock.currentTimeMillis)
+    const at: ListedAt = listed ?? { listedAt: yield* Clock.currentTimeMillis, lag: longestLagMillis }
     const before: Remote.Stat =
       listed === undefined || Remote.revisionOf(listed) === undefined ? yield* remote.stat(path) : listed
     yield* checkSettled(path, listed, before)
@@ -64,7 +69,7 @@ export const make = (config: Config, remote: Remote.Remote) => {
       // In `volatile`, because touching a file does not change its content.
       volatile: before.modified === undefined ? {} : { modified: before.modified },
       body: size !== undefined && size <= inlineBytes ? Buffer.concat(yield* Stream.runCollect(body)) : body,
-      revision: storedRevision(before, listedAt)
+      revision: storedRevision(before, at)
     }
   })
 
