@@ -17,7 +17,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import type { ByteRange } from "../engine/model/Content.ts"
-import { absent } from "../engine/store/BodyStore.ts"
+import { absent, BodyAbsent } from "../engine/store/BodyStore.ts"
 import type { StoreError } from "../engine/store/StoreError.ts"
 
 /** A body that was written. `hash` is its SHA-256. */
@@ -70,6 +70,33 @@ export const meter = () => {
     written: (): Written => ({ hash: new Uint8Array(hash.digest()), size })
   }
 }
+
+type Blobs = BlobStore["Service"]
+
+/** Reads a blob, and returns true if its bytes have the hash under which it is stored. */
+const isWhole = Effect.fnUntraced(
+  function* (blobs: Blobs, hash: string) {
+    const passed = meter()
+    yield* Stream.runForEach(blobs.read(hash), (chunk) => Effect.sync(() => passed.add(chunk)))
+    return Buffer.from(passed.written().hash).toString("hex") === hash
+  },
+  Effect.catchIf(
+    (error) => error instanceof BodyAbsent,
+    () => Effect.succeed(false)
+  )
+)
+
+/**
+ * Brings a blob from one store to another, unless it is there. A blob that is there is read: its file may be cut short.
+ * `Damaged`: the bytes of `from` do not have this hash, or `to` keeps other bytes under it.
+ */
+export const bring = Effect.fnUntraced(function* (hash: string, from: Blobs, to: Blobs) {
+  const isThere = yield* to.has(hash)
+  if (isThere && (yield* isWhole(to, hash))) return { _tag: "There" } as const
+  const written = yield* to.write(from.read(hash))
+  const isBrought = Buffer.from(written.hash).toString("hex") === hash && (!isThere || (yield* isWhole(to, hash)))
+  return isBrought ? ({ _tag: "Written", size: written.size } as const) : ({ _tag: "Damaged" } as const)
+})
 
 /** Blobs in memory, for tests. */
 export const layerMemory: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {

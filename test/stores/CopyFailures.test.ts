@@ -63,11 +63,22 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
       yield* Effect.provideContext(lived, source.context)
       yield* target.blobs.write(Stream.succeed(bytesOf("large")))
       // Simulates a purge that found no row: the blob is removed after the copy has found it.
-      const has = (hash: string) =>
-        Effect.tap(target.blobs.has(hash), () => elsewhere(target.blobs.remove(hash, Duration.zero)))
-      const error = yield* Effect.flip(copy(source, target, { has }))
+      const read = (hash: string) =>
+        Stream.ensuring(target.blobs.read(hash), Effect.ignore(elsewhere(target.blobs.remove(hash, Duration.zero))))
+      const error = yield* Effect.flip(copy(source, target, { read }))
       assert.include(error.message, "a large body of")
       assert.strictEqual((yield* copy(source, target)).copied.length, 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("a large body that the target has damaged fails the copy", () =>
+    Effect.gen(function* () {
+      const { source, target } = yield* sides
+      yield* Effect.provideContext(lived, source.context)
+      yield* target.blobs.write(Stream.succeed(bytesOf("large")))
+      yield* target.sql`UPDATE blob_chunk SET bytes = 'lar'::bytea`
+      assert.include((yield* Effect.flip(copy(source, target))).message, "is damaged")
+      assert.deepStrictEqual(yield* target.sql`SELECT 1 FROM connection`, [])
     }).pipe(Effect.scoped)
   )
 

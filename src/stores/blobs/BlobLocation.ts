@@ -24,7 +24,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
 import { StoreError } from "../../engine/store/StoreError.ts"
-import { BlobStore, meter, type Place } from "../Blobs.ts"
+import { BlobStore, bring, type Place } from "../Blobs.ts"
 import { toStoreError } from "../postgres/SqlErrors.ts"
 import * as BlobSettings from "./BlobSettings.ts"
 import * as PostgresBlobs from "./PostgresBlobs.ts"
@@ -121,15 +121,6 @@ export const layer: Layer.Layer<
 /** Returns where large bodies are stored, in words, after opening that place. */
 export const check = Effect.scoped(Effect.map(locate, ({ current }) => current?.name ?? "in the database"))
 
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
-
-/** Reads a blob, and returns true if its bytes have the hash under which it is stored. */
-const isWhole = Effect.fnUntraced(function* (blobs: Blobs, hash: string) {
-  const passed = meter()
-  yield* Stream.runForEach(blobs.read(hash), (chunk) => Effect.sync(() => passed.add(chunk)))
-  return hex(passed.written().hash) === hash
-})
-
 /**
  * Moves all bodies from one store to another. A body leaves the old store only after this process has written it to the
  * new one, or has read it there: a file that exists may be cut short. Returns how many were written, and the hashes of
@@ -140,15 +131,14 @@ const moveAll = Effect.fnUntraced(function* (from: Blobs, to: Blobs) {
   const damaged = new Set<string>()
   const moveOne = Effect.fnUntraced(function* (hash: string) {
     if (damaged.has(hash)) return
-    const isThere = yield* to.has(hash)
-    if (!isThere || !(yield* isWhole(to, hash))) {
-      const written = yield* to.write(from.read(hash))
-      if (hex(written.hash) !== hash || (isThere && !(yield* isWhole(to, hash)))) {
-        damaged.add(hash)
-        return
-      }
+    const brought = yield* bring(hash, from, to)
+    if (brought._tag === "Damaged") {
+      damaged.add(hash)
+      return
+    }
+    if (brought._tag === "Written") {
       moved.bodies += 1
-      moved.bytes += written.size
+      moved.bytes += brought.size
     }
     yield* from.remove(hash, Duration.zero)
   })

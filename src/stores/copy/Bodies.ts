@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Crypto from "node:crypto"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
+import { bring } from "../Blobs.ts"
 import { byteas, int8s } from "../postgres/Parameters.ts"
 import { hex, type Sides, through, wrong } from "./Rows.ts"
 
@@ -49,11 +50,11 @@ export const copyBodies = Effect.fnUntraced(function* (
     yield* write(bodies.map((body) => ({ ...body, size: body.bytes.byteLength })))
   })
   const large = Effect.fnUntraced(function* ({ hash, size }: { readonly hash: Uint8Array; readonly size: number }) {
-    if (!(yield* target.blobs.has(hex(hash)))) {
-      const written = yield* target.blobs.write(source.blobs.read(hex(hash)))
-      if (Buffer.compare(written.hash, hash) !== 0) {
-        return yield* wrong(`the body ${hex(hash)} is not what was stored: the source's data is damaged`)
-      }
+    const brought = yield* bring(hex(hash), source.blobs, target.blobs)
+    if (brought._tag === "Damaged") {
+      return yield* wrong(
+        `the body ${hex(hash)} is not what was stored: the data of the source or the target is damaged`
+      )
     }
     yield* write([{ hash, size, bytes: null }])
   })
