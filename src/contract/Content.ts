@@ -108,7 +108,7 @@ export interface Content {
   readonly revision?: string | undefined
   /**
    * A key that two contents of the connection share only if the source guarantees that their bodies are the same. Must
-   * not be a value that a sender can choose. See `Copy`.
+   * not be a value that a sender can choose. The bounds are those of an external id. See `Copy`.
    */
   readonly bodyKey?: string | undefined
 }

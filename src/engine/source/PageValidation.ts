@@ -30,6 +30,9 @@ const problem = (page: Page<Schema.Json>): string | undefined => {
     if (!Array.isArray(refs)) return `\`${name}\` must be an array of refs`
     if (refs.length > maxPageRefs) return `\`${name}\` has ${refs.length} refs, more than ${maxPageRefs}`
     if (refs.some((ref) => typeof ref?.externalId !== "string")) return `in \`${name}\`: an external id must be a text`
+    if (refs.some(({ revision }) => revision !== undefined && typeof revision !== "string")) {
+      return `in \`${name}\`: a revision must be a text, or absent`
+    }
   }
   if (listing === undefined && (covers.length > 0 || complete === true)) {
     return "`covers` and `complete` need `listing`: the same text on each page of one pass, and a new one for the next"

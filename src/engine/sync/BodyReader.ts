@@ -11,6 +11,7 @@ import { type Announced, withLateFields, type Content, maxTitleLength, type Ref 
 import { IntegrationError, Malformed, TooLarge, Transient } from "../../contract/IntegrationError.ts"
 import type { Limits } from "../Limits.ts"
 import * as BodyVerification from "./BodyVerification.ts"
+import * as ContentValidation from "./ContentValidation.ts"
 import * as DownloadBudget from "./DownloadBudget.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
 import type { CopySource, Item, StoredBody } from "../model/Batch.ts"
@@ -149,7 +150,10 @@ export const item = Effect.fnUntraced(function* (
     )
   }
   yield* RunMeter.bodyRead(meter, body._tag === "Inline" ? body.bytes.length : body.size)
-  const { bodyKey, kind, mediaType, metadata, occurredAt, revision, title, volatile } = yield* withLateFields(content)
+  const whole = yield* withLateFields(content)
+  const problem = ContentValidation.fieldProblem(whole)
+  if (problem !== undefined) return yield* notStored(ref.externalId, problem)
+  const { bodyKey, kind, mediaType, metadata, occurredAt, revision, title, volatile } = whole
   return {
     externalId: ref.externalId,
     revision: revision ?? ref.revision,

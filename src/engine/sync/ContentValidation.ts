@@ -2,7 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { Content, Ref } from "../../contract/Content.ts"
+import { type Content, externalIdProblem, type Ref } from "../../contract/Content.ts"
 import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
 import * as MessageText from "../MessageText.ts"
 
@@ -23,6 +23,30 @@ const thrown = ({ externalId }: Ref, cause: Cause.Cause<unknown>) =>
 
 const caught = <A, R>(ref: Ref, effect: Effect.Effect<A, IntegrationError, R>) =>
   Effect.catchCauseIf(effect, isThrown, (cause) => thrown(ref, cause))
+
+/** The fields that must be a text if they are there. */
+const texts = ["title", "mediaType", "revision", "bodyKey"] as const
+
+/** The fields that must be an object of JSON values if they are there. */
+const objects = ["metadata", "volatile"] as const
+
+const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value)
+
+/**
+ * Returns why these fields can't be stored; undefined if they can. A value of a wrong type would fail the commit, and
+ * with it all items of its batch, at every poll again.
+ */
+export const fieldProblem = (content: Omit<Content, "body" | "kind">): string | undefined => {
+  const text = texts.find((name) => content[name] !== undefined && typeof content[name] !== "string")
+  if (text !== undefined) return `\`${text}\` must be a text, or absent`
+  const object = objects.find(
+    (name) => (name === "metadata" || content[name] !== undefined) && !isObject(content[name])
+  )
+  if (object !== undefined) return `\`${object}\` must be an object of JSON values`
+  // An index has the keys. PostgreSQL refuses entries of more than 2,704 bytes.
+  const keyProblem = content.bodyKey === undefined ? undefined : externalIdProblem(content.bodyKey)
+  return keyProblem === undefined ? undefined : `\`bodyKey\`: ${keyProblem.replace("an external id", "it")}`
+}
 
 const notBytes = malformed("`body` must be a Uint8Array, or a stream of them")
 

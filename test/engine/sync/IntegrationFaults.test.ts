@@ -21,6 +21,9 @@ const downloading =
     download: (ref) => (ref.externalId === id ? download(ref, session.download) : session.download(ref))
   })
 
+const withFields = (fields: object) => (ref: Ref, real: AnySession["download"]) =>
+  Effect.map(real(ref), (content) => ({ ...content, ...fields }) as Content)
+
 const withBody = (body: unknown) => (ref: Ref, real: AnySession["download"]) =>
   Effect.map(real(ref), (content) => ({ ...content, body }) as Content)
 
@@ -48,6 +51,20 @@ describe("an item", () => {
       withBody(Stream.succeed("text")),
       /`body` must be a Uint8Array, or a stream of them/
     ],
+    ...Object.entries({ title: 5, mediaType: null, revision: 7, bodyKey: {} }).map(
+      ([name, value]) =>
+        [`whose ${name} is no text`, withFields({ [name]: value }), new RegExp(`\`${name}\` must be a text`)] as const
+    ),
+    ...Object.entries({ metadata: undefined, volatile: ["a"] }).map(
+      ([name, value]) =>
+        [`whose ${name} is no object`, withFields({ [name]: value }), new RegExp(`\`${name}\` must be an obj`)] as const
+    ),
+    [
+      "whose late title is no text",
+      withFields({ afterBody: Effect.succeed({ title: 5, metadata: {} }) }),
+      /`title` must be a text/
+    ],
+    ["whose bodyKey is too long", withFields({ bodyKey: "k".repeat(1025) }), /`bodyKey`: it may have at most 1024/],
     [
       "without a kind",
       (ref, real) => Effect.map(real(ref), (content) => ({ ...content, kind: undefined as never })),
@@ -109,6 +126,11 @@ describe("a page", () => {
 
   const faults: ReadonlyArray<readonly [string, (page: Listed) => unknown, RegExp]> = [
     ["without refs", (page) => ({ ...page, listed: undefined }), /^memory, page 2: `listed` must be an array of refs$/],
+    [
+      "with a revision that is no text",
+      (page) => ({ ...page, listed: page.listed.map((ref) => ({ ...ref, revision: 5 })) }),
+      /^memory, page 2: in `listed`: a revision must be a text, or absent$/
+    ],
     [
       "that covers something and belongs to no listing",
       (page) => ({ ...page, listing: undefined, covers: [{ prefix: "" }] }),
