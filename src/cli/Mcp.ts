@@ -1,7 +1,10 @@
 /** `idem mcp`: the MCP server on standard input and output, for agents on this machine. */
+import * as Cause from "effect/Cause"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import packageJson from "../../package.json" with { type: "json" }
 import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
@@ -53,7 +56,10 @@ export const mcp = Command.make(
         })
       )
     })
-    yield* AppServices.provide(serve)
+    // At the end of standard input the server interrupts its own fiber. The client has ended the session so, which is
+    // no failure. A signal interrupts this fiber.
+    const exit = yield* Effect.flatMap(Effect.forkChild(AppServices.provide(serve)), Fiber.await)
+    if (Exit.isSuccess(exit) || !Cause.hasInterruptsOnly(exit.cause)) yield* exit
   })
 ).pipe(
   Command.withDescription(

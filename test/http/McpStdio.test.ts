@@ -1,6 +1,8 @@
 import { assert, it } from "@effect/vitest"
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js"
 import * as Effect from "effect/Effect"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
 import { main, hostile, scene, client, Answer, call, ask } from "./mcpFixture.ts"
 
 /** Returns the content of a response; fails if it has none. */
@@ -99,6 +101,10 @@ it.live("over standard input and output gives a hostile email as quoted data, a 
       )
       assert.isTrue(refused)
       await local.close()
+      // A client ends the session by closing the server's standard input.
+      const served = spawn(process.execPath, args, { env, stdio: ["pipe", "ignore", "ignore"] })
+      served.stdin.end()
+      assert.deepStrictEqual(await once(served, "exit"), [0, null])
     })
   })
 )
