@@ -135,18 +135,19 @@ it.layer(Memory.layer)("the feed", (it) => {
       const reader = yield* Effect.forkChild(
         changes({ connectionId: mine.id, after: next, wait: Duration.seconds(30) })
       )
-      const all = yield* changes({ limit: 1000 })
+      let all = yield* changes({ limit: 1000 })
+      while (all.changes.length > 0) all = yield* changes({ after: all.next, limit: 1000 })
       const readerOfAll = yield* Effect.forkChild(changes({ after: all.next, wait: Duration.seconds(30) }))
       yield* TestClock.adjust("5 seconds")
       assert.isUndefined(readerOfAll.pollUnsafe())
-      assert.strictEqual(asked.changes, 4)
+      const before = asked.changes
       yield* other.commit({ items: [item("b")] })
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual(readerOfAll.pollUnsafe()?._tag, "Success")
       assert.deepStrictEqual(ids(yield* Fiber.join(readerOfAll)), ["b stored"])
       assert.isUndefined(reader.pollUnsafe())
       // The store was asked again for the other reader only, because this reader's connection had no new changes.
-      assert.strictEqual(asked.changes, 5)
+      assert.strictEqual(asked.changes, before + 1)
       yield* mine.commit({ items: [item("a")] })
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(ids(yield* Fiber.join(reader)), ["a stored"])
