@@ -142,7 +142,7 @@ const poller = Layer.unwrap(
       })
     )
     return delivering.pipe(
-      Layer.provideMerge(Scheduler.layerMember(Cluster.layer({ maxResidentEntities: Scheduler.maxResidentEntities }))),
+      Layer.provideMerge(Scheduler.layerMember(Cluster.layer)),
       Layer.provide(leases),
       Layer.provide(Database.layerSessions)
     )

@@ -7,11 +7,15 @@
  * polls, which therefore never wait for backfills to end. Within these bounds, free slots go in turns to the budgets
  * whose connections wait for a slot, and within a budget to its accounts. Otherwise thousands of connections that wait
  * for the budget they share would delay all others.
+ *
+ * A connection has one slot at most: a slice that a hint caused waits until the scheduled slice has ended, and then has
+ * its hints.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import type { ConnectionId } from "../model/Connection.ts"
 import { Slot } from "../source/Slot.ts"
 import * as FairQueue from "./FairQueue.ts"
 
@@ -35,6 +39,7 @@ export const Bounds = Context.Reference<Bounds>("idem/engine/schedule/Concurrenc
 })
 
 interface Entry {
+  readonly connectionId: ConnectionId
   readonly kind: Kind
   readonly path: ReadonlyArray<string>
   readonly begins: Latch.Latch
@@ -46,7 +51,11 @@ export class ConcurrencyLimiter extends Context.Service<
   {
     /** Runs a slice once it gets a slot. `path` is its budget and its account, between which slots take turns. */
     readonly take: <A, E, R>(
-      options: { readonly kind: Kind; readonly path: readonly [string, string] },
+      options: {
+        readonly connectionId: ConnectionId
+        readonly kind: Kind
+        readonly path: readonly [string, string]
+      },
       slice: Effect.Effect<A, E, R>
     ) => Effect.Effect<A, E, R>
   }
@@ -62,8 +71,12 @@ const make = (bounds: Bounds): ConcurrencyLimiter["Service"] => {
   const working = { poll: 0, backfill: 0 }
   const begun = { poll: 0, backfill: 0 }
 
-  const mayBegin = ({ kind }: Entry): boolean =>
-    kind === "poll" || (working.backfill < bounds.workingBackfills && begun.backfill < bounds.begunBackfills)
+  /** The connections whose slices have begun. */
+  const running = new Set<ConnectionId>()
+
+  const mayBegin = ({ connectionId, kind }: Entry): boolean =>
+    !running.has(connectionId) &&
+    (kind === "poll" || (working.backfill < bounds.workingBackfills && begun.backfill < bounds.begunBackfills))
 
   /** Begins waiting slices until no slot is free. */
   const pump = (): void => {
@@ -72,6 +85,7 @@ const make = (bounds: Bounds): ConcurrencyLimiter["Service"] => {
       if (entry === undefined) return
       begun[entry.kind] += 1
       working[entry.kind] += 1
+      running.add(entry.connectionId)
       entry.state = "working"
       entry.begins.openUnsafe()
     }
@@ -81,6 +95,7 @@ const make = (bounds: Bounds): ConcurrencyLimiter["Service"] => {
     if (entry.state === "queued") FairQueue.remove(queue, entry.path, entry)
     else {
       begun[entry.kind] -= 1
+      running.delete(entry.connectionId)
       if (entry.state === "working") working[entry.kind] -= 1
     }
     pump()
@@ -123,10 +138,10 @@ const make = (bounds: Bounds): ConcurrencyLimiter["Service"] => {
   }
 
   return {
-    take: ({ kind, path }, slice) =>
+    take: ({ connectionId, kind, path }, slice) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.suspend(() => {
-          const entry: Entry = { kind, path, begins: Latch.makeUnsafe(false), state: "queued" }
+          const entry: Entry = { connectionId, kind, path, begins: Latch.makeUnsafe(false), state: "queued" }
           FairQueue.add(queue, path, entry)
           pump()
           return Effect.ensuring(

@@ -12,7 +12,6 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as EntityId from "effect/cluster/EntityId"
 import * as Sharding from "effect/cluster/Sharding"
 import type { Hint } from "../../contract/Hints.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -22,7 +21,7 @@ import { Integrations } from "../source/Integrations.ts"
 import * as OpenSource from "../source/OpenSource.ts"
 import type * as LeasedSlice from "../sync/LeasedSlice.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
-import { ConnectionEntity } from "./ConnectionEntity.ts"
+import * as ConnectionGroup from "./ConnectionGroup.ts"
 import { HintRouter } from "./HintRouter.ts"
 import { PendingHints } from "./PendingHints.ts"
 
@@ -87,9 +86,7 @@ const make = Effect.gen(function* () {
   const silent = new Map<ConnectionId, Uint8Array>()
 
   const isOurs = (connectionId: ConnectionId) =>
-    Effect.map(ConnectionEntity.getShardId(EntityId.make(connectionId)), (shard) => sharding.hasShardId(shard)).pipe(
-      Effect.provideService(Sharding.Sharding, sharding)
-    )
+    Effect.provideService(ConnectionGroup.isOwned(connectionId), Sharding.Sharding, sharding)
 
   /** Returns when this process no longer owns the connection, or the connection has changed. */
   const changed = (connection: Connection) => {

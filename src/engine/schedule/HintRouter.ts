@@ -15,7 +15,7 @@ import { externalIdProblem } from "../../contract/Content.ts"
 import { maxHinted } from "../../contract/Hints.ts"
 import type { ConnectionId } from "../model/Connection.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
-import { ConnectionEntity } from "./ConnectionEntity.ts"
+import * as ConnectionGroup from "./ConnectionGroup.ts"
 
 /** How long hints are gathered before they are sent, and the shortest time between two sends for one connection. */
 const gatherFor = Duration.millis(250)
@@ -55,7 +55,7 @@ interface Waiting {
 const make: Effect.Effect<HintRouter, never, ConnectionStore | Sharding.Sharding | Scope.Scope> = Effect.gen(
   function* () {
     const connections = yield* ConnectionStore
-    const clientOf = yield* ConnectionEntity.client
+    const clientOf = yield* ConnectionGroup.client
     const waiting = new Map<ConnectionId, Waiting>()
     const senders = yield* FiberMap.make<ConnectionId>()
 
@@ -77,7 +77,7 @@ const make: Effect.Effect<HintRouter, never, ConnectionStore | Sharding.Sharding
         if (sent === undefined) return
         const startedAt = yield* Clock.currentTimeMillis
         yield* clientOf(connectionId)
-          .Hint({ parts: [...sent.parts], everywhere: sent.everywhere })
+          .Hint({ connectionId, parts: [...sent.parts], everywhere: sent.everywhere })
           .pipe(
             Effect.timeoutOption(timeout),
             Effect.catch((error) =>

@@ -1,11 +1,13 @@
 /**
- * Finds due connections (for their next poll, a retry, or a requested task) and wakes each through its Effect Cluster
- * entity, so that the cluster decides which process runs a connection, and no process runs it twice at the same time.
+ * Finds due connections (for their next poll, a retry, or a requested task) and wakes each through an Effect Cluster
+ * entity, its group, so that the cluster decides which process runs a connection. No process runs it twice at the same
+ * time (`ConcurrencyLimiter.ts`).
  *
  * The store returns due connections, the longest due first (`LeaseStore.due`). The next poll is scheduled at the end of
  * each run (sync/ConnectionUpdate.ts). A wake-up is volatile: it may be lost or delivered twice. The connection's row
  * is the durable state, and the lease and the fence are the guard.
  */
+import * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -14,7 +16,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as Entity from "effect/cluster/Entity"
 import * as MessageStorage from "effect/cluster/MessageStorage"
 import * as RunnerHealth from "effect/cluster/RunnerHealth"
 import * as RunnerStorage from "effect/cluster/RunnerStorage"
@@ -23,7 +24,7 @@ import * as Sharding from "effect/cluster/Sharding"
 import * as Singleton from "effect/cluster/Singleton"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import { BudgetPaths } from "./BudgetPaths.ts"
-import { ConnectionEntity } from "./ConnectionEntity.ts"
+import * as ConnectionGroup from "./ConnectionGroup.ts"
 import { HintListener } from "./HintListener.ts"
 import * as HintRouter from "./HintRouter.ts"
 import { PendingHints } from "./PendingHints.ts"
@@ -32,7 +33,7 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import * as PollingClaim from "../locks/PollingClaim.ts"
 import * as LeasedSlice from "../sync/LeasedSlice.ts"
 import { ConcurrencyLimiter } from "./ConcurrencyLimiter.ts"
-import { type Connection, ConnectionId, type Due, type LeasedConnection } from "../model/Connection.ts"
+import type { Connection, ConnectionId, Due, LeasedConnection } from "../model/Connection.ts"
 import { BodyStore } from "../store/BodyStore.ts"
 import { RunStore } from "../store/RunStore.ts"
 import { ConnectionStore } from "../store/ConnectionStore.ts"
@@ -45,20 +46,14 @@ import * as Supervisor from "../Supervisor.ts"
 
 /**
  * How often the scheduler queries due connections. If fewer than `few` connections are awake, it also does so when a
- * slice ends.
+ * slice ends, so that the slots of a dozen processes stay in use.
  */
 const tick = Duration.seconds(1)
-const few = 64
+const few = 500
 
 /** The most connections that one query adds, and the most that are awake. Later queries find the rest. */
-const dueAtOnce = 500
+const dueAtOnce = 2_000
 const wokenAtMost = 10_000
-
-/**
- * The most entities in this process, including those that have just become idle. A wake-up beyond it is sent again
- * later.
- */
-export const maxResidentEntities = 20_000
 
 /** The time limit of a wake-up. If the connection is still due, it is woken again. */
 const wakeTimeout = Duration.minutes(15)
@@ -163,19 +158,17 @@ class Backfills extends Context.Service<Backfills, Set<ConnectionId>>()("idem/en
   static readonly layer = Layer.sync(Backfills, () => new Set())
 }
 
-/** The entities, which run connections when they are woken. */
-const entities = ConnectionEntity.toLayer(
+/** The groups, which run their connections when they are woken. */
+const connectionGroups = ConnectionGroup.ConnectionGroup.toLayer(
   Effect.gen(function* () {
     const context = yield* Effect.context<LeasedSlice.Services | PendingHints | HintListener>()
     const limiter = yield* ConcurrencyLimiter
     const backfills = yield* Backfills
     const paths = yield* BudgetPaths
     const pending = yield* PendingHints
-    const address = yield* Entity.CurrentAddress
-    const connectionId = ConnectionId.make(address.entityId)
-    const run = (slice: ReturnType<typeof poll | typeof pollHinted>) =>
+    const run = (connectionId: ConnectionId, slice: ReturnType<typeof poll | typeof pollHinted>) =>
       Effect.flatMap(paths.of(connectionId), (path) =>
-        limiter.take({ kind: backfills.has(connectionId) ? "backfill" : "poll", path }, slice)
+        limiter.take({ connectionId, kind: backfills.has(connectionId) ? "backfill" : "poll", path }, slice)
       ).pipe(
         Effect.provide(context),
         Effect.map((more) => {
@@ -186,31 +179,36 @@ const entities = ConnectionEntity.toLayer(
         Effect.catchTag("Superseded", () => Effect.void),
         Effect.catchTag("StoreError", (error) =>
           Effect.logWarning(error.message).pipe(Effect.annotateLogs({ connection: connectionId }))
+        ),
+        Effect.catchDefect((defect) =>
+          Effect.logError("a poll ended with a defect", Cause.die(defect)).pipe(
+            Effect.annotateLogs({ connection: connectionId })
+          )
         )
       )
-    return ConnectionEntity.of({
-      Wake: ({ payload: { requested } }) => run(poll(connectionId, { requested })),
-      Hint: ({ payload: { everywhere, parts } }) =>
+    return ConnectionGroup.ConnectionGroup.of({
+      Wake: ({ payload: { connectionId, requested } }) => run(connectionId, poll(connectionId, { requested })),
+      Hint: ({ payload: { connectionId, everywhere, parts } }) =>
         Effect.andThen(
           Effect.sync(() => pending.add(connectionId, parts, everywhere)),
-          run(pollHinted(connectionId))
+          run(connectionId, pollHinted(connectionId))
         )
     })
   }),
-  // Short, so that ten thousand entities of one minute do not stay in memory until the next minute.
-  { maxIdleTime: "5 seconds" }
+  // The slots of a process bound its work, and `wokenAtMost` the messages that wait for them.
+  { concurrency: "unbounded", mailboxCapacity: "unbounded" }
 )
 
 /** Finds due connections and wakes them, until interrupted. */
 const schedule = Effect.gen(function* () {
   const leases = yield* LeaseStore
-  const clientOf = yield* ConnectionEntity.client
+  const clientOf = yield* ConnectionGroup.client
   const woken = new Set<ConnectionId>()
   const ended = yield* Queue.sliding<void>(1)
 
   const wake = ({ connectionId, requested }: Due) =>
     clientOf(connectionId)
-      .Wake({ requested })
+      .Wake({ connectionId, requested })
       .pipe(
         Effect.timeoutOption(wakeTimeout),
         Effect.catch((error) => Effect.logWarning(`can't wake ${connectionId} (${error._tag}): it is polled later`)),
@@ -252,17 +250,17 @@ const scheduler = Layer.unwrap(
   })
 )
 
-/** A cluster of one process: its runner and its messages are in memory. */
+/** A cluster of one process: its runner and its messages are in memory, and are not encoded. */
 const layerOneProcess = Sharding.layer.pipe(
   Layer.provideMerge(Runners.layerNoop),
   Layer.provideMerge(MessageStorage.layerNoop),
   Layer.provide([RunnerStorage.layerMemory, RunnerHealth.layerNoop]),
-  Layer.provide(ShardingConfig.layer({ maxResidentEntities }))
+  Layer.provide(ShardingConfig.layer({ simulateRemoteSerialization: false }))
 )
 
 type PollerError = PollingClaim.PolledElsewhere | StoreError | Config.ConfigError
 
-/** The services of hints, for the entities. */
+/** The services of hints, for the groups. */
 const hints = Layer.provideMerge(HintListener.layer, PendingHints.layer)
 
 /** Claims the polling before it joins a cluster, and releases the claim last: until then this process may write. */
@@ -273,7 +271,7 @@ const polling = <E, E2, R, R2>(
   Layer.unwrap(
     Effect.map(claim, (claimed) =>
       Layer.merge(
-        entities.pipe(Layer.provide([ConcurrencyLimiter.layer, Backfills.layer, BudgetPaths.layer, hints])),
+        connectionGroups.pipe(Layer.provide([ConcurrencyLimiter.layer, Backfills.layer, BudgetPaths.layer, hints])),
         scheduler
       ).pipe(
         Layer.provideMerge(HintRouter.layer),

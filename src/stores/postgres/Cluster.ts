@@ -68,50 +68,47 @@ const freePort = (address: string) =>
     })
   })
 
-const sharding = (maxResidentEntities: number) =>
-  Effect.gen(function* () {
-    const { host, listenHost, listenPort, port, ...rest } = yield* settings
-    if (Option.isNone(host) && Option.isNone(listenHost)) {
-      yield* Effect.logWarning(
-        "only processes of this machine can join this one: for a cluster over several machines, set RUNNER_HOST to " +
-          "an address at which the others reach it"
-      )
-    }
-    const listensOn = Option.getOrElse(listenHost, () => Option.getOrElse(host, () => "127.0.0.1"))
-    const listensAt = yield* Option.match(
-      Option.orElse(listenPort, () => port),
-      {
-        onNone: () => freePort(listensOn),
-        onSome: Effect.succeed
-      }
+const sharding = Effect.gen(function* () {
+  const { host, listenHost, listenPort, port, ...rest } = yield* settings
+  if (Option.isNone(host) && Option.isNone(listenHost)) {
+    yield* Effect.logWarning(
+      "only processes of this machine can join this one: for a cluster over several machines, set RUNNER_HOST to " +
+        "an address at which the others reach it"
     )
-    return {
-      ...rest,
-      maxResidentEntities,
-      runnerAddress: Option.some(
-        RunnerAddress.make(
-          Option.getOrElse(host, () => listensOn),
-          Option.getOrElse(port, () => listensAt)
-        )
-      ),
-      runnerListenAddress: Option.some(RunnerAddress.make(listensOn, listensAt))
-    } satisfies Partial<Context.Service.Shape<typeof ShardingConfig.ShardingConfig>>
-  })
+  }
+  const listensOn = Option.getOrElse(listenHost, () => Option.getOrElse(host, () => "127.0.0.1"))
+  const listensAt = yield* Option.match(
+    Option.orElse(listenPort, () => port),
+    {
+      onNone: () => freePort(listensOn),
+      onSome: Effect.succeed
+    }
+  )
+  return {
+    ...rest,
+    // Messages to the process itself are not encoded.
+    simulateRemoteSerialization: false,
+    runnerAddress: Option.some(
+      RunnerAddress.make(
+        Option.getOrElse(host, () => listensOn),
+        Option.getOrElse(port, () => listensAt)
+      )
+    ),
+    runnerListenAddress: Option.some(RunnerAddress.make(listensOn, listensAt))
+  } satisfies Partial<Context.Service.Shape<typeof ShardingConfig.ShardingConfig>>
+})
 
 /** Joins the cluster until the scope closes. */
-export const layer = (options: {
-  readonly maxResidentEntities: number
-}): Layer.Layer<
+export const layer: Layer.Layer<
   Sharding.Sharding,
   StoreError | SocketServer.SocketServerError | Config.ConfigError,
   SqlClient.SqlClient
-> =>
-  Layer.unwrap(
-    Effect.map(sharding(options.maxResidentEntities), (shardingConfig) =>
-      NodeClusterSocket.layer({ storage: "byo", shardingConfig }).pipe(
-        Layer.provide(MessageStorage.layerNoop),
-        Layer.provide(Layer.orDie(SqlRunnerStorage.layer)),
-        Layer.provide(ShardingConfig.layerFromEnv(shardingConfig))
-      )
+> = Layer.unwrap(
+  Effect.map(sharding, (shardingConfig) =>
+    NodeClusterSocket.layer({ storage: "byo", shardingConfig }).pipe(
+      Layer.provide(MessageStorage.layerNoop),
+      Layer.provide(Layer.orDie(SqlRunnerStorage.layer)),
+      Layer.provide(ShardingConfig.layerFromEnv(shardingConfig))
     )
   )
+)

@@ -4,7 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
+import { randomUUID } from "node:crypto"
 import { Bounds, type Kind, ConcurrencyLimiter } from "../../../src/engine/schedule/ConcurrencyLimiter.ts"
+import { ConnectionId } from "../../../src/engine/model/Connection.ts"
 import { Slot } from "../../../src/engine/source/Slot.ts"
 
 const bounds = { working: 4, begun: 8, workingBackfills: 3, begunBackfills: 6 }
@@ -13,12 +15,13 @@ const bounds = { working: 4, begun: 8, workingBackfills: 3, begunBackfills: 6 }
 const holding = Effect.fnUntraced(function* (
   kind: Kind,
   slice: Effect.Effect<unknown> = Effect.never,
-  path: readonly [string, string] = ["budget", "account"]
+  path: readonly [string, string] = ["budget", "account"],
+  connectionId = ConnectionId.make(randomUUID())
 ) {
   const limiter = yield* ConcurrencyLimiter
   const begun = yield* Deferred.make<void>()
   const fiber = yield* Effect.forkChild(
-    limiter.take({ kind, path }, Effect.andThen(Deferred.succeed(begun, undefined), slice))
+    limiter.take({ connectionId, kind, path }, Effect.andThen(Deferred.succeed(begun, undefined), slice))
   )
   yield* Effect.yieldNow
   return { fiber, begun: Deferred.isDone(begun), end: Fiber.interrupt(fiber) }
@@ -120,6 +123,20 @@ describe("slots", () => {
       yield* sleeper.end
       yield* Effect.yieldNow
       assert.isTrue(yield* last.begun)
+    }).pipe(provided)
+  )
+
+  it.effect("are given to a connection one at a time, while others go on", () =>
+    Effect.gen(function* () {
+      const connectionId = ConnectionId.make(randomUUID())
+      const slice = () => holding("poll", Effect.never, ["budget", "account"], connectionId)
+      const first = yield* slice()
+      const second = yield* slice()
+      const other = yield* holding("poll")
+      assert.deepStrictEqual([yield* first.begun, yield* second.begun, yield* other.begun], [true, false, true])
+      yield* first.end
+      yield* Effect.yieldNow
+      assert.isTrue(yield* second.begun)
     }).pipe(provided)
   )
 
