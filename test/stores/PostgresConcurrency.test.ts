@@ -9,6 +9,8 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
+import { randomUUID } from "node:crypto"
+import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { Superseded } from "../../src/engine/store/Fence.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
@@ -75,6 +77,65 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
       )
       yield* Effect.all([Fiber.join(releasing), Fiber.join(next)])
       assert.strictEqual(Option.getOrThrow(yield* store.run(runId)).status, "interrupted")
+    })
+  )
+
+  it.effect("a locked connection delays no other that is taken or released at the same time", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const [locked, ...others] = yield* Effect.all([connect(), connect(), connect()])
+      const acquire = ({ id }: typeof locked) => store.acquire(id, { holder: "a holder", ttl })
+      const release = ({ fence, id }: typeof locked) =>
+        store.release({ connectionId: id, fence: fence + 1n }, { pollIn: Duration.hours(1) })
+      const isFree = Effect.map(store.connections, (all) =>
+        others.every(({ id }) => all.find((each) => each.id === id)?.lease === null)
+      )
+      const acquiring = yield* whileLocked(
+        locked.id,
+        Effect.gen(function* () {
+          const first = yield* Effect.forkChild(acquire(locked))
+          const taken = yield* Effect.forEach(others, acquire, { concurrency: "unbounded" })
+          assert.isTrue(taken.every(Option.isSome))
+          assert.isUndefined(first.pollUnsafe())
+          return first
+        })
+      )
+      assert.isTrue(Option.isSome(yield* Fiber.join(acquiring)))
+      const releasing = yield* whileLocked(
+        locked.id,
+        Effect.gen(function* () {
+          const first = yield* Effect.forkChild(release(locked))
+          yield* Effect.forEach(others, release, { concurrency: "unbounded" })
+          assert.isTrue(yield* isFree)
+          assert.isUndefined(first.pollUnsafe())
+          return first
+        })
+      )
+      yield* Fiber.join(releasing)
+      assert.isNull(Option.getOrThrow(yield* store.connection(locked.id)).lease)
+    })
+  )
+
+  it.effect("leases that are taken at the same time each have their own result", () =>
+    Effect.gen(function* () {
+      const store = yield* WholeStore
+      const [free, held] = yield* Effect.all([connect(), connect()])
+      yield* store.acquire(held.id, { holder: "a holder", ttl })
+      const ids = [free.id, held.id, free.id, ConnectionId.make(randomUUID()), ConnectionId.make("no id")]
+      const results = yield* Effect.forEach(
+        ids,
+        (id, n) => Effect.exit(store.acquire(id, { holder: `holder ${n}`, ttl })),
+        { concurrency: "unbounded" }
+      )
+      const taken = results.flatMap((exit) => (Exit.isSuccess(exit) ? Option.toArray(exit.value) : []))
+      assert.deepStrictEqual(
+        taken.map(({ id }) => id),
+        [free.id]
+      )
+      assert.deepStrictEqual(results.map(Exit.isSuccess), [true, true, true, false, false])
+      const [, , , missing, malformed] = results
+      assert.isTrue(missing !== undefined && Exit.isFailure(missing) && !Cause.hasDies(missing.cause))
+      assert.isTrue(malformed !== undefined && Exit.isFailure(malformed) && Cause.hasDies(malformed.cause))
     })
   )
 
