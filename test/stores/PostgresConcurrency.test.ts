@@ -176,7 +176,8 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const { commit, id } = yield* running()
-      const text = "wanted by two"
+      // An attempt before this one has left its body.
+      const text = `wanted by two of ${id}`
       const held = yield* Deferred.make<void>()
       const waits = yield* Deferred.make<void>()
       const other = yield* Effect.forkChild(
@@ -297,9 +298,10 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const { commit, id, runId } = yield* running()
-      const hash = sha256(bytesOf("found again"))
+      const text = `found again for ${id}`
+      const hash = sha256(bytesOf(text))
       yield* sql`INSERT INTO body (hash, size, bytes, touched_at)
-        VALUES (${hash}, 11, ${bytesOf("found again")}, now() - interval '9 days')`
+        VALUES (${hash}, ${text.length}, ${bytesOf(text)}, now() - interval '9 days')`
       // In a transaction, the statement has its own connection, so that no other statements queue up behind it.
       const collect = sql.withTransaction(sql`DELETE FROM body
         WHERE hash = ${hash} AND touched_at < now() - interval '1 day'
@@ -308,7 +310,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
       // body.
       const [committer, collector] = yield* whileLocked(
         runId,
-        forkWaiting(commit({ items: [item("a", { text: "found again" })] }), collect),
+        forkWaiting(commit({ items: [item("a", { text })] }), collect),
         "run"
       )
       yield* Fiber.join(committer)

@@ -69,6 +69,7 @@ it.layer(layer, { excludeTestServices: true })("pruning", (it) => {
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const store = yield* WholeStore
+      yield* Effect.addFinalizer(() => Effect.orDie(Effect.andThen(sql`DELETE FROM task`, sql`DELETE FROM task_done`)))
       yield* sql`INSERT INTO task (id, connection_id, task, spec, created_at, moved_at)
         SELECT md5(i::text)::uuid, md5('c')::uuid, '{}', 'spec', now() - interval '90 days',
           CASE WHEN i % 2500 = 0 THEN now() ELSE now() - interval '80 days' END
@@ -77,7 +78,6 @@ it.layer(layer, { excludeTestServices: true })("pruning", (it) => {
       yield* store.pruneRuns(days)
       assert.strictEqual((yield* sql`SELECT 1 FROM task`).length, 1)
       assert.strictEqual((yield* sql`SELECT 1 FROM task_done`).length, 1)
-      yield* sql`DELETE FROM task`
     })
   )
 

@@ -26,10 +26,11 @@ it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(clie
         const store = yield* WholeStore
         const { id } = yield* running()
         const bodies = 30_000
-        yield* sql`INSERT INTO body (hash, size, touched_at) SELECT sha256(i::text::bytea), 1, now() - interval '1 day'
+        const hash = sql`sha256(convert_to(${id}::text || i, 'UTF8'))`
+        yield* sql`INSERT INTO body (hash, size, touched_at) SELECT ${hash}, 1, now() - interval '1 day'
           FROM generate_series(1, ${bodies}::int) AS i`
         yield* sql`INSERT INTO content (connection_id, external_id, state, body_hash, created_at, updated_at)
-          SELECT ${id}::uuid, 'item ' || i, 'stored', sha256(i::text::bytea), now(), now()
+          SELECT ${id}::uuid, 'item ' || i, 'stored', ${hash}, now(), now()
           FROM generate_series(1, ${bodies}::int) AS i WHERE i % 3 <> 0`
         yield* sql`VACUUM ANALYZE`.unprepared
         const before = yield* looked
