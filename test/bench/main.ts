@@ -1,5 +1,5 @@
 /**
- * `npm run bench` runs all benchmarks except the slow `week-gmail` and `week-slack`; `npm run bench -- NAME…` runs a
+ * `npm run bench` runs all benchmarks except the slow `week-gmail`, `week-slack` and `rows`; `npm run bench -- NAME…` runs a
  * selection. The benchmarks have their own PostgreSQL. `--json` prints one document; `--keep` also writes it to
  * test/bench/results, in a file for the day, to be compared with later results. `--compare FILE` prints the rows that
  * moved by more than their noise since then. `--profile NAME` also records the CPU profile of that benchmark.
@@ -25,6 +25,7 @@ import * as Many from "./Many.ts"
 import * as Mcp from "./Mcp.ts"
 import * as Memory from "./Memory.ts"
 import * as Partitions from "./Partitions.ts"
+import * as Rows from "./Rows.ts"
 import * as ScaleOut from "./ScaleOut.ts"
 import * as Search from "./Search.ts"
 import * as Sharing from "./Sharing.ts"
@@ -45,6 +46,7 @@ const benches: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>, unknown
   memory: Memory.run,
   partitions: Partitions.run,
   many: Many.run,
+  rows: Rows.run,
   "scale-out": ScaleOut.run,
   search: Search.run,
   sharing: Sharing.run,
@@ -54,6 +56,9 @@ const benches: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>, unknown
   "week-gmail": Week.gmail,
   "week-slack": Week.slack
 }
+
+/** The benchmarks that take an hour. They run only if they are named. */
+const slow: ReadonlySet<string> = new Set(["rows", "week-gmail", "week-slack"])
 
 const { positionals: asked, values: flags } = parseArgs({
   allowPositionals: true,
@@ -73,9 +78,7 @@ if (unknown.length > 0) {
 // A file that can't be read is reported before the measurements begin.
 const before = flags.compare === undefined ? undefined : await Comparison.read(flags.compare)
 
-const chosen = Object.entries(benches).filter(([name]) =>
-  names.length === 0 ? !name.startsWith("week-") : names.includes(name)
-)
+const chosen = Object.entries(benches).filter(([name]) => (names.length === 0 ? !slow.has(name) : names.includes(name)))
 const found: Array<{ readonly bench: string; readonly rows: ReadonlyArray<Row> }> = []
 for (const [bench, run] of chosen) {
   console.error(`running ${bench} …`)
