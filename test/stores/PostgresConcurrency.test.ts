@@ -59,6 +59,27 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
     })
   )
 
+  it.effect(
+    "a run that takes a connection while the last commit of a dead process ends has the work that it left",
+    () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { commit, id } = yield* running()
+        yield* commit({ items: [item("a")] })
+        const [committer, taker] = yield* whileLocked(
+          id,
+          forkWaiting(
+            commit({ misses: [miss("b", { outcome: "deferred" })], page: page({ deleted: ["a"] }) }),
+            store.acquire(id, { holder: "next", ttl, deadHolder: "a holder" })
+          )
+        )
+        yield* Fiber.join(committer)
+        const taken = Option.getOrThrow(yield* Fiber.join(taker))
+        assert.deepStrictEqual(taken.waiting, { retries: true, deletions: true, deletionsHeld: 0 })
+        assert.deepStrictEqual(taken.checkpoint, Option.some({ at: 1 }))
+      })
+  )
+
   it.effect("a lease is not free before the run that was cut off is marked", () =>
     Effect.gen(function* () {
       const store = yield* WholeStore

@@ -29,13 +29,11 @@ const decodeDue = Schema.decodeUnknownEffect(
   )
 )
 
+const Waiting = Schema.Struct({ retries: Schema.Boolean, deletions: Schema.Boolean, deletionsHeld: Schema.Int })
 const decodeAcquired = Schema.decodeUnknownEffect(
-  Schema.Struct({
-    wasHeld: Schema.Boolean,
-    acquiredAt: Schema.DateTimeUtcFromDate,
-    waiting: Schema.Struct({ retries: Schema.Boolean, deletions: Schema.Boolean, deletionsHeld: Schema.Int })
-  })
+  Schema.Struct({ wasHeld: Schema.Boolean, acquiredAt: Schema.DateTimeUtcFromDate, waiting: Waiting })
 )
+const decodeWaiting = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ waiting: Waiting })))
 
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
 
@@ -193,6 +191,16 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
     return yield* new Superseded({ connectionId: wanted.id })
   }, onSession)
 
+  /**
+   * Reads the work that waits for a run, after a lease that was not released. The last commit of the dead holder may
+   * have ended while the statement that acquired the lease waited for its lock: only a later statement sees all of it.
+   */
+  const waitingNow = Effect.fnUntraced(function* (connectionId: ConnectionId) {
+    const rows = yield* sql`SELECT ${waitingColumn} FROM connection WHERE id = ${connectionId}`
+    const [read] = yield* Effect.orDie(decodeWaiting(rows))
+    return read?.waiting ?? (yield* new Superseded({ connectionId }))
+  })
+
   return {
     checkSchema,
 
@@ -201,9 +209,10 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
       const acquired = yield* acquireGrouped(wanted)
       const row = Option.getOrUndefined(Option.isSome(acquired) ? acquired : yield* acquireOne(wanted))
       if (row === undefined) return Option.none()
-      const { acquiredAt, waiting, wasHeld } = yield* Effect.orDie(decodeAcquired(row))
+      const { acquiredAt, waiting: found, wasHeld } = yield* Effect.orDie(decodeAcquired(row))
       // Only a lease that was not released can leave a running run: the release ends the run too.
       if (wasHeld) yield* onSession(interruptRuns(sql, id))
+      const waiting = wasHeld ? yield* waitingNow(id) : found
       return Option.map(Arr.head(yield* decodeConnections([row])), (connection) => ({
         ...connection,
         acquiredAt,
