@@ -8,15 +8,7 @@ import * as Stream from "effect/Stream"
 import type { Content, Ref } from "../../contract/Content.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import type { Config } from "./Config.ts"
-import {
-  clockAheadMillis,
-  differ,
-  instant,
-  isChanged,
-  type ListedAt,
-  longestLagMillis,
-  storedRevision
-} from "./FileTimes.ts"
+import { clockAheadMillis, differ, instant, isChanged, storedRevision } from "./FileTimes.ts"
 import * as Names from "./Names.ts"
 import * as Remote from "./Remote.ts"
 import * as Errors from "../server/Errors.ts"
@@ -28,16 +20,19 @@ const inlineBytes = 262_144
 /** How many listed files are remembered until they are downloaded: some pages. */
 const maxRemembered = 5_000
 
-type Listed = Remote.Stat & ListedAt
+/** A listed file, and when it was listed, in milliseconds since 1970. */
+interface Listed extends Remote.Stat {
+  readonly listedAt: number
+}
 
 export const make = (config: Config, remote: Remote.Remote) => {
   const settle = Duration.toMillis(config.settle ?? Duration.zero)
   /** The listed size and time of files that will be downloaded. If a file differs by then, it is being written. */
   const remembered = new Map<string, Listed>()
 
-  const remember = ({ path, size, modified }: Walk.Found, at: ListedAt) => {
+  const remember = ({ path, size, modified }: Walk.Found, listedAt: number) => {
     remembered.delete(path)
-    remembered.set(path, { size, modified, ...at })
+    remembered.set(path, { size, modified, listedAt })
     for (const oldest of remembered.keys()) {
       if (remembered.size <= maxRemembered) break
       remembered.delete(oldest)
@@ -50,7 +45,7 @@ export const make = (config: Config, remote: Remote.Remote) => {
     if (problem !== undefined) return yield* Effect.fail(Errors.malformed(`${Remote.quote(path)}: ${problem}`))
     const listed = remembered.get(path)
     remembered.delete(path)
-    const at: ListedAt = listed ?? { listedAt: yield* Clock.currentTimeMillis, lag: longestLagMillis }
+    const listedAt = listed?.listedAt ?? (yield* Clock.currentTimeMillis)
     const before: Remote.Stat =
       listed === undefined || Remote.revisionOf(listed) === undefined ? yield* remote.stat(path) : listed
     yield* checkSettled(path, listed, before)
@@ -69,7 +64,7 @@ export const make = (config: Config, remote: Remote.Remote) => {
       // In `volatile`, because touching a file does not change its content.
       volatile: before.modified === undefined ? {} : { modified: before.modified },
       body: size !== undefined && size <= inlineBytes ? Buffer.concat(yield* Stream.runCollect(body)) : body,
-      revision: storedRevision(before, at)
+      revision: storedRevision(before, listedAt)
     }
   })
 

@@ -8,40 +8,20 @@ import * as Remote from "./Remote.ts"
 
 /**
  * How long before its listing a file must have changed to be sure that no later change followed within the same second;
- * and how far a server's clock may be ahead, or behind.
+ * and how far a server's clock may be ahead.
  */
 const recentMillis = 2_000
 export const clockAheadMillis = 3_600_000
-export const longestLagMillis = 3_600_000
-
-const millisOf = ({ modified }: Remote.Stat): number | undefined =>
-  Option.getOrUndefined(Option.map(instant(modified), DateTime.toEpochMillis))
-
-/** When a file was listed, in milliseconds since 1970, and the most that the server's clock can be behind ours. */
-export interface ListedAt {
-  readonly listedAt: number
-  readonly lag: number
-}
 
 /**
- * Returns the most that the server's clock can be behind ours, in milliseconds, after a file was listed: the clock has
- * reached the file's time. A time far in the future shows nothing. `lag` is the most before.
+ * Returns the revision to store. If a file was changed just before it was listed, its revision gets a mark that equals
+ * no later revision, so that the next poll downloads the file again.
  */
-export const lagAfter = (stat: Remote.Stat, { lag, listedAt }: ListedAt): number => {
-  const behind = listedAt - (millisOf(stat) ?? Number.NEGATIVE_INFINITY)
-  return behind < -clockAheadMillis ? lag : Math.min(lag, Math.max(0, behind))
-}
-
-/**
- * Returns the revision to store. If a file may have been changed just before it was listed, by a clock that is at most
- * `lag` behind ours, its revision gets a mark that equals no later revision, so that the next poll downloads the file
- * again.
- */
-export const storedRevision = (stat: Remote.Stat, { lag, listedAt }: ListedAt): string | undefined => {
+export const storedRevision = (stat: Remote.Stat, listedAt: number): string | undefined => {
   const revision = Remote.revisionOf(stat)
-  const time = millisOf(stat)
+  const time = Option.getOrUndefined(Option.map(instant(stat.modified), DateTime.toEpochMillis))
   if (revision === undefined || time === undefined) return revision
-  const isRecent = time >= listedAt - lag - recentMillis && time <= listedAt + clockAheadMillis
+  const isRecent = time >= listedAt - recentMillis && time <= listedAt + clockAheadMillis
   return isRecent ? `${revision} recent` : revision
 }
 

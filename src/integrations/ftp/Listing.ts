@@ -16,7 +16,7 @@ import type { Parts } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import type { Config } from "./Config.ts"
 import * as EmptyFolders from "./EmptyFolders.ts"
-import { isInWindow, lagAfter, type ListedAt, longestLagMillis } from "./FileTimes.ts"
+import { isInWindow } from "./FileTimes.ts"
 import * as Globs from "./Globs.ts"
 import * as Remote from "./Remote.ts"
 import * as Walk from "./Walk.ts"
@@ -24,15 +24,14 @@ import * as Walk from "./Walk.ts"
 /**
  * `pass` numbers the passes through the folders; without a position the pass is complete. `connections` is the number
  * that the server allows, if it has refused more. `verified` is when a pass last compared contents, and `verifying`
- * whether this one does. `lag` is the most that the server's clock can be behind ours, in milliseconds.
+ * whether this one does.
  */
 export const Checkpoint = Schema.Struct({
   pass: Schema.Int,
   position: Schema.NullOr(Walk.Position),
   connections: Schema.optionalKey(Schema.Int),
   verified: Schema.optionalKey(Schema.Int),
-  verifying: Schema.optionalKey(Schema.Boolean),
-  lag: Schema.optionalKey(Schema.Int)
+  verifying: Schema.optionalKey(Schema.Boolean)
 })
 export type Checkpoint = typeof Checkpoint.Type
 
@@ -49,7 +48,7 @@ export interface Options {
   /** True if files are compared by size and time, false if by content. */
   readonly comparesRevisions: Effect.Effect<boolean, IntegrationError>
   /** Called for each file that is about to be downloaded. */
-  readonly remember: (file: Walk.Found, at: ListedAt) => void
+  readonly remember: (file: Walk.Found, listedAt: number) => void
 }
 
 export const make = ({ comparesRevisions, config, remember, remote }: Options) => {
@@ -90,7 +89,6 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
     // If the clock of an earlier poll was ahead, a future time would delay the next comparison.
     const lastVerified = Math.min(previous?.verified ?? now, now)
     const isVerifying = resumed === undefined ? now - lastVerified >= verifyMillis : previous?.verifying === true
-    let lag = previous?.lag ?? longestLagMillis
     /** Returns a checkpoint with what is known of the server now. */
     const checkpointAt = (position: Walk.Position | null): Checkpoint => {
       const connections = remote.size.allowed()
@@ -99,7 +97,6 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
         pass,
         position,
         verified: hasCompared ? now : lastVerified,
-        ...(lag < longestLagMillis ? { lag } : {}),
         ...(isVerifying && position !== null ? { verifying: true } : {}),
         ...(connections === undefined ? {} : { connections })
       }
@@ -125,8 +122,7 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
       const download = listed.filter(({ externalId, revision }) => revision === undefined || ids.has(externalId))
       const toDownload = new Set(download.map(({ externalId }) => externalId))
       const listedAt = yield* Clock.currentTimeMillis
-      for (const file of completed) lag = lagAfter(file, { listedAt, lag })
-      for (const file of files) if (toDownload.has(file.path)) remember(file, { listedAt, lag })
+      for (const file of files) if (toDownload.has(file.path)) remember(file, listedAt)
       const isLast = step.position === undefined
       return {
         listed,

@@ -35,7 +35,7 @@ describe("a file of which more comes than its size announced", () => {
       Effect.gen(function* () {
         const { read, remote } = server([after])
         const { download, remember } = Download.make({ protocol: "ftp", host: "localhost" }, remote)
-        remember({ path: "a", ...small }, { listedAt: Date.parse("2024-02-01"), lag: 0 })
+        remember({ path: "a", ...small }, Date.parse("2024-02-01"))
         const error = yield* Effect.flip(download({ externalId: "a" }))
         assert.strictEqual(error.reason._tag, reason)
         assert.isAtMost(read.chunks, 16)

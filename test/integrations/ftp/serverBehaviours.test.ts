@@ -208,6 +208,34 @@ describe("how files are compared", () => {
     )
   }
 
+  it.live("a file that was changed right before its listing is looked at again at the next poll", () =>
+    Effect.gen(function* () {
+      const stamp = (millis: number) => new Date(millis).toISOString().slice(0, 19).replace(/[-:T]/g, "")
+      const clock = yield* Clock.Clock
+      const now = clock.currentTimeMillisUnsafe()
+      /** Runs an action at that moment, however long it takes. */
+      const then = Effect.provideService(
+        Clock.Clock,
+        Object.assign(Object.create(clock) as Clock.Clock, {
+          currentTimeMillis: Effect.succeed(now),
+          currentTimeMillisUnsafe: () => now
+        })
+      )
+      const standIn = yield* StandIn.run({
+        files: new Map([
+          ["new", file("n", stamp(now))],
+          ["old", file("o", stamp(now - 60_000))],
+          // A time far in the future does not show when the file was changed.
+          ["ahead", file("a", stamp(now + 30 * 86_400_000))]
+        ])
+      })
+      const opened = yield* Mirror.open(standIn.source)
+      const results = yield* then(Mirror.downloadAll(opened, Mirror.chosen(yield* then(Mirror.list(opened)))))
+      const known = new Map([...results].map(([id, { content }]) => [id, content?.revision]))
+      assert.deepStrictEqual(Mirror.idsOf(Mirror.chosen(yield* then(Mirror.list(opened, { known })))), ["new"])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("every file is compared by content once verifyEvery has passed, and never with null", () =>
     Effect.gen(function* () {
       const standIn = yield* StandIn.run({ files: files("a") })
