@@ -14,6 +14,7 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Database from "../support/Postgres.ts"
+import { awaitVisible } from "./awaitVisible.ts"
 import { contentTables, reads } from "./rowReads.ts"
 import { allRead, item, miss, nextRun, page, running, type Running } from "./scenario.ts"
 
@@ -78,6 +79,8 @@ const seed = Effect.fnUntraced(function* ({ id }: Running) {
 
 const operations = Effect.fnUntraced(function* ({ commit, fence, id, runId }: Running, round: number) {
   const store = yield* WholeStore
+  // A reader of the changes sees none of them while a transaction of another test writes.
+  yield* awaitVisible
   const ids = Array.from({ length: 500 }, (_, index) => idOf(index * 7))
   const failed = (index: number) => idOf(10 * round + index, "zzz")
   const { next } = yield* store.changed(0n)
