@@ -10,8 +10,8 @@ import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as ProcessIdentity from "../engine/locks/ProcessIdentity.ts"
-import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
 import { LeaseStore } from "../engine/store/LeaseStore.ts"
+import { OverviewStore } from "../engine/store/OverviewStore.ts"
 import { Settings } from "../http/ServerSettings.ts"
 import { Output } from "./Output.ts"
 import * as RemoteServer from "./RemoteServer.ts"
@@ -19,6 +19,9 @@ import * as AppServices from "./AppServices.ts"
 import * as TextFormat from "./TextFormat.ts"
 
 const schemaCheckedEvery = Duration.seconds(5)
+
+/** The states of paused connections. A connection is paused by its disconnection too. */
+const pausedStates: ReadonlySet<string> = new Set(["paused", "disconnected"])
 
 export const serve = Command.make(
   "serve",
@@ -34,13 +37,15 @@ export const serve = Command.make(
     yield* AppServices.domains
     const work = Effect.scoped(
       Effect.gen(function* () {
-        const connections = yield* ConnectionStore
+        const overviews = yield* OverviewStore
         const leases = yield* LeaseStore
         const server = yield* Layer.build(Layer.provide(services.server, services.poller))
         const { address } = Context.get(server, HttpServer.HttpServer)
         const url = HttpServer.formatAddress(address)
-        const paused = (yield* connections.connections).filter((connection) => connection.paused !== null).length
-        const polled = (yield* connections.connections).length - paused
+        const { connections } = yield* overviews.overview
+        const count = (isPaused: boolean) =>
+          connections.reduce((sum, { count, state }) => sum + (pausedStates.has(state) === isPaused ? count : 0), 0)
+        const [polled, paused] = [count(false), count(true)]
         yield* output.answer(
           {
             serving: {
