@@ -52,7 +52,7 @@ const tick = Duration.seconds(1)
 const few = 500
 
 /** The most connections that one query adds, and the most that are awake. Later queries find the rest. */
-const dueAtOnce = 2_000
+const dueAtOnce = 500
 const wokenAtMost = 10_000
 
 /** The time limit of a wake-up. If the connection is still due, it is woken again. */
