@@ -7,13 +7,10 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import * as SqlClient from "effect/sql/SqlClient"
 import { Logger, makeWorkerUtils, run as graphile } from "graphile-worker"
 import { Pool } from "pg"
 import { PgBoss } from "pg-boss"
-import * as Integration from "../../src/contract/Integration.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as Scheduler from "../../src/engine/schedule/Scheduler.ts"
 import { Quotas } from "../../src/engine/source/Quotas.ts"
@@ -24,6 +21,7 @@ import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Webhooks from "../../src/stores/postgres/WebhookStore.ts"
 import * as Database from "./Database.ts"
+import { quiet } from "./QuietSource.ts"
 import { scaled } from "./Scale.ts"
 import * as Statements from "./Statements.ts"
 import { median, ratioOf, type Row } from "./Table.ts"
@@ -38,24 +36,6 @@ const seconds = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     const before = yield* Clock.currentTimeNanos
     yield* effect
     return Number((yield* Clock.currentTimeNanos) - before) / 1e9
-  })
-
-/** A source that reports at once that nothing is new. */
-const nothingNew = (onPoll: () => void) =>
-  Integration.make<object, object, number>({
-    domain: "quiet",
-    config: Schema.Struct({}),
-    credentials: Schema.Struct({}),
-    checkpoint: Schema.Int,
-    scope: [],
-    quota: () => ({ unitsPerMinute: 1e9 }),
-    open: ({ call }) =>
-      Effect.succeed({
-        account: Effect.succeed("nobody"),
-        estimate: Effect.succeed({ unitsPerItem: 0 }),
-        download: () => Effect.die(new Error("there is nothing to download")),
-        list: () => Stream.drain(Stream.fromEffect(call("changes", 1, Effect.sync(onPoll))))
-      })
   })
 
 const ours = Effect.gen(function* () {
@@ -76,7 +56,7 @@ const ours = Effect.gen(function* () {
     yield* sql`ANALYZE connection`
     let polled = 0
     const all = yield* Deferred.make<void>()
-    const integration = nothingNew(() => {
+    const integration = quiet(() => {
       polled += 1
       if (polled === connections) Deferred.doneUnsafe(all, Effect.void)
     })

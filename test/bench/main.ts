@@ -17,6 +17,7 @@ import * as Profile from "./Profile.ts"
 import * as Check from "./Check.ts"
 import * as Database from "./Database.ts"
 import * as Derivation from "./Derivation.ts"
+import * as Due from "./Due.ts"
 import * as FirstSync from "./FirstSync.ts"
 import * as ImapSync from "./ImapSync.ts"
 import * as Growth from "./Growth.ts"
@@ -46,6 +47,7 @@ const benches: Readonly<Record<string, Effect.Effect<ReadonlyArray<Row>, unknown
   memory: Memory.run,
   partitions: Partitions.run,
   many: Many.run,
+  due: Due.run,
   rows: Rows.run,
   "scale-out": ScaleOut.run,
   search: Search.run,
