@@ -1,7 +1,7 @@
 /** Prepares text for display: detects its type, indents JSON, and splits CSV and TSV into cells. */
 import type { Content } from "./Api.ts"
 
-/** What tells the type of a content. */
+/** The fields that show the type of a content. */
 type Named = Pick<Content, "externalId" | "mediaType" | "title">
 
 /** Media types by the extension of a file's name: FTP servers report no media type. */

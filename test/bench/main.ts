@@ -1,6 +1,6 @@
 /**
- * `npm run bench` runs all benchmarks except the slow `week-gmail`, `week-slack` and `rows`; `npm run bench -- NAME…` runs a
- * selection. The benchmarks have their own PostgreSQL. `--json` prints one document; `--keep` also writes it to
+ * `npm run bench` runs all benchmarks except the slow `week-gmail`, `week-slack` and `rows`; `npm run bench -- NAME…`
+ * runs a selection. The benchmarks have their own PostgreSQL. `--json` prints one document; `--keep` also writes it to
  * test/bench/results, in a file for the day, to be compared with later results. `--compare FILE` prints the rows that
  * moved by more than their noise since then. `--profile NAME` also records the CPU profile of that benchmark.
  */

@@ -51,7 +51,7 @@ const large = Stream.range(1, Number(size) / megabyte).pipe(
   // Chunks come one at a time, as from a socket, because a range is one array.
   Stream.rechunk(1),
   Stream.map((value) => {
-    // Whatever held the body would still hold it some chunks later.
+    // A reference that holds the body would still hold it some chunks later.
     if (value % 8 === 0) look()
     return new Uint8Array(megabyte).fill(value)
   })
