@@ -16,6 +16,7 @@ import { programFile } from "../support/IdemProcess.ts"
 import * as Database from "./Database.ts"
 import { scaled } from "./Scale.ts"
 import { number, type Row } from "./Table.ts"
+import * as Turns from "./Turns.ts"
 
 const connections = scaled(100_000)
 /** The connections that each process polls before the measurement, so that its code is compiled. */
@@ -32,13 +33,15 @@ const pollAll = Effect.fnUntraced(function* (limit: number) {
   const sql = yield* SqlClient.SqlClient
   yield* sql`UPDATE connection SET last_checked_at = NULL, due_at = now(), next_poll_at = now()
     WHERE id IN (SELECT id FROM connection ORDER BY id LIMIT ${limit}::int)`
-  const from = performance.now()
   const left = Effect.flatMap(
     sql`SELECT count(*)::int AS left FROM connection WHERE due_at <= now() OR lease_holder IS NOT NULL`,
     decodeCount
   )
-  while ((yield* Effect.orDie(left))[0].left > 0) yield* Effect.sleep("500 millis")
-  return (performance.now() - from) / 1000
+  return yield* Turns.seconds(
+    Effect.gen(function* () {
+      while ((yield* Effect.orDie(left))[0].left > 0) yield* Effect.sleep("500 millis")
+    })
+  )
 })
 
 /** Returns the seconds of CPU that a process has used, and its resident memory in megabytes. */

@@ -3,7 +3,6 @@
  * that run an empty job for each.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -25,18 +24,12 @@ import { quiet } from "./QuietSource.ts"
 import { scaled } from "./Scale.ts"
 import * as Statements from "./Statements.ts"
 import { median, ratioOf, type Row } from "./Table.ts"
+import * as Turns from "./Turns.ts"
 import * as UnsealedVault from "../../src/testing/UnsealedVault.ts"
 
 const connections = scaled(1000)
 const rounds = 3
 const concurrency = 8
-
-const seconds = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    const before = yield* Clock.currentTimeNanos
-    yield* effect
-    return Number((yield* Clock.currentTimeNanos) - before) / 1e9
-  })
 
 const ours = Effect.gen(function* () {
   const server = yield* Database.Server
@@ -68,7 +61,7 @@ const ours = Effect.gen(function* () {
       Layer.succeed(WebhookStore, yield* WebhookStore)
     )
     const before = count()
-    const took = yield* seconds(
+    const took = yield* Turns.seconds(
       Effect.scoped(Effect.andThen(Layer.build(Layer.provide(Scheduler.layer, services)), Deferred.await(all)))
     )
     return { rate: connections / took, statements: (count() - before) / connections }
