@@ -51,7 +51,7 @@ describe("the poller, with backfills", () => {
       // More than the number of backfills that may begin at the same time.
       for (let index = 0; index < 20; index += 1) yield* of(`slow ${index}`, slow)
       yield* polling
-      // One round, so that all of them are known to be backfills.
+      // A first round, so that all of them are known to be backfills.
       yield* TestClock.adjust("10 minutes")
       const { connection } = yield* of("quick", {})
       const from = yield* Clock.currentTimeMillis

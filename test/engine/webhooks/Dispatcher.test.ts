@@ -192,7 +192,7 @@ describe("delivering to webhooks", () => {
       yield* pass("2 minutes")
       asked = 0
       yield* pass("10 minutes")
-      // One query every two seconds, the feed's query every second, and each webhook's two a minute.
+      // A look every two seconds, the feed's query every second, and each webhook's two a minute.
       assert.isAtMost(asked / 600, 0.5 + 1 + (20 * 2) / 60 + 0.1)
     }).pipe(Effect.scoped))
 })
