@@ -63,17 +63,30 @@ END $$`,
         extract(epoch FROM now_at - greatest(occurred_at, '1970-01-01'::timestamptz)) / 15552000, 0), 100))
       )::float8 $$`,
 
-    // Encodes the cursor of a page: which contents are ranked together, and how many of them were returned.
+    // Returns true if the first key comes before the second one, newest first, or equals it.
+    String.raw`CREATE OR REPLACE FUNCTION derived.search_reached(
+    one derived.search_key, other derived.search_key
+  ) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT (one.occurred_at, one.connection_id, one.external_id COLLATE "C")
+      >= (other.occurred_at, other.connection_id, other.external_id COLLATE "C") $$`,
+
+    // Encodes the cursor of a page: the first and the last of the contents that are ranked together, the last of the
+    // title matches among them, and the page's last result.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_cursor(
-    now_at timestamptz, is_fuzzy boolean, is_first boolean, skipped bigint,
-    from_key derived.search_key, title_end derived.search_key
+    now_at timestamptz, is_fuzzy boolean, is_first boolean, from_key derived.search_key, to_key derived.search_key,
+    title_end derived.search_key, last_score float8, last_key derived.search_key
   ) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT translate(encode(convert_to(jsonb_build_object('now', now_at, 'fuzzy', is_fuzzy, 'first', is_first,
-      'skipped', skipped, 'from', to_jsonb(from_key), 'titles', to_jsonb(title_end))::text, 'UTF8'), 'base64'),
-      E'\n', '') $$`,
+      'from', to_jsonb(from_key), 'to', to_jsonb(to_key), 'titles', to_jsonb(title_end),
+      'score', last_score, 'last', to_jsonb(last_key))::text, 'UTF8'), 'base64'), E'\n', '') $$`,
 
     // Returns a page of results. The newest 100 matches are ranked together, at first also with the newest 50 that have
     // the words in the title. After these, the next 100 are ranked.
+    //
+    // A later page ranks the same contents again, and begins after the last result, even if that was deleted. Contents
+    // that are older than the 100 are left for the next ones, however many of the 100 were deleted. If so many contents
+    // were added that the newest 200 do not include the 100, the next ones begin after the 200: a result may come
+    // twice, but none is left out.
     String.raw`CREATE OR REPLACE FUNCTION derived.search_page(
     query text, of_connections uuid[], of_kind text, of_sender text, of_since timestamptz, of_until timestamptz,
     most integer, cursor text
@@ -88,9 +101,11 @@ DECLARE
   now_at timestamptz;
   is_fuzzy boolean;
   is_first boolean;
-  skipped integer;
   from_key derived.search_key;
+  to_key derived.search_key;
   title_end derived.search_key;
+  last_score float8;
+  last_key derived.search_key;
   languages CONSTANT regconfig[] := ARRAY(
     SELECT 'derived.idem_simple'::regconfig
     UNION SELECT format('derived.%I', 'idem_' || language)::regconfig FROM derived.search_language AS used
@@ -104,16 +119,20 @@ DECLARE
   words text[];
   newest derived.search_key[];
   titles derived.search_key[];
+  growth integer;
+  oldest derived.search_key;
 BEGIN
   BEGIN
     state := CASE WHEN cursor IS NULL THEN '{}' ELSE convert_from(decode(cursor, 'base64'), 'UTF8')::jsonb END;
     now_at := coalesce((state ->> 'now')::timestamptz, now());
     is_fuzzy := coalesce((state ->> 'fuzzy')::boolean, false);
     is_first := coalesce((state ->> 'first')::boolean, true);
-    skipped := coalesce((state ->> 'skipped')::integer, 0);
+    last_score := (state ->> 'score')::float8;
+    last_key := jsonb_populate_record(NULL::derived.search_key, nullif(state -> 'last', 'null'));
+    to_key := jsonb_populate_record(NULL::derived.search_key, nullif(state -> 'to', 'null'));
     from_key := jsonb_populate_record(NULL::derived.search_key, nullif(state -> 'from', 'null'));
     title_end := jsonb_populate_record(NULL::derived.search_key, nullif(state -> 'titles', 'null'));
-    IF jsonb_typeof(state) <> 'object' OR skipped < 0 OR NOT isfinite(now_at) THEN
+    IF jsonb_typeof(state) <> 'object' OR NOT isfinite(now_at) THEN
       RAISE invalid_parameter_value;
     END IF;
   EXCEPTION WHEN OTHERS THEN
@@ -124,18 +143,22 @@ BEGIN
   -- returned before.
   FOR attempt IN 1..50 LOOP
     q := derived.search_parse(query, languages, is_fuzzy);
+    growth := CASE WHEN last_key IS NULL THEN 1 ELSE 2 END;
     newest := derived.search_newest(derived.search_both(q.wanted, filter), of_connections, greatest(q.since, of_since),
-      least(q.until, of_until), q.deleted, from_key, is_first, pool);
-    IF cardinality(newest) = 0 AND is_first AND NOT is_fuzzy AND q.wanted IS NOT NULL THEN
+      least(q.until, of_until), q.deleted, from_key, is_first, pool * growth);
+    IF cardinality(newest) = 0 AND is_first AND last_key IS NULL AND NOT is_fuzzy AND q.wanted IS NOT NULL THEN
       is_fuzzy := true;
       CONTINUE;
     END IF;
+    oldest := newest[pool * growth];
+    IF to_key IS NULL OR derived.search_reached(oldest, to_key) THEN to_key := oldest; END IF;
     titles := '{}';
-    IF is_first AND cardinality(newest) = pool AND q.titled IS NOT NULL THEN
+    IF is_first AND to_key IS NOT NULL AND q.titled IS NOT NULL THEN
       titles := derived.search_newest(derived.search_both(q.titled, filter), of_connections,
-        greatest(q.since, of_since), least(q.until, of_until), q.deleted, from_key, true, title_pool);
-      -- Every title match that is at least as new as the last one is among these.
-      title_end := titles[cardinality(titles)];
+        greatest(q.since, of_since), least(q.until, of_until), q.deleted, from_key, true, title_pool * growth);
+      oldest := titles[cardinality(titles)];
+      -- Every title match that is at least as new as this one is returned with the first results.
+      IF title_end IS NULL OR derived.search_reached(oldest, title_end) THEN title_end := oldest; END IF;
     END IF;
     -- Leaves out the lexemes of fields, which are not in the text.
     words := ARRAY(SELECT DISTINCT replace(found[1], '''''', '''')
@@ -143,20 +166,23 @@ BEGIN
       WHERE found[1] !~ '^(from|to|in|filename):');
     RETURN QUERY WITH
       pooled AS MATERIALIZED (
-        SELECT DISTINCT key.occurred_at, key.connection_id, key.external_id FROM unnest(newest || titles) AS key),
+        SELECT DISTINCT key, key.connection_id, key.external_id FROM unnest(newest || titles) AS key),
       ranked AS MATERIALIZED (
         SELECT s.connection_id, s.external_id, s.occurred_at, s.sender,
-          derived.search_score(s.vector, q.marked, s.occurred_at, now_at) AS score, count(*) OVER () AS size
-        FROM pooled JOIN derived.search AS s USING (connection_id, external_id)
-        -- Leaves out the title matches that were returned with the first results.
-        WHERE is_first OR title_end IS NULL OR NOT (s.vector @@ q.titled
-          AND (s.occurred_at, s.connection_id, s.external_id)
-            >= (title_end.occurred_at, title_end.connection_id, title_end.external_id))),
+          derived.search_score(s.vector, q.marked, s.occurred_at, now_at) AS score
+        FROM pooled JOIN derived.search AS s USING (connection_id, external_id),
+          LATERAL (SELECT to_key IS NULL OR derived.search_reached(pooled.key, to_key) AS is_new,
+            title_end IS NOT NULL AND s.vector @@ q.titled AND derived.search_reached(pooled.key, title_end) AS is_title
+          ) AS match
+        WHERE CASE WHEN is_first THEN is_new OR is_title ELSE is_new AND NOT is_title END),
       numbered AS (
-        SELECT ranked.*, row_number() OVER (
-          ORDER BY ranked.score DESC, ranked.occurred_at DESC, ranked.connection_id, ranked.external_id) AS number
-        FROM ranked),
-      page AS MATERIALIZED (SELECT * FROM numbered ORDER BY number OFFSET skipped LIMIT most)
+        SELECT ranked.*, count(*) OVER () AS size, row_number() OVER (
+          ORDER BY ranked.score DESC, ranked.occurred_at DESC, ranked.connection_id DESC, ranked.external_id DESC
+        ) AS number
+        FROM ranked
+        WHERE last_key IS NULL OR (ranked.score, ranked.occurred_at, ranked.connection_id, ranked.external_id)
+          < (last_score, last_key.occurred_at, last_key.connection_id, last_key.external_id)),
+      page AS MATERIALIZED (SELECT * FROM numbered ORDER BY number LIMIT most)
       SELECT page.connection_id, page.external_id, page.occurred_at, page.sender,
         derived.search_snippet(coalesce((
           SELECT format('derived.%I', 'idem_' || language)::regconfig FROM derived.search_language
@@ -164,14 +190,16 @@ BEGIN
           page.connection_id, page.external_id, q.marked, words),
         page.score,
         CASE WHEN page.number < page.size THEN
-            derived.search_cursor(now_at, is_fuzzy, is_first, page.number, coalesce(from_key, newest[1]), title_end)
-          WHEN cardinality(newest) = pool THEN
-            derived.search_cursor(now_at, is_fuzzy, false, 0, newest[pool], title_end) END
+            derived.search_cursor(now_at, is_fuzzy, is_first, coalesce(from_key, newest[1]), to_key, title_end,
+              page.score, (page.occurred_at, page.connection_id, page.external_id)::derived.search_key)
+          WHEN to_key IS NOT NULL THEN
+            derived.search_cursor(now_at, is_fuzzy, false, to_key, NULL, title_end, NULL, NULL) END
       FROM page ORDER BY page.number;
-    EXIT WHEN FOUND OR cardinality(newest) < pool;
-    from_key := newest[pool];
+    EXIT WHEN FOUND OR to_key IS NULL;
+    from_key := to_key;
+    to_key := NULL;
+    last_key := NULL;
     is_first := false;
-    skipped := 0;
   END LOOP;
 END $$`,
 

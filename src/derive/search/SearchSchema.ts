@@ -17,7 +17,7 @@ import * as QueryParser from "./QueryParser.ts"
 import * as Ranking from "./Ranking.ts"
 
 /** Grows when the functions change. */
-const functionsVersion = 9
+const functionsVersion = 10
 
 /** Grows when vectors are made differently: all contents are indexed again. */
 const vectorsVersion = 4

@@ -142,41 +142,6 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
     })
   )
 
-  it.effect("gives each result once over all pages, also beyond those that are ranked together", () =>
-    Effect.gen(function* () {
-      const run = yield* running("slack")
-      const all = Array.from({ length: 450 }, (_, index) => `C1/${index}`)
-      const body = {
-        bytes: bytesOf(JSON.stringify({ type: "message", text: "a pelican" })),
-        mediaType: "application/json"
-      }
-      yield* run.commit({
-        items: all.map((id, index) =>
-          item(id, {
-            title: index % 50 === 0 ? "pelican" : "Bird",
-            occurredAt: DateTime.makeUnsafe(Date.UTC(2024, index % 12, 1 + (index % 28))),
-            metadata: { channel: "C1" },
-            ...body
-          })
-        )
-      })
-      yield* derive
-      const seen: Array<string> = []
-      let after: string | undefined
-      do {
-        const { next, results } = yield* search("pelican", { connectionIds: [run.id], limit: 70, after })
-        seen.push(...results.map(({ externalId }) => externalId))
-        after = next ?? undefined
-      } while (after !== undefined)
-      assert.deepStrictEqual(seen.toSorted(), all.toSorted())
-      // The titles of all windows come with the first window.
-      assert.strictEqual(
-        seen.slice(0, 9).every((id) => Number(id.slice(3)) % 50 === 0),
-        true
-      )
-    })
-  )
-
   it.effect("finds no deleted content unless it is asked for, and no purged content at all", () =>
     Effect.gen(function* () {
       const run = yield* running()
@@ -244,7 +209,7 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
         {},
         { now, from, titles: from, first: true },
         { now, from, titles: null, first: false, fuzzy: true },
-        { now, from: { connection_id: other.id }, skipped: 0 }
+        { now, from: { connection_id: other.id }, to: from, score: 1, last: from }
       ]) {
         for (const query of ["kite", "", "kitten", "kite OR from:ann", `-in:x kind:message`]) {
           const ids = yield* idsOf(query, { ...of, after: cursor(state) })
@@ -255,7 +220,7 @@ it.layer(layer, { excludeTestServices: true })("a search", (it) => {
           )
         }
       }
-      for (const state of [{ skipped: -1 }, { skipped: "x" }, { now: "infinity" }, { from: [1] }, 7, null, []]) {
+      for (const state of [{ score: "x" }, { last: "x" }, { now: "infinity" }, { from: [1] }, 7, null, []]) {
         const wrong = yield* Effect.flip(search("kite", { ...of, after: cursor(state as object) }))
         assert.strictEqual(wrong._tag, "CursorInvalid", JSON.stringify(state))
       }
