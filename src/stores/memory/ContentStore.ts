@@ -5,7 +5,7 @@ import * as Clock from "effect/Clock"
 import * as Option from "effect/Option"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { type WriteOutcome } from "../../engine/model/Batch.ts"
+import type { Batch, Committed, PageEnd } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { ContentRow } from "../../engine/model/Content.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
@@ -15,14 +15,50 @@ import { StoreError } from "../../engine/store/StoreError.ts"
 import { dropUnnamed } from "./BodyStore.ts"
 import * as ContentPages from "./ContentPages.ts"
 import { contentOf } from "./ContentPages.ts"
-import { applyPatches, purge, storeItem, storeMiss } from "./ContentWriter.ts"
+import { applyPatches, hex, purge, storeItem, storeMiss } from "./ContentWriter.ts"
 import { beginAnew, endPage } from "./Listings.ts"
 import { maxKept } from "../../engine/model/Run.ts"
 import * as RunStore from "./RunStore.ts"
 import { emptyContents } from "./WebhookStore.ts"
-import { type ContentEntry, fenced, type State } from "./State.ts"
+import {
+  type ConnectionEntry,
+  type ContentEntry,
+  fenced,
+  type Millis,
+  type RunEntry,
+  type State,
+  type TaskEntry
+} from "./State.ts"
 
 const isKnown = (entry: ContentEntry): boolean => entry.state !== "gone" && entry.state !== "deleted"
+
+/** Moves the checkpoint and the parts of a connection, or of a task, to the end of a page. */
+const moveCheckpoint = (owner: ConnectionEntry | TaskEntry, page: PageEnd): void => {
+  if (page.forgetsParts) owner.parts.clear()
+  for (const { checkpoint, key } of page.parts) {
+    if (checkpoint === null) owner.parts.delete(key)
+    else owner.parts.set(key, checkpoint)
+  }
+  owner.checkpoint = Option.some(page.checkpoint)
+  owner.scope = page.scope
+}
+
+/** Records the ids that a task has done, and moves its checkpoint if a page ended. */
+const moveTask = (task: TaskEntry, done: ReadonlyArray<string>, page: PageEnd | undefined, now: Millis): void => {
+  task.movedAt = now
+  for (const id of done) task.done.add(id)
+  if (page === undefined) return
+  moveCheckpoint(task, page)
+  // The checkpoint now covers the ids of the pages. The task's own `forceIds` are recorded nowhere else.
+  for (const id of task.done) if (!task.task.forceIds.includes(id)) task.done.delete(id)
+}
+
+const addToRun = (run: RunEntry, batch: Batch, { outcomes, patched }: Committed): void => {
+  RunCounts.add(run.counts, batch.counts)
+  run.counts.patched += patched
+  for (const outcome of outcomes.values()) run.counts[outcome] += 1
+  run.problems = [...run.problems, ...batch.problems.map(Storable.problem)].slice(0, maxKept)
+}
 
 const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"] => {
   const known = (connectionId: ConnectionId, externalIds: ReadonlyArray<string>) =>
@@ -81,12 +117,9 @@ const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"
       }),
 
     commit: Effect.fnUntraced(function* (fence, batch) {
+      const { page, taskId } = batch
       const now = yield* Clock.currentTimeMillis
-      if (
-        batch.items.some(
-          ({ body }) => body._tag === "Kept" && !state.bodies.has(Buffer.from(body.hash).toString("hex"))
-        )
-      ) {
+      if (batch.items.some(({ body }) => body._tag === "Kept" && !state.bodies.has(hex(body.hash)))) {
         const message = "a body was removed while a copy of it was being stored: the next run downloads it"
         return yield* new StoreError({ message, cause: message })
       }
@@ -94,46 +127,23 @@ const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"
       const run = batch.runId === undefined ? undefined : yield* RunStore.runIn(state, batch.runId)
       state.step += 1
       const listed = new Set(batch.inScope ? batch.listed : [])
-      const outcomes = new Map<string, WriteOutcome>(
-        batch.items.map((item) => [
-          item.externalId,
-          storeItem(state, connection, item, listed.has(item.externalId), now)
-        ])
+      const outcomes = new Map(
+        batch.items.map((item) => {
+          const outcome = storeItem(state, connection, item, listed.has(item.externalId), now)
+          return [item.externalId, outcome] as const
+        })
       )
-      for (const one of batch.misses) storeMiss(state, connection, one, listed.has(one.externalId), now)
-      if (batch.taskId === undefined && batch.page?.forgetsParts === true) beginAnew(connection)
-      if (batch.page !== undefined) endPage(connection, batch.page, batch.inScope, now)
-      const patched = batch.page === undefined ? 0 : applyPatches(state, connection, batch.page.patches, now)
-      const task = batch.taskId === undefined ? undefined : state.tasks.get(batch.taskId)
-      if (task !== undefined) {
-        task.movedAt = now
-        for (const id of batch.done) task.done.add(id)
+      for (const miss of batch.misses) storeMiss(state, connection, miss, listed.has(miss.externalId), now)
+      if (taskId === undefined && page?.forgetsParts === true) beginAnew(connection)
+      if (page !== undefined) endPage(connection, page, batch.inScope, now)
+      const patched = page === undefined ? 0 : applyPatches(state, connection, page.patches, now)
+      const task = taskId === undefined ? undefined : state.tasks.get(taskId)
+      if (task !== undefined) moveTask(task, batch.done, page, now)
+      if (taskId === undefined && page !== undefined) {
+        moveCheckpoint(connection, page)
+        if (page.listing === undefined) connection.readingSince ??= connection.acquired
       }
-      if (batch.page !== undefined) {
-        const moved = batch.taskId === undefined ? connection : task
-        if (moved !== undefined) {
-          if (batch.page.forgetsParts) moved.parts.clear()
-          for (const { checkpoint, key } of batch.page.parts) {
-            if (checkpoint === null) moved.parts.delete(key)
-            else moved.parts.set(key, checkpoint)
-          }
-          moved.checkpoint = Option.some(batch.page.checkpoint)
-          moved.scope = batch.page.scope
-        }
-        if (task === undefined && batch.page.listing === undefined) connection.readingSince ??= connection.acquired
-        // The checkpoint now covers the ids of the pages. The task's own `forceIds` are recorded nowhere else.
-        for (const id of task?.done ?? []) if (!task?.task.forceIds.includes(id)) task?.done.delete(id)
-      }
-      const count = (outcome: WriteOutcome) => Array.from(outcomes.values()).filter((one) => one === outcome).length
-      if (run === undefined) return { outcomes, patched }
-      RunCounts.add(run.counts, batch.counts)
-      RunCounts.add(run.counts, {
-        stored: count("stored"),
-        updated: count("updated"),
-        unchanged: count("unchanged"),
-        patched
-      })
-      run.problems = [...run.problems, ...batch.problems.map(Storable.problem)].slice(0, maxKept)
+      if (run !== undefined) addToRun(run, batch, { outcomes, patched })
       return { outcomes, patched }
     }),
 

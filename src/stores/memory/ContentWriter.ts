@@ -8,7 +8,7 @@ import { merge } from "../MergePatch.ts"
 import * as Storable from "../Storable.ts"
 import { type ConnectionEntry, type ContentEntry, type Millis, next, type State } from "./State.ts"
 
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
+export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
 /** The scope epoch of a row that no page in scope has listed. */
 const outsideScope = -1
