@@ -4,8 +4,8 @@ import * as Schema from "effect/Schema"
 import { fail } from "./HttpRequest.ts"
 import { CheckpointExpired, type IntegrationError } from "./IntegrationError.ts"
 import type { Coverage } from "./Page.ts"
-import type { makeWalk } from "./RestPage.ts"
-import type { RestPath, RestResource } from "./RestResource.ts"
+import type { makePageCheck } from "./RestPage.ts"
+import type { RestList, RestPath, RestResource } from "./RestResource.ts"
 
 /** Changes are listed again from five minutes before, because sources show changes late and their clocks differ. */
 const overlapMillis = 5 * 60_000
@@ -58,7 +58,7 @@ export const Checkpoint = Schema.Struct({
 })
 export type Checkpoint = typeof Checkpoint.Type
 
-type Walk = ReturnType<typeof makeWalk>
+type PageCheck = ReturnType<typeof makePageCheck>
 
 export interface ChildList {
   readonly name: string
@@ -67,7 +67,7 @@ export interface ChildList {
   readonly next: string | undefined
   readonly isWhole: boolean
   readonly index: number
-  readonly walk: Walk
+  readonly checkPage: PageCheck
 }
 
 /** The next step after a page and its children: the next page, all pages again, or the end of the resource. */
@@ -76,7 +76,7 @@ type Onward = { readonly to: "page"; readonly next: string } | { readonly to: "a
 export interface State {
   readonly since: Checkpoint["since"]
   readonly pass: Pass
-  readonly walk: Walk
+  readonly checkPage: PageCheck
   readonly isResumed: boolean
   /** The lists of children of this page that are still to be read. */
   readonly queue: ReadonlyArray<ChildList>
@@ -146,10 +146,18 @@ export const coveredBy = ({ absentIsDeleted, children }: RestResource, pass: Pas
   return [pass.resource, ...whole.map(([name]) => name)].map((name) => ({ prefix: `${name}/` }))
 }
 
-/** Adds names to the pass's `broken` or `counted`. */
-export const withNames = (pass: Pass, field: "broken" | "counted", names: ReadonlyArray<string>): Pass => ({
+/** Returns true for a list of children whose absent items count as deleted while those of its resource do not. */
+export const isCoveredAlone = (resource: RestResource, list: RestList): boolean =>
+  list.absentIsDeleted && !resource.absentIsDeleted
+
+/** Adds names to the pass's `broken` and `counted`. */
+export const withNames = (
+  pass: Pass,
+  { broken = [], counted = [] }: Partial<Pick<Pass, "broken" | "counted">>
+): Pass => ({
   ...pass,
-  [field]: [...new Set([...pass[field], ...names])]
+  broken: [...new Set([...pass.broken, ...broken])],
+  counted: [...new Set([...pass.counted, ...counted])]
 })
 
 /**

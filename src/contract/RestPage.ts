@@ -150,7 +150,7 @@ export const readPage = Effect.fnUntraced(function* (api: RestApi, place: Place,
  * Returns a check of one list's pages. The check fails if the server ignores the page parameter, or its pages form a
  * cycle.
  */
-export const makeWalk = (host: string, name: string) => {
+export const makePageCheck = (host: string, name: string) => {
   const places = new Set<string>()
   let before = ""
   return ({ items, next }: Pick<ReadPage, "items" | "next">): Effect.Effect<void, IntegrationError> => {

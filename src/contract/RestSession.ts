@@ -10,7 +10,7 @@ import { type ContentOf, makeListing } from "./RestListing.ts"
 import {
   getItem,
   join,
-  makeWalk,
+  makePageCheck,
   type PageState,
   type Place,
   readItems,
@@ -79,13 +79,13 @@ export const openSession = <Config, Credentials>(
     const at = item.children.find(([one]) => one === name)?.[1] ?? []
     const among = (items: ReadonlyArray<RestItem>) => items.find((one) => isAsked(one, id))
     if (!("path" in at)) return among((yield* readItems(child, name, at)).items)
-    const walk = makeWalk(baseUrl.host, name)
+    const checkPage = makePageCheck(baseUrl.host, name)
     let next: string | undefined
     do {
       const place: Place = { name, list: child, path: at.path, query: at.query ?? {}, since: undefined, next }
       const page = yield* readPage(api, place)
       if (page === undefined) return undefined
-      yield* walk(page)
+      yield* checkPage(page)
       const found = among(page.items)
       if (found !== undefined) return found
       next = page.next
