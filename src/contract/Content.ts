@@ -37,7 +37,10 @@ export const externalIdProblem = (id: string): string | undefined => {
 /** An external id: not empty, no NUL, well-formed Unicode, at most 1,024 bytes of UTF-8. */
 export const ExternalId = Schema.String.pipe(Schema.check(Schema.makeFilter<string>((id) => externalIdProblem(id))))
 
-/** JSON metadata by name. NUL and lone surrogates are replaced by U+FFFD when it is stored. */
+/**
+ * JSON metadata by name, at most 4 MiB and 1,000 deep. NUL and lone surrogates are replaced by U+FFFD when it is
+ * stored.
+ */
 export type Metadata = Schema.JsonObject
 
 /**

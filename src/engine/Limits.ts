@@ -13,9 +13,9 @@ export interface Limits {
   readonly sliceTime: Duration.Duration
   readonly slicePages: number
   /**
-   * A batch is committed when it reaches this number of items, bytes of bodies, or age. While a commit is in flight,
-   * the next batch gathers up to `groupItems` items, or `batchBytes`. A crash loses at most the commit in flight and
-   * one such batch.
+   * A batch is committed when it reaches this number of items, bytes of bodies and metadata, or age. While a commit is
+   * in flight, the next batch gathers up to `groupItems` items, or `batchBytes`. A crash loses at most the commit in
+   * flight and one such batch.
    */
   readonly batchItems: number
   readonly groupItems: number

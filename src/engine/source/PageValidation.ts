@@ -5,8 +5,10 @@ import * as Stream from "effect/Stream"
 import { externalIdProblem } from "../../contract/Content.ts"
 import type { AnySession } from "../../contract/Integration.ts"
 import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
-import { maxCheckpointBytes, maxPageRefs, type Page } from "../../contract/Page.ts"
+import { maxCheckpointBytes, maxPageRefs, type Page, type Patch } from "../../contract/Page.ts"
 import { maxPartBytes, maxParts, type PartMove } from "../../contract/Parts.ts"
+import * as JsonProblem from "../JsonProblem.ts"
+import * as MessageText from "../MessageText.ts"
 
 const bytesOf = (checkpoint: Schema.Json): number => Buffer.byteLength(JSON.stringify(checkpoint))
 
@@ -20,12 +22,20 @@ const partProblem = ({ checkpoint, key }: PartMove<Schema.Json>): string | undef
       : undefined
 }
 
+const patchProblem = ({ externalId, metadata, revision }: Patch): string | undefined => {
+  const problem =
+    revision === undefined || typeof revision === "string"
+      ? JsonProblem.of("metadata", metadata)
+      : "a revision must be a text, or absent"
+  return problem === undefined ? undefined : `the patch of ${MessageText.quoted(String(externalId))}: ${problem}`
+}
+
 /**
  * Returns why this page can't be used, which is a fault in the integration; undefined if it can. An id that can't be
  * stored is not a fault of the page, but a problem of the run.
  */
 const problem = (page: Page<Schema.Json>): string | undefined => {
-  const { complete, covers = [], download, listed, listing, parts = [] } = page
+  const { complete, covers = [], download, listed, listing, parts = [], patches = [] } = page
   for (const [name, refs] of Object.entries({ listed, download })) {
     if (!Array.isArray(refs)) return `\`${name}\` must be an array of refs`
     if (refs.length > maxPageRefs) return `\`${name}\` has ${refs.length} refs, more than ${maxPageRefs}`
@@ -40,7 +50,8 @@ const problem = (page: Page<Schema.Json>): string | undefined => {
   const bytes = bytesOf(page.checkpoint)
   if (bytes > maxCheckpointBytes) return `the checkpoint has ${bytes} bytes, more than ${maxCheckpointBytes}`
   if (parts.length > maxParts) return `${parts.length} parts are moved, more than ${maxParts}`
-  return parts.map(partProblem).find((found) => found !== undefined)
+  const found = parts.map(partProblem).find((each) => each !== undefined)
+  return found ?? patches.map(patchProblem).find((each) => each !== undefined)
 }
 
 /** Returns the session with a listing that fails at the first page that can't be used. */

@@ -169,13 +169,15 @@ export const item = Effect.fnUntraced(function* (
 })
 
 /** Returns the item for a ref that is a copy of another content. */
-export const copy = ({ copy, externalId, revision }: Ref, source: CopySource): Item => ({
-  ...source,
-  externalId,
-  revision,
-  occurredAt: copy?.occurredAt ?? source.occurredAt,
-  metadata: { ...source.metadata, ...copy?.metadata }
-})
+export const copy = (
+  { copy, externalId, revision }: Ref,
+  source: CopySource
+): Effect.Effect<Item, IntegrationError> => {
+  const occurredAt = copy?.occurredAt ?? source.occurredAt
+  const item = { ...source, externalId, revision, occurredAt, metadata: { ...source.metadata, ...copy?.metadata } }
+  const problem = ContentValidation.fieldProblem(item)
+  return problem === undefined ? Effect.succeed(item) : Effect.fail(notStored(externalId, problem))
+}
 
 /**
  * The bytes for which a body in the blob store counts in a batch, because the commit checks each of them in the blob
@@ -183,9 +185,11 @@ export const copy = ({ copy, externalId, revision }: Ref, source: CopySource): I
  */
 const blobBytes = 64 * 1024
 
-/** Returns the bytes for which an item counts in a batch: the size of its body, if that is in memory. */
-export const batchBytes = ({ body }: Item): number =>
-  body._tag === "Inline" ? body.bytes.length : body._tag === "Blob" ? blobBytes : 0
+/** Returns the bytes for which an item counts in a batch: its metadata, and its body if that is in memory. */
+export const batchBytes = ({ body, metadata, volatile }: Item): number =>
+  JSON.stringify(metadata).length +
+  JSON.stringify(volatile).length +
+  (body._tag === "Inline" ? body.bytes.length : body._tag === "Blob" ? blobBytes : 0)
 
 /** Returns the size of an item's body, wherever it is stored. */
 export const size = ({ body }: Item): number => (body._tag === "Inline" ? body.bytes.length : body.size)

@@ -1,9 +1,11 @@
 /** Checks a content as its integration returns it. A fault in the integration's code fails only that item. */
 import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { type Content, externalIdProblem, type Ref } from "../../contract/Content.ts"
 import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
+import * as JsonProblem from "../JsonProblem.ts"
 import * as MessageText from "../MessageText.ts"
 
 const malformed = (message: string) => new IntegrationError({ reason: new Malformed({ message }) })
@@ -30,8 +32,6 @@ const texts = ["title", "mediaType", "revision", "bodyKey"] as const
 /** The fields that must be an object of JSON values if they are there. */
 const objects = ["metadata", "volatile"] as const
 
-const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value)
-
 /**
  * Returns why these fields can't be stored; undefined if they can. A value of a wrong type would fail the commit, and
  * with it all items of its batch, at every poll again.
@@ -39,10 +39,13 @@ const isObject = (value: unknown): boolean => typeof value === "object" && value
 export const fieldProblem = (content: Omit<Content, "body" | "kind">): string | undefined => {
   const text = texts.find((name) => content[name] !== undefined && typeof content[name] !== "string")
   if (text !== undefined) return `\`${text}\` must be a text, or absent`
-  const object = objects.find(
-    (name) => (name === "metadata" || content[name] !== undefined) && !isObject(content[name])
-  )
-  if (object !== undefined) return `\`${object}\` must be an object of JSON values`
+  for (const name of objects) {
+    const problem = name === "metadata" || content[name] !== undefined ? JsonProblem.of(name, content[name]) : undefined
+    if (problem !== undefined) return problem
+  }
+  if (content.occurredAt !== undefined && !DateTime.isDateTime(content.occurredAt)) {
+    return "`occurredAt` must be a DateTime, or absent"
+  }
   // An index has the keys. PostgreSQL refuses entries of more than 2,704 bytes.
   const keyProblem = content.bodyKey === undefined ? undefined : externalIdProblem(content.bodyKey)
   return keyProblem === undefined ? undefined : `\`bodyKey\`: ${keyProblem.replace("an external id", "it")}`

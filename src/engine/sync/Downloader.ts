@@ -82,7 +82,7 @@ export const make = Effect.fnUntraced(function* ({ meter, span, stop }: SliceCon
   })
 
   const read = ({ copyOf, ref }: Download, share: DownloadBudget.Share) => {
-    if (copyOf !== undefined) return Effect.succeed(BodyReader.copy(ref, copyOf))
+    if (copyOf !== undefined) return BodyReader.copy(ref, copyOf)
     // Suspended, because an integration may throw before it returns an effect.
     const given = Effect.suspend(() =>
       ref.content === undefined ? session.download(ref) : Effect.succeed(ref.content)

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
+import type { JsonObject } from "effect/Schema"
 import type { Limits } from "../../../src/engine/Limits.ts"
 import { layer as wholeStoreLayer, replaceMethods, WholeStore } from "../../../src/testing/WholeStore.ts"
 import { MemorySource, only } from "../../support/MemorySource.ts"
@@ -15,10 +16,11 @@ import { turn, until } from "../../support/Moving.ts"
 import { connect, ids, layer, poll, shared, sync, withConnection } from "../../support/TestEngine.ts"
 
 /** Syncs a page of items while the first commit is held up, and returns the sizes of the commits. */
-const commitsOf = Effect.fnUntraced(function* (items: number, limits: Partial<Limits>) {
+const commitsOf = Effect.fnUntraced(function* (items: number, limits: Partial<Limits>, metadata: JsonObject = {}) {
   const source = new MemorySource()
   source.pageSize = items
   source.addMany(items)
+  for (const id of source.items.keys()) source.add(id, { metadata })
   const store = yield* shared
   const open = yield* Deferred.make<void>()
   const sizes: Array<number> = []
@@ -128,11 +130,14 @@ it.effect("a page that deletes what is being committed ends in the same run", ()
   )
 )
 
-it.effect("a group has at most so many bytes", () =>
+it.effect("a group has at most so many bytes of bodies and metadata", () =>
   Effect.gen(function* () {
     const whole = yield* commitsOf(40, { batchItems: 10, concurrency: 4, batchBytes: 1e6 })
     assert.deepStrictEqual(whole.sizes, [10, 30])
     const { sizes } = yield* commitsOf(40, { batchItems: 10, concurrency: 4, batchBytes: 100 })
     assert.isTrue(sizes.every((size) => size < 30))
+    const metadata = { text: "x".repeat(100_000) }
+    const large = yield* commitsOf(40, { batchItems: 10, concurrency: 4, batchBytes: 1e6 }, metadata)
+    assert.isTrue(large.sizes.every((size) => size <= 10))
   })
 )

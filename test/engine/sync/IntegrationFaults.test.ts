@@ -27,6 +27,27 @@ const withFields = (fields: object) => (ref: Ref, real: AnySession["download"]) 
 const withBody = (body: unknown) => (ref: Ref, real: AnySession["download"]) =>
   Effect.map(real(ref), (content) => ({ ...content, body }) as Content)
 
+/** Nests an array this deep. */
+const nested = (depth: number): unknown => {
+  let value: unknown = 1
+  for (let level = 0; level < depth; level += 1) value = [value]
+  return value
+}
+
+/** Metadata that contains itself. */
+const cyclic = () => {
+  const found: Record<string, unknown> = {}
+  found["self"] = found
+  return found
+}
+
+/** Metadata of few objects, each with two references to the next one: JSON would have two to the power of 40 values. */
+const shared = () => {
+  let value: object = {}
+  for (let level = 0; level < 40; level += 1) value = { a: value, b: value }
+  return { value }
+}
+
 describe("an item", () => {
   const dying = Stream.concat(Stream.succeed(new Uint8Array(3)), Stream.die(new RangeError("s3cret")))
 
@@ -59,6 +80,28 @@ describe("an item", () => {
       ([name, value]) =>
         [`whose ${name} is no object`, withFields({ [name]: value }), new RegExp(`\`${name}\` must be an obj`)] as const
     ),
+    ...(
+      [
+        ["a bigint", { sizes: [{ "in bytes": 5n }] }, /`metadata\.sizes\.0\.in bytes` is a bigint, not a JSON value/],
+        ["a function", { read: () => 1 }, /`metadata\.read` is a function, not a JSON value/],
+        ["a Date", { sent: new Date(0) }, /`metadata\.sent` is a Date, not a JSON value/],
+        ["a Map", { labels: new Map([["a", 1]]) }, /`metadata\.labels` is a Map, not a JSON value/],
+        [
+          "a cycle",
+          { more: cyclic() },
+          /`metadata\.more\.self[.…self]*` contains itself, or nests more than 1000 deep/
+        ],
+        [
+          "very deep values",
+          { deep: nested(100_000) },
+          /`metadata\.deep\.0[.…0]*` contains itself, or nests more than/
+        ],
+        ["more than 4 MiB", { text: "x".repeat(5_000_000) }, /`metadata\.text` is beyond the 4 MiB of JSON/],
+        ["values without end", shared(), /`metadata\.value\.[ab.…]+` is beyond the 4 MiB of JSON/]
+      ] as const
+    ).map(([name, metadata, message]) => [`whose metadata has ${name}`, withFields({ metadata }), message] as const),
+    ["whose volatile has a bigint", withFields({ volatile: { a: 5n } }), /`volatile\.a` is a bigint/],
+    ["whose time is a Date", withFields({ occurredAt: new Date(0) }), /`occurredAt` must be a DateTime/],
     [
       "whose late title is no text",
       withFields({ afterBody: Effect.succeed({ title: 5, metadata: {} }) }),
@@ -101,6 +144,28 @@ describe("an item", () => {
     })
   }
 
+  it.effect("that is a copy with metadata that is no JSON fails alone", () => {
+    const source = new MemorySource()
+    source.add("original", { bodyKey: "key" })
+    const copied = (ref: Ref) =>
+      ref.copy === undefined ? ref : { ...ref, copy: { ...ref.copy, metadata: { size: 5n as never } } }
+    const { layer } = changed(source, (session) => ({
+      ...session,
+      list: (task, checkpoint, parts) =>
+        Stream.map(session.list(task, checkpoint, parts), (page) => ({ ...page, download: page.download.map(copied) }))
+    }))
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.add("copy", { copyOf: "key" })
+      source.add("other")
+      const result = yield* sync(connection)
+      assert.deepInclude(result.counts, { stored: 1, failed: 1 })
+      const [row] = yield* (yield* WholeStore).ledger(connection.id, { limit: 1 })
+      assert.match(row?.message ?? "", /^copy was not stored: `metadata\.size` is a bigint/)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("that throws counts to those after which a run is given up", () => {
     const source = new MemorySource()
     source.addMany(30)
@@ -130,6 +195,11 @@ describe("a page", () => {
       "with a revision that is no text",
       (page) => ({ ...page, listed: page.listed.map((ref) => ({ ...ref, revision: 5 })) }),
       /^memory, page 2: in `listed`: a revision must be a text, or absent$/
+    ],
+    [
+      "with a patch that is no JSON",
+      (page) => ({ ...page, patches: [{ externalId: "a", metadata: { size: 5n } }] }),
+      /^memory, page 2: the patch of "a": `metadata.size` is a bigint, not a JSON value$/
     ],
     [
       "that covers something and belongs to no listing",
