@@ -153,7 +153,6 @@ const readPage = (
       existing += 1
       continue
     }
-    chosen.delete(externalId)
     const copyOf = ref.copy === undefined ? undefined : copies.get(ref.copy.bodyKey)
     downloads.push({ ...downloadOf(inflight, "listed", ref), page: number, copyOf })
   }

@@ -56,8 +56,8 @@ export const kindOf = (purpose: SlicePurpose): RunKind => {
     case "Ledger":
       return "retry"
     case "Task": {
-      const { force, forceIds, window } = purpose.row.task
-      return forceIds.length > 0 ? "ids" : force ? "force" : window === undefined ? "sync" : "window"
+      const { force, forceIds } = purpose.row.task
+      return forceIds.length > 0 ? "ids" : force ? "force" : "window"
     }
   }
 }

@@ -31,7 +31,7 @@ describe("a checkpoint", () => {
     withConnection(function* (source, connection) {
       source.addMany(10, "a/")
       source.addMany(10, "b/")
-      yield* sync(connection)
+      assert.deepStrictEqual((yield* sync(connection)).notes, [])
       yield* connect({ config: { folder: "a/" } })
       const result = yield* sync(connection)
       assert.deepInclude(result.counts, { listed: 10, existing: 10, deleted: 0, deletionsHeld: 0 })

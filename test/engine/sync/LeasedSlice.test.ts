@@ -1,6 +1,7 @@
 /** A slice under its lease: the row and the schedule that it leaves, even if another call of the store fails. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -66,9 +67,11 @@ describe("a slice", () => {
       yield* poll(connection)
       assert.strictEqual((yield* runsOf(connection)).length, 1)
       yield* sync(connection, { force: true })
+      yield* sync(connection, { force: true, forceIds: ["a"] })
+      yield* sync(connection, { window: { since: yield* DateTime.now } })
       assert.deepStrictEqual(
         (yield* runsOf(connection)).map(({ kind }) => kind),
-        ["force", "sync"]
+        ["window", "ids", "force", "sync"]
       )
       assert.strictEqual(source.items.size, 0)
     })

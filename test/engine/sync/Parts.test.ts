@@ -10,11 +10,16 @@ import * as Stream from "effect/Stream"
 import type { Integration } from "../../../src/contract/Integration.ts"
 import { CheckpointExpired } from "../../../src/contract/IntegrationError.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
-import { WholeStore } from "../../../src/testing/WholeStore.ts"
+import { noHints } from "../../../src/contract/Hints.ts"
+import { Limits } from "../../../src/engine/Limits.ts"
+import { ConnectionId } from "../../../src/engine/model/Connection.ts"
+import * as PartReader from "../../../src/engine/sync/PartReader.ts"
+import { StoreError } from "../../../src/engine/store/StoreError.ts"
+import { layer as wholeStoreLayer, WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { fault } from "../../support/MemorySource.ts"
 import { integration, PartsSource } from "../../support/PartsSource.ts"
-import { engineOver, sync } from "../../support/TestEngine.ts"
+import { engineOver, poll, sync } from "../../support/TestEngine.ts"
 
 const connect = Engine.use((engine) =>
   Effect.map(
@@ -33,13 +38,17 @@ const partsOf = (connection: Effect.Success<typeof connect>, source: PartsSource
 const whole = (source: PartsSource) =>
   Object.fromEntries(Array.from(source.folders, ([key, items]) => [key, { listed: items.length }]))
 
-/** `expire` makes the next listing that has a checkpoint fail once, like a source that has forgotten the checkpoint. */
+/**
+ * `expire` makes the next listing that has a checkpoint fail once, like a source that has forgotten the checkpoint.
+ * `isReadable` is false for an integration whose checkpoint has another form than the stored one.
+ */
 const scene = () => {
   const source = new PartsSource()
   const real = integration(source)
-  const state = { expire: false }
+  const state = { expire: false, isReadable: true }
   const changed: Integration = {
     ...real,
+    readsCheckpoint: () => Effect.sync(() => state.isReadable),
     open: (options) =>
       Effect.map(real.open(options), (session) => ({
         ...session,
@@ -81,6 +90,68 @@ it.live("a checkpoint that expired takes its parts along: everything is listed a
     assert.deepStrictEqual([counts.stored, counts.existing], [1, 20])
     assert.deepStrictEqual(notes, ["too old: listing in full"])
     assert.deepStrictEqual(yield* partsOf(connection, source), whole(source))
+  }).pipe(Effect.provide(layer))
+})
+
+it.live("a checkpoint that can't be read takes its parts along, those that a later slice lists too", () => {
+  const { layer, source, state } = scene()
+  return Effect.gen(function* () {
+    source.add(20)
+    const connection = yield* connect
+    yield* sync(connection)
+    state.isReadable = false
+    const first = yield* poll(connection)
+    assert.strictEqual(first.next._tag, "More")
+    assert.deepStrictEqual(first.notes, ["the stored checkpoint can't be read: listing in full, deleting nothing"])
+    state.isReadable = true
+    const second = yield* sync(connection)
+    assert.deepStrictEqual(second.notes, [])
+    assert.strictEqual(first.counts.existing + second.counts.existing, 20)
+    assert.deepStrictEqual(yield* partsOf(connection, source), whole(source))
+  }).pipe(
+    Effect.provide(layer),
+    Effect.updateService(Limits, (defaults) => ({ ...defaults, slicePages: 3 }))
+  )
+})
+
+it.effect("a listing reads the parts that its pages moved or removed, and none once it begins again", () =>
+  Effect.gen(function* () {
+    const stored: ReadonlyMap<string, number> = new Map([
+      ["moved", 1],
+      ["removed", 2],
+      ["left alone", 3]
+    ])
+    const { move, parts, reset } = PartReader.make({
+      contents: { ...(yield* WholeStore), parts: () => Effect.succeed(stored) },
+      connectionId: ConnectionId.make("one"),
+      taskId: undefined,
+      fresh: false,
+      hinted: noHints
+    })
+    const read = Effect.map(parts.get([...stored.keys(), "unknown"]), Object.fromEntries)
+    move([
+      { key: "moved", checkpoint: 4 },
+      { key: "removed", checkpoint: null }
+    ])
+    assert.deepStrictEqual(yield* read, { moved: 4, "left alone": 3 })
+    reset()
+    assert.deepStrictEqual(yield* read, {})
+  }).pipe(Effect.provide(Memory.layer))
+)
+
+it.live("parts that can't be read fail the run", () => {
+  const { layer, source } = scene()
+  return Effect.gen(function* () {
+    const store = yield* WholeStore
+    source.add(20)
+    const connection = yield* connect
+    yield* sync(connection)
+    source.add(1)
+    const away = new StoreError({ message: "the database is away", cause: "gone" })
+    const { error } = yield* poll(connection).pipe(
+      Effect.provide(wholeStoreLayer({ ...store, parts: () => Effect.fail(away) }))
+    )
+    assert.deepStrictEqual(error, { reason: "ContentExistenceCheckerError", message: "the database is away" })
   }).pipe(Effect.provide(layer))
 })
 

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import { Forbidden, Malformed, RateLimited, TooLarge, Transient } from "../../../src/contract/IntegrationError.ts"
+import { Engine } from "../../../src/engine/Engine.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { failing, fault, MemorySource } from "../../support/MemorySource.ts"
 import { moving } from "../../support/Moving.ts"
@@ -209,6 +210,34 @@ describe("a sync", () => {
       assert.deepStrictEqual(yield* ids(connection), [...source.items.keys()].toSorted())
     })
   )
+})
+
+describe("a person's retry", () => {
+  it.effect("that a refusal cut short tries each item once, and ends with those that it could not try", () => {
+    const source = new MemorySource()
+    source.addMany(2)
+    const malformed = fault(new Malformed({ message: "cut off" }))
+    source.answer = (method) => (method.startsWith("download") ? malformed : Effect.void)
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      yield* sync(connection)
+      source.calls.length = 0
+      let isRefused = false
+      source.answer = (method) => {
+        if (method === "download m000000") return malformed
+        if (method !== "download m000001" || isRefused) return Effect.void
+        isRefused = true
+        return fault(new RateLimited({ message: "slow down", retryAfter: Duration.minutes(5) }))
+      }
+      const { counts } = yield* moving(Effect.flatMap(Engine, (engine) => engine.retry(connection, undefined)))
+      assert.deepInclude(counts, { failed: 1, stored: 1 })
+      assert.deepStrictEqual(source.calls.filter((method) => method.startsWith("download")).toSorted(), [
+        "download m000000",
+        "download m000001",
+        "download m000001"
+      ])
+    }).pipe(Effect.provide(layer(source, { limits: { concurrency: 1 } })))
+  })
 })
 
 describe("a sync of a window", () => {
