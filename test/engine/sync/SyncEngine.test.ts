@@ -3,6 +3,8 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as SyncTask from "../../../src/contract/SyncTask.ts"
+import { Engine, type Progress } from "../../../src/engine/Engine.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { moving } from "../../support/Moving.ts"
 import { bytes } from "../../support/MemorySource.ts"
@@ -23,6 +25,32 @@ describe("a sync", () => {
       assert.deepStrictEqual(source.calls.slice(calls), ["changes"])
       assert.strictEqual(source.open, 0)
     })
+  )
+
+  it.effect("reports progress that never goes back, and ends with what it did", () =>
+    withConnection(
+      function* (source, connection) {
+        source.addMany(50)
+        source.answer = (method) => (method.startsWith("download") ? Effect.sleep("500 millis") : Effect.void)
+        const reports: Array<Progress> = []
+        const onProgress = (progress: Progress) => Effect.sync(() => reports.push(progress))
+        const engine = yield* Engine
+        const options = { spec: "", wait: true, onProgress }
+        const { counts } = yield* moving(engine.sync(connection, SyncTask.poll, options), "100 millis")
+        for (const key of ["listed", "stored", "downloads", "apiCalls"] as const) {
+          const seen = reports.map((report) => report.counts[key])
+          assert.deepStrictEqual(
+            seen,
+            seen.toSorted((a, b) => a - b),
+            key
+          )
+          assert.isAbove(new Set(seen).size, 3, key)
+          assert.strictEqual(seen.at(-1), counts[key], key)
+        }
+        assert.strictEqual(reports.at(-1)?.remaining, 0)
+      },
+      { batchItems: 10 }
+    )
   )
 
   it.effect("fetches an id that the listing repeats once, and counts each occurrence", () =>
