@@ -8,9 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
-import { randomUUID } from "node:crypto"
 import * as Cursor from "../../src/engine/feed/Cursor.ts"
-import { WebhookId } from "../../src/engine/model/Webhook.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
@@ -24,6 +22,7 @@ import * as Database from "../support/Postgres.ts"
 import { item, page, running } from "./scenario.ts"
 import { awaitVisible } from "./awaitVisible.ts"
 import { read, holding } from "./changesFixture.ts"
+import { create } from "./webhookFixture.ts"
 
 /** Makes the epoch appear to have begun on another server, whose transaction ids are far ahead of this server's. */
 const moved = (part: "system" | "database" | "table" | "timeline" | "file", aheadBy: bigint) =>
@@ -81,15 +80,7 @@ for (const part of ["system", "database", "table", "timeline", "file"] as const)
           const { epoch, next } = yield* store.changes({ limit: 10 })
           return Cursor.ofChange(epoch, undefined, next)
         })
-        const seen = yield* webhooks.create({
-          id: WebhookId.make(randomUUID()),
-          name: "mine",
-          url: "https://example.com",
-          connectionId: null,
-          changes: null,
-          secret: new Uint8Array([1]),
-          cursor: yield* cursorAt
-        })
+        const seen = yield* create({ cursor: yield* cursorAt })
         yield* commit({ items: [item("c")] })
         yield* awaitVisible
         const lost = yield* cursorAt

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as TestClock from "effect/testing/TestClock"
 import { randomUUID } from "node:crypto"
@@ -20,7 +21,7 @@ import * as Database from "../support/Postgres.ts"
 import * as PostgresTime from "./postgresTime.ts"
 import * as Laws from "./lawsOfWebhooks.ts"
 import { waiting, whileLocked } from "./locking.ts"
-import { create } from "./webhookFixture.ts"
+import { create, createAtMost } from "./webhookFixture.ts"
 import { item, page, running, settle, Time, AwaitVisible } from "./scenario.ts"
 
 /** Simulates the passing of time by making all stored times older. */
@@ -116,6 +117,23 @@ for (const [name, layer] of [
     }).pipe(Effect.provide(layer))
   )
 }
+
+it.live("Postgres: a webhook that another session is creating counts to the most that there may be", () =>
+  Effect.gen(function* () {
+    const store = yield* WebhookStore
+    const before = (yield* store.webhooks).length
+    const creation = Effect.provideService(createAtMost(before + 1), WebhookStore, store)
+    const other = yield* whileLocked(
+      creation,
+      Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(creation)
+        yield* Effect.raceFirst(waiting(1), Fiber.await(fiber))
+        return fiber
+      })
+    )
+    assert.isTrue(Option.isNone(yield* Fiber.join(other)))
+  }).pipe(Effect.provide(postgres))
+)
 
 for (const removal of ["purge", "disconnect"] as const) {
   it.live(`Postgres: a message that is being written is seen by a ${removal}`, () =>

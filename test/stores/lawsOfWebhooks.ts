@@ -10,7 +10,7 @@ import { MessageId, WebhookId } from "../../src/engine/model/Webhook.ts"
 import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import { Time } from "./scenario.ts"
 import { lawsOfWebhookMessages } from "./lawsOfWebhookMessages.ts"
-import { create, enqueue, claim, failed, message, settle, passes } from "./webhookFixture.ts"
+import { create, createAtMost, enqueue, claim, failed, message, settle, passes } from "./webhookFixture.ts"
 
 export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E>): void => {
   it.layer(layer)(`${name}: webhooks`, (it) => {
@@ -27,6 +27,21 @@ export const suite = <E>(name: string, layer: Layer.Layer<WebhookStore | Time, E
         assert.deepStrictEqual([...made.secret], [1, 2, 3])
         const listed = (yield* store.webhooks).find(({ webhook }) => webhook.id === made.id)
         assert.deepStrictEqual(listed, { webhook: made, pending: 0, dead: 0 })
+      })
+    )
+
+    it.effect("of webhooks that are created at once, no more are stored than there may be", () =>
+      Effect.gen(function* () {
+        const store = yield* WebhookStore
+        const before = yield* store.webhooks
+        const most = before.length + 3
+        const created = yield* Effect.all(
+          Array.from({ length: 12 }, () => createAtMost(most)),
+          { concurrency: "unbounded" }
+        )
+        assert.strictEqual(created.filter(Option.isSome).length, 3)
+        assert.strictEqual((yield* store.webhooks).length, most)
+        assert.isTrue(Option.isNone(yield* createAtMost(most)))
       })
     )
 

@@ -8,19 +8,25 @@ import { type Claimed, MessageId, type Webhook, WebhookId } from "../../src/engi
 import { WebhookStore } from "../../src/engine/store/WebhookStore.ts"
 import { Time } from "./scenario.ts"
 
-export const create = (parts: Partial<Webhook> = {}) =>
+/** Creates a webhook, unless `most` webhooks exist. */
+export const createAtMost = (most: number, parts: Partial<Webhook> = {}) =>
   WebhookStore.use((store) =>
-    store.create({
-      id: WebhookId.make(randomUUID()),
-      name: "a name",
-      url: "https://example.com/hook",
-      connectionId: null,
-      changes: null,
-      secret: new Uint8Array([1, 2, 3]),
-      cursor: null,
-      ...parts
-    })
+    store.create(
+      {
+        id: WebhookId.make(randomUUID()),
+        name: "a name",
+        url: "https://example.com/hook",
+        connectionId: null,
+        changes: null,
+        secret: new Uint8Array([1, 2, 3]),
+        cursor: null,
+        ...parts
+      },
+      most
+    )
   )
+
+export const create = (parts?: Partial<Webhook>) => Effect.map(createAtMost(1000, parts), Option.getOrThrow)
 
 export const messageOf = (body = "{}") => ({ id: MessageId.make(randomUUID()), body, changes: [] })
 

@@ -39,9 +39,11 @@ export interface MessageChange {
 export class WebhookStore extends Context.Service<
   WebhookStore,
   {
+    /** Creates a webhook. Returns `Option.none` if `most` webhooks exist, also if several are created at once. */
     readonly create: (
-      webhook: Pick<Webhook, "id" | "name" | "url" | "connectionId" | "changes" | "secret" | "cursor">
-    ) => Effect.Effect<Webhook, StoreError>
+      webhook: Pick<Webhook, "id" | "name" | "url" | "connectionId" | "changes" | "secret" | "cursor">,
+      most: number
+    ) => Effect.Effect<Option.Option<Webhook>, StoreError>
     readonly webhook: (webhookId: WebhookId) => Effect.Effect<Option.Option<Webhook>, StoreError>
     /** All webhooks, oldest first, with the numbers of their pending and dead messages. */
     readonly webhooks: Effect.Effect<

@@ -101,27 +101,30 @@ export const layer = HttpApiBuilder.group(
         const secret = yield* secretOf(payload.secret)
         const ref = payload.connection ?? null
         const connectionId = ref === null ? null : yield* connectionOf(ref)
-        if ((yield* webhooks.webhooks).length >= maxWebhooks) {
-          return yield* new ConflictProblem({
-            detail: `there are ${maxWebhooks} webhooks, the most there can be: remove one first`
-          })
-        }
         const place = { transaction: (yield* feedStore.changed(end)).next, row: null }
         const cursor =
           payload.from === "beginning"
             ? null
             : Cursor.ofChange(yield* feedStore.epoch, connectionId ?? undefined, place)
         const id = WebhookId.make(yield* random.uuidV4())
-        const row = yield* webhooks.create({
-          id,
-          name: payload.name ?? url.hostname,
-          url: url.href,
-          connectionId,
-          changes: kindsOf(payload.changes ?? null),
-          secret: yield* seal(id, { current: secret, previous: null }),
-          cursor
-        })
-        return { ...Documents.webhook(row, { pending: 0, dead: 0 }), secret: Redacted.value(secret) }
+        const row = yield* webhooks.create(
+          {
+            id,
+            name: payload.name ?? url.hostname,
+            url: url.href,
+            connectionId,
+            changes: kindsOf(payload.changes ?? null),
+            secret: yield* seal(id, { current: secret, previous: null }),
+            cursor
+          },
+          maxWebhooks
+        )
+        if (Option.isNone(row)) {
+          return yield* new ConflictProblem({
+            detail: `there are ${maxWebhooks} webhooks, the most there can be: remove one first`
+          })
+        }
+        return { ...Documents.webhook(row.value, { pending: 0, dead: 0 }), secret: Redacted.value(secret) }
       }, asProblem),
 
       get: ({ params }) => asProblem(document(params.webhook)),

@@ -90,8 +90,9 @@ const make = (state: State): WebhookStore["Service"] => {
   const active = () => Array.from(entries.values()).filter(({ webhook }) => webhook.state === "active")
 
   return {
-    create: (given) =>
+    create: (given, most) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
+        if (entries.size >= most) return Option.none()
         const webhook: Webhook = {
           ...given,
           name: Storable.text(given.name),
@@ -102,7 +103,7 @@ const make = (state: State): WebhookStore["Service"] => {
           createdAt: utc(now)
         }
         entries.set(webhook.id, { webhook, messages: [] })
-        return webhook
+        return Option.some(webhook)
       }),
 
     webhook: (webhookId) => Effect.sync(() => Option.fromUndefinedOr(entries.get(webhookId)?.webhook)),

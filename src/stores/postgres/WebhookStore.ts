@@ -70,12 +70,15 @@ const make = Effect.gen(function* () {
     )
 
   return WebhookStore.of({
-    create: (given) =>
-      sql`INSERT INTO webhook AS w (id, name, url, connection_id, changes, secret, cursor)
-        VALUES (${given.id}, ${Storable.text(given.name)}, ${Storable.text(given.url)}, ${given.connectionId},
-          ${kinds(given.changes)}::text[], ${given.secret}, ${given.cursor}) RETURNING ${columns}`.pipe(
+    create: (given, most) =>
+      // A statement of its own takes the lock, so that the insert counts the webhooks that others created meanwhile.
+      sql`SELECT pg_advisory_xact_lock(1768187245, 5)`.pipe(
+        Effect.andThen(sql`INSERT INTO webhook AS w (id, name, url, connection_id, changes, secret, cursor)
+          SELECT ${given.id}::uuid, ${Storable.text(given.name)}, ${Storable.text(given.url)},
+            ${given.connectionId}::uuid, ${kinds(given.changes)}::text[], ${given.secret}::bytea, ${given.cursor}
+          WHERE (SELECT count(*) FROM webhook) < ${most} RETURNING ${columns}`),
         Effect.flatMap(firstWebhook),
-        Effect.flatMap((created) => Effect.orDie(Effect.fromOption(created))),
+        inTransaction,
         toStoreError("creating a webhook")
       ),
 

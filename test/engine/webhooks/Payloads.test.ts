@@ -7,7 +7,7 @@ import * as Cursor from "../../../src/engine/feed/Cursor.ts"
 import * as Feed from "../../../src/engine/feed/Feed.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { WebhookId } from "../../../src/engine/model/Webhook.ts"
-import { WebhookStore } from "../../../src/engine/store/WebhookStore.ts"
+import { create as createStored } from "../../stores/webhookFixture.ts"
 import { deleteStaged, item, page, running as connected } from "../../stores/scenario.ts"
 import { url, other, Webhooks, at, until, pass, test, dispatcher, create, changesIn, signed } from "./Fixture.ts"
 
@@ -184,7 +184,6 @@ describe("delivering to webhooks", () => {
   test("begins again with all that is stored where its cursor is of an epoch that is over", (endpoints) =>
     Effect.gen(function* () {
       const store = yield* WholeStore
-      const webhookStore = yield* WebhookStore
       const { commit } = yield* connected()
       yield* commit({ items: [item("a"), item("b")] })
       const epoch = { ...(yield* store.epoch), id: randomUUID() }
@@ -192,15 +191,8 @@ describe("delivering to webhooks", () => {
       const secret = new TextEncoder().encode(
         JSON.stringify({ current: `whsec_${Buffer.alloc(32).toString("base64")}`, previous: null })
       )
-      yield* webhookStore.create({
-        id: webhookId,
-        name: "restored",
-        url,
-        connectionId: null,
-        changes: null,
-        secret,
-        cursor: Cursor.ofChange(epoch, undefined, { transaction: 999n, row: null })
-      })
+      const cursor = Cursor.ofChange(epoch, undefined, { transaction: 999n, row: null })
+      yield* createStored({ id: webhookId, url, secret, cursor })
       yield* dispatcher
       yield* until(() => endpoints.sent.length === 1)
       assert.deepStrictEqual(endpoints.sent.flatMap(changesIn), ["a stored", "b stored"])
