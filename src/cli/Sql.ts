@@ -26,12 +26,13 @@ const tableOf = Effect.fnUntraced(function* ({ columns, rows, truncated }: Query
   const { style, table: layout } = yield* Output
   const table = yield* layout
   const numbers = columns.filter((_, index) => rows.length > 0 && rows.every((row) => typeof row[index] === "number"))
+  const shown = table(
+    columns.map(TextFormat.oneLine),
+    rows.map((row) => row.map((value) => TextFormat.short(cell(value), widest))),
+    { right: numbers }
+  )
   return [
-    table(
-      columns.map(TextFormat.oneLine),
-      rows.map((row) => row.map((value) => TextFormat.short(cell(value), widest))),
-      { right: numbers }
-    ),
+    ...(columns.length === 0 ? [] : [shown]),
     style.dim(`(${TextFormat.many(rows.length, "row")}${truncated ? ", and more: --limit" : ""})`)
   ].join("\n")
 })

@@ -66,7 +66,9 @@ export const run = ({ most, query, timeout }: Query) =>
       yield* sql`SELECT set_config('statement_timeout', ${String(Duration.toMillis(timeout))}, true),
         set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
         set_config('enable_seqscan', 'on', true)`
-      const rows = yield* sql`SELECT CASE WHEN octet_length(line::text) <= ${mostRowBytes} THEN line::text END AS line
+      // The names of a result without columns are null.
+      const rows = yield* sql`SELECT CASE WHEN line IS NULL THEN '[]'
+          WHEN octet_length(line::text) <= ${mostRowBytes} THEN line::text END AS line
         FROM derived.query(${statement}, ${most + 1}, ${mostBytes}::bigint) AS line`.unprepared
       const found = (yield* Effect.orDie(decodeLines(rows))).map(({ line }) => line)
       return found.every((line) => line !== null) ? found : yield* rowTooLarge

@@ -27,30 +27,38 @@ const query = (text: string, most = 100) =>
 const refused = (text: string) => Effect.map(Effect.flip(query(text)), ({ message }) => message)
 
 it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (it) => {
-  it.effect("gives columns and rows, also of equal names, of large numbers, and where there is no row", () =>
-    Effect.gen(function* () {
-      const run = yield* running()
-      yield* run.commit({ items: [item("m1", { title: "hello" })] })
-      yield* awaitVisible
-      yield* (yield* PostgresDeriver.make).catchUp
-      assert.deepStrictEqual(yield* query("SELECT id, title, size FROM content; -- all"), {
-        columns: ["id", "title", "size"],
-        rows: [["m1", "hello", "body of m1".length]],
-        truncated: false
+  it.effect(
+    "gives columns and rows, also of equal names, of large numbers, and where there is no row or no column",
+    () =>
+      Effect.gen(function* () {
+        const run = yield* running()
+        yield* run.commit({ items: [item("m1", { title: "hello" })] })
+        yield* awaitVisible
+        yield* (yield* PostgresDeriver.make).catchUp
+        assert.deepStrictEqual(yield* query("SELECT id, title, size FROM content; -- all"), {
+          columns: ["id", "title", "size"],
+          rows: [["m1", "hello", "body of m1".length]],
+          truncated: false
+        })
+        assert.deepStrictEqual(yield* query("SELECT 1 AS a, 2 AS a, 9007199254740993 AS big, NULL AS none"), {
+          columns: ["a", "a", "big", "none"],
+          rows: [[1, 2, "9007199254740993", null]],
+          truncated: false
+        })
+        assert.deepStrictEqual(yield* query("SELECT id, subject FROM mail WHERE false -- none"), {
+          columns: ["id", "subject"],
+          rows: [],
+          truncated: false
+        })
+        assert.deepStrictEqual(yield* query("SELECT FROM content"), { columns: [], rows: [[]], truncated: false })
+        assert.deepStrictEqual(yield* query("SELECT FROM content WHERE false"), {
+          columns: [],
+          rows: [],
+          truncated: false
+        })
+        const many = yield* query("SELECT * FROM generate_series(1, 10) AS n", 3)
+        assert.deepStrictEqual(many, { columns: ["n"], rows: [[1], [2], [3]], truncated: true })
       })
-      assert.deepStrictEqual(yield* query("SELECT 1 AS a, 2 AS a, 9007199254740993 AS big, NULL AS none"), {
-        columns: ["a", "a", "big", "none"],
-        rows: [[1, 2, "9007199254740993", null]],
-        truncated: false
-      })
-      assert.deepStrictEqual(yield* query("SELECT id, subject FROM mail WHERE false -- none"), {
-        columns: ["id", "subject"],
-        rows: [],
-        truncated: false
-      })
-      const many = yield* query("SELECT * FROM generate_series(1, 10) AS n", 3)
-      assert.deepStrictEqual(many, { columns: ["n"], rows: [[1], [2], [3]], truncated: true })
-    })
   )
 
   it.effect("works for many concurrent first queries, which set up the role", () =>
