@@ -90,6 +90,21 @@ it.layer(layer(), live)("an invalid request", (it) => {
     })
   )
 
+  it.effect("a header that is too long or empty, which it names with its bounds", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* TestServer
+      for (const key of ["", "k".repeat(256)]) {
+        const headers = { "idempotency-key": key }
+        const answer = yield* ask("/connections/a/tasks", { method: "POST", body: {}, headers })
+        assert.strictEqual(told(answer), "400 bad-request")
+        assert.strictEqual(
+          problem(answer).detail,
+          "headers: idempotency-key: expected 1 to 255 characters (give each request a key of its own, such as a UUID)"
+        )
+      }
+    })
+  )
+
   it.effect("a query that has no such parameter, or another kind of value", () =>
     Effect.gen(function* () {
       const { ask } = yield* TestServer

@@ -57,8 +57,8 @@ const resembled = (given: string, names: ReadonlyArray<string>): string | undefi
 
 interface Place {
   readonly path: string
-  /** The field names that the message may show; undefined if it may show all. */
-  readonly known: ReadonlyArray<string> | undefined
+  /** The names of the fields that are expected here. The message may show them. */
+  readonly names: ReadonlyArray<string>
 }
 
 /** Returns the names of the fields that a person enters. */
@@ -72,7 +72,7 @@ const format = SchemaIssue.makeFormatterDefault()
 
 const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1)
 
-// Matches the form of a field name. Any other key may be a misplaced value.
+// Matches the form of a field name. An unexpected key of another form may be a misplaced value.
 const plain = /^[A-Za-z][A-Za-z0-9_]{0,40}$/
 
 const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): ReadonlyArray<Problem> => {
@@ -80,17 +80,16 @@ const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): Read
     case "Pointer": {
       const path = issue.path.reduce<string>((parent, key) => {
         if (typeof key === "number") return `${parent}[${key}]`
-        const shown =
-          (place.known === undefined || isNameable(String(key), place.known)) && plain.test(String(key))
-            ? String(key)
-            : "…"
+        const name = String(key)
+        const isShown = place.names.includes(name) || (plain.test(name) && (!secret || isNameable(name, place.names)))
+        const shown = isShown ? name : "…"
         return parent === "" ? shown : `${parent}.${shown}`
       }, place.path)
-      return problems(issue.issue, { path, known: undefined }, secret)
+      return problems(issue.issue, { path, names: [] }, secret)
     }
     case "Composite": {
-      const known = secret ? namesOf(issue.ast) : undefined
-      return issue.issues.flatMap((each) => problems(each, { path: place.path, known }, secret))
+      const names = namesOf(issue.ast)
+      return issue.issues.flatMap((each) => problems(each, { path: place.path, names }, secret))
     }
     case "AnyOf": {
       if (issue.issues.length === 0) return [wrong(place, undefined, issue)]
@@ -169,4 +168,4 @@ const sentence = (found: ReadonlyArray<Problem>): string => {
 
 /** Explains the problems in one line. `secret` is true for credentials. */
 export const explain = (issue: SchemaIssue.Issue, options: { readonly secret: boolean }): string =>
-  sentence(problems(issue, { path: "", known: undefined }, options.secret))
+  sentence(problems(issue, { path: "", names: [] }, options.secret))

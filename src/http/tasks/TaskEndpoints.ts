@@ -39,7 +39,13 @@ export const tasks = HttpApiGroup.make("tasks")
       params: connectionRef,
       headers: {
         "idempotency-key": Schema.optionalKey(
-          Schema.String.pipe(Schema.check(Schema.isBetweenLength(1, 255)))
+          Schema.String.pipe(
+            Schema.check(
+              Schema.isBetweenLength(1, 255, {
+                expected: "1 to 255 characters (give each request a key of its own, such as a UUID)"
+              })
+            )
+          )
         ).annotate({
           description: "a repeated request with the same key returns the task that the first request created"
         })
