@@ -58,8 +58,8 @@ const downloadOf = (inflight: InFlight, origin: Origin, ref: ContentRef): Downlo
 })
 
 /** Returns true for a failed item that is not yet due. */
-const isLater = ({ nextAttemptAt, state }: LedgerRow, now: number): boolean =>
-  state === "failed" && nextAttemptAt !== null && DateTime.toEpochMillis(nextAttemptAt) > now
+const isLater = ({ nextAttemptAt }: LedgerRow, now: number): boolean =>
+  nextAttemptAt !== null && DateTime.toEpochMillis(nextAttemptAt) > now
 
 /** The ids of a page for which the ledger decides whether they are downloaded. */
 interface InLedger {

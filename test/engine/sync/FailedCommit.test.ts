@@ -190,6 +190,22 @@ describe("a commit that fails while later items come in", () => {
     }, limits)
   )
 
+  it.effect("ends soon in an interrupted run, where it waits for a blob store that does not answer", () => {
+    const source = new MemorySource()
+    source.addMany(10)
+    return Effect.gen(function* () {
+      const store = yield* WholeStore
+      const reached = yield* Deferred.make<void>()
+      // The check of a batch's blobs is the only interruptible step of a commit.
+      const commit = () => Effect.andThen(Deferred.succeed(reached, undefined), Effect.interruptible(Effect.never))
+      const connection = yield* connect()
+      const running = yield* Effect.forkChild(Effect.provide(poll(connection), wholeStoreLayer({ ...store, commit })))
+      yield* Deferred.await(reached)
+      yield* Fiber.interrupt(running)
+      assert.deepStrictEqual(yield* ids(connection), [])
+    }).pipe(Effect.provide(layer(source)))
+  })
+
   it.effect("is not followed by the counts that it may have recorded", () => {
     const source = new MemorySource()
     source.addMany(10)

@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Announced } from "../../../src/contract/Content.ts"
-import { Forbidden, Malformed, TooLarge, Unsettled } from "../../../src/contract/IntegrationError.ts"
+import { Forbidden, Malformed, RateLimited, TooLarge, Unsettled } from "../../../src/contract/IntegrationError.ts"
 import { Engine } from "../../../src/engine/Engine.ts"
 import { WholeStore, replaceMethods } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
@@ -225,5 +226,50 @@ describe("an item that fails", () => {
       const result = yield* moving(sync(connection))
       assert.deepInclude(result.counts, { failed: 1 })
     })
+  )
+})
+
+describe("an id that a person asks for", () => {
+  it.effect("and whose download fails goes to the ledger, and is not reported as unknown", () =>
+    withConnection(function* (source, connection) {
+      source.add("a")
+      source.answer = failing("a")
+      const { counts, problems } = yield* sync(connection, { forceIds: ["a"] })
+      assert.deepInclude(counts, { failed: 1, gone: 0 })
+      assert.deepStrictEqual(problems, [])
+      assert.deepStrictEqual(yield* ids(connection, "failed"), ["a"])
+    })
+  )
+
+  it.effect("and that the source no longer has is deleted by the next poll, if it was stored", () =>
+    withConnection(function* (source, connection) {
+      source.addMany(2)
+      yield* sync(connection)
+      source.items.delete("m000000")
+      assert.strictEqual((yield* sync(connection, { forceIds: ["m000000", "nowhere"] })).counts.gone, 2)
+      yield* sync(connection)
+      assert.deepStrictEqual(yield* ids(connection, "deleted"), ["m000000"])
+    })
+  )
+
+  it.effect("and that was deferred is downloaded once the source answers again, and no other is again", () =>
+    withConnection(
+      function* (source, connection) {
+        source.addMany(3)
+        yield* sync(connection)
+        for (const id of source.items.keys()) source.items.set(id, { body: bytes(`another body of ${id}`) })
+        let refusals = 0
+        source.answer = (method) => {
+          if (method === "download m000000") return fault(new Malformed({ message: "cut off" }))
+          if (method !== "download m000001" || refusals > 0) return Effect.void
+          refusals += 1
+          return fault(new RateLimited({ message: "slow down", retryAfter: Duration.minutes(5) }))
+        }
+        const { counts } = yield* moving(sync(connection, { forceIds: [...source.items.keys()] }))
+        assert.strictEqual(refusals, 1)
+        assert.deepInclude(counts, { failed: 1, updated: 2, deferred: 2, downloads: 4 })
+      },
+      { concurrency: 1 }
+    )
   )
 })
