@@ -37,17 +37,24 @@ import { compareTs, tsOf } from "./Timestamp.ts"
 /** More than two clocks differ. */
 const day = Duration.toMillis("1 day")
 
-interface Step {
-  readonly place: Place
-  /** The rest of the last response, newest first; undefined before the first response. */
-  readonly rest: ReadonlyArray<Message.Message> | undefined
+/** A response of `conversations.history`, as far as its messages are not yet in a page. */
+interface Response {
+  /** The messages that are left, newest first. */
+  readonly rest: ReadonlyArray<Message.Message>
   readonly chosen: ReadonlySet<string>
   readonly patched: ReadonlySet<string>
   /** Parents whose thread differs from the stored one. */
   readonly changed: ReadonlySet<string>
-  /** Slack's cursor for the next response; undefined at the end. */
-  readonly more: string | undefined
+  /** True if no response is to follow this one. Otherwise `nextCursor` is Slack's cursor for it, if Slack gave one. */
+  readonly isLast: boolean
+  readonly nextCursor: string | undefined
   readonly problems: ReadonlyArray<Problem>
+}
+
+interface Step {
+  readonly place: Place
+  /** Undefined if the next response has to be requested. */
+  readonly response: Response | undefined
 }
 
 /** Reads one conversation after the other, until `next` returns undefined. Each pass is made when its turn comes. */
@@ -64,72 +71,73 @@ export const read = (env: MessageRefs.Env, pass: Pass): Pages => {
   const { idOf, inWindow, page, select } = MessageRefs.make(env, pass)
   // With `oldest` alone, Slack has returned the messages nearest to it, and no newer ones (slackhq/slack-api-docs#4).
   const upTo = env.until ?? (pass.oldest === undefined ? undefined : tsOf(env.now() + day))
-  const history = Effect.fnUntraced(function* (step: Step) {
-    const { place } = step
-    const cursor = (step.rest === undefined ? place.cursor : step.more) || undefined
-    const top = step.rest === undefined && place.at === undefined
+
+  /** Requests the next messages by Slack's cursor, or by time if there is no cursor or Slack refuses it. */
+  const request = Effect.fnUntraced(function* ({ at, cursor }: Place, isTop: boolean) {
     const args: Args = {
       channel,
-      limit: Math.min(env.limit, (top ? pass.firstLimit : undefined) ?? env.limit),
+      limit: Math.min(env.limit, (isTop ? pass.firstLimit : undefined) ?? env.limit),
       oldest: pass.oldest,
       // Makes `oldest` inclusive. Slack then makes `latest` inclusive too, so that message is removed again below.
       inclusive: pass.oldest === undefined ? undefined : true
     }
-    const ask = (more: Args) => client.ask("conversations.history", { ...args, ...more }, Thread.Messages)
-    const first = cursor === undefined ? { latest: place.at ?? upTo } : { latest: upTo, cursor }
-    let answer = yield* ask(first)
-    pass.spend(1)
-    if (isRefusal(answer) && answer.refused === "invalid_cursor") {
-      answer = yield* ask({ latest: place.at ?? upTo })
-      pass.spend(1)
+    const ask = (from: Args) =>
+      Effect.tap(client.ask("conversations.history", { ...args, ...from }, Thread.Messages), () =>
+        Effect.sync(() => pass.spend(1))
+      )
+    if (cursor !== undefined) {
+      const answer = yield* ask({ latest: upTo, cursor })
+      if (!isRefusal(answer) || answer.refused !== "invalid_cursor") return answer
     }
-    if (isRefusal(answer)) return answer.refused
+    return yield* ask({ latest: at ?? upTo })
+  })
 
+  const isInSpan = ({ ts }: Message.Message, at: string | undefined) =>
+    (at === undefined || compareTs(ts, at) < 0) &&
+    (pass.oldest === undefined || compareTs(ts, pass.oldest) >= 0) &&
+    (env.until === undefined || compareTs(ts, env.until) < 0)
+
+  /** Reads the next response. Returns Slack's error code if Slack refuses to show the conversation. */
+  const readResponse = Effect.fnUntraced(function* (place: Place) {
+    const { at } = place
+    const isTop = at === undefined && place.cursor === undefined
+    const answer = yield* request(place, isTop)
+    if (isRefusal(answer)) return answer.refused
     const { messages, problems } = Thread.read(channel, answer)
     const sorted = messages.toSorted((a, b) => compareTs(b.ts, a.ts))
-    const complete = !Thread.hasMore(answer)
+    const rest = sorted.filter((message) => isInSpan(message, at))
     const last = sorted.at(-1)?.ts
     if (last !== undefined) env.planLimit.onShown(last)
-    const at = place.at
-    const inSpan = sorted.filter(
-      (message) =>
-        (at === undefined || compareTs(message.ts, at) < 0) &&
-        (pass.oldest === undefined || compareTs(message.ts, pass.oldest) >= 0) &&
-        (env.until === undefined || compareTs(message.ts, env.until) < 0)
-    )
-    const { changed, chosen, known, lostReplies, patched } = yield* select(inSpan, inSpan)
+    const { changed, chosen, known, lostReplies, patched } = yield* select(rest, rest)
+    const isLimited = answer.is_limited === true
+    const isComplete = !Thread.hasMore(answer)
     const goesOn = pass.onAnswer({
       messages: sorted,
-      isTop: top,
-      isLast: complete && answer.is_limited !== true,
-      unknown: inSpan.flatMap(({ ts }) => (chosen.has(idOf(ts)) && !known.has(idOf(ts)) ? [ts] : [])),
+      isTop,
+      isLast: isComplete && !isLimited,
+      unknown: rest.flatMap(({ ts }) => (chosen.has(idOf(ts)) && !known.has(idOf(ts)) ? [ts] : [])),
       hasLostReplies: lostReplies.size > 0
     })
+    const cursor = Thread.nextCursor(answer)
     // Without a cursor the next request is by time. After a response without new messages it would repeat forever.
-    const stuck = Thread.nextCursor(answer) === undefined && inSpan.length === 0
-    const ended = stuck || (last !== undefined && !goesOn)
+    const isEnd = isComplete || (cursor === undefined && rest.length === 0)
+    const isLast = isEnd || (last !== undefined && !goesOn)
     // If the first reading ends with a stored message, an earlier mirror may have stored messages that are now hidden.
     const floor = pass.floor ?? (last !== undefined && known.has(idOf(last)) ? unknownFloor : undefined)
-    const isCut = answer.is_limited === true || ((complete || stuck) && !env.planLimit.isWhole(last ?? place.at, floor))
+    const isCut = isLimited || (isEnd && !env.planLimit.isWhole(last ?? at, floor))
+    const broken = place.broken === true || problems.length > 0 || isCut
+    const nextCursor = isLast ? undefined : cursor
     return {
-      place: placeOf({
-        ...place,
-        cursor,
-        broken: place.broken === true || problems.length > 0 || isCut
-      }),
-      rest: inSpan,
-      chosen,
-      patched,
-      changed,
-      more: complete || ended ? undefined : (Thread.nextCursor(answer) ?? ""),
-      problems
+      place: placeOf({ ...place, broken }),
+      response: { rest, chosen, patched, changed, isLast, nextCursor, problems }
     }
   })
 
-  /** Decides whether a thread is to be listed, and from which reply. */
-  const threadDue = (step: Step, parent: Message.Message): boolean => {
+  /** Decides whether a thread, whose replies up to `after` are listed, is to be listed. */
+  const isThreadDue = (response: Response, parent: Message.Message, after: string | undefined): boolean => {
     if (!Message.hasThread(parent)) return false
     const latest = parent.latest_reply ?? undefined
+    if (after !== undefined && latest !== undefined && compareTs(latest, after) <= 0) return false
     if (env.since !== undefined && latest !== undefined && compareTs(latest, env.since) < 0) return false
     if (pass.isComplete) return true
     const isRelisted = (isParentDeleted: boolean) =>
@@ -137,105 +145,100 @@ export const read = (env: MessageRefs.Env, pass: Pass): Pages => {
     if (Message.isTombstone(parent)) return latest === undefined || isRelisted(true)
     if (!inWindow(parent.ts)) return true
     const id = idOf(parent.ts)
-    const due = (step.chosen.has(id) || step.patched.has(id)) && (task.force || step.changed.has(parent.ts))
-    return due || isRelisted(false)
+    const isSelected = response.chosen.has(id) || response.patched.has(id)
+    return (isSelected && (task.force || response.changed.has(parent.ts))) || isRelisted(false)
   }
 
   /** Lists the due threads of the next parents in the response, as many as one step allows. */
-  const listThreads = Effect.fnUntraced(function* (from: Step) {
-    const rest = [...(from.rest ?? [])]
+  const listThreads = Effect.fnUntraced(function* (place: Place, response: Response) {
     const parents: Array<Message.Message> = []
-    const found: Array<Message.Message> = []
-    const problems = [...from.problems]
+    const replies: Array<Message.Message> = []
+    /** Replies that an earlier slice committed, before it ended without their parents' page. */
+    const committed = new Set<string>()
+    /** Parents whose replies Slack refused to show. */
     const cut = new Set<string>()
-    let { at, broken, thread } = from.place
+    const problems = [...response.problems]
+    let { thread } = place
     // The last listed thread, finished or not. The checkpoint of the replies' pages contains it while its parent is not
     // in a page yet.
     let listedTo = thread
-    // Replies to parents newer than the place's: an earlier slice committed them, but ended before these parents' page.
-    const committed = new Set<string>()
     let calls = 0
     let refs = 0
-    let foundRefs = 0
-    while (rest[0] !== undefined && refs + MessageRefs.sizeOf(rest[0]) <= MessageRefs.maxRefs) {
-      const parent = rest[0]
-      const resumed = thread?.ts === parent.ts
-      const before = thread !== undefined && compareTs(parent.ts, thread.ts) > 0
+    for (const parent of MessageRefs.grouped(response.rest)[0] ?? []) {
+      const isResumed = thread?.ts === parent.ts
+      const isCommitted = thread !== undefined && compareTs(parent.ts, thread.ts) > 0
       const after = thread?.ts === parent.ts ? thread.after : undefined
-      const latest = parent.latest_reply ?? undefined
-      const stored = after !== undefined && latest !== undefined && compareTs(latest, after) <= 0
-      if (!stored && threadDue(from, parent)) {
-        const budget = { calls: callsPerStep - calls, refs: MessageRefs.maxRefs / 2 - foundRefs }
+      if (isThreadDue(response, parent, after)) {
+        const budget = { calls: callsPerStep - calls, refs: MessageRefs.maxRefs / 2 - refs }
         const listed = yield* Thread.list({ client, channel, parent: parent.ts, after, limit: env.limit, budget })
         calls += listed.calls
+        refs += listed.refs
         problems.push(...listed.problems)
-        if (listed.problems.length > 0) broken = true
-        for (const reply of listed.replies) {
-          if (before) committed.add(reply.ts)
-          foundRefs += MessageRefs.sizeOf(reply)
-        }
+        replies.push(...listed.replies)
         pass.onReplies(listed.replies)
-        found.push(...listed.replies.filter(({ ts }) => inWindow(ts)))
-        const place = listed.after === undefined ? undefined : { ts: parent.ts, after: listed.after }
-        if (place !== undefined && listed.calls > 0 && !before) listedTo = place
+        if (isCommitted) for (const { ts } of listed.replies) committed.add(ts)
         if (listed.end === "refused") cut.add(parent.ts)
+        const reached = listed.after === undefined ? undefined : { ts: parent.ts, after: listed.after }
+        if (reached !== undefined && listed.calls > 0 && !isCommitted) listedTo = reached
         if (listed.end === "budget") {
-          if (place !== undefined) thread = listedTo = place
+          if (reached !== undefined) thread = listedTo = reached
           break
         }
       }
-      if (resumed) thread = undefined
-      rest.shift()
       parents.push(parent)
-      refs += MessageRefs.sizeOf(parent)
-      at = parent.ts
+      if (!isResumed) continue
       // The page of these parents comes before further replies, so that a slice with room for one page makes progress.
-      if (resumed) break
+      thread = undefined
+      break
     }
-    const cursor = (rest.length === 0 ? from.more : from.place.cursor) || undefined
+    const rest = response.rest.slice(parents.length)
+    const at = parents.at(-1)?.ts ?? place.at
+    const cursor = rest.length === 0 ? response.nextCursor : place.cursor
+    const broken = place.broken === true || problems.length > 0
     /** The places of the pass after the replies, and after the parents. */
     const places = {
-      replies: placeOf({ ...from.place, thread: listedTo, broken }),
+      replies: placeOf({ ...place, thread: listedTo, broken }),
       parents: placeOf({ at, cursor, thread, broken })
     }
-    return { rest, parents, found, committed, cut, problems, places, goesOn: pass.spend(calls) }
+    const found = replies.filter(({ ts }) => inWindow(ts))
+    return { rest, parents, replies: found, committed, cut, problems, places, goesOn: pass.spend(calls) }
   })
 
-  const step = Effect.fnUntraced(function* (current: Step) {
-    let from = current
-    if (from.rest === undefined || (from.rest.length === 0 && from.more !== undefined)) {
-      const answer = yield* history(from)
-      if (typeof answer === "string") {
-        const problems = [{ place: channel, message: `can't be read: ${answer}` }]
-        const saved = pass.save({ place: placeOf({ ...from.place, broken: true }), history: [], end: "refused" })
-        const none = { chosen: new Set<string>(), patched: new Set<string>() }
-        return [[page([], none, saved, { problems })], Option.none<Step>()] as const
-      }
-      from = answer
+  const step = Effect.fnUntraced(function* ({ place, response: left }: Step) {
+    const read = left === undefined ? yield* readResponse(place) : { place, response: left }
+    if (typeof read === "string") {
+      const problems = [{ place: channel, message: `can't be read: ${read}` }]
+      const saved = pass.save({ place: placeOf({ ...place, broken: true }), history: [], end: "refused" })
+      const none = { chosen: new Set<string>(), patched: new Set<string>() }
+      return [[page([], none, saved, { problems })], Option.none<Step>()] as const
     }
-    const { committed, cut, found, goesOn, parents, places, problems, rest } = yield* listThreads(from)
-
+    const { response } = read
+    const { committed, cut, goesOn, parents, places, problems, replies, rest } = yield* listThreads(
+      read.place,
+      response
+    )
     const pages: Array<Page<Checkpoint, Part>> = []
     const taken = new Set<string>()
-    const groups = MessageRefs.grouped(found)
+    const groups = MessageRefs.grouped(replies)
     for (const [index, group] of groups.entries()) {
       const selected = yield* select(group, [])
       const isKnown = selected.chosen.size === 0 && selected.patched.size === 0
       if (isKnown && group.every((message) => committed.has(message.ts))) continue
-      const place = index === groups.length - 1 ? places.replies : from.place
-      pages.push(page(group, selected, pass.save({ place, history: [] }), {}))
+      const after = index === groups.length - 1 ? places.replies : read.place
+      pages.push(page(group, selected, pass.save({ place: after, history: [] }), {}))
       for (const id of selected.chosen) taken.add(id)
     }
-    const done = rest.length === 0 && from.more === undefined
+    const isDone = rest.length === 0 && response.isLast
     if (parents.length > 0 || rest.length === 0) {
-      const covers = pass.isComplete && places.parents.broken !== true && done ? [{ prefix: `${channel}/` }] : []
-      const selected = { chosen: new Set([...from.chosen].filter((id) => !taken.has(id))), patched: from.patched }
+      const covers = pass.isComplete && places.parents.broken !== true && isDone ? [{ prefix: `${channel}/` }] : []
+      const chosen = new Set([...response.chosen].filter((id) => !taken.has(id)))
       const history = parents.map(({ ts }) => ts)
-      const saved = pass.save({ place: places.parents, history, end: done ? "read" : undefined })
-      pages.push(page(parents, selected, saved, { problems, covers, cut }))
+      const saved = pass.save({ place: places.parents, history, end: isDone ? "read" : undefined })
+      pages.push(page(parents, { chosen, patched: response.patched }, saved, { problems, covers, cut }))
     }
-    const next: Step = { ...from, place: places.parents, rest, problems: [] }
-    return [pages, done || !goesOn ? Option.none<Step>() : Option.some(next)] as const
+    if (isDone || !goesOn) return [pages, Option.none<Step>()] as const
+    const remaining = rest.length === 0 ? undefined : { ...response, rest, problems: [] }
+    return [pages, Option.some<Step>({ place: places.parents, response: remaining })] as const
   })
 
   return Stream.suspend(() =>
@@ -244,17 +247,6 @@ export const read = (env: MessageRefs.Env, pass: Pass): Pages => {
       Page<Checkpoint, Part>,
       IntegrationError | ContentExistenceCheckerError,
       ContentExistenceChecker
-    >(
-      {
-        place: pass.place,
-        rest: undefined,
-        chosen: new Set(),
-        patched: new Set(),
-        changed: new Set(),
-        more: undefined,
-        problems: []
-      },
-      step
-    )
+    >({ place: pass.place, response: undefined }, step)
   )
 }

@@ -36,6 +36,8 @@ export interface Listed {
   /** The last reply that has been listed. */
   readonly after: string | undefined
   readonly calls: number
+  /** The number of refs of the replies. */
+  readonly refs: number
   /** Why the listing ended: all replies are listed, the budget is used up, or Slack refused to show them. */
   readonly end: "complete" | "budget" | "refused"
   readonly problems: ReadonlyArray<Problem>
@@ -59,7 +61,7 @@ export const list = Effect.fnUntraced(function* (options: {
   let { after } = options
   let calls = 0
   let refs = 0
-  const listed = (end: Listed["end"]): Listed => ({ replies, after, calls, end, problems })
+  const listed = (end: Listed["end"]): Listed => ({ replies, after, calls, refs, end, problems })
   while (calls < budget.calls && refs < budget.refs) {
     calls += 1
     // Bounded below by the last listed reply, so that no cursor is needed. Slack always returns the parent first.
