@@ -19,8 +19,7 @@ import { isRefusal } from "./Client.ts"
 import * as Message from "./Message.ts"
 import * as MessageRefs from "./MessageRefs.ts"
 import { mayHide } from "./PlanLimit.ts"
-import { Messages } from "./Thread.ts"
-import { compareTs, newest } from "./Timestamp.ts"
+import * as Thread from "./Thread.ts"
 
 const FileAnswer = Schema.Struct({ file: Schema.Unknown })
 const UserAnswer = Schema.Struct({ user: Schema.Unknown })
@@ -56,8 +55,11 @@ export const make = (env: MessageRefs.Env, state: State): HintLookups => {
    */
   const deletedReplies = new Map<string, number>()
 
-  const end = (part: string, page: Omit<Page<Checkpoint, Part>, "checkpoint" | "parts">): Page<Checkpoint, Part> => {
+  const done = (part: string) => {
     state.hinted = (state.hinted ?? []).filter((one) => one !== part)
+  }
+  const end = (part: string, page: Omit<Page<Checkpoint, Part>, "checkpoint" | "parts">): Page<Checkpoint, Part> => {
+    done(part)
     return { ...page, ...save(state) }
   }
   const nothing = (part: string) => [end(part, { listed: [], download: [] })]
@@ -71,7 +73,7 @@ export const make = (env: MessageRefs.Env, state: State): HintLookups => {
   const deleted = Effect.fnUntraced(function* (part: string, channel: string, ts: string, thread: string | undefined) {
     /** Requests the message itself, or the newest one before it. */
     const look = (latest: string) =>
-      client.ask("conversations.history", { channel, latest, inclusive: true, limit: 1 }, Messages)
+      client.ask("conversations.history", { channel, latest, inclusive: true, limit: 1 }, Thread.Messages)
     const answer = yield* look(ts)
     const isThere =
       isRefusal(answer) ||
@@ -92,47 +94,31 @@ export const make = (env: MessageRefs.Env, state: State): HintLookups => {
     return [end(part, { listed: [], download: [], deleted: [Message.messageId(channel, ts)] })]
   })
 
+  /** Looks up a message, and the new replies of its thread if it is a parent. */
   const message = Effect.fnUntraced(function* (part: string, channel: string, ts: string, thread: string | undefined) {
     if (!state.conversations.has(channel) || !/^\d{1,12}\.\d{1,9}$/.test(ts)) return nothing(part)
     const { idOf, page, select } = MessageRefs.make(env, { channel })
     const checker = yield* ContentExistenceChecker
     const known = (yield* checker.revisions([idOf(ts)])).get(idOf(ts))
     const stored = known === undefined ? undefined : Option.getOrUndefined(known)
-    let after = (stored === undefined ? undefined : Message.repliesOf(stored)?.latest) || undefined
-    const ask = () => client.ask("conversations.replies", { channel, ts, oldest: after, limit: env.limit }, Messages)
-    const read = (answer: typeof Messages.Type) => answer.messages.filter((one) => Message.isMessage(one))
-
-    let answer = yield* ask()
-    const target = isRefusal(answer) ? undefined : read(answer).find((one) => one.ts === ts)
-    if (isRefusal(answer) || target === undefined) {
-      const isAbsent = isRefusal(answer) ? absent.has(answer.refused) : answer.messages.length === 0
+    const after = (stored === undefined ? undefined : Message.repliesOf(stored)?.latest) || undefined
+    const budget = { calls: env.callsPerStep, refs: Infinity }
+    const listed = yield* Thread.list({ client, channel, parent: ts, after, limit: env.limit, budget })
+    const { isComplete, parent: target, problems, refusal, replies } = listed
+    if (target === undefined) {
+      const isEmpty = replies.length === 0 && problems.length === 0
+      const isAbsent = refusal === undefined ? isEmpty : absent.has(refusal)
       return isAbsent && known !== undefined ? yield* deleted(part, channel, ts, thread) : nothing(part)
     }
-    const replies: Array<Message.Message> = []
-    let isCut = false
-    for (let calls = 1; ; calls += 1) {
-      const fresh = read(answer).filter(
-        (one) => one.ts !== ts && one.thread_ts === ts && (after === undefined || compareTs(one.ts, after) > 0)
-      )
-      replies.push(...fresh)
-      for (const one of fresh) after = newest(after, one.ts)
-      if (fresh.length === 0 || answer.has_more !== true) break
-      isCut = calls >= env.callsPerStep
-      if (isCut) break
-      const next = yield* ask()
-      isCut = isRefusal(next)
-      if (isRefusal(next)) break
-      answer = next
-    }
     const pages: Array<Page<Checkpoint, Part>> = []
-    for (const group of MessageRefs.grouped(replies)) {
+    for (const group of MessageRefs.grouped(replies.filter((one) => one.thread_ts === ts))) {
       pages.push(page(group, yield* select(group, []), save(state), {}))
     }
     const selected = yield* select([target], [target])
     const lost = selected.lostReplies.get(ts) ?? 0
     if (lost > (deletedReplies.get(idOf(ts)) ?? 0)) update(state, channel, { suspect: true })
-    state.hinted = (state.hinted ?? []).filter((one) => one !== part)
-    pages.push(page([target], selected, save(state), { cut: new Set(isCut ? [ts] : []) }))
+    done(part)
+    pages.push(page([target], selected, save(state), { cut: new Set(isComplete ? [] : [ts]) }))
     return pages
   })
 

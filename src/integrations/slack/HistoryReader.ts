@@ -177,10 +177,10 @@ export const read = (env: MessageRefs.Env, pass: Pass): Pages => {
         replies.push(...listed.replies)
         pass.onReplies(listed.replies)
         if (isCommitted) for (const { ts } of listed.replies) committed.add(ts)
-        if (listed.end === "refused") cut.add(parent.ts)
+        if (listed.refusal !== undefined) cut.add(parent.ts)
         const reached = listed.after === undefined ? undefined : { ts: parent.ts, after: listed.after }
         if (reached !== undefined && listed.calls > 0 && !isCommitted) listedTo = reached
-        if (listed.end === "budget") {
+        if (!listed.isComplete && listed.refusal === undefined) {
           if (reached !== undefined) thread = listedTo = reached
           break
         }

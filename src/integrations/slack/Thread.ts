@@ -31,6 +31,8 @@ export const read = (channel: string, answer: Messages) => {
 }
 
 export interface Listed {
+  /** The thread's parent, or the single message; undefined if Slack did not return it. */
+  readonly parent: Message.Message | undefined
   /** The replies that are newer than those listed before, oldest first. */
   readonly replies: ReadonlyArray<Message.Message>
   /** The last reply that has been listed. */
@@ -38,8 +40,10 @@ export interface Listed {
   readonly calls: number
   /** The number of refs of the replies. */
   readonly refs: number
-  /** Why the listing ended: all replies are listed, the budget is used up, or Slack refused to show them. */
-  readonly end: "complete" | "budget" | "refused"
+  /** False if the budget was used up first, or Slack refused to show the replies. */
+  readonly isComplete: boolean
+  /** Slack's error code, if it refused. */
+  readonly refusal?: string
   readonly problems: ReadonlyArray<Problem>
 }
 
@@ -55,34 +59,36 @@ export const list = Effect.fnUntraced(function* (options: {
   readonly limit: number
   readonly budget: { readonly calls: number; readonly refs: number }
 }) {
-  const { budget, channel, client, limit, parent } = options
+  const { budget, channel, client, limit, parent: ts } = options
   const replies: Array<Message.Message> = []
   const problems: Array<Problem> = []
   let { after } = options
+  let parent: Message.Message | undefined
   let calls = 0
   let refs = 0
-  const listed = (end: Listed["end"]): Listed => ({ replies, after, calls, refs, end, problems })
+  const listed = (isComplete: boolean): Listed => ({ parent, replies, after, calls, refs, isComplete, problems })
   while (calls < budget.calls && refs < budget.refs) {
     calls += 1
     // Bounded below by the last listed reply, so that no cursor is needed. Slack always returns the parent first.
-    const answer = yield* client.ask("conversations.replies", { channel, ts: parent, oldest: after, limit }, Messages)
+    const answer = yield* client.ask("conversations.replies", { channel, ts, oldest: after, limit }, Messages)
     if (isRefusal(answer)) {
       // The thread was deleted between the two requests, or can't be read: the next listing tries again.
-      const place = Message.messageId(channel, parent)
+      const place = Message.messageId(channel, ts)
       problems.push({ place, message: `its replies can't be read: ${answer.refused}` })
-      return listed("refused")
+      return { ...listed(false), refusal: answer.refused }
     }
     const { messages, problems: unread } = read(channel, answer)
     problems.push(...unread)
+    parent ??= messages.find((one) => one.ts === ts)
     const before = after
-    const fresh = messages.filter((one) => one.ts !== parent && (before === undefined || compareTs(one.ts, before) > 0))
+    const fresh = messages.filter((one) => one.ts !== ts && (before === undefined || compareTs(one.ts, before) > 0))
     replies.push(...fresh)
     for (const one of fresh) {
       refs += MessageRefs.sizeOf(one)
       after = newest(after, one.ts)
     }
     // A response with `has_more` but no new reply would be requested forever.
-    if (fresh.length === 0 || !hasMore(answer)) return listed("complete")
+    if (fresh.length === 0 || !hasMore(answer)) return listed(true)
   }
-  return listed("budget")
+  return listed(false)
 })
