@@ -40,24 +40,43 @@ import {
   listed,
   maxAsked,
   pageSize,
+  type ListingError,
   type Source,
-  type Step,
-  type Steps
+  type Step
 } from "./ListingPages.ts"
 
 interface Options {
   readonly source: Source
   readonly task: SyncTask
   readonly mailbox: Mailbox
-  readonly part: MailboxPart
+  /** The part of the mailbox at the beginning of this poll. */
+  readonly before: MailboxPart
   /** True during a pass, which completes mailboxes that are listed again. */
   readonly isPassOpen: boolean
 }
 
-/** An event of a mailbox: changed flags, or a deletion. */
-interface Event {
-  readonly uid: number
-  readonly marks?: Marks
+/** A mailbox that was opened to read its changes. */
+interface OpenMailbox extends Options {
+  readonly opened: Opened
+  readonly place: Place
+}
+
+/** The state after a step. */
+interface State extends Step {
+  /** The opened mailbox, once its number of messages agrees with the part. */
+  readonly settled?: Opened
+  /** True if the mailbox was found empty twice. */
+  readonly isEmptied?: boolean
+}
+
+type States = Stream.Stream<State, ListingError, ContentExistenceChecker>
+
+/** Runs stages one after the other, each from the state in which the previous one ended. */
+const inSequence = (begin: State, stages: ReadonlyArray<(from: State) => States>): States => {
+  let state = begin
+  return Stream.fromIterable(stages, { chunkSize: 1 }).pipe(
+    Stream.flatMap((stage) => Stream.map(stage(state), (next) => (state = next)))
+  )
 }
 
 /**
@@ -66,227 +85,213 @@ interface Event {
  */
 const maxCompared = 17 * maxAsked
 
-export const read = ({ isPassOpen, mailbox, part: before, source, task }: Options): Steps => {
-  const { client } = source
-  const { name, path } = mailbox
-  let part = before
-  /** The mailbox when it was opened and its number of messages agreed with the part. */
-  let settled: Opened | undefined
-  /** True if the mailbox was found empty twice. */
-  let isEmptied = false
-  /** Makes a step with a page, after which the part is `next`. */
-  const step = (next: MailboxPart, page: NonNullable<Step["page"]>): Step => {
-    part = next
-    return { part, page }
-  }
-  const place: Place = { name, path, validity: before.validity }
-  const patchOf = (message: Marks): Patch => ({
-    externalId: idOf(place, message.uid),
-    metadata: MessageContent.marks(message)
-  })
+const patchOf = (place: Place, message: Marks): Patch => ({
+  externalId: idOf(place, message.uid),
+  metadata: MessageContent.marks(message)
+})
 
-  /** Makes a page that lists these messages. */
-  const list = Effect.fnUntraced(function* (chunk: ReadonlyArray<number>) {
-    const found = yield* details(client, place, chunk)
-    return yield* listed(
-      source,
-      before.anew === undefined ? task : { ...task, forceIds: chunk.map((uid) => idOf(place, uid)) },
-      place,
-      chunk.map((uid) => found.get(uid) ?? unreadable(uid)),
-      true
-    )
-  })
-
-  const newMessages = (opened: Opened): Steps =>
-    Stream.unwrap(
-      Effect.map(uids(client, place, before.next, endOf(opened)), (found) =>
-        Stream.fromIterable(chunksOf(found, pageSize)).pipe(
-          Stream.mapEffect((chunk) =>
-            Effect.map(list(chunk), (given) =>
-              step({ ...part, next: (chunk.at(-1) ?? 0) + 1, messages: part.messages + chunk.length }, given)
-            )
-          )
-        )
-      )
-    )
-
-  /** Emits changed flags and, with QRESYNC, deleted UIDs, in the order of UIDs. */
-  const events = (opened: Opened, modseq: string): Steps =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        const until = before.read?.until ?? String(opened.modseq)
-        const range = { from: (before.read?.uid ?? 0) + 1, to: before.next, modseq }
-        const { changed, vanished } = yield* changes(client, place, range)
-        const found: Array<Event> = [
-          ...changed.map((marks) => ({ uid: marks.uid, marks })),
-          ...vanished.map((uid) => ({ uid }))
-        ].toSorted((a, b) => a.uid - b.uid)
-        const pages = Stream.fromIterable(chunksOf(found, maxAsked)).pipe(
-          Stream.map((chunk) => {
-            const deleted = chunk.filter(({ marks }) => marks === undefined).map(({ uid }) => idOf(place, uid))
-            const patches = chunk.flatMap(({ marks }) => (marks === undefined ? [] : [patchOf(marks)]))
-            const messages = Math.max(0, part.messages - deleted.length)
-            return step({ ...part, messages, read: { uid: chunk.at(-1)?.uid ?? 0, until } }, { patches, deleted })
-          })
-        )
-        const end = Stream.suspend((): Steps => {
-          const { read: _, ...rest } = part
-          part = { ...rest, modseq: until }
-          return Stream.empty
-        })
-        return Stream.concat(pages, end)
-      })
-    )
-
-  /** Compares the UIDs of one range with the known ones, and patches the flags of its messages if they are wanted. */
-  const compareRange = (
-    { messages }: UidDigests.Block<UidDigests.Seen & Partial<Marks>>,
-    { from, to }: UidDigests.Range,
-    differs: { readonly uids: boolean; readonly flags: boolean },
-    next: MailboxPart | undefined
-  ): Steps =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        const present = messages.filter(({ uid }) => uid >= from && uid < to)
-        const there = new Set(present.map(({ uid }) => idOf(place, uid)))
-        const asked = differs.uids ? Array.from({ length: to - from }, (_, index) => idOf(place, from + index)) : []
-        const checker = yield* ContentExistenceChecker
-        const known = asked.length === 0 ? there : yield* checker.existing(asked)
-        const missing = chunksOf(
-          present.map(({ uid }) => uid).filter((uid) => !known.has(idOf(place, uid))),
-          pageSize
-        )
-        const first = step(missing.length === 0 ? (next ?? part) : part, {
-          deleted: asked.filter((id) => known.has(id) && !there.has(id)),
-          patches: differs.flags ? present.map(({ flags = [], labels, uid }) => patchOf({ uid, flags, labels })) : []
-        })
-        const rest = Stream.fromIterable(missing.entries()).pipe(
-          Stream.mapEffect(([index, chunk]) =>
-            Effect.map(list(chunk), (given) => step(index === missing.length - 1 ? (next ?? part) : part, given))
-          )
-        )
-        return Stream.concat(Stream.succeed(first), rest)
-      })
-    )
-
-  const readAll = (opened: Opened, withFlags: boolean) =>
-    withFlags
-      ? opened.messages === 0
-        ? Effect.succeed([])
-        : marks(client, place, `1:${endOf(opened) - 1}`)
-      : Effect.map(uids(client, place, 1, endOf(opened)), (found) => found.map((uid) => ({ uid })))
-
-  /** Reads all UIDs, and flags if they are wanted, and compares them with those of the last poll. */
-  const compare = (opened: Opened, withFlags: boolean): Steps =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        let at = opened
-        let found: ReadonlyArray<UidDigests.Seen & Partial<Marks>> = yield* readAll(at, withFlags)
-        if (found.length !== at.messages) {
-          at = yield* client.examine(path)
-          found = yield* readAll(at, withFlags)
-        }
-        if (found.length !== at.messages) {
-          const message = `the server listed ${found.length} of its ${at.messages} messages: nothing in it was taken for deleted`
-          return Stream.succeed(step(part, { problems: [{ place: name, message }] }))
-        }
-        if (found.length === 0 && part.messages > 0) {
-          if (part.doubted !== true) return Stream.succeed(step({ ...part, doubted: true }, {}))
-          isEmptied = true
-        }
-        const next = Math.max(part.next, at.next, (found.at(-1)?.uid ?? 0) + 1)
-        const blocks = found.length === 0 ? [] : UidDigests.blocksOf(found, next)
-        const now = UidDigests.digestsOf(blocks, next, withFlags)
-        const walked = yield* Clock.currentTimeMillis
-        const isLarge = blocks.some((block) => {
-          const differs = UidDigests.differences(block, before.blocks, now)
-          const compared = differs.uids ? block.to - block.from : differs.flags ? block.messages.length : 0
-          return compared > maxCompared
-        })
-        const compared = Stream.fromIterable(isLarge ? [] : blocks).pipe(
-          Stream.flatMap((block): Steps => {
-            const differs = UidDigests.differences(block, before.blocks, now)
-            if (!differs.uids && !differs.flags) return Stream.empty
-            return Stream.fromIterable(UidDigests.rangesOf(block, differs.uids), { chunkSize: 1 }).pipe(
-              Stream.flatMap((range) => {
-                const isLast = range.to >= (differs.uids ? block.to : (block.messages.at(-1)?.uid ?? 0) + 1)
-                return Stream.suspend(() => {
-                  const done = { ...part, blocks: UidDigests.upTo(block.index, part.blocks, now) }
-                  return compareRange(block, range, differs, isLast ? done : undefined)
-                })
-              })
-            )
-          })
-        )
-        const end = Stream.suspend((): Steps => {
-          const { modseq: _, read: __, ...rest } = part
-          const read = withFlags && opened.modseq !== undefined ? { modseq: String(opened.modseq) } : {}
-          const compared = { ...(withFlags ? rest : part), ...read, walked, messages: found.length }
-          part = isLarge ? listedAnew(compared, "differs") : { ...compared, blocks: now }
-          settled = at
-          return Stream.empty
-        })
-        return Stream.concat(compared, end)
-      })
-    )
-
-  /** Compares if the part and the server disagree. A mailbox that is not listed completely is compared later. */
-  const settle = (opened: Opened, withFlags: boolean, hasQresync: boolean): Steps =>
-    Stream.suspend((): Steps => {
-      if (part.below !== undefined) return Stream.empty
-      // Deletions that the server does not report may hide that a new message was not shown.
-      const isSeen = hasQresync || part.next >= opened.next
-      if (withFlags || part.messages !== opened.messages || !isSeen) return compare(opened, withFlags)
-      settled = opened
-      return Stream.empty
-    })
-
-  return Stream.unwrap(
-    Effect.gen(function* () {
-      const { qresync } = yield* client.capabilities
-      const opened = yield* client.examine(path)
-      if (opened.validity !== before.validity) return Stream.succeed<Step>({ part, turned: "renumbered" })
-      const isRewound = opened.next > 0 && opened.next < before.next
-      const isLeftOver = before.anew !== undefined && before.below === undefined && !isPassOpen
-      if (isRewound || isLeftOver) {
-        const anew = Stream.suspend((): Steps => {
-          const { modseq: _, ...rest } = part
-          const modseq = opened.modseq === undefined ? {} : { modseq: String(opened.modseq) }
-          const now = { ...rest, ...modseq, next: opened.next > 0 ? opened.next : part.next, messages: opened.messages }
-          return Stream.succeed(step(listedAnew(now, isRewound ? "rewound" : "differs"), {}))
-        })
-        return Stream.concat(newMessages(opened), anew)
-      }
-      const { modseq } = before
-      // If a server rebuilt its index, mod-sequences may begin lower: changes since the stored one are unknown.
-      const isSilent = opened.modseq === undefined || modseq === undefined || opened.modseq < BigInt(modseq)
-      const told =
-        !isSilent && (String(opened.modseq) !== modseq || before.read !== undefined)
-          ? events(opened, modseq)
-          : Stream.empty
-      const end = Stream.suspend((): Steps => {
-        if (before.doubted === true && opened.messages === 0 && before.messages === 0) isEmptied = true
-        const { unseen } = mailbox.status
-        const { doubted, ...rest } = part
-        const last: MailboxPart =
-          settled === undefined
-            ? part
-            : {
-                ...rest,
-                // Old servers report UIDNEXT only in STATUS.
-                next: Math.max(part.next, settled.next > 0 ? settled.next : (mailbox.status.next ?? 0)),
-                ...(unseen === undefined ? {} : { unseen }),
-                // Kept until a pass has covered the empty mailbox.
-                ...(doubted === true && settled.messages === 0 ? { doubted } : {})
-              }
-        const isMoved = JSON.stringify(last) !== JSON.stringify(before)
-        return Stream.fromIterable<Step>([
-          ...(isMoved ? [step(last, {})] : []),
-          ...(isEmptied ? [{ part: last, turned: "emptied" } as const] : [])
-        ])
-      })
-      const changed = Stream.concat(told, settle(opened, isSilent, qresync))
-      return Stream.concat(newMessages(opened), Stream.concat(changed, end))
-    })
+/** Makes a page that lists these messages. */
+const list = Effect.fnUntraced(function* ({ before, place, source, task }: OpenMailbox, chunk: ReadonlyArray<number>) {
+  const found = yield* details(source.client, place, chunk)
+  return yield* listed(
+    source,
+    before.anew === undefined ? task : { ...task, forceIds: chunk.map((uid) => idOf(place, uid)) },
+    place,
+    chunk.map((uid) => found.get(uid) ?? unreadable(uid)),
+    true
   )
+})
+
+const newMessages = Effect.fnUntraced(function* (mailbox: OpenMailbox, part: MailboxPart) {
+  const found = yield* uids(mailbox.source.client, mailbox.place, part.next, endOf(mailbox.opened))
+  return Stream.fromIterable(chunksOf(found, pageSize).entries()).pipe(
+    Stream.mapEffect(([index, chunk]) =>
+      Effect.map(list(mailbox, chunk), (page): State => {
+        const messages = part.messages + index * pageSize + chunk.length
+        return { part: { ...part, next: (chunk.at(-1) ?? 0) + 1, messages }, page }
+      })
+    )
+  )
+}, Stream.unwrap)
+
+/** Emits changed flags and, with QRESYNC, deleted UIDs, in the order of UIDs. */
+const events = Effect.fnUntraced(function* (
+  { before, opened, place, source }: OpenMailbox,
+  part: MailboxPart,
+  modseq: string
+) {
+  const { read: _, ...rest } = part
+  const until = before.read?.until ?? String(opened.modseq)
+  const range = { from: (before.read?.uid ?? 0) + 1, to: before.next, modseq }
+  const { changed, vanished } = yield* changes(source.client, place, range)
+  const found: ReadonlyArray<{ readonly uid: number; readonly marks?: Marks }> = [
+    ...changed.map((marks) => ({ uid: marks.uid, marks })),
+    ...vanished.map((uid) => ({ uid }))
+  ].toSorted((a, b) => a.uid - b.uid)
+  let { messages } = part
+  const pages = chunksOf(found, maxAsked).map((chunk): State => {
+    const deleted = chunk.filter(({ marks }) => marks === undefined).map(({ uid }) => idOf(place, uid))
+    const patches = chunk.flatMap(({ marks }) => (marks === undefined ? [] : [patchOf(place, marks)]))
+    messages = Math.max(0, messages - deleted.length)
+    const read = { uid: chunk.at(-1)?.uid ?? 0, until }
+    return { part: { ...part, messages, read }, page: { patches, deleted } }
+  })
+  return Stream.fromIterable([...pages, { part: { ...rest, messages, modseq: until } }])
+}, Stream.unwrap)
+
+type Seen = UidDigests.Seen & Partial<Marks>
+
+/** The UIDs of one page to compare. */
+interface Comparison {
+  readonly range: UidDigests.Range
+  readonly present: ReadonlyArray<Seen>
+  readonly differs: { readonly uids: boolean; readonly flags: boolean }
+  /** The part once all of it is committed. */
+  readonly after: MailboxPart
 }
+
+/** Compares the UIDs of one range with the known ones, and patches the flags of its messages if they are wanted. */
+const compareRange = Effect.fnUntraced(function* (
+  mailbox: OpenMailbox,
+  part: MailboxPart,
+  { after, differs, present, range: { from, to } }: Comparison
+) {
+  const { place } = mailbox
+  const there = new Set(present.map(({ uid }) => idOf(place, uid)))
+  const asked = differs.uids ? Array.from({ length: to - from }, (_, index) => idOf(place, from + index)) : []
+  const checker = yield* ContentExistenceChecker
+  const known = asked.length === 0 ? there : yield* checker.existing(asked)
+  const unknown = present.map(({ uid }) => uid).filter((uid) => !known.has(idOf(place, uid)))
+  const chunks = chunksOf(unknown, pageSize)
+  const first: State = {
+    part: chunks.length === 0 ? after : part,
+    page: {
+      deleted: asked.filter((id) => known.has(id) && !there.has(id)),
+      patches: differs.flags ? present.map(({ flags = [], labels, uid }) => patchOf(place, { uid, flags, labels })) : []
+    }
+  }
+  const rest = Stream.fromIterable(chunks.entries()).pipe(
+    Stream.mapEffect(([index, chunk]) =>
+      Effect.map(list(mailbox, chunk), (page) => ({ part: index === chunks.length - 1 ? after : part, page }))
+    )
+  )
+  return Stream.concat(Stream.succeed(first), rest)
+}, Stream.unwrap)
+
+const readAll = (
+  { place, source: { client } }: OpenMailbox,
+  opened: Opened,
+  withFlags: boolean
+): Effect.Effect<ReadonlyArray<Seen>, ListingError> => {
+  if (!withFlags) return Effect.map(uids(client, place, 1, endOf(opened)), (found) => found.map((uid) => ({ uid })))
+  return opened.messages === 0 ? Effect.succeed([]) : marks(client, place, `1:${endOf(opened) - 1}`)
+}
+
+/** Reads all UIDs, and flags if they are wanted, and compares them with those of the last poll. */
+const compare = Effect.fnUntraced(function* (mailbox: OpenMailbox, part: MailboxPart, withFlags: boolean) {
+  const { opened, place, source } = mailbox
+  let settled = opened
+  let found = yield* readAll(mailbox, settled, withFlags)
+  if (found.length !== settled.messages) {
+    settled = yield* source.client.examine(place.path)
+    found = yield* readAll(mailbox, settled, withFlags)
+  }
+  if (found.length !== settled.messages) {
+    const message = `the server listed ${found.length} of its ${settled.messages} messages: nothing in it was taken for deleted`
+    return Stream.succeed<State>({ part, page: { problems: [{ place: place.name, message }] } })
+  }
+  const isEmptied = found.length === 0 && part.messages > 0
+  if (isEmptied && part.doubted !== true) {
+    return Stream.succeed<State>({ part: { ...part, doubted: true }, page: {} })
+  }
+  const next = Math.max(part.next, settled.next, (found.at(-1)?.uid ?? 0) + 1)
+  const blocks = found.length === 0 ? [] : UidDigests.blocksOf(found, next)
+  const now = UidDigests.digestsOf(blocks, next, withFlags)
+  const walked = yield* Clock.currentTimeMillis
+  const differing = blocks
+    .map((block) => ({ block, differs: UidDigests.differences(block, part.blocks, now) }))
+    .filter(({ differs }) => differs.uids || differs.flags)
+  const isLarge = differing.some(
+    ({ block, differs }) => (differs.uids ? block.to - block.from : block.messages.length) > maxCompared
+  )
+  const stages = (isLarge ? [] : differing).flatMap(({ block, differs }) => {
+    const ranges = [...UidDigests.rangesOf(block, differs.uids)]
+    const done = { ...part, blocks: UidDigests.upTo(block.index, part.blocks, now) }
+    return ranges.map((range, index) => (from: State) => {
+      const present = block.messages.filter(({ uid }) => uid >= range.from && uid < range.to)
+      const after = index === ranges.length - 1 ? done : from.part
+      return compareRange(mailbox, from.part, { range, present, differs, after })
+    })
+  })
+  const { modseq: _, read: __, ...rest } = part
+  const modseq = withFlags && opened.modseq !== undefined ? { modseq: String(opened.modseq) } : {}
+  const compared = { ...(withFlags ? rest : part), ...modseq, walked, messages: found.length }
+  const end = isLarge ? listedAnew(compared, "differs") : { ...compared, blocks: now }
+  return Stream.concat(inSequence({ part }, stages), Stream.succeed<State>({ part: end, settled, isEmptied }))
+}, Stream.unwrap)
+
+/** Compares if the part and the server disagree. A mailbox that is not listed completely is compared later. */
+const settle = (mailbox: OpenMailbox, part: MailboxPart, how: { hasQresync: boolean; withFlags: boolean }): States => {
+  const { opened } = mailbox
+  if (part.below !== undefined) return Stream.empty
+  // Deletions that the server does not report may hide that a new message was not shown.
+  const isSeen = how.hasQresync || part.next >= opened.next
+  if (how.withFlags || part.messages !== opened.messages || !isSeen) return compare(mailbox, part, how.withFlags)
+  return Stream.succeed({ part, settled: opened })
+}
+
+/** Moves the part to the end of a settled mailbox. */
+const finish = ({ before, mailbox, opened }: OpenMailbox, { isEmptied, part, settled }: State): States => {
+  const { next, unseen } = mailbox.status
+  const { doubted, ...rest } = part
+  const last: MailboxPart =
+    settled === undefined
+      ? part
+      : {
+          ...rest,
+          // Old servers report UIDNEXT only in STATUS.
+          next: Math.max(part.next, settled.next > 0 ? settled.next : (next ?? 0)),
+          ...(unseen === undefined ? {} : { unseen }),
+          // Kept until a pass has covered the empty mailbox.
+          ...(doubted === true && settled.messages === 0 ? { doubted } : {})
+        }
+  const isStillEmpty = before.doubted === true && opened.messages === 0 && before.messages === 0
+  return Stream.fromIterable<State>([
+    ...(JSON.stringify(last) === JSON.stringify(before) ? [] : [{ part: last, page: {} }]),
+    ...(isEmptied === true || isStillEmpty ? [{ part: last, turned: "emptied" } as const] : [])
+  ])
+}
+
+/** Begins to list the mailbox again. */
+const listAgain = ({ opened }: OpenMailbox, part: MailboxPart, anew: NonNullable<MailboxPart["anew"]>): States => {
+  const { modseq: _, ...rest } = part
+  const modseq = opened.modseq === undefined ? {} : { modseq: String(opened.modseq) }
+  const now = { ...rest, ...modseq, next: opened.next > 0 ? opened.next : part.next, messages: opened.messages }
+  return Stream.succeed({ part: listedAnew(now, anew), page: {} })
+}
+
+export const read = Effect.fnUntraced(function* (options: Options) {
+  const { before, isPassOpen, mailbox, source } = options
+  const { name, path } = mailbox
+  const { qresync } = yield* source.client.capabilities
+  const opened = yield* source.client.examine(path)
+  if (opened.validity !== before.validity) return Stream.succeed<Step>({ part: before, turned: "renumbered" })
+  const open: OpenMailbox = { ...options, opened, place: { name, path, validity: before.validity } }
+  const first = ({ part }: State) => newMessages(open, part)
+  const isRewound = opened.next > 0 && opened.next < before.next
+  const isLeftOver = before.anew !== undefined && before.below === undefined && !isPassOpen
+  if (isRewound || isLeftOver) {
+    const anew = isRewound ? "rewound" : "differs"
+    return inSequence({ part: before }, [first, ({ part }) => listAgain(open, part, anew)])
+  }
+  const { modseq } = before
+  // If a server rebuilt its index, mod-sequences may begin lower: changes since the stored one are unknown.
+  const isSilent = opened.modseq === undefined || modseq === undefined || opened.modseq < BigInt(modseq)
+  const isChanged = !isSilent && (String(opened.modseq) !== modseq || before.read !== undefined)
+  return inSequence({ part: before }, [
+    first,
+    ({ part }) => (isChanged ? events(open, part, modseq) : Stream.empty),
+    ({ part }) => settle(open, part, { hasQresync: qresync, withFlags: isSilent }),
+    (state) => finish(open, state)
+  ])
+}, Stream.unwrap)

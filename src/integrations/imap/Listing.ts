@@ -136,7 +136,7 @@ const open = Effect.fnUntraced(function* (
     if (part === undefined || !isListed(mailbox) || isIdle(mailbox, part, now)) return Stream.empty
     return pagesOf(
       mailbox,
-      Changes.read({ source, task, mailbox, part, isPassOpen: checkpoint.open }),
+      Changes.read({ source, task, mailbox, before: part, isPassOpen: checkpoint.open }),
       () => (checkpoint.open && part.anew !== undefined ? passName() : {}),
       () => ({})
     )

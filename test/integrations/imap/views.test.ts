@@ -242,13 +242,13 @@ describe("IMAP servers that do not show yet what a mailbox holds", () => {
         const client = yield* clientOf(config)
         const downloads = yield* Downloads.make(client, undefined)
         const choice = { mailboxes: [], exclude: [], includeSpamTrash: false }
-        const read = (part: MailboxPart) =>
+        const read = (before: MailboxPart) =>
           Changes.read({
             source: { client, choice, downloads },
             task: poll,
             mailbox: { name: "INBOX", path: "INBOX", status: {} },
             isPassOpen: false,
-            part
+            before
           }).pipe(Stream.provideService(ContentExistenceChecker, checker))
         const checker = yield* Effect.provide(
           ContentExistenceChecker,
