@@ -87,6 +87,8 @@ const open = Effect.fnUntraced(function* (
     )
   }
 
+  const makePage = (page: Partial<ImapPage>): ImapPage => ({ listed: [], download: [], ...page, checkpoint })
+
   /**
    * Emits the pages of a mailbox. If the mailbox fails, that is a problem of this mailbox only, which `failed` records.
    */
@@ -105,7 +107,7 @@ const open = Effect.fnUntraced(function* (
         known.set(name, part)
         const { parts: moves = [], ...rest } = pageOf(step)
         const parts = [{ key: name, checkpoint: part }, ...moves]
-        return Stream.succeed({ listed: [], download: [], ...page, ...rest, checkpoint, parts })
+        return Stream.succeed(makePage({ ...page, ...rest, parts }))
       }),
       Stream.catchIf(
         (error) => error._tag === "IntegrationError" && isOfMailbox(error),
@@ -116,9 +118,9 @@ const open = Effect.fnUntraced(function* (
             ? Effect.map(Mailboxes.names(client), ({ paths }) => paths.has(name))
             : Effect.succeed(true)
           return Stream.fromEffect(
-            Effect.map(isThere, (isThere): ImapPage => {
+            Effect.map(isThere, (isThere) => {
               const problems = isThere ? [{ place: name, message: error.message }] : []
-              return { listed: [], download: [], problems, ...failed(), checkpoint }
+              return makePage({ problems, ...failed() })
             })
           )
         }
@@ -163,104 +165,90 @@ const open = Effect.fnUntraced(function* (
     )
   }
 
+  const current = new Map(selection.mailboxes.map((mailbox) => [mailbox.name, mailbox]))
+
+  /** Decides whether the server no longer has messages of this mailbox and UIDVALIDITY. Returns why if it is unclear. */
+  const isGone = ({ mailbox: name, validity }: { readonly mailbox: string; readonly validity: string }) => {
+    const mailbox = current.get(name)
+    if (mailbox !== undefined) {
+      const present = isListed(mailbox) ? partOf(name)?.validity : mailbox.status.validity
+      return Effect.succeed(renumbered.has(name) || (present !== undefined && present !== validity))
+    }
+    if (selection.others.has(name)) return Effect.succeed(true)
+    // The mailbox is not in the list. It counts as gone only if it can't be opened either.
+    return client.examine(Names.decode(name, selection.separator)).pipe(
+      Effect.map(() => "the server does not list it any more, and opens it"),
+      Effect.catchReason("IntegrationError", "Gone", () => Effect.succeed(true)),
+      Effect.catchIf(isOfMailbox, (error) => Effect.succeed(error.message))
+    )
+  }
+
   /** Returns the prefixes of ids whose messages the server no longer has. */
-  const vanished = Effect.fnUntraced(function* () {
-    const current = new Map(selection.mailboxes.map((mailbox) => [mailbox.name, mailbox]))
+  const vanished = Effect.gen(function* () {
     const gone: Array<string> = []
     const problems: Array<Problem> = []
-    for (const [prefix, pass] of directory.prefixes) {
+    for (const [prefix, pass] of live ? directory.prefixes : []) {
       const place = Names.parsePrefix(prefix)
       if (place === undefined || (checkpoint.open && pass === checkpoint.pass)) continue
-      const mailbox = current.get(place.mailbox)
-      if (mailbox !== undefined) {
-        const validity = isListed(mailbox) ? partOf(place.mailbox)?.validity : mailbox.status.validity
-        if (renumbered.has(place.mailbox) || (validity !== undefined && validity !== place.validity)) gone.push(prefix)
-        continue
-      }
-      if (selection.others.has(place.mailbox)) {
-        gone.push(prefix)
-        continue
-      }
-      // The mailbox is not in the list. It counts as gone only if it can't be opened either.
-      const path = Names.decode(place.mailbox, selection.separator)
-      const isThere = yield* client.examine(path).pipe(
-        Effect.map(() => "the server does not list it any more, and opens it"),
-        Effect.catchReason("IntegrationError", "Gone", () => Effect.undefined),
-        Effect.catchIf(isOfMailbox, (error) => Effect.succeed(error.message))
-      )
-      if (isThere === undefined) gone.push(prefix)
-      else problems.push({ place: place.mailbox, message: isThere })
+      const answer = yield* isGone(place)
+      if (answer === true) gone.push(prefix)
+      else if (answer !== false) problems.push({ place: place.mailbox, message: answer })
     }
     return { gone, problems }
   })
 
-  const pass = Stream.unwrap(
-    Effect.gen(function* () {
-      const todo = selection.mailboxes.filter(
-        (mailbox) => !isListed(mailbox) || partOf(mailbox.name)?.below !== undefined
-      )
-      const { gone, problems } = live ? yield* vanished() : { gone: [], problems: [] }
-      const covered = [...gone, ...emptied.values()]
-      const isNeeded = checkpoint.open || todo.length > 0 || covered.length > 0
-      if (!isNeeded && problems.length === 0) return Stream.empty
-      if (!isNeeded) return Stream.succeed<ImapPage>({ listed: [], download: [], problems, checkpoint })
-      if (!checkpoint.open) {
-        checkpoint = { ...checkpoint, pass: Math.max(now, checkpoint.pass + 1), open: true, whole: false }
-      }
-      const mailboxes = Stream.fromIterable(todo.keys()).pipe(
-        Stream.flatMap((index): Pages => {
-          const later = todo.slice(index + 1).reduce((sum, { status }) => sum + (status.messages ?? 0), 0)
-          const mailbox = todo[index]
-          return mailbox === undefined ? Stream.empty : listMailbox(mailbox, later)
-        })
-      )
-      const end = Stream.suspend((): Pages => {
-        const { whole } = checkpoint
-        const isCertain = (name: string) => !unread.has(name) && partOf(name)?.doubted !== true
-        const isRewound = (name: string) => partOf(name)?.anew === "rewound"
-        const except = selection.mailboxes.flatMap(({ name }) =>
-          isCertain(name) && !isRewound(name) ? [] : [`${name}/`]
-        )
-        const anew = selection.mailboxes.flatMap(({ name }) => {
-          const part = partOf(name)
-          return part?.anew === "differs" && part.below === undefined && isCertain(name) ? [{ name, part }] : []
-        })
-        const absent = [...covered, ...anew.map(({ name, part }) => Names.prefix(name, part.validity))]
-        const current = directory.prefixes.map(([prefix]) => prefix).filter((prefix) => !absent.includes(prefix))
-        const covers = whole
-          ? [{ prefix: "", except }]
-          : absent.map((prefix) => ({ prefix, except: current.filter((other) => other.startsWith(prefix)) }))
-        const moves: ReadonlyArray<Move> = [
-          ...directory.remove(gone),
-          ...[...emptied.keys()].flatMap((name): ReadonlyArray<Move> => {
-            const part = partOf(name)
-            if (part === undefined) return []
-            const { doubted: _, ...certain } = part
-            return [{ key: name, checkpoint: certain }]
-          }),
-          ...anew.map(({ name, part: { anew: __, ...part } }): Move => ({ key: name, checkpoint: part }))
-        ]
-        checkpoint = { ...checkpoint, open: false, whole: false, directory: directory.size }
-        return Stream.succeed<ImapPage>({
-          listed: [],
-          download: [],
-          problems,
-          remaining: 0,
-          ...(live ? { listing: `pass ${checkpoint.pass}`, covers, complete: true } : {}),
-          checkpoint,
-          parts: moves
-        })
-      })
-      return Stream.concat(mailboxes, end)
+  /** Ends the pass: covers the prefixes without messages, and the mailboxes that were listed again. */
+  const endPass = (gone: ReadonlyArray<string>, problems: ReadonlyArray<Problem>): ImapPage => {
+    const isCertain = (name: string) => !unread.has(name) && partOf(name)?.doubted !== true
+    const isRewound = (name: string) => partOf(name)?.anew === "rewound"
+    const names = selection.mailboxes.map(({ name }) => name)
+    const anew = names.flatMap((name) => {
+      const part = partOf(name)
+      return part?.anew === "differs" && part.below === undefined && isCertain(name) ? [{ name, part }] : []
     })
-  )
+    const absent = [...gone, ...emptied.values(), ...anew.map(({ name, part }) => Names.prefix(name, part.validity))]
+    const present = directory.prefixes.map(([prefix]) => prefix).filter((prefix) => !absent.includes(prefix))
+    const uncertain = names.filter((name) => !isCertain(name) || isRewound(name))
+    const covers = checkpoint.whole
+      ? [{ prefix: "", except: uncertain.map((name) => `${name}/`) }]
+      : absent.map((prefix) => ({ prefix, except: present.filter((other) => other.startsWith(prefix)) }))
+    const certain = [...emptied.keys()].flatMap((name): ReadonlyArray<Move> => {
+      const part = partOf(name)
+      if (part === undefined) return []
+      const { doubted: _, ...checkpoint } = part
+      return [{ key: name, checkpoint }]
+    })
+    const listedAgain = anew.map(({ name, part: { anew: _, ...checkpoint } }): Move => ({ key: name, checkpoint }))
+    const parts = [...directory.remove(gone), ...certain, ...listedAgain]
+    checkpoint = { ...checkpoint, open: false, whole: false, directory: directory.size }
+    return makePage({ problems, remaining: 0, ...(live ? { ...passName(), covers, complete: true } : {}), parts })
+  }
 
-  const notes: Pages =
-    selection.problems.length === 0
-      ? Stream.empty
-      : Stream.suspend(() =>
-          Stream.succeed<ImapPage>({ listed: [], download: [], problems: selection.problems, checkpoint })
-        )
+  const pass = Effect.gen(function* () {
+    const todo = selection.mailboxes.filter(
+      (mailbox) => !isListed(mailbox) || partOf(mailbox.name)?.below !== undefined
+    )
+    const { gone, problems } = yield* vanished
+    if (!checkpoint.open && todo.length === 0 && gone.length === 0 && emptied.size === 0) {
+      return problems.length === 0 ? Stream.empty : Stream.succeed(makePage({ problems }))
+    }
+    if (!checkpoint.open) {
+      checkpoint = { ...checkpoint, pass: Math.max(now, checkpoint.pass + 1), open: true, whole: false }
+    }
+    const mailboxes = Stream.fromIterable(todo.entries()).pipe(
+      Stream.flatMap(([index, mailbox]) => {
+        const later = todo.slice(index + 1).reduce((sum, { status }) => sum + (status.messages ?? 0), 0)
+        return listMailbox(mailbox, later)
+      })
+    )
+    return Stream.concat(
+      mailboxes,
+      Stream.sync(() => endPass(gone, problems))
+    )
+  }).pipe(Stream.unwrap)
+
+  const notes =
+    selection.problems.length === 0 ? Stream.empty : Stream.sync(() => makePage({ problems: selection.problems }))
   const inOrder = selection.mailboxes.toSorted((a, b) => Number(isShownToPass(a)) - Number(isShownToPass(b)))
   const changed = live ? Stream.flatMap(Stream.fromIterable(inOrder), changes) : Stream.empty
   return Stream.concat(notes, Stream.concat(changed, pass))
