@@ -197,7 +197,8 @@ const compare = Effect.fnUntraced(function* (mailbox: OpenMailbox, part: Mailbox
     found = yield* readAll(mailbox, settled, withFlags)
   }
   if (found.length !== settled.messages) {
-    const message = `the server listed ${found.length} of its ${settled.messages} messages: nothing in it was taken for deleted`
+    const seen = `the server listed ${found.length} of its ${settled.messages} messages`
+    const message = `${seen}: nothing in it was taken for deleted`
     return Stream.succeed<State>({ part, page: { problems: [{ place: place.name, message }] } })
   }
   const isEmptied = found.length === 0 && part.messages > 0

@@ -167,7 +167,7 @@ const open = Effect.fnUntraced(function* (
 
   const current = new Map(selection.mailboxes.map((mailbox) => [mailbox.name, mailbox]))
 
-  /** Decides whether the server no longer has messages of this mailbox and UIDVALIDITY. Returns why if it is unclear. */
+  /** Returns whether the server no longer has messages of this mailbox and UIDVALIDITY, or why that is unclear. */
   const isGone = ({ mailbox: name, validity }: { readonly mailbox: string; readonly validity: string }) => {
     const mailbox = current.get(name)
     if (mailbox !== undefined) {
@@ -218,7 +218,7 @@ const open = Effect.fnUntraced(function* (
       const { doubted: _, ...checkpoint } = part
       return [{ key: name, checkpoint }]
     })
-    const listedAgain = anew.map(({ name, part: { anew: _, ...checkpoint } }): Move => ({ key: name, checkpoint }))
+    const listedAgain = anew.map(({ name, part: { anew: __, ...checkpoint } }): Move => ({ key: name, checkpoint }))
     const parts = [...directory.remove(gone), ...certain, ...listedAgain]
     checkpoint = { ...checkpoint, open: false, whole: false, directory: directory.size }
     return makePage({ problems, remaining: 0, ...(live ? { ...passName(), covers, complete: true } : {}), parts })
