@@ -159,13 +159,22 @@ export const read = ({ fields }: Shape, values: Values): { readonly json: Json; 
   return { json, errors }
 }
 
-/** Splits a server's error message into parts, by the field that each part names. */
-export const errorsIn = (message: string, { fields }: Shape): Values => {
-  const parts = message.replace(/^.*? (?:is|are) not valid: /s, "").split(/; |, or /)
-  return Object.fromEntries(
+/** An error of a server's problem document, with the path of its field: `host`, `labels[1]`. */
+export interface FieldError {
+  readonly place: string
+  readonly field?: string
+  readonly message: string
+}
+
+/** Returns the message about a field of this place, or about a value in that field. */
+export const errorOf = (errors: ReadonlyArray<FieldError>, place: string, name: string): string | undefined =>
+  errors.find((error) => error.place === place && error.field?.split(/[.[]/)[0] === name)?.message
+
+/** Returns the messages about the fields of this place, by field. */
+export const errorsOf = (errors: ReadonlyArray<FieldError>, place: string, { fields }: Shape): Values =>
+  Object.fromEntries(
     fields.flatMap(({ name }) => {
-      const part = parts.find((each) => new RegExp(`^${name}(?=[\\s.:[]|$)`).test(each))
-      return part === undefined ? [] : [[name, part.slice(name.length).replace(/^: /, "").trim()]]
+      const message = errorOf(errors, place, name)
+      return message === undefined ? [] : [[name, message]]
     })
   )
-}

@@ -1,4 +1,5 @@
 /** The dashboard's requests to the server, with the types of the API's documents. */
+import type { FieldError } from "../contract/Form.ts"
 import type * as Connections from "../http/connections/ConnectionDocuments.ts"
 import type { Connected as ConnectedSchema } from "../http/connections/ConnectionEndpoints.ts"
 import type * as ContentEndpoints from "../http/contents/ContentEndpoints.ts"
@@ -33,7 +34,7 @@ export type WebhookMessage = (typeof Webhooks.Message)["Encoded"]
 export class Problem extends Error {
   readonly status: number
   /** The wrong fields of the request, if the server names them. */
-  readonly places: ReadonlyArray<{ readonly place: string; readonly message: string }>
+  readonly errors: ReadonlyArray<FieldError>
   /** True if the change is possible together with new credentials. */
   readonly needsCredentials: boolean
 
@@ -44,9 +45,13 @@ export class Problem extends Error {
     this.name = "Problem"
     this.status = status
     this.needsCredentials = said["needsCredentials"] === true
-    this.places = Array.isArray(said["errors"]) ? (said["errors"] as Problem["places"]) : []
+    this.errors = Array.isArray(said["errors"]) ? (said["errors"] as Problem["errors"]) : []
   }
 }
+
+/** Returns the errors of fields that the server named. */
+export const fieldErrors = (error: Error | null): ReadonlyArray<FieldError> =>
+  error instanceof Problem ? error.errors : []
 
 /** The server can't be reached, or can't answer now. The request may be repeated. */
 export class Away extends Error {

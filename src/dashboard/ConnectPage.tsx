@@ -76,9 +76,8 @@ const Guide = ({ integration }: { readonly integration: Api.Integration }) => {
 /** Returns the error of a field outside of config and credentials. */
 const ownError = (error: Error | null, name: string): string | undefined => {
   if (error === null) return undefined
-  const message = error instanceof Api.Problem ? (error.places[0]?.message ?? error.message) : error.message
-  const part = message.split("; ").find((each) => each.startsWith(name))
-  if (part !== undefined) return part
+  const message = Form.errorOf(Api.fieldErrors(error), "body", name)
+  if (message !== undefined) return message
   return name === "name" && error instanceof Api.Problem && error.status === 409 ? error.message : undefined
 }
 
@@ -111,16 +110,10 @@ const ConnectForm = ({ integration }: { readonly integration: Api.Integration })
   })
   const error = bySignIn ? begin.error : connect.error
   const busy = connect.isPending || begin.isPending || begin.isSuccess
-  const about = (what: "config" | "credentials") =>
-    error !== null && error.message.startsWith(`the ${what} of`) ? error.message : undefined
-  const configErrors = {
-    ...(about("config") === undefined ? {} : Form.errorsIn(about("config") ?? "", configShape)),
-    ...checked.config
-  }
+  const errors = Api.fieldErrors(error)
+  const configErrors = { ...Form.errorsOf(errors, "config", configShape), ...checked.config }
   const credentialErrors = {
-    ...(shape === undefined || about("credentials") === undefined
-      ? {}
-      : Form.errorsIn(about("credentials") ?? "", shape)),
+    ...(shape === undefined ? {} : Form.errorsOf(errors, "credentials", shape)),
     ...checked.credentials
   }
 

@@ -52,7 +52,7 @@ interface FormProps extends Props {
 const Config = ({ settings, status }: Omit<FormProps, "integration">) => {
   const { every, setEvery, setNeedsCredentials, setValues, shape, values, wrong } = settings
   const change = useChange(status)
-  const said = change.error?.message ?? ""
+  const errors = Api.fieldErrors(change.error)
   return (
     <form
       noValidate
@@ -72,7 +72,7 @@ const Config = ({ settings, status }: Omit<FormProps, "integration">) => {
       {change.isSuccess ? <Saved /> : null}
       <Field
         label="Polled every"
-        error={said.includes("every") ? said : undefined}
+        error={Form.errorOf(errors, "body", "every")}
         hint="Like 30 seconds, 5 minutes, 1 hour."
       >
         {(attributes) => (
@@ -82,7 +82,7 @@ const Config = ({ settings, status }: Omit<FormProps, "integration">) => {
       <SchemaFields
         shape={shape}
         values={values}
-        errors={{ ...Form.errorsIn(said, shape), ...wrong }}
+        errors={{ ...Form.errorsOf(errors, "config", shape), ...wrong }}
         onChange={setValues}
       />
       <button type="submit" class="primary" disabled={change.isPending}>
@@ -106,7 +106,7 @@ const Credentials = ({ integration, settings, status }: FormProps) => {
     onSuccess: ({ url }) => location.assign(url)
   })
   const shape = shapes[chosen]
-  const said = change.error?.message ?? ""
+  const errors = Api.fieldErrors(change.error)
   return (
     <form
       noValidate
@@ -173,7 +173,7 @@ const Credentials = ({ integration, settings, status }: FormProps) => {
           <SchemaFields
             shape={shape}
             values={values}
-            errors={{ ...Form.errorsIn(said, shape), ...wrong }}
+            errors={{ ...Form.errorsOf(errors, "credentials", shape), ...wrong }}
             onChange={setValues}
           />
           <button type="submit" disabled={change.isPending}>

@@ -11,13 +11,26 @@ import type { Counts } from "./model/RunCounts.ts"
 import type { TaskId } from "./model/Task.ts"
 import type { NameTaken, StoreError } from "./store/StoreError.ts"
 
+/** The error of one field of a request. */
+export const FieldError = Schema.Struct({
+  /** The part of the request: `path`, `query`, `headers`, `body`, `config` or `credentials`. */
+  place: Schema.String,
+  /** The path of the field in that part: `host`, `labels[1]`. Absent for the whole part and for unexpected fields. */
+  field: Schema.optionalKey(Schema.String),
+  /** Names the field too. */
+  message: Schema.String
+})
+export type FieldError = typeof FieldError.Type
+
 /** The request can't be carried out. The message says why and what to do next. Nothing was written. */
 export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
   message: Schema.String,
   /** True if the change is possible together with new credentials. */
   needsCredentials: Schema.optionalKey(Schema.Boolean),
   /** The ids of a retry that are not in the ledger. */
-  notInLedger: Schema.optionalKey(Schema.Array(Schema.String))
+  notInLedger: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** The wrong fields of a config or of credentials. */
+  errors: Schema.optionalKey(Schema.Array(FieldError))
 }) {}
 
 /**

@@ -7,7 +7,7 @@ import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiError from "effect/http-api/HttpApiError"
 import * as Schema from "effect/Schema"
-import { SourceError, UsageError } from "../engine/Engine.ts"
+import { FieldError, SourceError, UsageError } from "../engine/Engine.ts"
 import { CursorInvalid } from "../engine/feed/Cursor.ts"
 import { NameTaken, StoreError } from "../engine/store/StoreError.ts"
 
@@ -17,7 +17,7 @@ const urn = <const Name extends string>(name: Name): `urn:idem:problem:${Name}` 
 export class BadRequestProblem extends HttpApiError.Problem<BadRequestProblem>()(
   "BadRequestProblem",
   { type: urn("bad-request"), status: 400, title: "The request is invalid" },
-  { errors: Schema.optionalKey(Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String }))) }
+  { errors: Schema.optionalKey(Schema.Array(FieldError)) }
 ) {}
 
 /** The cursor is damaged, or belongs to another list. */
@@ -111,7 +111,9 @@ export class UsageProblem extends HttpApiError.Problem<UsageProblem>()(
     /** True if the change is possible together with new credentials. */
     needsCredentials: Schema.optionalKey(Schema.Boolean),
     /** The ids of a retry that are not in the ledger. */
-    notInLedger: Schema.optionalKey(Schema.Array(Schema.String))
+    notInLedger: Schema.optionalKey(Schema.Array(Schema.String)),
+    /** The wrong fields of a config or of credentials. */
+    errors: Schema.optionalKey(Schema.Array(FieldError))
   }
 ) {}
 
@@ -191,11 +193,12 @@ export const problemOf = (error: unknown): unknown => {
     })
   }
   if (error instanceof UsageError) {
-    const { message, needsCredentials, notInLedger } = error
+    const { errors, message, needsCredentials, notInLedger } = error
     return new UsageProblem({
       detail: message,
       ...(needsCredentials === undefined ? {} : { needsCredentials }),
-      ...(notInLedger === undefined ? {} : { notInLedger })
+      ...(notInLedger === undefined ? {} : { notInLedger }),
+      ...(errors === undefined ? {} : { errors })
     })
   }
   if (error instanceof SourceError) {

@@ -35,7 +35,7 @@ export const badRequest = (error: HttpApiError.HttpApiSchemaError, secret: boole
   const message = isJson ? ConfigErrors.explain(issue, { secret }) : "it is not JSON"
   return new Problems.BadRequestProblem({
     detail: `${place}: ${message}${secret ? "; see /reference" : ""}`,
-    errors: [{ place, message }]
+    errors: isJson ? ConfigErrors.fieldErrors(place, issue, { secret }) : [{ place, message }]
   })
 }
 

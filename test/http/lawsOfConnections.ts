@@ -72,6 +72,9 @@ export const lawsOfConnections = (law: Law): void => {
       assert.deepStrictEqual([pasted._tag, /T0ps3cret/.test(pasted.message)], ["UsageProblem", false])
       const config = yield* refused({ config: { folder: 7 } })
       assert.deepStrictEqual([config._tag, /folder/.test(config.message)], ["UsageProblem", true])
+      assert.deepStrictEqual("errors" in config && config.errors, [
+        { place: "config", field: "folder", message: "folder: expected string" }
+      ])
       const secret = yield* refused({ credentials: Redacted.make({ token: { t0ps3cret: 1 } }) })
       assert.deepStrictEqual([secret._tag, /t0ps3cret/.test(secret.message)], ["UsageProblem", false])
       assert.match(secret.message, /^the credentials of memory are not valid: token/)

@@ -5,15 +5,21 @@
  * expects, and unknown fields whose name resembles one of those or is in common use: if a person swapped name and
  * value, the name is the secret.
  */
+import type * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import type * as SchemaAST from "effect/SchemaAST"
 import { aboutFields } from "../../contract/Field.ts"
+import { type FieldError, UsageError } from "../Engine.ts"
 import * as MessageText from "../MessageText.ts"
 import { oneLine } from "../SafeText.ts"
 
 interface Problem {
   readonly kind: "missing" | "unexpected" | "wrong"
   readonly text: string
+  /** The path of a missing or wrong field, as the message shows it. */
+  readonly path?: string
+  /** The problems of the nearest variants, of which any may be meant. */
+  readonly variants?: ReadonlyArray<Problem>
   /** The missing field, or the expected field that an unexpected one resembles. */
   readonly field?: string | undefined
 }
@@ -97,9 +103,8 @@ const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): Read
       const least = Math.min(...members.map(cost))
       const nearest = members.filter((member) => cost(member) === least)
       const text = nearest.map(sentence).join(", or ")
-      return [
-        { kind: nearest.every((member) => member.every(({ kind }) => kind === "missing")) ? "missing" : "wrong", text }
-      ]
+      const isMissing = nearest.every((member) => member.every(({ kind }) => kind === "missing"))
+      return [{ kind: isMissing ? "missing" : "wrong", text, variants: nearest.flatMap(withoutMisspelt) }]
     }
     case "Filter":
       return issue.issue._tag === "InvalidValue"
@@ -108,17 +113,17 @@ const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): Read
     case "Encoding":
       return problems(issue.issue, place, secret)
     case "MissingKey":
-      return [{ kind: "missing", text: `${place.path} is missing`, field: place.path }]
+      return [{ kind: "missing", text: `${place.path} is missing`, field: place.path, path: place.path }]
     case "UnexpectedKey": {
       const names = namesOf(issue.ast)
-      const isHidden = place.path.endsWith("…")
-      const meant = isHidden ? undefined : resembled(place.path.slice(place.path.lastIndexOf(".") + 1), names)
+      const isSecret = isHidden(place.path)
+      const meant = isSecret ? undefined : resembled(place.path.slice(place.path.lastIndexOf(".") + 1), names)
       const hint = meant === undefined ? names.join(", ") : `did you mean ${meant}?`
       return [
         {
           kind: "unexpected",
           field: meant,
-          text: isHidden
+          text: isSecret
             ? `it has a field that is not one of ${names.join(", ")}`
             : `${place.path} is not a field of it (${hint})`
         }
@@ -154,18 +159,51 @@ const isNameable = (name: string, known: ReadonlyArray<string>): boolean =>
 
 const wrong = (place: Place, text: string | undefined, issue: SchemaIssue.Issue): Problem => {
   const said = text ?? lowerFirst(oneLine(format(issue)))
-  return { kind: "wrong", text: place.path === "" ? said : `${place.path}${text === undefined ? ":" : ""} ${said}` }
+  const { path } = place
+  return { kind: "wrong", text: path === "" ? said : `${path}${text === undefined ? ":" : ""} ${said}`, path }
 }
 
-/** Joins the problems. A field that is missing only because its name is misspelt is reported once. */
-const sentence = (found: ReadonlyArray<Problem>): string => {
+/** Leaves out a field that is missing only because its name is misspelt. */
+const withoutMisspelt = (found: ReadonlyArray<Problem>): ReadonlyArray<Problem> => {
   const misspelt = new Set(
     found.flatMap(({ field, kind }) => (kind === "unexpected" && field !== undefined ? [field] : []))
   )
-  const told = found.filter(({ field, kind }) => kind !== "missing" || field === undefined || !misspelt.has(field))
-  return [...new Set(told.map(({ text }) => text))].join("; ")
+  return found.filter(({ field, kind }) => kind !== "missing" || field === undefined || !misspelt.has(field))
 }
 
-/** Explains the problems in one line. `secret` is true for credentials. */
-export const explain = (issue: SchemaIssue.Issue, options: { readonly secret: boolean }): string =>
-  sentence(problems(issue, { path: "", names: [] }, options.secret))
+const sentence = (found: ReadonlyArray<Problem>): string =>
+  [...new Set(withoutMisspelt(found).map(({ text }) => text))].join("; ")
+
+const isHidden = (path: string): boolean => path.includes("…")
+
+interface Options {
+  /** True for credentials. */
+  readonly secret: boolean
+}
+
+const root: Place = { path: "", names: [] }
+
+/** Explains the problems in one line. */
+export const explain = (issue: SchemaIssue.Issue, { secret }: Options): string =>
+  sentence(problems(issue, root, secret))
+
+/** Explains the problems field by field. If there are several nearest variants, the fields of all are included. */
+export const fieldErrors = (place: string, issue: SchemaIssue.Issue, { secret }: Options): ReadonlyArray<FieldError> =>
+  withoutMisspelt(problems(issue, root, secret))
+    .flatMap((found) => found.variants ?? [found])
+    .map(({ path = "", text }) =>
+      path === "" || isHidden(path) ? { place, message: text } : { place, field: path, message: text }
+    )
+
+/** Explains why the config or the credentials of an integration can't be used. */
+export const notValid = (
+  place: "config" | "credentials",
+  domain: string,
+  { issue }: Schema.SchemaError
+): UsageError => {
+  const options = { secret: place === "credentials" }
+  return new UsageError({
+    message: `the ${place} of ${domain} ${place === "config" ? "is" : "are"} not valid: ${explain(issue, options)}`,
+    errors: fieldErrors(place, issue, options)
+  })
+}

@@ -27,16 +27,8 @@ import * as MessageText from "../MessageText.ts"
  */
 const reachTimeout = Duration.seconds(50)
 
-/** Turns a schema error into one line that names the wrong fields, without values of credentials. */
-const wrong = (what: "config" | "credentials", domain: string) =>
-  Effect.mapError(
-    (error: Schema.SchemaError) =>
-      new UsageError({
-        message:
-          `the ${what} of ${domain} ${what === "config" ? "is" : "are"} not valid: ` +
-          ConfigErrors.explain(error.issue, { secret: what === "credentials" })
-      })
-  )
+const wrong = (place: "config" | "credentials", domain: string) =>
+  Effect.mapError((error: Schema.SchemaError) => ConfigErrors.notValid(place, domain, error))
 
 /** Returns how long the first sync takes at this quota; undefined if the number of items is not known. */
 const firstSync = (items: number | undefined, unitsPerItem: number, quota: Quota): Duration.Duration | undefined =>

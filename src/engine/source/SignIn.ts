@@ -102,10 +102,7 @@ export const providerOf = Effect.fnUntraced(function* (
   }
   const [provider, { address }] = yield* Effect.mapError(
     Effect.all([signIn.provider(config), integration.decodeConfig(config)]),
-    (error) =>
-      new UsageError({
-        message: `the config of ${domain} is not valid: ${ConfigErrors.explain(error.issue, { secret: false })}`
-      })
+    (error) => ConfigErrors.notValid("config", domain, error)
   )
   return { signIn, provider, address }
 })

@@ -43,6 +43,37 @@ describe("what is wrong with a config", () => {
   )
 })
 
+describe("the errors by field", () => {
+  const errors = (schema: Schema.Codec<unknown, Schema.Json>, value: unknown, secret: boolean) =>
+    Schema.decodeUnknownEffect(schema)(value, { onExcessProperty: "error", errors: "all" }).pipe(
+      Effect.flip,
+      Effect.map((error) => ConfigErrors.fieldErrors("here", error.issue, { secret }))
+    )
+
+  it.effect("name the path of each wrong or missing field, and no unexpected one", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* errors(config, { host: 5, labels: ["x", 1], quota: {}, prot: 1 }, false), [
+        { place: "here", message: "prot is not a field of it (did you mean port?)" },
+        { place: "here", field: "protocol", message: "protocol is missing" },
+        { place: "here", field: "host", message: "host: expected string" },
+        { place: "here", field: "labels[1]", message: "labels[1]: expected string" },
+        { place: "here", field: "quota.unitsPerMinute", message: "quota.unitsPerMinute is missing" }
+      ])
+      assert.deepStrictEqual(yield* errors(config, [], false), [{ place: "here", message: "expected object" }])
+    })
+  )
+
+  it.effect("name the fields of all nearest variants, and none whose name may be a secret", () =>
+    Effect.gen(function* () {
+      const fields = (value: unknown) =>
+        Effect.map(errors(credentials, value, true), (found) => found.map(({ field }) => field))
+      assert.deepStrictEqual(yield* fields({}), ["accessToken", "clientId", "clientSecret", "refreshToken"])
+      assert.deepStrictEqual(yield* fields({ clientId: "me" }), ["clientSecret", "refreshToken"])
+      assert.notInclude(JSON.stringify(yield* errors(credentials, { hunter2: "a" }, true)), "hunter2")
+    })
+  )
+})
+
 describe("what is wrong with credentials", () => {
   it.effect("names what is expected, of the nearest way to log in", () =>
     Effect.gen(function* () {
