@@ -31,6 +31,12 @@ export const exportContents = Command.make(
     const output = yield* Output
     const name = input.connection
     if (input.to.trim() === "" || input.to.includes("\0")) return yield* CommandFailure.usage("--to must name a folder")
+    if (input.to === "-") {
+      return yield* CommandFailure.usage(
+        "--to - is not standard output: an export writes a folder in every format. Give --to a folder (./- for one " +
+          "of that name); idem contents --json and idem show --raw write to standard output"
+      )
+    }
     yield* AppServices.ask(
       Effect.gen(function* () {
         const api = yield* ApiClient

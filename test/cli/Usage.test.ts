@@ -51,6 +51,7 @@ describe("wrong usage", () => {
         [["contents", "work", "--state", "lost"], "--state"],
         [["show", "work", "a\0b"], "an external id may not hold a NUL"],
         [["export", "work"], "--to is missing"],
+        [["export", "work", "--to", "-"], "--to - is not standard output: an export writes a folder in every format"],
         [["export", "work", "--to", "x", "--format", "pdf"], "it must be one of eml, mbox, ndjson, files"],
         [["connect", "imap", "--name", "w"], `there is no integration "imap"; there are: memory`],
         [["connect", "memmory", "--name", "w"], `there is no integration "memmory"; did you mean memory?`],
