@@ -50,7 +50,8 @@ export interface Estimate {
 export interface Session<in out Checkpoint, in out Part = Schema.Json> {
   /**
    * Returns the account that the source reports: a Gmail address, a Slack team and user, an FTP user and host. The
-   * engine calls this at connect and after a change of credentials, not at polls: it may cost a call.
+   * engine calls this at connect and after a change of credentials, not at polls: it may cost a call. The bounds are
+   * those of an external id.
    */
   readonly account: Effect.Effect<string, IntegrationError>
   /** Estimates how much a first sync would fetch. */

@@ -8,10 +8,11 @@ import * as Stream from "effect/Stream"
 import type { Definition, DeletionLimits, Guide, OpenOptions, RefreshCredentials, Session } from "./Definition.ts"
 import { jsonSchema } from "./Field.ts"
 import type { Callback, Hint, Received } from "./Hints.ts"
-import { CheckpointExpired, IntegrationError, Malformed, Unauthorized } from "./IntegrationError.ts"
+import { IntegrationError, Unauthorized } from "./IntegrationError.ts"
+import * as ListingCodec from "./ListingCodec.ts"
 import type { AnyMembers, Members } from "./Members.ts"
 import { direct, type Network } from "./Network.ts"
-import type { PartMove, Parts } from "./Parts.ts"
+import * as SessionValues from "./SessionValues.ts"
 import type { Projection } from "./Projection.ts"
 import type { Budget, Call, Quota } from "./Quota.ts"
 import type { AnySignIn, SignIn } from "./SignIn.ts"
@@ -109,7 +110,6 @@ export const make: {
 ): Integration => {
   const config = Schema.toCodecJson(definition.config)
   const credentials = Schema.toCodecJson(definition.credentials)
-  const checkpoint = Schema.toCodecJson(definition.checkpoint)
   // A field that the schema does not name is usually a typing error: report it instead of dropping it.
   const strict = { onExcessProperty: "error", errors: "all" } as const
   const decodeConfig = Schema.decodeUnknownEffect(config, strict)
@@ -117,40 +117,7 @@ export const make: {
   const encodeConfig = Schema.encodeEffect(config, strict)
   const decodeCredentials = Schema.decodeUnknownEffect(credentials, strict)
   const encodeCredentials = Schema.encodeEffect(credentials, strict)
-  const decodeCheckpoint = Schema.decodeUnknownEffect(checkpoint)
-  const encodeCheckpoint = Schema.encodeEffect(checkpoint)
-
-  const expired = (what: string) => (error: Schema.SchemaError) =>
-    new IntegrationError({
-      reason: new CheckpointExpired({ message: `${what} can't be read: ${error.message}` })
-    })
-  const part = Schema.toCodecJson<Schema.Codec<Part, unknown>>(definition.part ?? Schema.Never)
-  const decodePart = Schema.decodeUnknownEffect(part)
-  const encodePart = Schema.encodeEffect(part)
-
-  /** Decodes the parts' checkpoints on each read. */
-  const partsOf = (json: Parts<Schema.Json>): Parts<Part> => ({
-    hinted: json.hinted,
-    get: (keys) =>
-      Effect.flatMap(json.get(keys), (found) =>
-        Effect.map(
-          Effect.forEach(found, ([key, value]) => Effect.map(decodePart(value), (decoded) => [key, decoded] as const)),
-          (entries) => new Map(entries)
-        ).pipe(Effect.mapError(expired("a stored part")))
-      )
-  })
-
-  const encodeMove = ({ checkpoint: value, key }: PartMove<Part>) =>
-    value === null
-      ? Effect.succeed({ key, checkpoint: null })
-      : Effect.map(encodePart(value), (encoded) => ({ key, checkpoint: encoded }))
-
-  const misfit = (index: number, what: string) => (error: Schema.SchemaError) =>
-    new IntegrationError({
-      reason: new Malformed({
-        message: `${definition.domain}, page ${index + 1}: the ${what} does not fit its schema: ${error.message}`
-      })
-    })
+  const listing = ListingCodec.make(definition)
 
   /** Decodes stored credentials, which were valid when they were stored. The error contains no part of them. */
   const readCredentials = (json: Schema.Json) =>
@@ -160,22 +127,14 @@ export const make: {
     )
 
   const session = (opened: Session<Checkpoint, Part>): AnySession => ({
-    account: opened.account,
-    estimate: opened.estimate,
-    download: opened.download,
+    account: Effect.flatMap(SessionValues.effect("account", opened.account), SessionValues.account),
+    estimate: Effect.flatMap(SessionValues.effect("estimate", opened.estimate), SessionValues.estimate),
+    download: (ref) => SessionValues.effect("download", opened.download(ref)),
     list: (task, json, parts) =>
-      Effect.forEach(Option.toArray(json), (value) => decodeCheckpoint(value)).pipe(
-        Effect.mapError(expired("the stored checkpoint")),
-        Effect.map((decoded) => opened.list(task, Option.fromUndefinedOr(decoded[0]), partsOf(parts))),
+      listing.checkpoint(json).pipe(
+        Effect.map((checkpoint) => SessionValues.stream("list", opened.list(task, checkpoint, listing.parts(parts)))),
         Stream.unwrap,
-        Stream.mapEffect((page, index) =>
-          Effect.all([
-            Effect.mapError(encodeCheckpoint(page.checkpoint), misfit(index, "checkpoint")),
-            Effect.forEach(page.parts ?? [], (move) =>
-              Effect.mapError(encodeMove(move), misfit(index, `part ${JSON.stringify(move.key)}`))
-            )
-          ]).pipe(Effect.map(([checkpoint, moves]) => ({ ...page, checkpoint, parts: moves })))
-        )
+        Stream.mapEffect(listing.page)
       )
   })
 
@@ -279,7 +238,7 @@ export const make: {
         leftOut: definition.leftOut?.(decoded) ?? []
       }
     }),
-    readsCheckpoint: (json) => Effect.isSuccess(decodeCheckpoint(json)),
+    readsCheckpoint: listing.readsCheckpoint,
     decodeCredentials: (input) => Effect.flatMap(decodeCredentials(input), encodeCredentials),
     budgets: Effect.fnUntraced(function* (options) {
       const { account } = options
@@ -290,7 +249,12 @@ export const make: {
       }
       return definition.budgets({ account, config: decoded, credentials: yield* readCredentials(options.credentials) })
     }),
-    open: (options) => Effect.map(Effect.flatMap(openOptions(options), definition.open), session),
+    open: (options) =>
+      openOptions(options).pipe(
+        Effect.flatMap((given) => SessionValues.effect("open", definition.open(given))),
+        Effect.flatMap(SessionValues.session),
+        Effect.map(session)
+      ),
     callbacks: definition.callbacks,
     hints:
       definition.hints === undefined

@@ -12,7 +12,7 @@ import * as RunMeter from "../telemetry/RunMeter.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
 import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
-import { budgetsOf } from "./OpenSource.ts"
+import { budgetsOf, opened } from "./OpenSource.ts"
 import { credentialsContext, Vault } from "../secrets/Vault.ts"
 import { type Connection, defaultEvery, pausedByPerson } from "../model/Connection.ts"
 import type { LockStore } from "../store/LockStore.ts"
@@ -171,7 +171,7 @@ export const connect = Effect.fn("connect")(function* (
       credentials,
       account: before?.account ?? `being connected as ${input.name}`
     })
-    const session = yield* integration.open({
+    const session = yield* opened(integration, {
       config: config.json,
       credentials,
       call: quotas.call({

@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { AnyOpenOptions, DecodedConfig, Integration } from "../../contract/Integration.ts"
+import * as IntegrationFaults from "./IntegrationFaults.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
 import { Integrations } from "./Integrations.ts"
@@ -104,11 +105,19 @@ const openOptions = Effect.fnUntraced(function* (
   } satisfies AnyOpenOptions
 })
 
+/** Opens a session. Its values are checked, and faults in the integration's code are its errors. */
+export const opened = (integration: Integration, options: AnyOpenOptions) =>
+  IntegrationFaults.caught(
+    "`open`",
+    Effect.suspend(() => integration.open(options))
+  ).pipe(
+    Effect.map(IntegrationFaults.caughtInSession),
+    Effect.map((session) => PageValidation.checked(session, integration.domain))
+  )
+
 /** Opens the source for this connection. */
 export const session = (options: Openable & { readonly connection: Connection }, meter: RunMeter.RunMeter) =>
-  Effect.flatMap(openOptions(options, meter), options.integration.open).pipe(
-    Effect.map((opened) => PageValidation.checked(opened, options.integration.domain))
-  )
+  Effect.flatMap(openOptions(options, meter), (given) => opened(options.integration, given))
 
 /**
  * Returns the connection's stream of hints. Returns `Option.none` if its integration has none, or its credentials do

@@ -61,7 +61,35 @@ describe("a page", () => {
         ],
         [{ parts: [{ key: "", checkpoint: null }] }, "the key of a part: it may not be empty"],
         [{ covers: [{ prefix: "a" }] }, "`covers` and `complete` need `listing`"],
-        [{ complete: true }, "`covers` and `complete` need `listing`"]
+        [{ complete: true }, "`covers` and `complete` need `listing`"],
+        [{ deleted: null }, "`deleted` must be an array, or absent"],
+        [{ deleted: "abc" }, "`deleted` must be an array, or absent"],
+        [{ deleted: ["a", 1] }, "in `deleted`: an external id must be a text"],
+        [{ patches: [null] }, "in `patches`: an external id must be a text"],
+        [
+          { patches: [{ externalId: "a" }] },
+          'in `patches`: the patch of "a": `metadata` must be an object of JSON values'
+        ],
+        [
+          { patches: [{ externalId: "a", metadata: [1] }] },
+          'in `patches`: the patch of "a": `metadata` must be an object of JSON values'
+        ],
+        [
+          { patches: [{ externalId: "a", metadata: {}, revision: 4 }] },
+          'in `patches`: the patch of "a": a revision must be a text, or absent'
+        ],
+        [{ problems: [null] }, "in `problems`: `place` and `message` must be texts"],
+        [{ listing: 5 }, "`listing` must be a text, or absent"],
+        [{ listing: "l", covers: [{}] }, "in `covers`: `prefix` must be a text"],
+        [
+          { listing: "l", covers: [{ prefix: "", except: "a" }] },
+          "in `covers`: `except` must be an array of texts, or absent"
+        ],
+        [{ listing: "l", complete: "yes" }, "`complete` must be true or false, or absent"],
+        [{ remaining: Number.NaN }, "`remaining` must be a number from 0, or absent"],
+        [{ checkpoint: undefined }, "`checkpoint` is absent"],
+        [{ listed: [{ externalId: "a", copy: null }] }, "in `listed`: the `bodyKey` of a `copy` must be a text"],
+        [{ checkpoint: { at: new Date(0) } }, "`page.checkpoint.at` is a Date, not a JSON value"]
       ]
       for (const [page, problem] of pages) {
         assert.strictEqual((yield* problemOf(page))?.split(": the same text")[0], `test, page 2: ${problem}`)

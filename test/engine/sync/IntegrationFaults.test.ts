@@ -4,13 +4,11 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Content, Ref } from "../../../src/contract/Content.ts"
-import * as Integration from "../../../src/contract/Integration.ts"
 import type { AnySession } from "../../../src/contract/Integration.ts"
 import type { Page } from "../../../src/contract/Page.ts"
-import * as Memory from "../../../src/stores/Memory.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { MemorySource } from "../../support/MemorySource.ts"
-import { connect, engineOver, ids, sync } from "../../support/TestEngine.ts"
+import { connect, ids, sync } from "../../support/TestEngine.ts"
 import { changed } from "./faultFixture.ts"
 
 /** Replaces the download of one id. */
@@ -107,6 +105,26 @@ describe("an item", () => {
       withFields({ afterBody: Effect.succeed({ title: 5, metadata: {} }) }),
       /`title` must be a text/
     ],
+    ["whose time is null", withFields({ occurredAt: null }), /`occurredAt` must be a DateTime/],
+    ["that is undefined", () => Effect.succeed(undefined as never), /a content must be an object/],
+    [
+      "whose download fails with another error",
+      () => Effect.fail(new RangeError("s3cret") as never),
+      /^the integration failed with RangeError at .*, which is no IntegrationError/
+    ],
+    ["whose download fails with a text", () => Effect.fail("s3cret" as never), /^the integration failed with a string/],
+    ["whose download interrupts itself", () => Effect.interrupt, /^the integration interrupted itself/],
+    [
+      "whose body fails with a text",
+      withBody(Stream.concat(Stream.succeed(new Uint8Array(3)), Stream.fail("s3cret"))),
+      /^the integration failed with a string/
+    ],
+    [
+      "whose body interrupts itself",
+      withBody(Stream.fromEffect(Effect.interrupt)),
+      /^the integration interrupted itself/
+    ],
+    ["whose late fields are no Effect", withFields({ afterBody: () => ({}) }), /`afterBody` must be an Effect/],
     ["whose bodyKey is too long", withFields({ bodyKey: "k".repeat(1025) }), /`bodyKey`: it may have at most 1024/],
     [
       "without a kind",
@@ -199,7 +217,12 @@ describe("a page", () => {
     [
       "with a patch that is no JSON",
       (page) => ({ ...page, patches: [{ externalId: "a", metadata: { size: 5n } }] }),
-      /^memory, page 2: the patch of "a": `metadata.size` is a bigint, not a JSON value$/
+      /^memory, page 2: in `patches`: the patch of "a": `metadata.size` is a bigint, not a JSON value$/
+    ],
+    [
+      "with a problem that has no message",
+      (page) => ({ ...page, problems: [{ place: "a" }] }),
+      /^memory, page 2: in `problems`: `place` and `message` must be texts$/
     ],
     [
       "that covers something and belongs to no listing",
@@ -231,29 +254,20 @@ describe("a page", () => {
     })
   }
 
-  it.effect("whose checkpoint does not fit its schema names the field", () => {
-    const Checkpoint = Schema.Struct({ after: Schema.String })
-    const notes = Integration.make({
-      domain: "memory",
-      config: Schema.Struct({}),
-      credentials: Schema.Struct({ token: Schema.String }),
-      checkpoint: Checkpoint,
-      scope: [],
-      quota: () => ({ unitsPerMinute: 1_000_000 }),
-      open: () =>
-        Effect.succeed({
-          account: Effect.succeed("me"),
-          estimate: Effect.succeed({ unitsPerItem: 1 }),
-          list: () => Stream.succeed({ listed: [], download: [], checkpoint: { after: 1 as never } }),
-          download: () => Effect.die("none")
-        })
+  for (const [name, list, message] of [
+    ["fails with a text", () => Stream.fail("s3cret" as never), /^the integration failed with a string, which is no/],
+    ["interrupts itself", () => Stream.fromEffect(Effect.interrupt), /^the integration interrupted itself/]
+  ] as const) {
+    it.effect(`of a listing that ${name} fails the run`, () => {
+      const { layer } = changed(new MemorySource(), (session) => ({ ...session, list }))
+      return Effect.gen(function* () {
+        const { error, status } = yield* sync(yield* connect())
+        assert.deepStrictEqual([status, error?.reason], ["failed", "Malformed"])
+        assert.match(error?.message ?? "", message)
+        assert.notInclude(error?.message ?? "", "s3cret")
+      }).pipe(Effect.provide(layer))
     })
-    return Effect.gen(function* () {
-      const { error } = yield* sync(yield* connect())
-      assert.strictEqual(error?.reason, "Malformed")
-      assert.match(error?.message ?? "", /^memory, page 1: the checkpoint does not fit its schema: .*string.*"after"/s)
-    }).pipe(Effect.provide(engineOver(Memory.layer, notes)))
-  })
+  }
 
   it.effect("that can't be listed, since the code throws, names the class and the line, and where the log is", () => {
     const { layer, log } = changed(new MemorySource(), (session) => ({
