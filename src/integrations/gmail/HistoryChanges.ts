@@ -55,8 +55,11 @@ export const chunks = (
 /**
  * Combines records, oldest first. A message that is deleted for good, or gets an excluded label, is `deleted`; a
  * message that loses it is a candidate again. Other changes of labels become a merge patch: true for an added label,
- * null for a removed one. The labels that Google returns with a message are its present ones: they are only used to
- * rule candidates out.
+ * null for a removed one.
+ *
+ * The labels that Google returns with a message are its present ones. They rule out candidates, and changes that were
+ * undone since: if the history comes newest first, the record of the undoing was on an earlier page
+ * (googleapis/google-api-nodejs-client#3508).
  */
 export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Changes => {
   const seen = new Map<string, { state?: State; readonly labels: Map<string, true | null> }>()
@@ -76,10 +79,6 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
   const offer = (message: { readonly id: string; readonly labelIds?: ReadonlyArray<string> }, state: State) => {
     if (matches(message.labelIds)) entry(message.id).state = state
   }
-  const remove = (id: string) => {
-    entry(id).state = "deleted"
-    shifted = true
-  }
 
   for (const record of records) {
     for (const { message } of record.messagesAdded ?? []) {
@@ -89,21 +88,27 @@ export const fold = (records: ReadonlyArray<HistoryRecord>, scope: Scope): Chang
       else offer(message, "candidate")
     }
     for (const { message, labelIds = [] } of record.labelsAdded ?? []) {
-      for (const id of labelIds) entry(message.id).labels.set(id, true)
-      if (isExcluded(labelIds)) remove(message.id)
+      const added = labelIds.filter((id) => message.labelIds?.includes(id) ?? true)
+      for (const id of added) entry(message.id).labels.set(id, true)
+      if (isExcluded(added)) entry(message.id).state = "deleted"
+      if (isExcluded(labelIds)) shifted = true
       else if (labelIds.some((id) => scope.wanted.includes(id))) {
         offer(message, "returned")
         shifted = true
       }
     }
     for (const { message, labelIds = [] } of record.labelsRemoved ?? []) {
-      for (const id of labelIds) entry(message.id).labels.set(id, null)
+      const removed = labelIds.filter((id) => !(message.labelIds?.includes(id) ?? false))
+      for (const id of removed) entry(message.id).labels.set(id, null)
       if (isExcluded(labelIds)) {
         offer(message, "returned")
         shifted = true
       } else if (labelIds.some((id) => scope.wanted.includes(id))) shifted = true
     }
-    for (const { message } of record.messagesDeleted ?? []) remove(message.id)
+    for (const { message } of record.messagesDeleted ?? []) {
+      entry(message.id).state = "deleted"
+      shifted = true
+    }
   }
 
   const entries = [...seen]
