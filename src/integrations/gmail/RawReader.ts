@@ -98,6 +98,35 @@ export const make = (): RawReader => {
     }
   }
 
+  /** Reads a byte of any text except `raw`, up to its closing quote. */
+  const readText = (byte: number): void => {
+    const isEnd = byte === quote && !escaped
+    escaped = byte === backslash && !escaped
+    if (!isEnd) {
+      if (name !== undefined && name.length <= maxKey) name.push(byte)
+      return
+    }
+    inText = false
+    if (name !== undefined) isRaw = nameIsRaw(name)
+    name = undefined
+  }
+
+  /** Reads a byte between texts. A value that is no text belongs to no `raw`. */
+  const readStructure = (byte: number): void => {
+    const character = String.fromCharCode(byte)
+    if (character === '"') {
+      inText = true
+      if (depth === 1 && atName) name = []
+    } else if (character === "{" || character === "[") {
+      depth += 1
+      atName = depth === 1 && character === "{"
+      if (depth === 2) isRaw = false
+    } else if (character === "}" || character === "]") depth -= 1
+    else if (depth !== 1 || isSpace(byte)) return
+    else if (character === "," || character === ":") atName = character === ","
+    else if (!atName) isRaw = false
+  }
+
   /**
    * Reads outside of `raw` from `start`. Returns where it stopped: at the first byte of the text of `raw`, or at the
    * end.
@@ -105,34 +134,15 @@ export const make = (): RawReader => {
   const outside = (chunk: Uint8Array, start: number): number => {
     for (let at = start; at < chunk.length; at++) {
       const byte = chunk[at] ?? 0
-      if (inText) {
-        if (name !== undefined && (byte !== quote || escaped) && name.length <= maxKey) name.push(byte)
-        if (escaped) escaped = false
-        else if (byte === backslash) escaped = true
-        else if (byte === quote) {
-          inText = false
-          if (name !== undefined) isRaw = nameIsRaw(name)
-          name = undefined
-        }
-      } else if (byte === quote) {
-        if (depth === 1 && !atName && isRaw) {
-          // A second `raw` would be ambiguous.
-          if (found) throw new Unreadable("answer")
-          found = true
-          keep(chunk.subarray(start, at + 1))
-          raw = decoder()
-          return at + 1
-        }
-        inText = true
-        if (depth === 1 && atName) name = []
-      } else if (byte === 0x7b || byte === 0x5b) {
-        depth += 1
-        atName = depth === 1 && byte === 0x7b
-        if (depth === 2) isRaw = false
-      } else if (byte === 0x7d || byte === 0x5d) depth -= 1
-      else if (depth === 1 && byte === 0x2c) atName = true
-      else if (depth === 1 && byte === 0x3a) atName = false
-      else if (depth === 1 && !atName && !isSpace(byte)) isRaw = false
+      if (inText) readText(byte)
+      else if (byte === quote && depth === 1 && !atName && isRaw) {
+        // A second `raw` would be ambiguous.
+        if (found) throw new Unreadable("answer")
+        found = true
+        keep(chunk.subarray(start, at + 1))
+        raw = decoder()
+        return at + 1
+      } else readStructure(byte)
     }
     keep(chunk.subarray(start))
     return chunk.length
