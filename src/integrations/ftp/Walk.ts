@@ -85,16 +85,21 @@ interface Frame {
   foldersDone: number
 }
 
-/** The rest of a folder, still to be walked. `again`: an earlier page has reported its problems. */
-interface Left {
-  readonly again: boolean
+/** The files and folders of a folder that are still to be walked. */
+interface Remainder {
+  /** True if an earlier page has counted the entries of the folder, and reported its problems. */
+  readonly isResumed: boolean
   readonly files: (name: string) => boolean
   readonly folders: (name: string) => boolean
 }
 
-const all: Left = { again: false, files: () => true, folders: () => true }
+const all: Remainder = { isResumed: false, files: () => true, folders: () => true }
 
 const byName = (a: { readonly name: string }, b: { readonly name: string }) => (a.name < b.name ? -1 : 1)
+
+const depthOf = (folder: string): number => (folder === "" ? 0 : folder.split("/").length)
+
+const isLoop = "it was left out: it leads back to a folder above it"
 
 /** Walks from the position, or from the root. Fails if the root can't be listed. */
 export const walk = <E>(options: Options<E>, from: Position | undefined): Stream.Stream<Step, IntegrationError | E> =>
@@ -107,85 +112,93 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
     /** The place of the walk. It is kept until the walk moves on: only an empty stack of folders ends the walk. */
     let at: { readonly folder: string; readonly after: string | null } = from ?? { folder: "", after: null }
 
-    const skip = (folder: string) => leave(folder === "" ? "" : `${folder}/`)
-    const leave = (prefix: string) => {
+    const skip = (folder: string) => markUnread(folder === "" ? "" : `${folder}/`)
+    const markUnread = (prefix: string) => {
       unread?.add(prefix)
       if (unread !== undefined && JSON.stringify([...unread]).length > maxUnreadLength) unread = undefined
     }
     const known = () => (unread === undefined ? null : [...unread])
     const problem = (place: string, message: string) => problems.push({ place: place === "" ? "/" : place, message })
 
-    /** Lists a folder and steps into it. */
-    const enter = Effect.fnUntraced(function* (
-      folder: string,
-      left: Left,
-      listedIdentity?: string
-    ): Effect.fn.Return<Listing | undefined, IntegrationError> {
-      const loops = (identity: string | undefined, digest?: string) =>
-        frames.some((frame) =>
-          identity === undefined ? digest !== undefined && frame.digest === digest : frame.identity === identity
-        )
-      const leftOut = (message: string) => {
-        problem(folder, message)
-        return undefined
+    /** Leaves out a folder. Stored content below it stays. */
+    const leaveOut = (folder: string, message: string): undefined => {
+      skip(folder)
+      problem(folder, message)
+    }
+
+    /** Returns true if this folder is one of those above it, reached through a link. */
+    const leadsBack = (identity: string | undefined, digest?: string) =>
+      frames.some((frame) =>
+        identity === undefined ? digest !== undefined && frame.digest === digest : frame.identity === identity
+      )
+
+    /** Lists a folder. Returns undefined if it is left out. */
+    const listFolder = Effect.fnUntraced(function* (folder: string, listedIdentity: string | undefined) {
+      if (depthOf(folder) > options.maxDepth) {
+        return leaveOut(folder, `it was left out: it is more than ${options.maxDepth} folders deep`)
       }
-      const skipLoop = () => {
-        skip(folder)
-        return leftOut("it was left out: it leads back to a folder above it")
-      }
-      const depth = folder === "" ? 0 : folder.split("/").length
-      if (depth > options.maxDepth) {
-        skip(folder)
-        return leftOut(`it was left out: it is more than ${options.maxDepth} folders deep`)
-      }
-      if (loops(listedIdentity)) return skipLoop()
+      if (leadsBack(listedIdentity)) return leaveOut(folder, isLoop)
       const listing = yield* options.list(folder).pipe(
         Effect.catchIf(
           ({ reason }) => folder !== "" && ["Gone", "Forbidden", "Malformed"].includes(reason._tag),
           (error) => {
-            // The folder was removed after its parent was listed. The next pass finds the present state.
-            skip(folder)
-            if (error.reason._tag !== "Gone") problem(folder, error.message)
+            // A folder that is gone was removed after its parent was listed. The next pass finds the present state.
+            if (error.reason._tag === "Gone") skip(folder)
+            else leaveOut(folder, error.message)
             return Effect.undefined
           }
         )
       )
       if (listing === undefined) return undefined
       const identity = listing.identity ?? listedIdentity
-      if (loops(identity, listing.digest)) return skipLoop()
-      if (!left.again) entries += listing.entries.length
+      return leadsBack(identity, listing.digest) ? leaveOut(folder, isLoop) : { ...listing, identity }
+    })
+
+    /** Reports the names of a folder that can't be read. */
+    const report = (folder: string, listing: Listing, isResumed: boolean): void => {
+      const { incomplete, problems, unread: names = [] } = listing
+      if (!isResumed) for (const message of problems.slice(0, maxProblems)) problem(folder, message)
+      if (incomplete !== undefined) leaveOut(folder, `the server did not list all of it: ${incomplete}`)
+      if (names.length > maxUnreadNames) skip(folder)
+      else for (const name of names) markUnread(Names.join(folder, name))
+    }
+
+    /** Selects the files and folders of a folder that are still to be walked. */
+    const select = (folder: string, { entries }: Listing, { isResumed, ...remainder }: Remainder) => {
+      const files: Array<Found> = []
+      const folders: Array<Folder> = []
+      for (const { identity, kind, modified, name, size } of [...entries].sort(byName)) {
+        const path = Names.join(folder, name)
+        const isFile = kind === "file" && remainder.files(name) && options.takes(path)
+        const isFolder = kind === "folder" && remainder.folders(name) && options.enters(path)
+        if (!isFile && !isFolder) continue
+        const reason = externalIdProblem(path)
+        if (reason !== undefined) {
+          if (!isResumed) problem(path.slice(0, 200), reason)
+        } else if (isFile) files.push({ path, size, modified })
+        else folders.push({ path, identity })
+      }
+      const links = entries.filter(({ kind }) => kind === "link").length
+      if (links > 0 && !isResumed) problem(folder, `${links} links in it were not followed`)
+      return { files, folders }
+    }
+
+    /** Lists a folder and steps into it. Returns undefined if it is left out. */
+    const enter = Effect.fnUntraced(function* (folder: string, remainder: Remainder, listedIdentity?: string) {
+      const listing = yield* listFolder(folder, listedIdentity)
+      if (listing === undefined) return undefined
+      if (!remainder.isResumed) entries += listing.entries.length
       if (entries > options.maxEntries) {
         unread = undefined
         frames.length = 0
         const bound = `after more than ${options.maxEntries} files and folders`
-        return leftOut(`the listing ended here, ${bound}: exclude folders, or raise "maxEntries"`)
+        problem(folder, `the listing ended here, ${bound}: exclude folders, or raise "maxEntries"`)
+        return undefined
       }
       looks.push({ folder, isEmpty: listing.entries.length === 0 && listing.problems.length === 0 })
-      if (!left.again) for (const message of listing.problems.slice(0, maxProblems)) problem(folder, message)
-      if (listing.incomplete !== undefined) {
-        skip(folder)
-        problem(folder, `the server did not list all of it: ${listing.incomplete}`)
-      }
-      const { unread: names = [] } = listing
-      if (names.length > maxUnreadNames) skip(folder)
-      else for (const name of names) leave(Names.join(folder, name))
-      const files: Array<Found> = []
-      const folders: Array<Folder> = []
-      let links = 0
-      for (const { identity: entryIdentity, kind, name, size, modified } of [...listing.entries].sort(byName)) {
-        const path = Names.join(folder, name)
-        if (kind === "link") links++
-        const wanted =
-          kind === "file" ? left.files(name) && options.takes(path) : left.folders(name) && options.enters(path)
-        if (!wanted || (kind !== "file" && kind !== "folder")) continue
-        const reason = externalIdProblem(path)
-        if (reason !== undefined) {
-          if (!left.again) problem(path.slice(0, 200), reason)
-        } else if (kind === "file") files.push({ path, size, modified })
-        else folders.push({ path, identity: entryIdentity })
-      }
-      if (links > 0 && !left.again) problem(folder, `${links} links in it were not followed`)
-      frames.push({ folder, identity, digest: listing.digest, files, folders, filesDone: 0, foldersDone: 0 })
+      report(folder, listing, remainder.isResumed)
+      const { digest, identity } = listing
+      frames.push({ folder, identity, digest, ...select(folder, listing, remainder), filesDone: 0, foldersDone: 0 })
       return listing
     })
 
@@ -198,11 +211,11 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
       const names = folder === "" ? [] : folder.split("/")
       let identity: string | undefined
       for (const [depth, next] of names.entries()) {
-        const left: Left = { again: true, files: () => false, folders: (name) => name > next }
-        const listing = yield* enter(names.slice(0, depth).join("/"), left, identity)
+        const remainder: Remainder = { isResumed: true, files: () => false, folders: (name) => name > next }
+        const listing = yield* enter(names.slice(0, depth).join("/"), remainder, identity)
         identity = listing?.entries.find(({ name }) => name === next)?.identity
       }
-      yield* enter(folder, { ...all, again: true, files: (name) => after === null || name > after }, identity)
+      yield* enter(folder, { ...all, isResumed: true, files: (name) => after === null || name > after }, identity)
     })
 
     const step = Effect.gen(function* () {
