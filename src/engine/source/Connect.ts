@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type { Budget, DecodedConfig, Estimate, Integration, Quota } from "../../contract/Integration.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as CredentialAddress from "../network/CredentialAddress.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
 import { type Connected, type ConnectInput, SourceError, UsageError } from "../Engine.ts"
@@ -112,6 +113,145 @@ const staysAt = Effect.fnUntraced(function* (
   })
 })
 
+/** Returns the connection to change; undefined if the name is new. Fails if this input can't change it. */
+const existing = Effect.fnUntraced(function* ({ domain, name }: ConnectInput) {
+  const connections = yield* ConnectionStore
+  const before = Option.getOrUndefined(yield* connections.connectionByName(name))
+  if (before === undefined) return undefined
+  if (before.domain !== domain) {
+    return yield* new UsageError({
+      message: `${name} is a connection of ${before.domain}, not of ${domain}: choose another name`
+    })
+  }
+  if (before.member === null) return before
+  const owner = Option.getOrUndefined(yield* connections.connection(before.member.of))
+  if (owner === undefined) return before
+  const of = MessageText.quoted(owner.name)
+  return yield* new UsageError({
+    message: `${MessageText.quoted(name)} belongs to ${of}, which sets its config and credentials: change ${of} instead`
+  })
+})
+
+/** The decoded input for a connection. */
+interface Target {
+  readonly name: string
+  readonly integration: Integration
+  readonly config: DecodedConfig
+  readonly credentials: Schema.Json
+  /** True if these are the stored credentials. They stay, even if another process refreshes them meanwhile. */
+  readonly isStored: boolean
+  readonly guarded: boolean
+  readonly before: Connection | undefined
+}
+
+/** Decodes the input, with the stored config and credentials where it gives none. */
+const decode = Effect.fnUntraced(function* (
+  integration: Integration,
+  input: ConnectInput,
+  before: Connection | undefined
+) {
+  const { domain, name, signedIn } = input
+  const config = yield* integration.decodeConfig(input.config ?? before?.config ?? {}).pipe(wrong("config", domain))
+  const given = input.credentials ?? undefined
+  const kept = before === undefined || given !== undefined ? undefined : yield* stored(before)
+  if (before !== undefined && kept !== undefined) yield* staysAt(integration, before, config, kept)
+  const decoded = yield* integration.decodeCredentials(given ?? kept ?? {}).pipe(
+    wrong("credentials", domain),
+    Effect.mapError((error) =>
+      kept === undefined && JSON.stringify(given ?? {}) === "{}" && integration.signIn !== undefined
+        ? new UsageError({ message: `${error.message}; or sign in` })
+        : error
+    )
+  )
+  const credentials =
+    before !== undefined && signedIn === true ? yield* keeping(integration, before, config.address, decoded) : decoded
+  const guarded = yield* guardedAt(integration, config.address, before)
+  return { name, integration, config, credentials, isStored: kept !== undefined, guarded, before } satisfies Target
+})
+
+/** Asks the source for the account and its estimate. Returns refreshed credentials too, if it gave any. */
+const reach = Effect.fnUntraced(function* (target: Target) {
+  const { before, config, credentials, guarded, integration, isStored, name } = target
+  let refreshed: Schema.Json | undefined
+  const quotas = yield* Quotas
+  const budgets = yield* budgetsOf(integration, {
+    config,
+    credentials,
+    account: before?.account ?? `being connected as ${name}`
+  })
+  const session = yield* opened(integration, {
+    config: config.json,
+    credentials,
+    call: quotas.call({
+      domain: integration.domain,
+      budgets,
+      weights: config.quota.weights,
+      timeout: integration.callTimeout,
+      meter: yield* RunMeter.make()
+    }),
+    network: yield* SourceNetwork.of(guarded),
+    saveCredentials: (next) => Effect.sync(() => void (refreshed = next)),
+    refreshCredentials:
+      before !== undefined && isStored
+        ? yield* CredentialRefresh.make({ id: before.id, config: before.config, context: credentialsContext(before) })
+        : undefined
+  })
+  return { account: yield* session.account, estimate: yield* session.estimate, budgets, refreshed }
+}, Effect.scoped)
+
+const toSourceError = ({ integration: { domain }, name }: Target) => {
+  const source = MessageText.quoted(name)
+  const limit = MessageText.duration(reachTimeout)
+  const message = `the source of ${source} did not answer within ${limit}: try again, or check its address`
+  return <A, R>(reached: Effect.Effect<A, IntegrationError | Schema.SchemaError | UsageError | StoreError, R>) =>
+    reached.pipe(
+      // Both were decoded above. If an integration's second decoding differs, the error may quote a credential.
+      Effect.catchTag("SchemaError", (error) => wrong("credentials", domain)(Effect.fail(error))),
+      Effect.catchTag("IntegrationError", ({ message, reason: { _tag: reason } }) => {
+        const silent = `${domain} ${source} did not answer: ${message}`
+        return new SourceError({ reason, message: reason === "Transient" ? silent : message })
+      }),
+      Effect.timeoutOrElse({
+        duration: reachTimeout,
+        orElse: () => new SourceError({ reason: "Timeout", message })
+      })
+    )
+}
+
+/** Creates or updates the connection. */
+const save = Effect.fnUntraced(function* (
+  { before, config, credentials, guarded, integration: { domain }, isStored, name }: Target,
+  { account, estimate: { items, unitsPerItem }, refreshed }: Effect.Success<ReturnType<typeof reach>>,
+  every: Duration.Duration | undefined
+) {
+  const connections = yield* ConnectionStore
+  const vault = yield* Vault
+  const sealed = yield* vault
+    .seal(refreshed ?? credentials, credentialsContext({ domain, account }))
+    .pipe(Effect.mapError(({ message }) => new UsageError({ message })))
+  const fields = { config: config.json, guarded, estimate: items === undefined ? undefined : { items, unitsPerItem } }
+  if (before === undefined) {
+    const created = { ...fields, name, domain, account, credentials: sealed, every: every ?? defaultEvery }
+    return yield* connections.createConnection(created)
+  }
+  const updated = yield* connections.updateConnection(before.id, {
+    ...fields,
+    credentials: isStored && refreshed === undefined ? undefined : sealed,
+    every,
+    // The connection may have been moved to another address meanwhile, with credentials that must not be used at this
+    // one.
+    was: isStored ? before.config : undefined
+  })
+  if (Option.isNone(updated)) {
+    return yield* new UsageError({ message: `${name} was changed or removed meanwhile: check it, and try again` })
+  }
+  const connection = updated.value
+  if (connection.paused === null || connection.paused === pausedByPerson) return connection
+  // The source has just accepted the credentials, which ends a pause for refused credentials.
+  yield* connections.setPaused(connection.id, null)
+  return { ...connection, paused: null }
+})
+
 export const connect = Effect.fn("connect")(function* (
   input: ConnectInput
 ): Effect.fn.Return<
@@ -119,106 +259,13 @@ export const connect = Effect.fn("connect")(function* (
   UsageError | SourceError | StoreError | NameTaken,
   ConnectionStore | LockStore | SecretStore | Vault | Quotas | Integrations
 > {
-  const connections = yield* ConnectionStore
   const vault = yield* Vault
-  const quotas = yield* Quotas
   // Fails before any request to the source, if the credentials could not be sealed in the end.
   yield* Effect.mapError(vault.keys, ({ message }) => new UsageError({ message }))
   const integration = yield* (yield* Integrations).get(input.domain)
-  const before = Option.getOrUndefined(yield* connections.connectionByName(input.name))
-  if (before !== undefined && before.domain !== input.domain) {
-    return yield* new UsageError({
-      message: `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
-    })
-  }
-
-  if (before !== undefined && before.member !== null) {
-    const owner = Option.getOrUndefined(yield* connections.connection(before.member.of))
-    if (owner !== undefined) {
-      return yield* new UsageError({
-        message: `${MessageText.quoted(input.name)} belongs to ${MessageText.quoted(owner.name)}, which sets its config and credentials: change ${MessageText.quoted(owner.name)} instead`
-      })
-    }
-  }
-
-  const config = yield* integration
-    .decodeConfig(input.config ?? before?.config ?? {})
-    .pipe(wrong("config", input.domain))
-  const given = input.credentials ?? undefined
-  const kept = before === undefined || given !== undefined ? undefined : yield* stored(before)
-  if (before !== undefined && kept !== undefined) yield* staysAt(integration, before, config, kept)
-  let credentials = yield* integration.decodeCredentials(given ?? kept ?? {}).pipe(
-    wrong("credentials", input.domain),
-    Effect.mapError((error) =>
-      kept === undefined && JSON.stringify(given ?? {}) === "{}" && integration.signIn !== undefined
-        ? new UsageError({ message: `${error.message}; or sign in` })
-        : error
-    )
-  )
-  if (before !== undefined && input.signedIn === true) {
-    credentials = yield* keeping(integration, before, config.address, credentials)
-  }
-  const guarded = yield* guardedAt(integration, config.address, before)
-  /**
-   * True if there are new credentials to store. Otherwise the stored ones stay, even if another process refreshes them.
-   */
-  let isNew = kept === undefined
-
-  const meter = yield* RunMeter.make()
-  const reached = yield* Effect.gen(function* () {
-    const budgets = yield* budgetsOf(integration, {
-      config,
-      credentials,
-      account: before?.account ?? `being connected as ${input.name}`
-    })
-    const session = yield* opened(integration, {
-      config: config.json,
-      credentials,
-      call: quotas.call({
-        domain: input.domain,
-        budgets,
-        weights: config.quota.weights,
-        timeout: integration.callTimeout,
-        meter
-      }),
-      network: yield* SourceNetwork.of(guarded),
-      saveCredentials: (next) =>
-        Effect.sync(() => {
-          credentials = next
-          isNew = true
-        }),
-      refreshCredentials:
-        before === undefined || isNew
-          ? undefined
-          : yield* CredentialRefresh.make({ id: before.id, config: before.config, context: credentialsContext(before) })
-    })
-    return { account: yield* session.account, budgets, estimate: yield* session.estimate }
-  }).pipe(
-    Effect.scoped,
-    // Both were decoded above. If an integration's second decoding differs, the error may quote a credential.
-    Effect.catchTag("SchemaError", (error) => wrong("credentials", input.domain)(Effect.fail(error))),
-    Effect.catchTag("IntegrationError", (error) =>
-      Effect.fail(
-        new SourceError({
-          reason: error.reason._tag,
-          message:
-            error.reason._tag === "Transient"
-              ? `${input.domain} ${MessageText.quoted(input.name)} did not answer: ${error.message}`
-              : error.message
-        })
-      )
-    ),
-    Effect.timeoutOrElse({
-      duration: reachTimeout,
-      orElse: () =>
-        Effect.fail(
-          new SourceError({
-            reason: "Timeout",
-            message: `the source of ${MessageText.quoted(input.name)} did not answer within ${MessageText.duration(reachTimeout)}: try again, or check its address`
-          })
-        )
-    })
-  )
+  const before = yield* existing(input)
+  const target = yield* decode(integration, input, before)
+  const reached = yield* reach(target).pipe(toSourceError(target))
   const { account, budgets, estimate } = reached
   if (before !== undefined && before.account !== account) {
     return yield* new UsageError({
@@ -227,52 +274,12 @@ export const connect = Effect.fn("connect")(function* (
         `connect ${account} under another name`
     })
   }
-
-  const sealed = yield* vault
-    .seal(credentials, credentialsContext({ domain: input.domain, account }))
-    .pipe(Effect.mapError(({ message }) => new UsageError({ message })))
-  const { items, unitsPerItem } = estimate
-  const itemEstimate = items === undefined ? undefined : { items, unitsPerItem }
-  const connection = yield* before === undefined
-    ? connections.createConnection({
-        name: input.name,
-        domain: input.domain,
-        account,
-        config: config.json,
-        credentials: sealed,
-        every: input.every ?? defaultEvery,
-        guarded,
-        estimate: itemEstimate
-      })
-    : Effect.flatMap(
-        connections.updateConnection(before.id, {
-          config: config.json,
-          credentials: isNew ? sealed : undefined,
-          every: input.every,
-          guarded,
-          estimate: itemEstimate,
-          // The connection may have been moved to another address meanwhile, with credentials that must not be used at
-          // this one.
-          was: kept === undefined ? undefined : before.config
-        }),
-        Option.match({
-          onNone: () =>
-            Effect.fail(
-              new UsageError({ message: `${input.name} was changed or removed meanwhile: check it, and try again` })
-            ),
-          onSome: Effect.succeed
-        })
-      )
-  // The source has just accepted the credentials, which ends a pause for refused credentials. A pause by a person
-  // stays.
-  const resumes = connection.paused !== null && connection.paused !== pausedByPerson
-  if (resumes) yield* connections.setPaused(connection.id, null)
   return {
-    connection: resumes ? { ...connection, paused: null } : connection,
+    connection: yield* save(target, reached, input.every),
     created: before === undefined,
     estimate,
-    leftOut: estimate.leftOut ?? config.leftOut,
+    leftOut: estimate.leftOut ?? target.config.leftOut,
     firstSyncByBytes: firstSyncByBytes(estimate, budgets),
-    firstSync: firstSync(estimate.items, estimate.unitsPerItem, config.quota)
+    firstSync: firstSync(estimate.items, estimate.unitsPerItem, target.config.quota)
   } satisfies Connected
 })
