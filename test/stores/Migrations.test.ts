@@ -70,6 +70,17 @@ it.live("a process that runs on while a newer idem migrates the database takes n
   }).pipe(Effect.provide(Reactivity.layer))
 )
 
+it.live("a role that may not create tables is told which privilege it lacks", () =>
+  Effect.gen(function* () {
+    const { config } = yield* PgClient.PgClient
+    const error = yield* SqlClient.SqlClient.use((sql) =>
+      Effect.andThen(sql`SET ROLE pg_monitor`, Effect.flip(Postgres.migrate))
+    ).pipe(Effect.provide(PgClient.layer({ ...config, maxConnections: 1 })))
+    assert.strictEqual(error._tag, "StoreError")
+    assert.match(error.message, /lacks a privilege \(permission denied for schema public\): .*OWNER TO/)
+  }).pipe(Effect.provide(Database.layerEmpty))
+)
+
 it.live("an unreachable database and a refused login are explained, without the password", () =>
   Effect.gen(function* () {
     const message = Effect.fnUntraced(function* (config: PgClient.PgPoolConfig) {

@@ -26,6 +26,11 @@ const advice = (error: SqlError): string => {
   if (code === "57P03") return `the database is not ready yet (${said}); try again in a moment`
   if (code.startsWith("57P")) return `the database was stopped or restarted (${said}); try again`
   if (code.startsWith("53")) return `the database is out of resources (${said}); give it disk, memory or connections`
+  if (code === "42501") {
+    const next =
+      "let it own the database (ALTER DATABASE … OWNER TO …), or grant it CREATE on the database and the schema"
+    return `the role of DATABASE_URL lacks a privilege (${said}): ${next}`
+  }
   if (code === "3D000" || code.startsWith("28")) return `the database refuses the login (${said}); check DATABASE_URL`
   if (code === "" && error.reason._tag === "ConnectionError") {
     // The error does not say which server closed the connection. The disk of the embedded server may be full.
@@ -37,7 +42,8 @@ const advice = (error: SqlError): string => {
 
 /**
  * Turns database failures into `StoreError`, which names the operation. Failures that only a mistake in our SQL can
- * cause (its syntax, a violated constraint, a malformed value, an id twice in a batch) become defects.
+ * cause (its syntax, a violated constraint, a malformed value, an id twice in a batch) become defects. A missing
+ * privilege (42501) is in the class of syntax errors, but is the database's setting.
  */
 export const toStoreError =
   (doing: string) =>
@@ -46,7 +52,7 @@ export const toStoreError =
       // The guard narrows a generic's values, not the generic itself.
       if (!isSqlError(error)) return Effect.fail(error as Exclude<E, SqlError>)
       const code = codeOf(error)
-      return code === "25P02" || /^(21|22|23|42)/.test(code)
+      return code === "25P02" || /^(21|22|23|42(?!501))/.test(code)
         ? Effect.die(error)
         : Effect.fail(new StoreError({ message: `${doing}: ${advice(error)}`, cause: error }))
     })
