@@ -80,7 +80,8 @@ const parseUrl = (url: Redacted.Redacted, setting: string) =>
           ...(host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port === "" ? 5432 : port}` } : {})
         },
         // As in PostgreSQL, the database defaults to the name of the user.
-        database: parsed.searchParams.get("dbname") ?? (path === "" ? user : path)
+        database: parsed.searchParams.get("dbname") ?? (path === "" ? user : path),
+        options: parsed.searchParams.get("options")
       }
     },
     // The URL holds a password, so the message repeats nothing of it.
@@ -161,6 +162,15 @@ const connect = (database: Database["Service"], config: PgClient.PgPoolConfig) =
     Layer.merge(Layer.succeed(Database, database))
   )
 
+/** Adds the `options` of a URL, such as `-c search_path=idem`, to the settings of each session, after Idem's own. */
+const withOptions = (config: PgClient.PgPoolConfig, options: string | null): PgClient.PgPoolConfig => {
+  const { startupOptions } = { startupOptions: Client.sessionSettings, ...config }
+  // Without settings of our own, the client sends the options of the URL.
+  return options === null || startupOptions === undefined
+    ? config
+    : { ...config, startupOptions: `${startupOptions} ${options}` }
+}
+
 /** Connects to the database at the URL of this setting. */
 const layerUrl = (
   url: Redacted.Redacted,
@@ -168,10 +178,10 @@ const layerUrl = (
   config: PgClient.PgPoolConfig = {}
 ): Layer.Layer<Database | Clients, DatabaseError | Config.ConfigError> =>
   Layer.unwrap(
-    Effect.map(parseUrl(url, setting), ({ address, database, host }) =>
+    Effect.map(parseUrl(url, setting), ({ address, database, host, options }) =>
       connect(
         { origin: { _tag: "external", host, database }, name: `the database ${database} at ${host}` },
-        { ...config, ...address, url }
+        { ...withOptions(config, options), ...address, url }
       )
     )
   )

@@ -36,6 +36,15 @@ describe("Database", () => {
     }).pipe(Effect.provide(withEnv({ DATABASE_URL: urlOf({}) })))
   )
 
+  it.effect("has the options of DATABASE_URL besides Idem's own settings", () =>
+    Effect.gen(function* () {
+      const rows = yield* SqlClient.SqlClient.use(
+        (sql) => sql`SELECT current_setting('search_path') AS path, current_setting('jit') AS jit`
+      )
+      assert.deepStrictEqual(rows, [{ path: "idem", jit: "off" }])
+    }).pipe(Effect.provide(withEnv({ DATABASE_URL: `${urlOf({})}&options=-c%20search_path%3Didem` })))
+  )
+
   it.live("is Idem's own where DATABASE_URL is not set, or empty", () =>
     Effect.gen(function* () {
       const folder = yield* EmbeddedUser.folder
