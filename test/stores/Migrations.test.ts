@@ -70,6 +70,22 @@ it.live("a process that runs on while a newer idem migrates the database takes n
   }).pipe(Effect.provide(Reactivity.layer))
 )
 
+for (const [name, statement] of [
+  ["schema", "CREATE SCHEMA mirror"],
+  ["table", "CREATE TABLE content (id int)"]
+] as const) {
+  it.live(`a database in which a ${name} of somebody else has a name of Idem's is refused, and left alone`, () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql.unsafe(statement)
+      const error = yield* Effect.flip(Postgres.migrate)
+      assert.strictEqual(error._tag, "StoreError")
+      assert.match(error.message, /"(mirror|content)" already exists, and Idem did not create it: give Idem a database/)
+      assert.strictEqual(yield* Migrations.version, 0)
+    }).pipe(Effect.provide(Database.layerEmpty))
+  )
+}
+
 it.live("a role that may not create tables is told which privilege it lacks", () =>
   Effect.gen(function* () {
     const { config } = yield* PgClient.PgClient

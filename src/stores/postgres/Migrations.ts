@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
-import { isSqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { SchemaTooNew, StoreError } from "../../engine/store/StoreError.ts"
 import * as Connections from "./migrations/Connections.ts"
 import * as Content from "./migrations/Content.ts"
@@ -21,7 +21,7 @@ import * as Search from "./migrations/Search.ts"
 import * as Tasks from "./migrations/Tasks.ts"
 import * as Totals from "./migrations/Totals.ts"
 import * as Webhooks from "./migrations/Webhooks.ts"
-import { toStoreError, lostConnection } from "./SqlErrors.ts"
+import { isDuplicate, lostConnection, messageOf, toStoreError } from "./SqlErrors.ts"
 
 /** All migrations, by number and name. */
 export const migrations = {
@@ -91,6 +91,12 @@ const supersedeOlder = SqlClient.SqlClient.use(
     WHERE lease_holder IS NOT NULL AND (SELECT max(migration_id) FROM idem_migration) < ${PgTypes.int4(supported)}`
 )
 
+/** An empty database has none of Idem's names. If one is taken, the database belongs to something else. */
+const isTaken = (cause: SqlError) => {
+  const next = "Idem did not create it: give Idem a database of its own"
+  return new StoreError({ message: `migrating the database: ${messageOf(cause)}, and ${next}`, cause })
+}
+
 /**
  * Migrates the database, and returns its schema before and after. If two processes do so at the same time, the second
  * waits and then finds nothing to do. All migrations run in one transaction.
@@ -110,6 +116,7 @@ export const migrate: Effect.Effect<
       isSqlError(error.cause) ? Effect.fail(error.cause) : Effect.die(error)
     ),
     Effect.catchDefect(lostConnection),
+    Effect.mapError((error) => (before === 0 && isSqlError(error) && isDuplicate(error) ? isTaken(error) : error)),
     toStoreError("migrating the database")
   )
   return { before, after: yield* version }

@@ -11,13 +11,19 @@ const isServerError = Schema.is(ServerError)
 /** Returns the SQLSTATE of a server error, or "". */
 const codeOf = (error: SqlError): string => (isServerError(error.reason.cause) ? error.reason.cause.code : "")
 
+/** Returns the message of the server or the system. */
+export const messageOf = (error: SqlError): string =>
+  error.reason.cause instanceof Error ? error.reason.cause.message : error.message
+
 /** Returns true for a write that the server refused because it, or this session, is read-only (25006). */
 export const isReadOnly = (error: unknown): boolean => isSqlError(error) && codeOf(error) === "25006"
 
+/** Returns true if a table, a schema or another object of this name exists already. */
+export const isDuplicate = (error: SqlError): boolean => ["42P06", "42P07", "42710", "42723"].includes(codeOf(error))
+
 /** Describes the failure and the next step, by SQLSTATE (PostgreSQL's documentation, appendix A). */
 const advice = (error: SqlError): string => {
-  const cause = error.reason.cause
-  const said = cause instanceof Error ? cause.message : error.message
+  const said = messageOf(error)
   const code = codeOf(error)
   if (code === "IDKEY") return said
   if (code === "25006") {
