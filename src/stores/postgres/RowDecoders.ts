@@ -11,7 +11,9 @@ import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { TaskId, type TaskRow } from "../../engine/model/Task.ts"
 
 const Time = Schema.DateTimeUtcFromDate
-const JsonText = Schema.fromJsonString(Schema.Json)
+
+/** Like `Schema.NullOr`, which would first try, and fail, to read null as the other schema. */
+const nullOr = <S extends Schema.Top>(schema: S) => Schema.Union([Schema.Null, schema])
 
 /** Decodes all rows. A row of another shape is a defect: a mistake in our code, or a changed schema. */
 const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
@@ -25,7 +27,7 @@ const checkpointColumn =
 
 const Problems = Schema.Array(Schema.Struct({ place: Schema.String, message: Schema.String }))
 
-export const connectionColumns = `id, name, domain, account, config::text AS config, credentials, every_ms AS every, fence,
+export const connectionColumns = `id, name, domain, account, config, credentials, every_ms AS every, fence,
   paused, ${checkpointColumn}, scope, last_checked_at AS "lastCheckedAt", problems, next_poll_at AS "nextPollAt", lease_holder AS holder,
   lease_until AS until, failures, guarded, asked_wait_until AS "askedWaitUntil", member_of AS "memberOf",
   member_id AS "memberId", estimate, created_at AS "createdAt"`
@@ -36,24 +38,24 @@ const decodeConnectionRows = decoder(
     name: Schema.String,
     domain: Schema.String,
     account: Schema.String,
-    config: JsonText,
-    credentials: Schema.NullOr(Schema.Uint8Array),
+    config: Schema.Json,
+    credentials: nullOr(Schema.Uint8Array),
     every: Schema.DurationFromMillis,
     fence: Schema.BigInt,
-    paused: Schema.NullOr(Schema.String),
+    paused: nullOr(Schema.String),
     checkpoint: Schema.Array(Schema.Json),
-    scope: Schema.NullOr(Schema.String),
-    lastCheckedAt: Schema.NullOr(Time),
+    scope: nullOr(Schema.String),
+    lastCheckedAt: nullOr(Time),
     problems: Schema.Struct({ current: Problems, found: Problems, hints: Schema.optionalKey(Schema.String) }),
     nextPollAt: Time,
-    holder: Schema.NullOr(Schema.String),
-    until: Schema.NullOr(Time),
+    holder: nullOr(Schema.String),
+    until: nullOr(Time),
     failures: Schema.Int,
     guarded: Schema.Boolean,
-    askedWaitUntil: Schema.NullOr(Time),
-    memberOf: Schema.NullOr(ConnectionId),
-    memberId: Schema.NullOr(Schema.String),
-    estimate: Schema.NullOr(ItemEstimate),
+    askedWaitUntil: nullOr(Time),
+    memberOf: nullOr(ConnectionId),
+    memberId: nullOr(Schema.String),
+    estimate: nullOr(ItemEstimate),
     createdAt: Time
   })
 )
@@ -79,17 +81,17 @@ const taskFields = {
   kind: Schema.Literals(["sync", "retry"]),
   task: Schema.fromJsonString(Schema.toCodecJson(SyncTask)),
   spec: Schema.String,
-  externalIds: Schema.NullOr(Schema.fromJsonString(Schema.Array(Schema.String))),
+  externalIds: nullOr(Schema.fromJsonString(Schema.Array(Schema.String))),
   requested: Schema.Boolean,
   checkpoint: Schema.Array(Schema.Json),
-  scope: Schema.NullOr(Schema.String),
+  scope: nullOr(Schema.String),
   createdAt: Time,
   dueAt: Time,
   failures: Schema.Int,
   begun: Schema.Boolean,
-  finishedAt: Schema.NullOr(Time),
-  reason: Schema.NullOr(Schema.String),
-  message: Schema.NullOr(Schema.String)
+  finishedAt: nullOr(Time),
+  reason: nullOr(Schema.String),
+  message: nullOr(Schema.String)
 }
 const taskFieldNames = Struct.keys(taskFields)
 const TaskFields = Schema.Struct(taskFields)
@@ -110,7 +112,7 @@ const decodeTaskSummaries = decoder(
   Schema.Struct({
     ...taskFields,
     ...RunCounts.Counts.fields,
-    lastRun: Schema.NullOr(RunId),
+    lastRun: nullOr(RunId),
     notes: Schema.Array(Schema.String),
     problems: Problems
   })
@@ -138,16 +140,16 @@ const decodeRunRows = decoder(
   Schema.Struct({
     id: RunId,
     connectionId: ConnectionId,
-    taskId: Schema.NullOr(TaskId),
-    kind: Schema.NullOr(RunKind),
+    taskId: nullOr(TaskId),
+    kind: nullOr(RunKind),
     status: RunStatus,
     ...RunCounts.Counts.fields,
     problems: Problems,
     notes: Schema.Array(Schema.String),
-    reason: Schema.NullOr(Schema.String),
-    message: Schema.NullOr(Schema.String),
+    reason: nullOr(Schema.String),
+    message: nullOr(Schema.String),
     startedAt: Time,
-    finishedAt: Schema.NullOr(Time)
+    finishedAt: nullOr(Time)
   })
 )
 
@@ -191,11 +193,11 @@ const decodeLedgerRows = decoder(
   Schema.Struct({
     externalId: Schema.String,
     state: LedgerState,
-    revision: Schema.NullOr(Schema.String),
+    revision: nullOr(Schema.String),
     reason: Schema.String,
     message: Schema.String,
     attempts: Schema.Int,
-    nextAttemptAt: Schema.NullOr(Time)
+    nextAttemptAt: nullOr(Time)
   })
 )
 
@@ -210,14 +212,14 @@ export const contentColumns = `external_id AS "externalId", kind, state, revisio
 
 export const contentFields = {
   externalId: Schema.String,
-  kind: Schema.NullOr(Schema.String),
+  kind: nullOr(Schema.String),
   state: ContentState,
-  revision: Schema.NullOr(Schema.String),
-  hash: Schema.NullOr(Schema.String),
+  revision: nullOr(Schema.String),
+  hash: nullOr(Schema.String),
   size: Schema.Int,
-  title: Schema.NullOr(Schema.String),
-  mediaType: Schema.NullOr(Schema.String),
-  occurredAt: Schema.NullOr(Time),
+  title: nullOr(Schema.String),
+  mediaType: nullOr(Schema.String),
+  occurredAt: nullOr(Time),
   metadata: Schema.JsonObject,
   volatile: Schema.JsonObject,
   createdAt: Time,
