@@ -18,10 +18,16 @@ const startOf = (pid: number): Promise<string | undefined> =>
 const pattern = /^process (\d+)(?: \(started (\d+)\))? on (.+)$/
 
 // Read once, because every poll needs it.
-const own = startOf(process.pid).then((start) =>
-  start === undefined
-    ? `process ${process.pid} on ${hostname()}`
-    : `process ${process.pid} (started ${start}) on ${hostname()}`
+const own = Effect.runSync(
+  Effect.cached(
+    Effect.map(
+      Effect.promise(() => startOf(process.pid)),
+      (start) =>
+        start === undefined
+          ? `process ${process.pid} on ${hostname()}`
+          : `process ${process.pid} (started ${start}) on ${hostname()}`
+    )
+  )
 )
 
 const isGone = Effect.fnUntraced(function* (holder: string) {
@@ -43,7 +49,7 @@ interface ProcessIdentity {
 
 /** The identity of this process. The simulation replaces it, because it runs several simulated processes in one. */
 export const ProcessIdentity = Context.Reference<ProcessIdentity>("idem/engine/locks/ProcessIdentity", {
-  defaultValue: () => ({ self: Effect.promise(() => own), isDead: isGone })
+  defaultValue: () => ({ self: own, isDead: isGone })
 })
 
 /** Names this process: `process 4711 (started 123456) on host`. */

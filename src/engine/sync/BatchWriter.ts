@@ -106,7 +106,7 @@ export const run = Effect.fnUntraced(function* (context: SliceContext, { events,
         if (recorded) yield* commits.beginRun
         const ended = yield* untilTheEnd
         const waiting = yield* Effect.orElseSucceed(Queue.clear(events), (): Array<SliceEvent> => [])
-        yield* Effect.forEach(waiting, receiveOne, { discard: true })
+        for (const event of waiting) yield* receiveOne(event)
         yield* commit(writer)
         yield* commits.idle
         yield* report

@@ -23,6 +23,7 @@ import { fenceOf } from "../store/Fence.ts"
 import { LeaseStore } from "../store/LeaseStore.ts"
 import { RunStore } from "../store/RunStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
+import * as Spans from "../telemetry/Spans.ts"
 import * as ConnectionUpdate from "./ConnectionUpdate.ts"
 import * as Repetition from "./Repetition.ts"
 import * as RunFailure from "./RunFailure.ts"
@@ -77,7 +78,7 @@ const runSlice = Effect.fnUntraced(
   function* ({ connection, onProgress, runId }: Options, purpose: SyncPlan.SlicePurpose, taskId: TaskId | undefined) {
     const opened = yield* OpenSource.openable(connection)
     const { notes, plan } = yield* SyncPlan.forPurpose(connection, purpose, opened)
-    yield* Effect.forEach(notes, (note) => Effect.logWarning(`${connection.name}: ${note}`), { discard: true })
+    for (const note of notes) yield* Effect.logWarning(`${connection.name}: ${note}`)
     const limits = yield* Limits
     const result = yield* Slice.run({
       connection,
@@ -139,24 +140,14 @@ const runRequest = Effect.fnUntraced(
   Effect.map(Result.getOrElse((error) => ({ result: SliceResult.failed(error), isLive: false, isTaskOver: false })))
 )
 
-/**
- * Runs one slice of a connection whose lease was just acquired, then releases the lease, also after an interruption.
- * Refused credentials pause the connection; a live slice that succeeds ends such a pause.
- */
-export const run = Effect.fn("run")(function* (
+const runAndRelease = Effect.fnUntraced(function* (
   connection: LeasedConnection,
   request: SliceRequest,
+  runId: RunId,
   onProgress: (progress: Progress) => Effect.Effect<void>
 ) {
   const leases = yield* LeaseStore
   const fence = fenceOf(connection)
-  const runId = RunId.make(randomUUID())
-  yield* Effect.annotateCurrentSpan({
-    "idem.connection": connection.name,
-    "idem.domain": connection.domain,
-    "idem.run": runId,
-    "idem.kind": request._tag
-  })
   const startedAt = yield* Clock.currentTimeMillis
   const count = (status: RunStatus, result: SliceResult.SliceResult) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) =>
@@ -190,6 +181,26 @@ export const run = Effect.fn("run")(function* (
   )
   yield* count(statusOf(result), result)
   return { ...result, runId, isTaskOver } satisfies RunResult
+})
+
+/**
+ * Runs one slice of a connection whose lease was just acquired, then releases the lease, also after an interruption.
+ * Refused credentials pause the connection; a live slice that succeeds ends such a pause.
+ */
+export const run = Effect.fnUntraced(function* (
+  connection: LeasedConnection,
+  request: SliceRequest,
+  onProgress: (progress: Progress) => Effect.Effect<void>
+) {
+  const runId = RunId.make(randomUUID())
+  const span = yield* Spans.make
+  const attributes = {
+    "idem.connection": connection.name,
+    "idem.domain": connection.domain,
+    "idem.run": runId,
+    "idem.kind": request._tag
+  }
+  return yield* span("run", attributes, runAndRelease(connection, request, runId, onProgress))
 })
 
 /**

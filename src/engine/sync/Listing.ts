@@ -2,13 +2,11 @@
  * The pages of a slice, as the integration lists them: first the changes, then a listing, which continues the backfill.
  * Pages are pulled, and end with the slice. If the source no longer accepts the checkpoint, it is listed in full.
  */
-import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
-import * as Ref from "effect/Ref"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Schema from "effect/Schema"
@@ -35,11 +33,12 @@ export interface Listed {
 export type ListingError = IntegrationError | ContentExistenceCheckerError
 
 export interface Listing {
-  readonly pages: Stream.Stream<Listed, ListingError>
+  /** Returns the next page; `Option.none` if this slice lists no more. */
+  readonly next: Effect.Effect<Option.Option<Listed>, ListingError>
   /** Stops the listing for this slice: the next slice continues at the last checkpoint. */
-  readonly leave: Effect.Effect<void>
+  readonly leave: () => void
   /** Returns the state in which the listing ended. */
-  readonly ended: Effect.Effect<ListingEnded>
+  readonly ended: () => ListingEnded
 }
 
 /**
@@ -100,8 +99,8 @@ export const make = Effect.fnUntraced(function* (
       // the page.
       (channel) => Channel.toPullScoped(channel, scope)
     )
-  const pull = yield* Ref.make(yield* open(plan.checkpoint))
-  const state = yield* Ref.make<State>({
+  let pull = yield* open(plan.checkpoint)
+  let state: State = {
     more: false,
     failure: undefined,
     reading: Deletions.nothingRead,
@@ -110,32 +109,35 @@ export const make = Effect.fnUntraced(function* (
     forgetsParts: parts.isFresh(),
     isEnded: false,
     isLeft: false
-  })
-  const change = (changed: Partial<State>) => Ref.update(state, (before) => ({ ...before, ...changed }))
+  }
+  const change = (changed: Partial<State>): void => {
+    state = { ...state, ...changed }
+  }
 
   /** Records that the source has no more pages. */
-  const end = Ref.update(state, (before) => ({ ...before, isEnded: true, reading: Deletions.ended(before.reading) }))
+  const end = () => change({ isEnded: true, reading: Deletions.ended(state.reading) })
 
   /** Pulls the next page of the source. Returns `Option.none` at the end of the listing. */
-  const asked = Effect.gen(function* () {
-    const number = (yield* Ref.get(state)).reading.pages + 1
-    const next = Effect.flatten(Ref.get(pull)).pipe(
+  const asked = Effect.suspend(() => {
+    const page = pull.pipe(
       Effect.map((chunk) => Option.some(chunk[0])),
-      Pull.catchDone(() => Effect.as(end, Option.none<Page<Schema.Json>>()))
+      Pull.catchDone(() => {
+        end()
+        return Effect.succeedNone
+      })
     )
-    return yield* span("page", { "idem.page": number }, next, attributesOf)
+    return span("page", { "idem.page": state.reading.pages + 1 }, page, attributesOf)
   })
 
   const listInFull = Effect.fnUntraced(function* (why: string) {
-    yield* Ref.update(state, (before) => ({
-      ...before,
+    change({
       isRestarted: true,
       forgetsParts: true,
-      notes: [...before.notes, `${why}: listing in full`],
-      reading: { ...before.reading, isAbandoned: true }
-    }))
+      notes: [...state.notes, `${why}: listing in full`],
+      reading: { ...state.reading, isAbandoned: true }
+    })
     parts.reset()
-    yield* Ref.set(pull, yield* open(Option.none()))
+    pull = yield* open(Option.none())
   })
 
   /**
@@ -143,9 +145,12 @@ export const make = Effect.fnUntraced(function* (
    * page again. Without this check, a source that is listed in full at every poll, in exactly as many pages as a slice
    * may have, would always seem to have more, and would be polled without a pause.
    */
-  const hasMore = Effect.flatten(Ref.get(pull)).pipe(
+  const hasMore = Effect.suspend(() => pull).pipe(
     Effect.as(true),
-    Pull.catchDone(() => Effect.as(end, false)),
+    Pull.catchDone(() => {
+      end()
+      return Effect.succeed(false)
+    }),
     Effect.catchTag("IntegrationError", () => Effect.succeed(true))
   )
 
@@ -154,7 +159,7 @@ export const make = Effect.fnUntraced(function* (
    * over.
    */
   const next: Effect.Effect<Option.Option<Page<Schema.Json>>, ListingError> = Effect.gen(function* () {
-    const { isEnded, isLeft, isRestarted, reading } = yield* Ref.get(state)
+    const { isEnded, isLeft, isRestarted, reading } = state
     if (isEnded || isLeft) return Option.none()
     const isOver = reading.pages >= limits.slicePages || (yield* RunMeter.monotonicMillis) >= endsAt
     if (isOver && (yield* StopSignal.read(stop)) === undefined) {
@@ -162,7 +167,7 @@ export const make = Effect.fnUntraced(function* (
       yield* StopSignal.set(stop, { _tag: "Over" })
     }
     if ((yield* StopSignal.read(stop)) !== undefined) {
-      yield* change({ more: true })
+      change({ more: true })
       return Option.none()
     }
     return yield* Effect.catchTag(
@@ -173,7 +178,7 @@ export const make = Effect.fnUntraced(function* (
           // The next slice lists in full, because a listing in this slice could miss deletions: content that this slice
           // stored from the changes would never be absent from a listing that began under the same lease, and the
           // source can no longer report whether it was deleted meanwhile.
-          yield* change({ isEnded: true, more: true, reading: { ...reading, isAbandoned: true } })
+          change({ isEnded: true, more: true, reading: { ...reading, isAbandoned: true } })
           return Option.none<Page<Schema.Json>>()
         }
         if (error.reason._tag === "CheckpointExpired" && !isRestarted) {
@@ -181,32 +186,27 @@ export const make = Effect.fnUntraced(function* (
           return yield* next
         }
         const isRefusal = yield* StopSignal.forError(stop, meter, error)
-        yield* change({ isEnded: true, more: true, ...(isRefusal ? {} : { failure: error }) })
+        change({ isEnded: true, more: true, ...(isRefusal ? {} : { failure: error }) })
         return Option.none<Page<Schema.Json>>()
       })
     )
   })
 
-  const page = Effect.gen(function* () {
-    const page = yield* next
-    if (Option.isNone(page)) return yield* Cause.done()
-    const { forgetsParts, reading } = yield* Ref.getAndUpdate(state, (before) => ({
-      ...before,
-      forgetsParts: false,
-      reading: Deletions.withPage(before.reading, page.value)
-    }))
-    return [{ number: reading.pages + 1, page: page.value, forgetsParts }] as const
-  })
+  const listed = Effect.map(
+    next,
+    Option.map((page): Listed => {
+      const { forgetsParts, reading } = state
+      change({ forgetsParts: false, reading: Deletions.withPage(reading, page) })
+      return { number: reading.pages + 1, page, forgetsParts }
+    })
+  )
 
   return {
-    pages: Stream.fromPull(Effect.succeed(page)),
-    leave: change({ isLeft: true, more: true }),
-    ended: Effect.map(Ref.get(state), ({ failure, more, notes, reading }) => ({
-      _tag: "ListingEnded",
-      failure,
-      more,
-      notes,
-      reading
-    }))
+    next: listed,
+    leave: () => change({ isLeft: true, more: true }),
+    ended: () => {
+      const { failure, more, notes, reading } = state
+      return { _tag: "ListingEnded", failure, more, notes, reading }
+    }
   }
 })

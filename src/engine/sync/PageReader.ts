@@ -1,6 +1,6 @@
 /**
  * Reads the pages of a slice, and emits its work in order: forced ids, changes at the source, retries of the ledger,
- * then the backfill. The stream is pulled: no page is listed before there is room for its work.
+ * then the backfill. No page is listed before the work of the previous page has been taken.
  *
  * The integration has chosen the new refs of a page (`ContentExistenceChecker.selectNew`, with the checker of
  * `InFlight.ts`).
@@ -8,7 +8,7 @@
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import { externalIdProblem, type Ref as ContentRef } from "../../contract/Content.ts"
 import type { Page, Problem } from "../../contract/Page.ts"
@@ -195,11 +195,16 @@ const rowsToRetry = ({
   return Effect.succeed(typeof plan.ledger === "object" ? plan.ledger.rows : [])
 }
 
-/** Returns the work of a slice, in order. */
-export const make = Effect.fnUntraced(function* (
+/** Reads the work of a slice, and passes it on in order. */
+export const run = Effect.fnUntraced(function* <E, R>(
   context: SliceContext,
-  options: { readonly listing: Listing; readonly parts: PartReader }
-): Effect.fn.Return<Stream.Stream<Work, ListingError | StoreError>, never, ContentStore | DeletionStore | LedgerStore> {
+  options: {
+    readonly listing: Listing
+    readonly parts: PartReader
+    /** Takes one piece of work. Returns once there is room for the next. */
+    readonly take: (work: Work) => Effect.Effect<void, E, R>
+  }
+): Effect.fn.Return<void, E | ListingError | StoreError, R | ContentStore | DeletionStore | LedgerStore> {
   const reader: Reader = {
     ...context,
     ...options,
@@ -210,42 +215,41 @@ export const make = Effect.fnUntraced(function* (
   }
   const { inflight, limits, listing, plan, stop } = reader
   const { task } = plan
-
-  const forced = Stream.suspend(() => {
-    const ids = new Set(task.forceIds.filter((id) => !plan.done.has(id)))
-    return Stream.fromIterable([...ids].map((externalId) => downloadOf(inflight, "forced", { externalId })))
+  const takeAll = Effect.fnUntraced(function* (works: ReadonlyArray<Work>) {
+    for (const work of works) yield* options.take(work)
   })
 
   const read = Effect.fnUntraced(function* (listed: Listed) {
     const { page } = listed
     const copies = yield* copySources(reader, page)
     const back = yield* takenBack(reader, page)
-    return Stream.fromIterable<Work>(readPage(reader, listed, { ...(yield* inLedger(reader, page)), copies, back }))
-  }, Stream.unwrap)
+    yield* takeAll(readPage(reader, listed, { ...(yield* inLedger(reader, page)), copies, back }))
+  })
 
-  const retries = Effect.gen(function* () {
-    if ((yield* StopSignal.read(stop)) !== undefined) return Stream.empty
+  let isRetried = false
+  /** The retries, which run once: before the first page of a listing, or after the changes if there is no listing. */
+  const retry = Effect.fnUntraced(function* () {
+    if (isRetried || (yield* StopSignal.read(stop)) !== undefined) return
+    isRetried = true
     const rows = yield* rowsToRetry(reader)
     // More rows may be due: then the listing stops after the present page, and continues in the next slice.
-    if (plan.ledger === "due" && rows.length >= limits.retries) yield* listing.leave
+    if (plan.ledger === "due" && rows.length >= limits.retries) listing.leave()
     // The changes may have chosen the same id, or deleted it in a page that is not committed yet.
     const free = rows.filter(
       ({ externalId }) => inflight.find(externalId) === undefined && !inflight.isRemoved(externalId)
     )
-    return Stream.fromIterable(free.map((row) => downloadOf(inflight, "retried", refOf(row))))
-  }).pipe(Stream.unwrap)
-
-  if (typeof plan.ledger === "object") return retries
-  if (SyncTask.idsOnly(task)) return forced
-  let isRetried = false
-  /** The retries, which run once: before the first page of a listing, or after the changes if there is no listing. */
-  const retriesOnce = Stream.suspend(() => {
-    if (isRetried) return Stream.empty
-    isRetried = true
-    return retries
+    yield* takeAll(free.map((row) => downloadOf(inflight, "retried", refOf(row))))
   })
-  const pages = Stream.flatMap(listing.pages, (listed) =>
-    listed.page.listing === undefined ? read(listed) : Stream.concat(retriesOnce, read(listed))
-  )
-  return Stream.concat(forced, Stream.concat(pages, retriesOnce))
+
+  if (typeof plan.ledger === "object") return yield* retry()
+  const forced = new Set(task.forceIds.filter((id) => !plan.done.has(id)))
+  yield* takeAll([...forced].map((externalId) => downloadOf(inflight, "forced", { externalId })))
+  if (SyncTask.idsOnly(task)) return
+  while (true) {
+    const listed = yield* listing.next
+    if (Option.isNone(listed)) break
+    if (listed.value.page.listing !== undefined) yield* retry()
+    yield* read(listed.value)
+  }
+  yield* retry()
 })

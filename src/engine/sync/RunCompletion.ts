@@ -11,6 +11,7 @@ import { fenceOf } from "../store/Fence.ts"
 import { DeletionStore } from "../store/DeletionStore.ts"
 import { RunStore } from "../store/RunStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
+import type { Spanning } from "../telemetry/Spans.ts"
 import type { Recorded } from "./BatchCommit.ts"
 import type { Written } from "./BatchWriter.ts"
 import * as Deletions from "./Deletions.ts"
@@ -21,6 +22,7 @@ import type { SliceContext } from "./SliceContext.ts"
 interface Options {
   readonly connection: LeasedConnection
   readonly run: SliceContext["run"]
+  readonly span: Spanning
   readonly task: SyncTask.SyncTask
   readonly readiness: Readiness
   readonly notes: ReadonlyArray<string>
@@ -78,14 +80,12 @@ export const run = Effect.fnUntraced(function* (
   { problems, recorded }: Pick<Written, "problems" | "recorded">,
   failure: Failure | null
 ) {
-  const { connection, notes, task } = options
+  const { connection, notes, span, task } = options
   const fence = fenceOf(connection)
   const runs = yield* RunStore
   const appliesDeletions = failure === null && SyncTask.isLive(task)
   const applied = appliesDeletions
-    ? yield* RunFailure.capture(
-        Effect.withSpan(endDeletions(options, recorded), "deletions", { captureStackTrace: false })
-      )
+    ? yield* RunFailure.capture(span("deletions", {}, endDeletions(options, recorded)))
     : Result.succeed(recorded)
   const { begun, counts, unrecorded } = Result.getOrElse(applied, () => recorded)
   const error = failure ?? (Result.isFailure(applied) ? applied.failure : checkCounts(counts))

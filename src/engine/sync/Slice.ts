@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
-import * as Stream from "effect/Stream"
+import * as Semaphore from "effect/Semaphore"
 import type { Progress } from "../Engine.ts"
 import { Limits } from "../Limits.ts"
 import type { LeasedConnection } from "../model/Connection.ts"
@@ -32,7 +32,7 @@ import type { Failure } from "../model/Task.ts"
 import * as RunFailure from "./RunFailure.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
 import type { SliceContext } from "./SliceContext.ts"
-import type { ListingEnded, SliceEvent } from "./SliceEvent.ts"
+import type { Download, ListingEnded, SliceEvent } from "./SliceEvent.ts"
 import type { Next, SliceResult } from "./SliceResult.ts"
 import type { Plan } from "./SyncPlan.ts"
 
@@ -70,11 +70,10 @@ const unread: ListingEnded = {
 /** Opens the source. A refusal stops the slice, as a refusal of an item does. */
 const open = Effect.fnUntraced(function* (
   { connection, opened }: Options,
-  { meter, stop }: SliceContext,
+  { meter, span, stop }: SliceContext,
   events: Events
 ) {
-  const session = OpenSource.session({ connection, ...opened }, meter)
-  return yield* Effect.withSpan(session, "open", { captureStackTrace: false }).pipe(
+  return yield* span("open", {}, OpenSource.session({ connection, ...opened }, meter)).pipe(
     Effect.asSome,
     Effect.catchTag(
       "IntegrationError",
@@ -104,14 +103,25 @@ const produce = Effect.fnUntraced(function* (options: Options, context: SliceCon
     hinted: plan.hinted
   })
   const listing = yield* Listing.make(context, { session, checker, parts })
-  const work = yield* PageReader.make(context, { listing, parts })
   const download = yield* Downloader.make(context, session)
-  const handOver = (one: PageReader.Work) =>
+  const slots = Semaphore.makeUnsafe(concurrency)
+  const handOver = (one: Download) =>
+    download(one).pipe(
+      Effect.flatMap((event) => Queue.offer(events, event)),
+      // The first failure ends the run.
+      Effect.onError((cause) => Queue.failCause(events, cause)),
+      Effect.ensuring(slots.release(1))
+    )
+  // A download begins before the next page is asked for: the end of the listing would stop it.
+  const take = (one: PageReader.Work) =>
     one._tag === "Download"
-      ? Effect.flatMap(download(one), (event) => Queue.offer(events, event))
+      ? Effect.andThen(slots.take(1), Effect.forkChild(handOver(one), { startImmediately: true }))
       : Queue.offer(events, one)
-  yield* Stream.runDrain(Stream.mapEffect(work, handOver, { concurrency, unordered: true }))
-  yield* Queue.offer(events, yield* listing.ended)
+  const read = yield* Effect.exit(PageReader.run(context, { listing, parts, take }))
+  // If the listing fails, the downloads in flight are still completed.
+  yield* slots.take(concurrency)
+  yield* read
+  yield* Queue.offer(events, listing.ended())
 }, Effect.scoped)
 
 /**
@@ -197,7 +207,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   const notes = [...options.notes, ...listing.notes]
   const readiness = Deletions.readiness(listing.reading, written.pages)
   const { counts, error } = yield* RunCompletion.run(
-    { connection, run, task: plan.task, readiness, notes },
+    { connection, run, span: context.span, task: plan.task, readiness, notes },
     written,
     Result.isFailure(worked)
       ? worked.failure

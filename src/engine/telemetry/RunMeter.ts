@@ -36,9 +36,8 @@ export type RunMeter = Ref.Ref<State>
  * Milliseconds of a monotonic clock, to measure how long a run takes. With the system's time, a correction forwards
  * would end a healthy run, and a correction backwards would keep a stalled run going.
  */
-export const monotonicMillis: Effect.Effect<number> = Effect.map(
-  Clock.monotonicTimeNanos,
-  (nanos) => Number(nanos) / 1e6
+export const monotonicMillis: Effect.Effect<number> = Clock.clockWith((clock) =>
+  Effect.succeed(Number(clock.monotonicTimeNanosUnsafe()) / 1e6)
 )
 
 export const nothing: Spent = { apiCalls: 0, quotaUnits: 0, checkerQueries: 0, downloads: 0 }

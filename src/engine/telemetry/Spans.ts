@@ -12,12 +12,12 @@ import * as References from "effect/References"
 export type Attributes = Readonly<Record<string, string | number | boolean>>
 
 /** Runs a step in a span. `said` derives attributes from its result. */
-export type Spanning = <A, E>(
+export type Spanning = <A, E, R>(
   name: string,
   attributes: Attributes,
-  step: Effect.Effect<A, E>,
+  step: Effect.Effect<A, E, R>,
   said?: (result: A) => Attributes
-) => Effect.Effect<A, E>
+) => Effect.Effect<A, E, R>
 
 const untraced: Spanning = (_name, _attributes, step) => step
 
