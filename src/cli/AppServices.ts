@@ -20,7 +20,7 @@ import type { ApiClient } from "../http/client/ApiClient.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 
 /** The data to copy, and callbacks for the progress. */
-export interface CopyOptions {
+interface CopyOptions {
   /** A data folder of Idem, or the URL of a database, which may contain a password. */
   readonly from: Redacted.Redacted
   /** The name of the connection to copy; undefined for all. */

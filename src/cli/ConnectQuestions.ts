@@ -15,7 +15,7 @@ import * as ConnectHelp from "./ConnectHelp.ts"
 import { Output } from "./Output.ts"
 import * as SignIn from "./SignIn.ts"
 
-export interface Answers {
+interface Answers {
   readonly domain: string
   readonly name: string
   readonly config: Schema.Json

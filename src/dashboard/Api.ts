@@ -19,12 +19,12 @@ export type Integration = (typeof System.Integration)["Encoded"]
 export type LedgerRow = (typeof Connections.LedgerRow)["Encoded"]
 export type Run = (typeof Tasks.Run)["Encoded"]
 export type SearchResult = (typeof SearchResultSchema)["Encoded"]
-export type Session = (typeof System.Session)["Encoded"]
+type Session = (typeof System.Session)["Encoded"]
 export type HeldDeletions = (typeof Connections.HeldDeletions)["Encoded"]
 export type Approval = Connections.Approval
 export type Status = (typeof Connections.Status)["Encoded"]
 export type Synced = (typeof Tasks.Synced)["Encoded"]
-export type Task = (typeof Tasks.Task)["Encoded"]
+type Task = (typeof Tasks.Task)["Encoded"]
 export type ThreadMessage = (typeof ContentEndpoints.ThreadMessage)["Encoded"]
 export type Webhook = (typeof Webhooks.Webhook)["Encoded"]
 export type Pinged = (typeof Webhooks.Pinged)["Encoded"]
@@ -127,7 +127,7 @@ export interface SyncRequest {
   readonly until?: string
 }
 
-export interface ConnectRequest {
+interface ConnectRequest {
   readonly domain: string
   readonly name: string
   readonly config: unknown
@@ -136,7 +136,7 @@ export interface ConnectRequest {
 }
 
 /** Only the url is required. */
-export interface WebhookRequest {
+interface WebhookRequest {
   readonly url: string
   readonly name?: string
   readonly connection?: string

@@ -5,7 +5,7 @@ import type * as Api from "./Api.ts"
 export type What = "new" | "all" | "ids"
 
 /** The fields of the dialog: one id a line, and times of `datetime-local` in the browser's time zone. */
-export interface Fields {
+interface Fields {
   readonly what: What
   readonly ids: string
   readonly since: string

@@ -96,7 +96,7 @@ const sourceOf = (table: Table): string =>
     )
   ].join(" ")
 
-export interface View {
+interface View {
   readonly name: string
   readonly description: string
   readonly columns: ReadonlyArray<ViewColumn>

@@ -25,7 +25,7 @@ import { toStoreError } from "./postgres/SqlErrors.ts"
 /** The source can't be copied. */
 class CopyError extends Schema.TaggedError<CopyError>()("CopyError", { message: Schema.String }) {}
 
-export interface Options {
+interface Options {
   /** An `IDEM_DATA_DIR`, whether Idem is running there or not, or the URL of a PostgreSQL database. */
   readonly from: Redacted.Redacted
   /** The name of the connection to copy, with the connections that it made (see `Copy.run`). */

@@ -24,7 +24,7 @@ export class DatabaseError extends Schema.TaggedError<DatabaseError>()("Database
 }) {}
 
 /** `embedded`: the server that Idem starts, with its data in `folder`. `external`: the server of `DATABASE_URL`. */
-export type Origin =
+type Origin =
   | { readonly _tag: "embedded"; readonly folder: string; readonly socket: string; readonly database: string }
   | { readonly _tag: "external"; readonly host: string; readonly database: string }
 

@@ -17,7 +17,7 @@ import * as Mbox from "./Mbox.ts"
 import * as Names from "./Names.ts"
 
 export const formats = ["eml", "mbox", "ndjson", "files"] as const
-export type Format = (typeof formats)[number]
+type Format = (typeof formats)[number]
 
 /** Returns the default format of a source: mail formats for mail, files for files. */
 export const standardFormat = (domain: string): Format =>

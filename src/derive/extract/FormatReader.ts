@@ -21,7 +21,7 @@ export const mostTexts = 2_000_000
 const deepest = 3
 
 /** Why a file has no text. */
-export type Reason =
+type Reason =
   /** No reader supports this format, or it has no text (pictures, sound). */
   | "unsupported"
   /** The file is protected by a password. */
@@ -79,7 +79,7 @@ const found = (format: string, { text, truncated }: { readonly text: string; rea
 })
 
 /** An email whose text is read, and whose attachments are read on demand. */
-export interface Mail {
+interface Mail {
   readonly text: Text
   readonly parts: ReadonlyArray<Part>
   /** Reads an attachment by its index in `parts`, up to `room` characters. Equal attachments are read once. */

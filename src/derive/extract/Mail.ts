@@ -28,7 +28,7 @@ interface Attachment extends AttachmentHeader {
   readonly charset: string | undefined
 }
 
-export interface Email {
+interface Email {
   readonly text: string
   readonly truncated: boolean
   readonly attachments: ReadonlyArray<Attachment>

@@ -126,7 +126,7 @@ export const xml = (source: string, most: number): { readonly text: string; read
 const internalSubset = /<!DOCTYPE[^[>]*\[[\s\S]*?\]\s*>/i
 
 /** Receives the elements of XML from `elements`: each with its prefixed name and its attributes. */
-export interface Visitor {
+interface Visitor {
   readonly open?: (name: string, attributes: Readonly<Record<string, string>>) => void
   readonly close?: (name: string) => void
   readonly text?: (text: string) => void

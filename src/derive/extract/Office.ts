@@ -7,9 +7,9 @@ import * as Charset from "../../mail/Charset.ts"
 import * as Markup from "./Markup.ts"
 import { TextBuilder } from "./TextBuilder.ts"
 
-export type Kind = "docx" | "xlsx" | "pptx" | "opendocument" | "epub" | "zip"
+type Kind = "docx" | "xlsx" | "pptx" | "opendocument" | "epub" | "zip"
 
-export interface Found {
+interface Found {
   readonly kind: Kind
   readonly text: string
   readonly truncated: boolean

@@ -41,7 +41,7 @@ export class TextExtractor extends Context.Service<
   }
 >()("idem/derive/extract/TextExtractor") {}
 
-export interface Limits {
+interface Limits {
   readonly longest: Duration.Duration
   readonly megabytes: number
   readonly atOnce: number

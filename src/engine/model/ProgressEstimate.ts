@@ -5,7 +5,7 @@
  */
 
 /** The progress of a sync so far. */
-export interface Done {
+interface Done {
   /** The number of occurrences of ids so far: listed, forced and retried. */
   readonly known: number
   /** The number of occurrences that have an outcome. */

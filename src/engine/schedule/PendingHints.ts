@@ -18,7 +18,7 @@ const everywhereEvery = Duration.toMillis("1 minute")
 const maxConnections = 10_000
 
 /** The hints that were given to a poll. */
-export interface Taken {
+interface Taken {
   readonly hinted: Hinted
   /** The count of hints and interruptions at that time. */
   readonly at: number

@@ -10,7 +10,7 @@ import { scopeOfRequest } from "../security/Authentication.ts"
 import * as McpTools from "./McpTools.ts"
 
 /** `IDEM_MCP_SQL`: true if agents may query with SQL. */
-export const offersSql: Config.Config<boolean> = Config.Boolean("IDEM_MCP_SQL").pipe(Config.withDefault(false))
+const offersSql: Config.Config<boolean> = Config.Boolean("IDEM_MCP_SQL").pipe(Config.withDefault(false))
 
 /** The supported revisions of the protocol, newest first. */
 export const protocols = [

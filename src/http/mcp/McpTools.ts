@@ -24,7 +24,7 @@ const notice =
 
 const queryTimeout = Duration.seconds(10)
 
-export interface Options {
+interface Options {
   /** The connections that the caller of this request may read. */
   readonly scope: Effect.Effect<Scope, UsageError | StoreError>
   /** True to offer the tool `sql`. Its callers must be allowed to read everything. */

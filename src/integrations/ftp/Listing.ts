@@ -42,7 +42,7 @@ export type Checkpoint = typeof Checkpoint.Type
 const covered = (unread: ReadonlyArray<string> | null): ReadonlyArray<Coverage> =>
   unread === null || unread.includes("") ? [] : [{ prefix: "", except: unread }]
 
-export interface Options {
+interface Options {
   readonly config: Config
   readonly remote: Remote.Remote
   /** True if files are compared by size and time, false if by content. */

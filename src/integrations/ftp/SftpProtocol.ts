@@ -27,7 +27,7 @@ export interface Attributes {
   readonly mtime: number
 }
 
-export interface ListedName {
+interface ListedName {
   readonly filename: string
   readonly longname: string
   readonly attrs: Attributes

@@ -22,7 +22,7 @@ import type { Capabilities } from "./Capabilities.ts"
 import * as Names from "./Names.ts"
 
 /** The response of STATUS for a mailbox. Fields that the server did not return are absent. */
-export interface Status {
+interface Status {
   readonly validity?: string | undefined
   readonly next?: number | undefined
   readonly messages?: number | undefined
@@ -49,7 +49,7 @@ export interface Choice {
   readonly includeSpamTrash: boolean
 }
 
-export interface Selection {
+interface Selection {
   /** The selected mailboxes: INBOX first, then by name. */
   readonly mailboxes: ReadonlyArray<Mailbox>
   /** The separator of the personal mailboxes. */

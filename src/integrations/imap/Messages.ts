@@ -35,7 +35,7 @@ export interface Details extends Marks {
 }
 
 /** Changes of a mailbox since a mod-sequence. */
-export interface Changes {
+interface Changes {
   readonly changed: ReadonlyArray<Marks>
   /** UIDs that were deleted; empty if the server does not report them, or reported too many to be true. */
   readonly vanished: ReadonlyArray<number>

@@ -25,7 +25,7 @@ export const decode = (name: string, separator: string | null): string =>
 export const maxUid = 4_294_967_295
 
 /** A message on the server. `validity` is the mailbox's UIDVALIDITY, or 0 if the server reports none. */
-export interface MessageId {
+interface MessageId {
   readonly mailbox: string
   readonly validity: string
   readonly uid: number

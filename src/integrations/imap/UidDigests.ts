@@ -18,7 +18,7 @@ export interface Seen {
   readonly flags?: ReadonlyArray<string> | undefined
 }
 
-export interface Digests {
+interface Digests {
   readonly size: number
   readonly uids: string
   readonly flags?: string
@@ -34,7 +34,7 @@ const sizeFor = (next: number): number => {
   return size
 }
 
-export interface Block<out A extends Seen> {
+interface Block<out A extends Seen> {
   readonly index: number
   /** The first UID of the block, and the first one after it. */
   readonly from: number

@@ -29,7 +29,7 @@ export const Part = Schema.Struct({ older: Schema.NullOr(Schema.String) })
 export type Part = typeof Part.Type
 
 /** The position of a walk. */
-export const Walk = Schema.Struct({
+const Walk = Schema.Struct({
   kind: Schema.Literals(["archive", "page"]),
   /** The document to read next. */
   at: Schema.String,
@@ -50,7 +50,7 @@ export const Walk = Schema.Struct({
   /** For pages: true if the feed has changed since the walk began. */
   isBehind: Schema.optionalKey(Schema.Boolean)
 })
-export type Walk = typeof Walk.Type
+type Walk = typeof Walk.Type
 
 /** The progress of reading older documents; `"read"` once all pages have been read. */
 export const Progress = Schema.NullOr(Schema.Union([Walk, Schema.Literal("read")]))
@@ -64,13 +64,13 @@ const maxDocuments = 10_000
 const maxAddress = 2_000
 
 /** A document of a feed that was read, and the older one to which it links. */
-export interface Document {
+interface Document {
   readonly pages: ReadonlyArray<Uint8Array>
   readonly older: Older | undefined
 }
 
 /** A page of a walk, and the progress once it is committed. */
-export interface Step {
+interface Step {
   readonly listed: ReadonlyArray<Ref>
   readonly download: ReadonlyArray<Ref>
   readonly problems: ReadonlyArray<Problem>

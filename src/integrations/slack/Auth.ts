@@ -62,7 +62,7 @@ const Rotating = Schema.Struct({
     isInternal: true
   })
 }).annotate({ title: "A refresh token, of an app with token rotation" })
-export type Rotating = typeof Rotating.Type
+type Rotating = typeof Rotating.Type
 
 export const Credentials = Schema.Union([Rotating, Lasting])
 export type Credentials = typeof Credentials.Type

@@ -29,7 +29,7 @@ export const silent: Logger = {
 export type Args = Readonly<Record<string, string | number | boolean | undefined>>
 
 /** A refusal that concerns only the requested object. `refused` is Slack's error code, or our own message. */
-export interface Refusal {
+interface Refusal {
   readonly refused: string
 }
 

@@ -30,7 +30,7 @@ const usersPerAnswer = 500
 const Probe = Schema.Struct({ messages: Schema.Array(Schema.Unknown) })
 const probeEvery = Duration.toMillis("1 day")
 
-export interface Options {
+interface Options {
   readonly client: Client
   readonly task: SyncTask
   readonly types: ReadonlyArray<Kind>

@@ -56,7 +56,7 @@ export const recordSeen = (state: State, messages: ReadonlyArray<Message>): void
   if (seen !== undefined) state.seen = seen
 }
 
-export interface Options {
+interface Options {
   readonly now: number
   /** The oldest message to request. */
   readonly oldest?: string | undefined

@@ -77,7 +77,7 @@ export const Channel = Schema.Struct({
 })
 export type Channel = typeof Channel.Type
 
-export const User = Schema.Struct({
+const User = Schema.Struct({
   id: Schema.String,
   name: Text,
   real_name: Text,
@@ -85,7 +85,7 @@ export const User = Schema.Struct({
   is_bot: Flag,
   updated: Count
 })
-export type User = typeof User.Type
+type User = typeof User.Type
 
 export const isMessage = Schema.is(Message)
 export const isChannel = Schema.is(Channel)

@@ -30,7 +30,7 @@ export const read = (channel: string, answer: Messages) => {
   return { messages, problems }
 }
 
-export interface Listed {
+interface Listed {
   /** The thread's parent, or the single message; undefined if Slack did not return it. */
   readonly parent: Message.Message | undefined
   /** The replies that are newer than those listed before, oldest first. */

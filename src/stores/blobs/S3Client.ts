@@ -29,7 +29,7 @@ interface Request {
   readonly body?: Uint8Array
 }
 
-export interface Answer {
+interface Answer {
   readonly status: number
   readonly header: (name: string) => string | undefined
   /** The server's time in milliseconds since 1970; this machine's time if the response has no `Date`. */
