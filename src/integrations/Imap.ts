@@ -7,7 +7,7 @@
  * - imap/Mailboxes.ts: which mailboxes · Listing.ts: polls and passes · Changes.ts: what changed in a mailbox ·
  *   UidDigests.ts: digests, for servers that tell no changes · Checkpoint.ts: what is kept
  * - imap/Session.ts: an open connection · Messages.ts: requests about messages · Downloads.ts: bodies ·
- *   MessageContent.ts: a message as content · IdleHints.ts: hints by IDLE
+ *   MessageContent.ts: a message as content
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"

@@ -12,8 +12,48 @@ import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
 import { ContentStore } from "../../engine/store/ContentStore.ts"
 import * as ContentLookup from "../contents/ContentLookup.ts"
 import * as EmailRenderer from "./EmailRenderer.ts"
-import * as EmailReader from "./EmailReader.ts"
 import { asProblem, NotFoundProblem } from "../Problems.ts"
+import * as Duration from "effect/Duration"
+import * as Path from "node:path"
+import * as WorkerPool from "../../workers/WorkerPool.ts"
+
+interface ReadRequest {
+  readonly bytes: Uint8Array
+  readonly question: EmailRenderer.Question
+}
+
+// The worker's file has the same extension as this file: .ts in the repository, .js in a package.
+const program = Path.join(import.meta.dirname, `Worker${Path.extname(import.meta.filename)}`)
+
+/**
+ * Makes a reader of emails and Markdown files. Its worker processes have bounds on time and memory (see
+ * `WorkerPool.ts`), and end with the scope.
+ */
+const makeReader = Effect.gen(function* () {
+  const pool = yield* WorkerPool.make<ReadRequest, EmailRenderer.Answers[EmailRenderer.Question["_tag"]]>({
+    program,
+    atOnce: 2,
+    longest: Duration.seconds(10),
+    megabytes: 384
+  })
+
+  /**
+   * Answers a question about an email. Its bytes are read once a worker is free, so that few are in memory at a time.
+   */
+  const ask = <Q extends EmailRenderer.Question, E>(
+    email: Effect.Effect<Uint8Array, E>,
+    question: Q
+  ): Effect.Effect<EmailRenderer.Answers[Q["_tag"]], WorkerPool.WorkerFailed | E> =>
+    pool
+      .ask(
+        Effect.map(email, (bytes) => ({ bytes, question })),
+        ({ bytes }) => bytes.length
+      )
+      // The question determines the type of the answer.
+      .pipe(Effect.map((answer) => answer as EmailRenderer.Answers[Q["_tag"]]))
+
+  return { ask }
+})
 
 const email = { type: /^message\/rfc822 *(?:;|$)/i, name: "email" }
 /** The media types of Markdown: sources often report plain text. */
@@ -35,7 +75,7 @@ export const layer = HttpApiBuilder.group(
       connections: yield* ConnectionStore,
       contents: yield* ContentStore
     }
-    const reader = yield* EmailReader.make
+    const reader = yield* makeReader
 
     const ask = Effect.fnUntraced(function* <Q extends EmailRenderer.Question>(
       connection: string,

@@ -10,7 +10,7 @@
  * protect against scripts of the page, but none can run: both sandboxes and `default-src 'none'` forbid them, including
  * inline scripts and `javascript:` addresses.
  *
- * Emails are read in worker processes: see `EmailReader.ts`.
+ * Emails are read in worker processes: see `EmailHandlers.ts`.
  */
 import { marked } from "marked"
 import type { Attachment, Email as Parsed } from "postal-mime"

@@ -1,4 +1,4 @@
-/** The process that reads emails for `EmailReader.ts`, one at a time. */
+/** The process that reads emails for `EmailHandlers.ts`, one at a time. */
 import { serve } from "../../workers/WorkerProcess.ts"
 import * as EmailRenderer from "./EmailRenderer.ts"
 

@@ -21,9 +21,34 @@ import * as SshKeys from "./SshKeys.ts"
 import * as Names from "./Names.ts"
 import * as Remote from "./Remote.ts"
 import * as Errors from "../server/Errors.ts"
-import * as SftpErrors from "./SftpErrors.ts"
 import * as SftpListing from "./SftpListing.ts"
-import { ask, type Attempt, type Attributes, kindOf, type Protocol, readBytes, statOf } from "./SftpProtocol.ts"
+import { ask, type Attempt, type Attributes, kindOf, type Protocol, readBytes, statOf, status } from "./SftpProtocol.ts"
+
+/**
+ * Returns a function that classifies a server's refusals and the errors of `ssh2-sftp-client`. Messages never contain a
+ * secret.
+ */
+const classifier =
+  (server: string, secrets: ReadonlyArray<string>) =>
+  (what: string, cause: unknown): IntegrationError => {
+    const text = `${server}: ${what}: ${Errors.describe(cause, secrets)}`
+    switch (Errors.codeOf(cause)) {
+      case status.missing:
+        return Errors.gone(text)
+      case status.forbidden:
+        return Errors.forbidden(text)
+      case status.failure:
+        // OpenSSH's reply if a disk fails, a mount is stale, or another program locks the file.
+        return Errors.failed(text)
+      case 5:
+      case 8:
+        return Errors.malformed(text)
+    }
+    if (/timed out while waiting for handshake/i.test(text)) return Errors.noAnswer(text)
+    return /authentication methods failed|privateKey|private key|passphrase/i.test(text)
+      ? Errors.unauthorized(text)
+      : Errors.transient(text)
+  }
 
 export interface Options {
   readonly call: Call
@@ -68,7 +93,7 @@ export const make = Effect.fnUntraced(function* (
   const server = `${options.host}:${options.port}`
   const secrets = [options.password ?? "", options.privateKey ?? "", options.passphrase ?? ""]
 
-  const classify = SftpErrors.classifier(server, secrets)
+  const classify = classifier(server, secrets)
 
   const attempt: Attempt = (what, run) =>
     Effect.tryPromise({ try: run, catch: (cause) => classify(what, cause) }).pipe(

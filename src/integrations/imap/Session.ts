@@ -13,8 +13,11 @@ import * as Listing from "./Listing.ts"
 import type { Source } from "./ListingPages.ts"
 import * as Mailboxes from "./Mailboxes.ts"
 import * as Names from "./Names.ts"
-import * as IdleHints from "./IdleHints.ts"
 import * as Errors from "../server/Errors.ts"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import type { Hint } from "../../contract/Hints.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
 
 const choiceOf = ({ exclude = [], includeSpamTrash = false, mailboxes = [] }: Config): Mailboxes.Choice => ({
   mailboxes,
@@ -127,5 +130,26 @@ export const open = Effect.fnUntraced(function* (options: OpenOptions<Config, Cr
   return session
 })
 
-export const hints = (options: OpenOptions<Config, Credentials>) =>
-  IdleHints.hints(clientOf(options, { connections: 1, timeout: idleTimeout }), choiceOf(options.config))
+const listen = Effect.fnUntraced(function* (
+  connect: Effect.Effect<Client.Client, IntegrationError, Scope.Scope>,
+  choice: Mailboxes.Choice,
+  queue: Queue.Enqueue<Hint, IntegrationError>
+): Effect.fn.Return<never, IntegrationError, Scope.Scope> {
+  const client = yield* connect
+  const { mailboxes } = yield* Mailboxes.list(client, choice)
+  const [mailbox] = mailboxes
+  if (mailbox === undefined) return yield* Effect.never
+  return yield* client.watch(mailbox.path, (isFirst) => {
+    Queue.offerUnsafe(queue, isFirst ? {} : { part: mailbox.name })
+  })
+})
+
+/**
+ * Returns hints by IDLE (RFC 2177): a separate connection watches the first mailbox, INBOX or Gmail's mailbox of all
+ * mail, and reports that it changed. Changes in other mailboxes are found by the next poll. The stream ends when the
+ * connection does. A server without IDLE gives no hints.
+ */
+export const hints = (options: OpenOptions<Config, Credentials>): Stream.Stream<Hint, IntegrationError> =>
+  Stream.callback<Hint, IntegrationError>((queue) =>
+    listen(clientOf(options, { connections: 1, timeout: idleTimeout }), choiceOf(options.config), queue)
+  )
