@@ -1,0 +1,87 @@
+/** REST sources with several resources: one pass lists them all, and continues where it was interrupted. */
+import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Idem from "@idem-sync/idem/contract"
+import * as NotesServer from "../support/NotesServer.ts"
+import { cursor, described, list, reasonOf } from "./RestNotes.ts"
+
+/** Lists the notes of each folder as a resource of its own. */
+const source = (...folders: ReadonlyArray<string>) =>
+  Idem.rest({
+    domain: "notes",
+    config: Schema.Struct({ url: Schema.String }),
+    scope: [],
+    address: ["url"],
+    quota: () => ({ unitsPerMinute: 1_000_000_000 }),
+    baseUrl: ({ url }) => url,
+    auth: { type: "header", name: "X-Api-Key" },
+    resources: () =>
+      Object.fromEntries(
+        folders.map((folder) => [
+          folder,
+          Idem.restResource({
+            ...described,
+            query: { in: folder },
+            paging: cursor,
+            since: (time) => ({ since: DateTime.formatIso(time) })
+          })
+        ])
+      )
+  })
+const both = source("a", "b")
+
+/** Returns the folder, the cursor and whether there is a time in each request for a page. */
+const requests = (log: ReadonlyArray<string>) =>
+  log.map((path) => {
+    const { searchParams } = new URL(path, "http://localhost")
+    return [searchParams.get("in"), searchParams.get("cursor"), searchParams.has("since")]
+  })
+
+describe("a REST source with several resources", () => {
+  it.live("lists each from its last listing on, and after an interruption none that was listed to its end", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.makeWith(30)
+      const pages = yield* list(both, server.url)
+      const ids = pages.flatMap(({ listed }) => listed.map(({ externalId }) => externalId))
+      assert.sameMembers(
+        ids,
+        [...server.notes.keys()].map((id) => `${id.slice(0, 1)}/${id}`)
+      )
+      // Each folder has a page of 10 notes and one of 5.
+      assert.strictEqual(pages.length, 4)
+
+      server.log.length = 0
+      const rest = yield* list(both, server.url, Option.some(pages[1]?.checkpoint ?? null))
+      assert.deepStrictEqual(requests(server.log), [
+        ["b", null, false],
+        ["b", "b-00019", false]
+      ])
+      assert.deepStrictEqual(
+        rest.map(({ listed }) => listed.length),
+        [10, 5]
+      )
+
+      server.log.length = 0
+      yield* list(both, server.url, Option.some(rest.at(-1)?.checkpoint ?? null))
+      assert.deepStrictEqual(
+        requests(server.log).filter(([, after]) => after === null),
+        [
+          ["a", null, true],
+          ["b", null, true]
+        ]
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is listed in full if the resource no longer exists that an interrupted listing was at", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.makeWith(30)
+      const pages = yield* list(both, server.url)
+      const reason = yield* reasonOf(list(source("a"), server.url, Option.some(pages[1]?.checkpoint ?? null)))
+      assert.strictEqual(reason?._tag, "CheckpointExpired")
+    }).pipe(Effect.scoped)
+  )
+})
