@@ -68,6 +68,22 @@ const ask = (connection: Connection) =>
     return yield* session.account
   }).pipe(Effect.scoped)
 
+/** Runs `change` while the refresh that `asking` needs waits for its answer. */
+const duringRefresh = Effect.fnUntraced(function* <E, E2>(
+  server: GmailServer.Server,
+  asking: Effect.Effect<unknown, E>,
+  change: Effect.Effect<unknown, E2>
+) {
+  const refreshing = yield* Deferred.make<void>()
+  server.before("oauth2.token", () => Deferred.doneUnsafe(refreshing, Effect.void))
+  server.holds = ({ method }) => method === "oauth2.token"
+  const asked = yield* Effect.forkChild(asking)
+  yield* Deferred.await(refreshing)
+  yield* change
+  server.release()
+  yield* Fiber.join(asked)
+})
+
 const stored = Effect.fnUntraced(function* (connection: Connection) {
   const store = yield* WholeStore
   const vault = yield* Vault.Vault
@@ -160,6 +176,25 @@ const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
       }).pipe(Effect.scoped)
     )
 
+    it.live("credentials that are forgotten before or during a refresh stay forgotten", () =>
+      Effect.gen(function* () {
+        const [one, other] = yield* processes(layer)
+        const { connection, refreshes, server } = yield* Effect.provideContext(scene, one)
+        const disconnect = Effect.provideContext(
+          Effect.flatMap(WholeStore, (store) => store.disconnect(connection.id, false)),
+          other
+        )
+        yield* duringRefresh(server, Effect.provideContext(ask(connection), one), disconnect)
+        const store = yield* Effect.provideContext(WholeStore, one)
+        assert.isNull(Option.getOrThrow(yield* store.connection(connection.id)).credentials)
+        assert.strictEqual(refreshes(), 1)
+        server.expireAccessTokens()
+        const error = yield* Effect.flip(Effect.provideContext(ask(connection), one))
+        assert.deepInclude(error, { message: "the connection's credentials were forgotten" })
+        assert.strictEqual(refreshes(), 1)
+      }).pipe(Effect.scoped)
+    )
+
     it.live("credentials that a person gives while a refresh is under way stay", () =>
       Effect.gen(function* () {
         const [one, other] = yield* processes(layer)
@@ -174,18 +209,7 @@ const suite = (name: string, layer: Layer.Layer<Store, unknown>) => {
             every: undefined
           })
         )
-        const refreshing = yield* Deferred.make<void>()
-        const changing = yield* Deferred.make<void>()
-        server.before("oauth2.token", () => Deferred.doneUnsafe(refreshing, Effect.void))
-        server.before("getProfile", () => Deferred.doneUnsafe(changing, Effect.void))
-        server.holds = ({ method }) => method === "oauth2.token"
-        const asking = yield* Effect.forkChild(Effect.provideContext(ask(connection), one))
-        yield* Deferred.await(refreshing)
-        const changed = yield* Effect.forkChild(Effect.provideContext(change, other))
-        yield* Deferred.await(changing)
-        server.release()
-        yield* Fiber.join(asking)
-        yield* Fiber.join(changed)
+        yield* duringRefresh(server, Effect.provideContext(ask(connection), one), Effect.provideContext(change, other))
         const { accessToken } = yield* Effect.provideContext(stored(connection), one)
         assert.strictEqual(accessToken, "token")
       }).pipe(Effect.scoped)
