@@ -2,90 +2,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Idem from "@idem-sync/idem/contract"
 import * as Conformance from "@idem-sync/idem/testing"
 import * as ForumServer from "../support/ForumServer.ts"
 import { serve } from "../support/LoopbackServer.ts"
-
-const File = Schema.Struct({ name: Schema.String, size: Schema.Int, hash: Schema.String, thread: Schema.String })
-const Reply = Schema.Struct({ id: Schema.String, text: Schema.String })
-const Thread = Schema.Struct({
-  id: Schema.String,
-  title: Schema.String,
-  trashed: Schema.Boolean,
-  replyCount: Schema.Int,
-  files: Schema.Array(Schema.Unknown)
-})
-const Answer = Schema.Struct({ results: Schema.Array(Schema.Unknown), next: Schema.NullOr(Schema.String) })
-const paging = { type: "cursor", param: "cursor", next: ({ next }: typeof Answer.Type) => next } as const
-const listed = { answer: Answer, items: ({ results }: typeof Answer.Type) => results, paging }
-const threadPath = (id: string) => `threads/${encodeURIComponent(id)}`
-
-const file = Idem.restChild({
-  kind: "file",
-  item: File,
-  id: ({ name }) => name,
-  revision: ({ hash }) => hash,
-  absentIsDeleted: true,
-  content: ({ name, size, thread }) => ({
-    title: name,
-    mediaType: "text/plain",
-    size,
-    body: { path: `files/${encodeURIComponent(thread)}/${name}` }
-  })
-})
-
-const reply = (itemPath?: (id: string, parent: string) => string) =>
-  Idem.restChild({
-    ...listed,
-    kind: "reply",
-    item: Reply,
-    id: ({ id }) => id,
-    itemPath,
-    absentIsDeleted: true,
-    content: ({ text }) => ({ body: text })
-  })
-
-const replyPath = (id: string, parent: string) => `threads/${parent}/replies/${id}`
-
-type Mode = "absent" | "since"
-
-/**
- * The whole list each time, or the changes since the last time, if threads are marked as deleted and replies are looked
- * up.
- */
-const forum = (mode: Mode) =>
-  Idem.rest({
-    domain: "forum",
-    config: Schema.Struct({ url: Schema.String }),
-    scope: [],
-    address: ["url"],
-    quota: () => ({ unitsPerMinute: 1_000_000_000 }),
-    baseUrl: ({ url }) => url,
-    auth: { type: "bearer" },
-    resources: () => ({
-      threads: Idem.restResource({
-        ...listed,
-        ...(mode === "absent" ? { absentIsDeleted: true } : { since: () => ({ updated: "0" }) }),
-        kind: "thread",
-        path: "threads",
-        item: Thread,
-        id: ({ id }) => id,
-        itemPath: (id) => `threads/${id}`,
-        isDeleted: ({ trashed }) => trashed,
-        content: ({ title }) => ({ title, body: title }),
-        children: {
-          files: { of: ({ files }) => files, resource: file },
-          replies: {
-            of: ({ id, replyCount }) => (replyCount === 0 ? undefined : { path: `${threadPath(id)}/replies` }),
-            resource: reply(mode === "absent" ? replyPath : undefined)
-          }
-        }
-      })
-    })
-  })
+import { forum, list, type Mode, open } from "./RestForum.ts"
 
 const scripted = (mode: Mode) =>
   Effect.map(ForumServer.make, (server): Conformance.ScriptedSource => {
@@ -119,39 +40,10 @@ describe.concurrent("the laws of changes, for threads that changed since a time,
   for (const law of laws) it.live(law.name, () => law.check)
 })
 
-const open = (mode: Mode, url: string) =>
-  forum(mode).open({
-    config: { url },
-    credentials: { token: "t0ken" },
-    call: (_method, _units, request) => request,
-    saveCredentials: () => Effect.void
-  })
-
-type Place = Option.Option<Schema.Json>
-
-const list = (mode: Mode, url: string, place: Place = Option.none(), pages = Number.MAX_SAFE_INTEGER) =>
-  Effect.gen(function* () {
-    const session = yield* open(mode, url)
-    const found = yield* Stream.runCollect(Stream.take(session.list(Idem.poll, place, Idem.noParts), pages))
-    return {
-      ids: found.flatMap((page) => page.listed.map(({ externalId }) => externalId)),
-      covers: found.flatMap(({ covers = [] }) => covers.map(({ prefix }) => prefix)),
-      problems: found.flatMap(({ problems = [] }) => problems.map(({ place }) => place)),
-      isComplete: found.some(({ complete }) => complete === true),
-      checkpoint: Option.fromUndefinedOr(found.at(-1)?.checkpoint)
-    }
-  }).pipe(Effect.scoped, Effect.provide(Idem.ContentExistenceChecker.layerTest([])))
-
-const fill = Effect.fnUntraced(function* (count: number) {
-  const server = yield* ForumServer.make
-  for (let index = 0; index < count; index++) server.add()
-  return server
-})
-
 describe("children of a REST resource", () => {
   it.live("cover their list if it was read completely, and everything if all lists were", () =>
     Effect.gen(function* () {
-      const server = yield* fill(40)
+      const server = yield* ForumServer.makeWith(40)
       const whole = yield* list("absent", server.url)
       assert.sameMembers(whole.ids, [...server.ids()])
       assert.deepStrictEqual(whole.covers, ["threads/", "files/", "replies/"])
@@ -164,7 +56,7 @@ describe("children of a REST resource", () => {
 
   it.live("of a list that can't be read are a problem of that list, and of nothing else", () =>
     Effect.gen(function* () {
-      const server = yield* fill(16)
+      const server = yield* ForumServer.makeWith(16)
       const parent = encodeURIComponent("t 00004/a")
       const refuse = (status: number, isRefused: boolean) => {
         server.answer = (request, response) => {
@@ -202,7 +94,7 @@ describe("children of a REST resource", () => {
 
   it.live("do not cover a list of which one page had an item that can't be read", () =>
     Effect.gen(function* () {
-      const server = yield* fill(16)
+      const server = yield* ForumServer.makeWith(16)
       const parent = encodeURIComponent("t 00004/a")
       server.answer = (request, response) => {
         const { pathname, searchParams } = new URL(request.url ?? "", server.url)
@@ -222,7 +114,7 @@ describe("children of a REST resource", () => {
 
   it.live("continue where a listing was interrupted in the middle of them", () =>
     Effect.gen(function* () {
-      const server = yield* fill(40)
+      const server = yield* ForumServer.makeWith(40)
       const all = server.ids()
       for (let pages = 1; pages < 14; pages++) {
         const begun = yield* list("absent", server.url, Option.none(), pages)
@@ -239,7 +131,7 @@ describe("children of a REST resource", () => {
   // A list by time of change, in which an edit moves an item to the front.
   it.live("of an item that moved before an interruption are not taken for deleted", () =>
     Effect.gen(function* () {
-      const server = yield* fill(40)
+      const server = yield* ForumServer.makeWith(40)
       const begun = yield* list("absent", server.url, Option.none(), 2)
       const [moved] = [...server.threads.values()].slice(-1)
       assert(moved !== undefined)
@@ -257,7 +149,7 @@ describe("children of a REST resource", () => {
 
   it.live("are downloaded by their ids alone, at a path of their own or through their item", () =>
     Effect.gen(function* () {
-      const server = yield* fill(8)
+      const server = yield* ForumServer.makeWith(8)
       const parent = encodeURIComponent("t 00004/a")
       for (const mode of ["absent", "since"] as const) {
         const session = yield* open(mode, server.url)
@@ -280,7 +172,7 @@ describe("children of a REST resource", () => {
 
   it.live("have bodies at another server, which gets no credentials", () =>
     Effect.gen(function* () {
-      const server = yield* fill(4)
+      const server = yield* ForumServer.makeWith(4)
       const seen: Array<string | undefined> = []
       const storage = yield* serve(() => ({
         url: "",

@@ -8,8 +8,8 @@ import * as Idem from "@idem-sync/idem/contract"
 import * as NotesServer from "../support/NotesServer.ts"
 import { cursor, described, list, reasonOf } from "./RestNotes.ts"
 
-/** Lists the notes of each folder as a resource of its own. */
-const source = (...folders: ReadonlyArray<string>) =>
+/** Lists the notes of each folder as a resource of its own, with these changes to its description. */
+const source = (folders: Readonly<Record<string, object>>) =>
   Idem.rest({
     domain: "notes",
     config: Schema.Struct({ url: Schema.String }),
@@ -20,18 +20,14 @@ const source = (...folders: ReadonlyArray<string>) =>
     auth: { type: "header", name: "X-Api-Key" },
     resources: () =>
       Object.fromEntries(
-        folders.map((folder) => [
+        Object.entries(folders).map(([folder, more]) => [
           folder,
-          Idem.restResource({
-            ...described,
-            query: { in: folder },
-            paging: cursor,
-            since: (time) => ({ since: DateTime.formatIso(time) })
-          })
+          Idem.restResource({ ...described, query: { in: folder }, paging: cursor, ...more })
         ])
       )
   })
-const both = source("a", "b")
+const changes = { since: (time: DateTime.Utc) => ({ since: DateTime.formatIso(time) }) }
+const both = source({ a: changes, b: changes })
 
 /** Returns the folder, the cursor and whether there is a time in each request for a page. */
 const requests = (log: ReadonlyArray<string>) =>
@@ -80,8 +76,44 @@ describe("a REST source with several resources", () => {
     Effect.gen(function* () {
       const server = yield* NotesServer.makeWith(30)
       const pages = yield* list(both, server.url)
-      const reason = yield* reasonOf(list(source("a"), server.url, Option.some(pages[1]?.checkpoint ?? null)))
+      const reason = yield* reasonOf(
+        list(source({ a: changes }), server.url, Option.some(pages[1]?.checkpoint ?? null))
+      )
       assert.strictEqual(reason?._tag, "CheckpointExpired")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("covers a resource in the pass of all of them, though absence from the others says nothing", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.makeWith(30)
+      const pages = yield* list(source({ a: {}, b: { absentIsDeleted: true } }), server.url)
+      assert.strictEqual(new Set(pages.map(({ listing }) => listing)).size, 1)
+      assert.deepStrictEqual(
+        pages.map(({ covers, complete }) => [covers, complete]),
+        [
+          [[], false],
+          [[], false],
+          [[], false],
+          [[{ prefix: "b/" }], true]
+        ]
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("lists neither items that the description leaves out nor deleted ones, which it reports", () =>
+    Effect.gen(function* () {
+      const server = yield* NotesServer.makeWith(6)
+      server.edit("a-00002", { trashed: true })
+      const described = { includes: ({ id }: { readonly id: string }) => id !== "a-00004" && id !== "b-00003" }
+      const pages = yield* list(source({ a: described, b: described }), server.url)
+      assert.deepStrictEqual(
+        pages.flatMap(({ listed }) => listed.map(({ externalId }) => externalId)),
+        ["a/a-00000", "b/b-00001", "b/b-00005"]
+      )
+      assert.deepStrictEqual(
+        pages.flatMap(({ deleted }) => deleted),
+        ["a/a-00002"]
+      )
     }).pipe(Effect.scoped)
   )
 })

@@ -2,6 +2,7 @@
  * A REST API on loopback that a test edits: threads, which contain their files, and whose replies have their own paths.
  * Lists are paged by cursor; `updated` lists threads that changed since a number.
  */
+import * as Effect from "effect/Effect"
 import type * as Http from "node:http"
 import { serve } from "./LoopbackServer.ts"
 
@@ -146,3 +147,10 @@ class ForumServer {
 
 /** Starts a server that runs until the scope closes. */
 export const make = serve(() => new ForumServer())
+
+/** Starts a server with `count` threads, replies and files. */
+export const makeWith = (count: number) =>
+  Effect.tap(make, (server) => {
+    for (let index = 0; index < count; index++) server.add()
+    return Effect.void
+  })
