@@ -31,7 +31,12 @@ const decodeDue = Schema.decodeUnknownEffect(
 
 const Waiting = Schema.Struct({ retries: Schema.Boolean, deletions: Schema.Boolean, deletionsHeld: Schema.Int })
 const decodeAcquired = Schema.decodeUnknownEffect(
-  Schema.Struct({ wasHeld: Schema.Boolean, acquiredAt: Schema.DateTimeUtcFromDate, waiting: Waiting })
+  Schema.Struct({
+    wasHeld: Schema.Boolean,
+    wasAcquired: Schema.Boolean,
+    acquiredAt: Schema.DateTimeUtcFromDate,
+    waiting: Waiting
+  })
 )
 const decodeWaiting = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ waiting: Waiting })))
 
@@ -128,7 +133,8 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
 
   /**
    * Acquires those of these leases that can be acquired, and returns the rows of their connections. Rows are locked in
-   * the order of their ids.
+   * the order of their ids. `wasAcquired` is true if another run acquired and released the lease after the statement's
+   * snapshot, which has the fence from before.
    */
   const acquireAll = Effect.fnUntraced(function* (wanted: ReadonlyArray<Wanted>, locking: string) {
     const rows = yield* sql`
@@ -141,7 +147,9 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
         JOIN connection ON connection.id = wanted.id ORDER BY connection.id ${sql.literal(locking)}) AS was
       WHERE id = locked AND (lease_until IS NULL OR lease_until <= clock_timestamp() OR lease_holder = dead)
         AND NOT EXISTS (SELECT FROM idem_migration WHERE migration_id > ${Migrations.supported})
-      RETURNING was_held AS "wasHeld", clock_timestamp() AS "acquiredAt", ${columns}, ${waitingColumn}`
+      RETURNING was_held AS "wasHeld",
+        fence - 1 <> (SELECT seen.fence FROM connection AS seen WHERE seen.id = connection.id) AS "wasAcquired",
+        clock_timestamp() AS "acquiredAt", ${columns}, ${waitingColumn}`
     return yield* byId(rows)
   })
 
@@ -192,8 +200,9 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
   }, onSession)
 
   /**
-   * Reads the work that waits for a run, after a lease that was not released. The last commit of the dead holder may
-   * have ended while the statement that acquired the lease waited for its lock: only a later statement sees all of it.
+   * Reads the work that waits for a run, after a lease that was not released, or that another run acquired and released
+   * in the same moment. The last commit of the other run may have ended after the snapshot of the statement that
+   * acquired the lease: only a later statement sees all of it.
    */
   const waitingNow = Effect.fnUntraced(function* (connectionId: ConnectionId) {
     const rows = yield* sql`SELECT ${waitingColumn} FROM connection WHERE id = ${connectionId}`
@@ -209,10 +218,10 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
       const acquired = yield* acquireGrouped(wanted)
       const row = Option.getOrUndefined(Option.isSome(acquired) ? acquired : yield* acquireOne(wanted))
       if (row === undefined) return Option.none()
-      const { acquiredAt, waiting: found, wasHeld } = yield* Effect.orDie(decodeAcquired(row))
+      const { acquiredAt, waiting: found, wasAcquired, wasHeld } = yield* Effect.orDie(decodeAcquired(row))
       // Only a lease that was not released can leave a running run: the release ends the run too.
       if (wasHeld) yield* onSession(interruptRuns(sql, id))
-      const waiting = wasHeld ? yield* waitingNow(id) : found
+      const waiting = wasHeld || wasAcquired ? yield* waitingNow(id) : found
       return Option.map(Arr.head(yield* decodeConnections([row])), (connection) => ({
         ...connection,
         acquiredAt,
