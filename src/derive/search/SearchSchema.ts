@@ -112,6 +112,8 @@ export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effe
     const [{ schema }] = yield* Effect.orDie(decodeSchema(yield* sql`SELECT quote_ident(current_schema()) AS schema`))
     const used = yield* Effect.orDie(decodeLanguages(yield* sql`SELECT DISTINCT language FROM derived.search_language`))
     const run = (statement: string) => sql.unsafe(statement).unprepared
+    // A function may set a parameter of `pg_trgm` only in a session that has loaded it, unless a superuser creates it.
+    if (has.pgTrgm !== undefined) yield* run(`SELECT ${IndexFunctions.identifier(has.pgTrgm)}.similarity('', '')`)
     const languages = new Set(["simple", ...used.map(({ language }) => language)])
     yield* Effect.forEach(
       [
