@@ -72,6 +72,7 @@ const snapshot = SqlClient.SqlClient.use((sql) =>
     for (const statement of ["BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT FROM connection"]) {
       yield* session.executeUnprepared(statement, [], undefined)
     }
+    yield* Effect.addFinalizer(() => Effect.orDie(session.executeUnprepared("ROLLBACK", [], undefined)))
   })
 )
 
@@ -87,6 +88,8 @@ it.layer(
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const webhooks = yield* WebhookStore
+      // A former attempt at this test leaves its webhook.
+      yield* sql`DELETE FROM webhook`
       yield* sql`INSERT INTO webhook (id, name, url, secret) VALUES (gen_random_uuid(), '', '', '')`
       yield* sql`INSERT INTO webhook_message (id, webhook_id, state, changes, body, next_attempt_at, attempted_at)
         SELECT gen_random_uuid(), webhook.id, CASE WHEN i % 2 = 0 THEN 'dead' ELSE 'delivered' END, 1, '{}', NULL,
@@ -107,11 +110,12 @@ it.layer(
       const { id } = yield* running()
       yield* sql`INSERT INTO content (connection_id, external_id, state, body_hash, created_at, updated_at, changed_xid, change)
         SELECT ${id}::uuid, 'item ' || i, CASE WHEN i % 2 = 0 THEN 'gone' ELSE 'deleted' END,
-          CASE WHEN i % 2 = 0 THEN NULL ELSE sha256(convert_to('purged ' || i, 'UTF8')) END,
+          CASE WHEN i % 2 = 0 THEN NULL ELSE sha256(convert_to(${id}::text || i, 'UTF8')) END,
           now() - interval '9 days', now() - interval '9 days',
           CASE WHEN i % 2 = 0 THEN NULL ELSE pg_current_xact_id() END, CASE WHEN i % 2 = 0 THEN NULL ELSE 'deleted' END
         FROM generate_series(1, ${rows}::int) AS i`
-      yield* sql`INSERT INTO body (hash, size) SELECT body_hash, 1 FROM content WHERE body_hash IS NOT NULL`
+      yield* sql`INSERT INTO body (hash, size) SELECT body_hash, 1 FROM content
+        WHERE connection_id = ${id} AND body_hash IS NOT NULL`
       yield* sql`VACUUM ANALYZE`.unprepared
       yield* snapshot
       const before = yield* looked

@@ -32,7 +32,10 @@ const layerOf = (running: S3Servers.Running, partSize?: number) =>
               Effect.map(({ text }) => S3Client.elements(text, "Contents").length + running.proxy.uploads.size),
               Effect.orDie
             ),
-          age: Effect.sync(() => void (running.proxy.ahead = Duration.toMillis("25 hours")))
+          age: Effect.acquireRelease(
+            Effect.sync(() => void (running.proxy.ahead = Duration.toMillis("25 hours"))),
+            () => Effect.sync(() => void (running.proxy.ahead = 0))
+          )
         })
       )
     )

@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { BlobStore } from "../../src/stores/Blobs.ts"
 import { bytesOf, sha256 } from "./scenario.ts"
@@ -16,7 +17,7 @@ import { runs } from "../support/Property.ts"
 /** The unfinished writes of a store. */
 export class Unfinished extends Context.Service<
   Unfinished,
-  { readonly count: Effect.Effect<number>; readonly age: Effect.Effect<void> }
+  { readonly count: Effect.Effect<number>; readonly age: Effect.Effect<void, never, Scope.Scope> }
 >()("test/stores/Unfinished") {}
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
@@ -26,7 +27,10 @@ const read = Effect.fnUntraced(function* (hash: string) {
   return Buffer.concat(yield* Stream.runCollect(store.read(hash)))
 })
 
-/** The laws of a blob store. `Unfinished` lists the store's unfinished writes, and makes them a day older. */
+/**
+ * The laws of a blob store. `Unfinished` lists the store's unfinished writes, and makes them a day older, at least
+ * until the scope closes.
+ */
 export const suite = <E>(name: string, layer: Layer.Layer<BlobStore | Unfinished, E>) =>
   // Files have the machine's times, so the test clock can't be used.
   it.layer(layer, { excludeTestServices: true })(name, (it) => {
