@@ -38,6 +38,7 @@ interface Reader extends SliceContext {
   readonly ledger: LedgerStore["Service"]
   readonly deletions: DeletionStore["Service"]
   readonly limits: Limits
+  readonly forcedIds: ReadonlySet<string>
 }
 
 const isUsable = (id: string): boolean => externalIdProblem(id) === undefined
@@ -102,11 +103,11 @@ const copySources = ({ connection, contents }: Reader, { download }: Page<Schema
 }
 
 /**
- * Known ids of a page that the source told as deleted in an earlier slice of the reading that goes on: they are back,
- * maybe with another body. One query, or none if no deletion is staged. Held deletions are not among them: a listing
- * that shows thousands of such ids takes their deletions back, and downloads nothing.
+ * Returns the known ids of a page whose deletion the source reported in an earlier slice of the same reading: they have
+ * reappeared, maybe with another body. One query, or none if no deletion is staged. Held deletions are not among them:
+ * a listing that shows thousands of such ids takes their deletions back, and downloads nothing.
  */
-const takenBack = ({ connection, deletions }: Reader, { download, listed }: Page<Schema.Json>) => {
+const reappearedIds = ({ connection, deletions }: Reader, { download, listed }: Page<Schema.Json>) => {
   const chosen = new Set(download.map(({ externalId }) => externalId))
   const known = listed.map(({ externalId }) => externalId).filter((id) => !chosen.has(id))
   return connection.waiting.deletions && known.length > 0
@@ -117,23 +118,34 @@ const takenBack = ({ connection, deletions }: Reader, { download, listed }: Page
 /** The stores' records of the ids of a page. */
 interface InStores extends InLedger {
   readonly copies: ReadonlyMap<string, CopySource>
-  readonly back: ReadonlySet<string>
+  readonly reappeared: ReadonlySet<string>
+}
+
+/** Returns the ref to download for an id of a page; undefined if the id is known, forced, done or has to wait. */
+const refToDownload = (
+  { forcedIds, inflight, plan }: Reader,
+  { due, reappeared, waiting }: InStores,
+  { chosen, listed }: { readonly chosen: ContentRef | undefined; readonly listed: ContentRef }
+): ContentRef | undefined => {
+  const { externalId } = listed
+  if (plan.done.has(externalId) || forcedIds.has(externalId)) return undefined
+  const inFlight = inflight.find(externalId)
+  // If a page of this run deleted the id, its deletion may not have been committed when the checker was asked: the id
+  // is new, even if the checker knew it.
+  const isBack = inflight.isRemoved(externalId) || (inFlight === undefined && reappeared.has(externalId))
+  const ref = chosen ?? (isBack || due.has(externalId) ? listed : undefined)
+  if (ref === undefined || isBack) return ref
+  const isRepeated = inFlight !== undefined && inFlight.revision === ref.revision
+  return isRepeated || waiting.has(externalId) ? undefined : ref
 }
 
 /** Turns a page into its event and its downloads. Each occurrence of an id is counted. */
-const readPage = (
-  { inflight, parts, plan }: Reader,
-  { forgetsParts, number, page }: Listed,
-  { back, copies, due, waiting }: InStores
-) => {
-  // A connection has one open listing, that of its live task: a listing of another task would delete its marks.
-  const isLive = SyncTask.isLive(plan.task)
-  const forced = new Set(plan.task.forceIds)
+const readPage = (reader: Reader, { forgetsParts, number, page }: Listed, stored: InStores) => {
+  const { inflight, parts, plan } = reader
   const chosen = new Map(page.download.map((ref) => [ref.externalId, ref]))
   const downloads: Array<Download> = []
   const unusable: Array<Problem> = []
   const seen: Array<string> = []
-  let existing = 0
   for (const listed of refsOf(page)) {
     const { externalId } = listed
     const problem = externalIdProblem(externalId)
@@ -142,27 +154,20 @@ const readPage = (
       continue
     }
     seen.push(externalId)
-    const before = inflight.find(externalId)
-    // If a page of this run deleted the id, its deletion may not have been committed when the checker was asked: the id
-    // is new, even if the checker knew it.
-    const isBack = inflight.isRemoved(externalId) || (before === undefined && back.has(externalId))
-    const ref = chosen.get(externalId) ?? (isBack || due.has(externalId) ? listed : undefined)
-    const isRepeated = before !== undefined && before.revision === ref?.revision
-    const isDone = plan.done.has(externalId) || forced.has(externalId)
-    if (ref === undefined || isDone || (!isBack && (isRepeated || waiting.has(externalId)))) {
-      existing += 1
-      continue
-    }
-    const copyOf = ref.copy === undefined ? undefined : copies.get(ref.copy.bodyKey)
+    const ref = refToDownload(reader, stored, { chosen: chosen.get(externalId), listed })
+    if (ref === undefined) continue
+    const copyOf = ref.copy === undefined ? undefined : stored.copies.get(ref.copy.bodyKey)
     downloads.push({ ...downloadOf(inflight, "listed", ref), page: number, copyOf })
   }
   const { deleted = [], parts: moves = [], patches = [], problems = [] } = page
   parts.move(moves)
   inflight.remove(deleted)
+  // A connection has one open listing, that of its live task: a listing of another task would delete its marks.
+  const isLive = SyncTask.isLive(plan.task)
   const event: PageListed = {
     _tag: "PageListed",
     page: number,
-    existing,
+    existing: seen.length - downloads.length,
     unusable,
     problems,
     remaining: page.remaining,
@@ -208,6 +213,7 @@ export const run = Effect.fnUntraced(function* <E, R>(
   const reader: Reader = {
     ...context,
     ...options,
+    forcedIds: new Set(context.plan.task.forceIds),
     contents: yield* ContentStore,
     ledger: yield* LedgerStore,
     deletions: yield* DeletionStore,
@@ -222,8 +228,8 @@ export const run = Effect.fnUntraced(function* <E, R>(
   const read = Effect.fnUntraced(function* (listed: Listed) {
     const { page } = listed
     const copies = yield* copySources(reader, page)
-    const back = yield* takenBack(reader, page)
-    yield* takeAll(readPage(reader, listed, { ...(yield* inLedger(reader, page)), copies, back }))
+    const reappeared = yield* reappearedIds(reader, page)
+    yield* takeAll(readPage(reader, listed, { ...(yield* inLedger(reader, page)), copies, reappeared }))
   })
 
   let isRetried = false
