@@ -25,6 +25,7 @@ export const reads: ReadonlySet<string> = new Set([
   "connection",
   "connectionByName",
   "connectionIdsOf",
+  "membersOf",
   "connections",
   "retriesDue",
   "ledger",

@@ -121,6 +121,7 @@ export const make = (options: {
     connection: edge("connection", store.connection),
     connectionByName: edge("connectionByName", store.connectionByName),
     connectionIdsOf: edge("connectionIdsOf", store.connectionIdsOf),
+    membersOf: edge("membersOf", store.membersOf),
     createConnection: edge("createConnection", store.createConnection),
     updateConnection: edge("updateConnection", store.updateConnection),
     saveCredentials: edge("saveCredentials", store.saveCredentials),

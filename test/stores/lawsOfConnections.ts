@@ -133,6 +133,24 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const names = (yield* store.connections).map((one) => one.name)
         const sorted = names.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
         assert.deepStrictEqual(names, sorted)
+        const named = (yield* store.connections).map(({ id, name }) => ({ id, name }))
+        assert.deepStrictEqual(yield* store.connectionNames, named)
+      })
+    )
+
+    it.effect("the members of a connection are those that it made, in the order of their names", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { account, config, domain, every, id: owner, name } = yield* connect()
+        const given = { account, config, domain, every, credentials: new Uint8Array([1]) }
+        const { id: other } = yield* connect()
+        const make = (of: ConnectionId, user: string) =>
+          store.createConnection({ ...given, name: `${name} ${user}`, member: { of, externalId: user } })
+        const [second, first] = [yield* make(owner, "b"), yield* make(owner, "a")]
+        yield* make(other, "c")
+        assert.deepStrictEqual(yield* store.membersOf(owner), [first, second])
+        assert.deepStrictEqual(yield* store.membersOf(first.id), [])
+        assert.deepStrictEqual(yield* store.membersOf(nowhere), [])
       })
     )
 

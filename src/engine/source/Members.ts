@@ -46,9 +46,6 @@ const holds = (stored: Schema.Json, wanted: Schema.Json): boolean =>
 
 const locked = (owner: ConnectionId) => Lock.withLock(`members of ${owner}`)
 
-const membersOf = (connections: ConnectionStore["Service"], owner: ConnectionId) =>
-  Effect.map(connections.connections, (all) => all.filter(({ member }) => member?.of === owner))
-
 /** Returns all stored accounts. */
 const accountsOf = Effect.fnUntraced(function* (owner: ConnectionId) {
   const store = yield* ContentStore
@@ -77,7 +74,7 @@ const reconcile = Effect.fnUntraced(function* (
     const owner = Option.getOrUndefined(yield* connections.connection(connection.id))
     if (owner?.fence !== connection.fence || owner.credentials === null) return
     const memberOf = yield* members.of(opened)
-    const existing = new Map((yield* membersOf(connections, owner.id)).map((each) => [each.member?.externalId, each]))
+    const existing = new Map((yield* connections.membersOf(owner.id)).map((each) => [each.member?.externalId, each]))
     const done = { connected: 0, changed: 0, retired: 0, resumed: 0 }
 
     for (const account of yield* accountsOf(owner.id)) {
@@ -208,7 +205,7 @@ export const after = Effect.fnUntraced(function* (
 
 /** Returns how many members a connection has, and how many of them are retired. */
 export const count = (connections: ConnectionStore["Service"], owner: ConnectionId) =>
-  Effect.map(membersOf(connections, owner), (members) => ({
+  Effect.map(connections.membersOf(owner), (members) => ({
     total: members.length,
     retired: members.filter(isRetired).length
   }))
@@ -217,7 +214,7 @@ export const count = (connections: ConnectionStore["Service"], owner: Connection
 export const resume = Effect.fnUntraced(function* (connections: ConnectionStore["Service"], owner: ConnectionId) {
   const isStuck = (each: Connection) =>
     each.paused !== null && each.paused !== pausedByPerson && each.credentials !== null && !isRetired(each)
-  const stuck = (yield* membersOf(connections, owner)).filter(isStuck)
+  const stuck = (yield* connections.membersOf(owner)).filter(isStuck)
   yield* Effect.forEach(stuck, ({ id }) => connections.setPaused(id, null), { discard: true })
 })
 
@@ -236,7 +233,7 @@ export const disconnect = (
 ) =>
   Effect.gen(function* () {
     const { connections, overviews } = stores
-    const members = yield* membersOf(connections, id)
+    const members = yield* connections.membersOf(id)
     const all = [id, ...members.map((each) => each.id)]
     const stored = yield* Effect.forEach(all, (each) => Effect.map(overviews.totals(each), (totals) => totals.stored))
     // Removes the connection's credentials first, so that no poll creates the members again. Removes its row last, so

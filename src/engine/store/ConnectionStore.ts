@@ -52,6 +52,10 @@ export class ConnectionStore extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<ConnectionId>, StoreError>
     /** All connections, ordered by name. */
     readonly connections: Effect.Effect<ReadonlyArray<Connection>, StoreError>
+    /** The id and the name of all connections, ordered by name. */
+    readonly connectionNames: Effect.Effect<ReadonlyArray<Pick<Connection, "id" | "name">>, StoreError>
+    /** The members that this connection has created, ordered by name. */
+    readonly membersOf: (owner: ConnectionId) => Effect.Effect<ReadonlyArray<Connection>, StoreError>
     /**
      * Pauses the connection with a reason. With null, resumes it: due at once, failures back to 0. The fence stays the
      * same.

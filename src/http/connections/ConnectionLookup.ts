@@ -20,12 +20,12 @@ export const find = Effect.fnUntraced(function* (
   ref: string,
   scope?: Scope
 ): Effect.fn.Return<Connection, NotFoundProblem | StoreError> {
-  const isInScope = ({ id }: Connection) => scope === undefined || scope.includes(id)
+  const isInScope = ({ id }: Pick<Connection, "id">) => scope === undefined || scope.includes(id)
   const found = Option.filter(yield* connections.connection(ConnectionId.make(ref)), isInScope)
   if (Option.isSome(found)) return found.value
   const named = Option.filter(yield* connections.connectionByName(ref), isInScope)
   if (Option.isSome(named)) return named.value
-  const names = (yield* connections.connections).filter(isInScope).map(({ name }) => name)
+  const names = (yield* connections.connectionNames).filter(isInScope).map(({ name }) => name)
   const meant = MessageText.nearest(ref, names)
   const more = names.length - mostNamed
   const next =

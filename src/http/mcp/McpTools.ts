@@ -50,10 +50,10 @@ const make = Effect.fnUntraced(function* (options: Options) {
   /** Returns the connections that may be read; with a name only that one, which must be among them. */
   const readable = Effect.fnUntraced(function* (name?: string) {
     const scope = yield* options.scope
-    const all = (yield* store.connections).filter(({ id }) => scope === undefined || scope.includes(id))
-    if (name === undefined) return all
-    const found = all.filter((connection) => connection.name === name)
-    if (found.length > 0) return found
+    const isReadable = ({ id }: Connection) => scope === undefined || scope.includes(id)
+    if (name === undefined) return (yield* store.connections).filter(isReadable)
+    const found = Option.filter(yield* store.connectionByName(name), isReadable)
+    if (Option.isSome(found)) return [found.value]
     return yield* new UsageError({
       message: `there is no connection ${JSON.stringify(name)}: \`sources\` lists the connections`
     })

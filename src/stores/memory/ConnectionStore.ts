@@ -52,6 +52,7 @@ const remove = (state: State, connectionId: ConnectionId): void => {
 
 const make = (state: State, blobs: BlobStore["Service"]): Methods => {
   const find = (id: ConnectionId) => Option.fromUndefinedOr(state.connections.get(id))
+  const sorted = () => Array.from(state.connections.values(), connectionOf).toSorted((a, b) => byBytes(a.name, b.name))
   const byName = (name: string) => Array.from(state.connections.values()).find((entry) => entry.name === name)
 
   return {
@@ -130,9 +131,9 @@ const make = (state: State, blobs: BlobStore["Service"]): Methods => {
           .filter((entry) => entry.account === account || entry.account.startsWith(`${account}/`))
           .map(({ id }) => id)
       ),
-    connections: Effect.sync(() =>
-      Array.from(state.connections.values(), connectionOf).toSorted((a, b) => byBytes(a.name, b.name))
-    ),
+    connections: Effect.sync(sorted),
+    connectionNames: Effect.sync(() => sorted().map(({ id, name }) => ({ id, name }))),
+    membersOf: (owner) => Effect.sync(() => sorted().filter(({ member }) => member?.of === owner)),
 
     setPaused: (connectionId, reason) =>
       Effect.map(Clock.currentTimeMillis, (now) => {

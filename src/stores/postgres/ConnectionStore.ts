@@ -23,6 +23,7 @@ type Methods = ConnectionStore["Service"]
 /** Tables with rows of a connection (`connection_id`), except its contents, which are removed first (see Purge.ts). */
 const belongings = ["totals", "staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
 
+const decodeNames = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId, name: Schema.String })))
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
 
 const accountTaken = (name: string) => `creating the connection ${name}: its account has a connection already`
@@ -140,6 +141,17 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
       Effect.flatMap(decodeConnections),
       toStoreError("reading the connections")
     ),
+
+    connectionNames: sql`SELECT id, name FROM connection ORDER BY name`.pipe(
+      Effect.flatMap((rows) => Effect.orDie(decodeNames(rows))),
+      toStoreError("reading the names of the connections")
+    ),
+
+    membersOf: (owner) =>
+      sql`SELECT ${columns} FROM connection WHERE member_of = ${owner} ORDER BY name`.pipe(
+        Effect.flatMap(decodeConnections),
+        toStoreError("reading the members of a connection")
+      ),
 
     setPaused: (connectionId, reason) =>
       (reason === null
