@@ -23,6 +23,7 @@ export const reads: ReadonlySet<string> = new Set([
   "existing",
   "revisions",
   "connection",
+  "connectionsById",
   "connectionByName",
   "connectionIdsOf",
   "membersOf",

@@ -119,6 +119,7 @@ export const make = (options: {
     existing: edge("existing", store.existing),
     revisions: edge("revisions", store.revisions),
     connection: edge("connection", store.connection),
+    connectionsById: edge("connectionsById", store.connectionsById),
     connectionByName: edge("connectionByName", store.connectionByName),
     connectionIdsOf: edge("connectionIdsOf", store.connectionIdsOf),
     membersOf: edge("membersOf", store.membersOf),

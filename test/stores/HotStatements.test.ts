@@ -134,6 +134,7 @@ const operations = Effect.fnUntraced(function* ({ commit, fence, id, runId }: Ru
     "held deletions": store.deletions(id, { which: "held", limit: 100 }),
     totals: store.totals(id),
     "a connection": store.connection(id),
+    "the members of a connection": store.membersOf(id),
     "runs of a connection": store.runs(id, 20),
     "the next task": store.nextTask(id),
     "who holds the feed back": store.holder,

@@ -22,6 +22,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const created = yield* connect()
         assert.deepStrictEqual(yield* store.connection(created.id), Option.some(created))
         assert.deepStrictEqual(yield* store.connectionByName(created.name), Option.some(created))
+        assert.deepStrictEqual(yield* store.connectionsById([created.id, nowhere, created.id]), [created])
+        assert.deepStrictEqual(yield* store.connectionsById([ConnectionId.make("no id")]), [])
         assert.deepStrictEqual(created.config, { query: "in:inbox" })
         assert.deepStrictEqual(created.credentials, new Uint8Array([1, 2, 3]))
         assert.strictEqual(Duration.toMillis(created.every), 300_000)

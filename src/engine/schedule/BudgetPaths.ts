@@ -5,9 +5,11 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import type { ConnectionId } from "../model/Connection.ts"
+import * as Request from "effect/Request"
+import * as RequestResolver from "effect/RequestResolver"
+import type { Connection, ConnectionId } from "../model/Connection.ts"
 import type { Vault } from "../secrets/Vault.ts"
 import type { Integrations } from "../source/Integrations.ts"
 import * as OpenSource from "../source/OpenSource.ts"
@@ -40,35 +42,51 @@ export class BudgetPaths extends Context.Service<
   )
 }
 
-const read = Effect.fnUntraced(function* (connectionId: ConnectionId) {
-  const connections = yield* ConnectionStore
-  const connection = yield* Effect.fromOption(yield* connections.connection(connectionId))
+/** Returns the path of a connection. Fails if the connection can't be opened. */
+const pathOf = Effect.fnUntraced(function* (connection: Connection) {
   const opened = yield* OpenSource.openable(connection)
   const { account, domain } = connection
   const budget = (yield* OpenSource.budgetsOf(opened.integration, { ...opened, account })).at(-1)
   return [`${domain}/${budget?.key ?? account}`, account] as const satisfies BudgetPath
 })
 
+interface Unread extends Request.Request<BudgetPath> {
+  readonly connectionId: ConnectionId
+}
+const Unread = Request.of<Unread>()
+
+/** Reads the connections that are woken at the same time in one query. */
+const read = Effect.fnUntraced(function* (entries: ReadonlyArray<Request.Entry<Unread>>) {
+  const connections = yield* ConnectionStore
+  const ids = entries.map(({ request }) => request.connectionId)
+  // A row that can't be read fails the poll of its own connection, and must not fail the others.
+  const found = yield* Effect.catchCause(connections.connectionsById(ids), () => Effect.succeed([]))
+  const byId = new Map(found.map((connection) => [connection.id, connection]))
+  for (const entry of entries) {
+    const { connectionId } = entry.request
+    const connection = byId.get(connectionId)
+    const path = connection === undefined ? undefined : yield* Effect.exit(pathOf(connection))
+    const own = [connectionId, connectionId] as const
+    entry.completeUnsafe(Exit.succeed(path !== undefined && Exit.isSuccess(path) ? path.value : own))
+  }
+})
+
 const make = Effect.gen(function* () {
   const context = yield* Effect.context<ConnectionStore | Integrations | Vault>()
-  // A map, because Effect's `Cache` keeps the fiber of each look-up: 3.4 kB for a connection. Two look-ups of one
-  // connection at the same time are rare, and read the same.
+  const unread = RequestResolver.make<Unread>((entries) => Effect.provide(read(entries), context))
+  // A map, because Effect's `Cache` keeps the fiber of each look-up: 3.4 kB for a connection.
   const paths = new Map<ConnectionId, Remembered>()
-  const remember = (connectionId: ConnectionId, path: BudgetPath, now: number) => {
-    paths.delete(connectionId)
-    paths.set(connectionId, { path, until: now + Duration.toMillis(rememberedFor) })
-    const [oldest] = paths.size > capacity ? paths.keys() : []
-    if (oldest !== undefined) paths.delete(oldest)
-  }
   return {
     of: Effect.fnUntraced(function* (connectionId) {
       const now = yield* RunMeter.monotonicMillis
       const remembered = paths.get(connectionId)
       if (remembered !== undefined && now < remembered.until) return remembered.path
-      const found = yield* Effect.option(Effect.provide(read(connectionId), context))
-      if (Option.isNone(found)) return [connectionId, connectionId]
-      remember(connectionId, found.value, now)
-      return found.value
+      const path = yield* Effect.request(Unread({ connectionId }), unread)
+      paths.delete(connectionId)
+      if (path[0] !== connectionId) paths.set(connectionId, { path, until: now + Duration.toMillis(rememberedFor) })
+      const [oldest] = paths.size > capacity ? paths.keys() : []
+      if (oldest !== undefined) paths.delete(oldest)
+      return path
     })
   } satisfies BudgetPaths["Service"]
 })

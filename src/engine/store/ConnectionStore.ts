@@ -44,6 +44,10 @@ export class ConnectionStore extends Context.Service<
     /** Stores refreshed credentials. The fence stays the same. */
     readonly saveCredentials: (fence: Fence, credentials: Uint8Array) => Effect.Effect<void, StoreError | Superseded>
     readonly connection: (connectionId: ConnectionId) => Effect.Effect<Option.Option<Connection>, StoreError>
+    /** Returns those of these connections that exist, in any order. */
+    readonly connectionsById: (
+      connectionIds: ReadonlyArray<ConnectionId>
+    ) => Effect.Effect<ReadonlyArray<Connection>, StoreError>
     readonly connectionByName: (name: string) => Effect.Effect<Option.Option<Connection>, StoreError>
     /** Returns connections that are not paused and whose account is this text, or begins with it and a `/`. */
     readonly connectionIdsOf: (

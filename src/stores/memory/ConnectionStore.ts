@@ -123,6 +123,11 @@ const make = (state: State, blobs: BlobStore["Service"]): Methods => {
       }),
 
     connection: (connectionId) => Effect.sync(() => Option.map(find(connectionId), connectionOf)),
+    connectionsById: (connectionIds) =>
+      Effect.sync(() => {
+        const wanted = new Set(connectionIds)
+        return sorted().filter(({ id }) => wanted.has(id))
+      }),
     connectionByName: (name) => Effect.sync(() => Option.map(Option.fromUndefinedOr(byName(name)), connectionOf)),
     connectionIdsOf: (domain, account) =>
       Effect.sync(() =>

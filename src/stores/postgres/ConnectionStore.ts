@@ -12,7 +12,7 @@ import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import * as Purge from "./Purge.ts"
 import { connectionColumns, connections as decodeConnections } from "./RowDecoders.ts"
-import { isUuid, millis } from "./Parameters.ts"
+import { isUuid, millis, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 import { interruptRuns } from "./RunStore.ts"
@@ -120,6 +120,12 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
             toStoreError("reading a connection")
           )
         : Effect.succeedNone,
+
+    connectionsById: (connectionIds) =>
+      sql`SELECT ${columns} FROM connection WHERE id = ANY(${texts(connectionIds.filter(isUuid))}::uuid[])`.pipe(
+        Effect.flatMap(decodeConnections),
+        toStoreError("reading connections")
+      ),
 
     connectionByName: (name) =>
       Storable.isId(name)
