@@ -51,7 +51,7 @@ export const blocksOf = <A extends Seen>(messages: ReadonlyArray<A>, next: numbe
   for (let index = 0; index * size < next; index++) {
     const to = (index + 1) * size
     const start = at
-    while (at < messages.length && (messages[at]?.uid ?? to) < to) at++
+    while ((messages[at]?.uid ?? to) < to) at++
     blocks.push({ index, from: Math.max(1, index * size), to: Math.min(to, next), messages: messages.slice(start, at) })
   }
   return blocks
