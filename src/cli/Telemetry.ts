@@ -20,7 +20,7 @@ import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import packageJson from "../../package.json" with { type: "json" }
-import { Sent } from "../engine/telemetry/Gauges.ts"
+import { IsExported } from "../engine/telemetry/Gauges.ts"
 import * as ProcessIdentity from "../engine/locks/ProcessIdentity.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 
@@ -150,7 +150,7 @@ export const layer: Layer.Layer<never, CommandFailure.Failure> = Layer.effectCon
       Layer.catchCause(() => Layer.effectContext(CommandFailure.usage("one of the OTEL_ variables can't be read")))
     )
     const context = (yield* Layer.build(exporters)).pipe(
-      Context.add(Sent, true),
+      Context.add(IsExported, true),
       Context.add(UrlParams.CurrentRedactedNames, secretParameters)
     )
     yield* Effect.addFinalizer(() =>

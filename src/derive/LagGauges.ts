@@ -1,7 +1,7 @@
 /** Gauges of how far derived data is behind, added to those of the store (see `Gauges`). */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Added } from "../engine/telemetry/Gauges.ts"
+import { AdditionalGauges } from "../engine/telemetry/Gauges.ts"
 import { Deriver } from "./Deriver.ts"
 import type { Lag } from "./Lag.ts"
 
@@ -20,6 +20,6 @@ const samplesOf = ({ behind, seconds, unindexed, unread }: Lag) => {
 }
 
 export const layer: Layer.Layer<never> = Layer.effect(
-  Added,
+  AdditionalGauges,
   Effect.map(Deriver, ({ lag }) => Effect.map(lag(), samplesOf))
 )

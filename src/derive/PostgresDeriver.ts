@@ -23,7 +23,7 @@ import * as FeedFollower from "./FeedFollower.ts"
 import * as SqlQuery from "./SqlQuery.ts"
 import * as AgentReads from "./AgentReads.ts"
 import * as MirrorTables from "./MirrorTables.ts"
-import * as Pace from "./Pace.ts"
+import * as Throttle from "./Throttle.ts"
 import * as ReadTokens from "./ReadTokens.ts"
 import * as ReadOnlyRole from "./ReadOnlyRole.ts"
 import * as SearchIndexer from "./search/SearchIndexer.ts"
@@ -92,7 +92,7 @@ export const make = Effect.gen(function* () {
     // A command of another process may have caused work too, by setting a search language.
     const finishing = Effect.timeoutOption(hasMore.await, idlePause).pipe(
       Effect.andThen(hasMore.close),
-      Effect.andThen(finish(Pace.make(Pace.isBusy))),
+      Effect.andThen(finish(Throttle.make(Throttle.isBusy))),
       Effect.catch(({ message }) =>
         Effect.logWarning(`extracting texts failed, and is tried again: ${message}`).pipe(Effect.andThen(again))
       ),
@@ -101,9 +101,9 @@ export const make = Effect.gen(function* () {
       ),
       Effect.forever
     )
-    const paced = Pace.make(Pace.isBusy)
+    const throttled = Throttle.make(Throttle.isBusy)
     const rows = Effect.gen(function* () {
-      const { more } = yield* paced(following.step)
+      const { more } = yield* throttled(following.step)
       yield* hasMore.open
       if (!more) yield* following.waitForChanges
     }).pipe(Effect.forever)

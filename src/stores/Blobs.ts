@@ -87,15 +87,15 @@ const isWhole = Effect.fnUntraced(
 )
 
 /**
- * Brings a blob from one store to another, unless it is there. A blob that is there is read: its file may be cut short.
+ * Copies a blob from one store to another, unless it is there. A blob that is there is read: its file may be cut short.
  * `Damaged`: the bytes of `from` do not have this hash, or `to` keeps other bytes under it.
  */
-export const bring = Effect.fnUntraced(function* (hash: string, from: Blobs, to: Blobs) {
+export const copyBlob = Effect.fnUntraced(function* (hash: string, from: Blobs, to: Blobs) {
   const isThere = yield* to.has(hash)
   if (isThere && (yield* isWhole(to, hash))) return { _tag: "There" } as const
   const written = yield* to.write(from.read(hash))
-  const isBrought = Buffer.from(written.hash).toString("hex") === hash && (!isThere || (yield* isWhole(to, hash)))
-  return isBrought ? ({ _tag: "Written", size: written.size } as const) : ({ _tag: "Damaged" } as const)
+  const isCopied = Buffer.from(written.hash).toString("hex") === hash && (!isThere || (yield* isWhole(to, hash)))
+  return isCopied ? ({ _tag: "Written", size: written.size } as const) : ({ _tag: "Damaged" } as const)
 })
 
 /** Blobs in memory, for tests. */

@@ -23,7 +23,9 @@ const freshFor = Duration.seconds(5)
 const sentEvery = Duration.seconds(15)
 
 /** True if metrics are sent to a collector, not only scraped. */
-export const Sent = Context.Reference<boolean>("idem/engine/telemetry/Gauges/Sent", { defaultValue: () => false })
+export const IsExported = Context.Reference<boolean>("idem/engine/telemetry/Gauges/IsExported", {
+  defaultValue: () => false
+})
 
 /** The time limit of the store's query. */
 const timeout = Duration.seconds(3)
@@ -102,8 +104,8 @@ const samplesOf = (overview: Overview, holder: FeedHolder | null): ReadonlyArray
  * Gauges of other parts of Idem, which are read together with those of the store. They are left out if they can't be
  * read.
  */
-export const Added = Context.Reference<Effect.Effect<ReadonlyArray<Sample>, unknown>>(
-  "idem/engine/telemetry/Gauges/Added",
+export const AdditionalGauges = Context.Reference<Effect.Effect<ReadonlyArray<Sample>, unknown>>(
+  "idem/engine/telemetry/Gauges/AdditionalGauges",
   { defaultValue: () => Effect.succeed([]) }
 )
 
@@ -140,7 +142,7 @@ export class Gauges extends Context.Service<
     Effect.gen(function* () {
       const overviews = yield* OverviewStore
       const feed = yield* FeedStore
-      const added = yield* Added
+      const added = yield* AdditionalGauges
       const context = yield* Effect.context<never>()
       const shown = new Map<string, Metric.Gauge<number>>()
       let askedAt = Number.NEGATIVE_INFINITY
@@ -197,7 +199,7 @@ export class Gauges extends Context.Service<
         const [overview, holder] = answer.value
         yield* show([...samplesOf(withZeros(overview), holder), ...Option.getOrElse(others, () => [])])
       })
-      if (yield* Sent) yield* Effect.forkScoped(Effect.repeat(refresh, Schedule.spaced(sentEvery)))
+      if (yield* IsExported) yield* Effect.forkScoped(Effect.repeat(refresh, Schedule.spaced(sentEvery)))
       return { refresh }
     })
   )

@@ -110,7 +110,7 @@ export const Config = Schema.Struct({
     isAdvanced: true
   }),
   timeout: field(Schema.optionalKey(Schema.DurationFromString), {
-    title: "Patience",
+    title: "Timeout",
     description: "How long the server may be silent. Default 30 seconds.",
     example: "30 seconds",
     isAdvanced: true

@@ -14,13 +14,13 @@ export const Part = Schema.Struct({ emptySince: Schema.Int })
 export type Part = typeof Part.Type
 
 /** A folder as a pass found it. */
-export interface Look {
+export interface ListedFolder {
   readonly folder: string
   readonly isEmpty: boolean
 }
 
 /** The result of a check: empty folders that are not confirmed, and the parts to move. */
-export interface Verdict {
+export interface Confirmation {
   /** The empty folders that no earlier pass found empty. */
   readonly unconfirmed: ReadonlyArray<string>
   readonly parts: ReadonlyArray<PartMove<Part>>
@@ -30,11 +30,15 @@ export interface Verdict {
 const keyOf = (folder: string): string => (folder === "" ? "/" : folder)
 
 /** Compares the folders of one page with the results of earlier passes. Makes one bulk query. */
-export const check = Effect.fnUntraced(function* (parts: Parts<Part>, pass: number, looks: ReadonlyArray<Look>) {
-  const known = yield* parts.get(looks.map(({ folder }) => keyOf(folder)))
+export const check = Effect.fnUntraced(function* (
+  parts: Parts<Part>,
+  pass: number,
+  folders: ReadonlyArray<ListedFolder>
+) {
+  const known = yield* parts.get(folders.map(({ folder }) => keyOf(folder)))
   const unconfirmed: Array<string> = []
   const moves: Array<PartMove<Part>> = []
-  for (const { folder, isEmpty } of looks) {
+  for (const { folder, isEmpty } of folders) {
     const key = keyOf(folder)
     const part = known.get(key)
     if (!isEmpty) {
@@ -44,5 +48,5 @@ export const check = Effect.fnUntraced(function* (parts: Parts<Part>, pass: numb
     if (part === undefined) moves.push({ key, checkpoint: { emptySince: pass } })
     if (part === undefined || part.emptySince >= pass) unconfirmed.push(folder)
   }
-  return { unconfirmed, parts: moves } satisfies Verdict
+  return { unconfirmed, parts: moves } satisfies Confirmation
 })

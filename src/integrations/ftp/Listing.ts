@@ -140,8 +140,8 @@ export const make = ({ comparesRevisions, config, remember, remote }: Options) =
         ...globs,
         list: remote.list,
         // Only the live task deletes absent files.
-        confirm: (looks) =>
-          isLive ? EmptyFolders.check(parts, pass, looks) : Effect.succeed({ unconfirmed: [], parts: [] }),
+        confirm: (folders) =>
+          isLive ? EmptyFolders.check(parts, pass, folders) : Effect.succeed({ unconfirmed: [], parts: [] }),
         maxDepth: config.maxDepth ?? 32,
         maxEntries: config.maxEntries ?? 5_000_000
       },

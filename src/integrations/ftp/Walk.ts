@@ -47,7 +47,9 @@ export interface Step {
 export interface Options<E> {
   readonly list: (folder: string) => Effect.Effect<Listing, IntegrationError>
   /** Called once a page for its folders. A folder that is empty and not confirmed is not covered. */
-  readonly confirm: (looks: ReadonlyArray<EmptyFolders.Look>) => Effect.Effect<EmptyFolders.Verdict, E>
+  readonly confirm: (
+    listedFolders: ReadonlyArray<EmptyFolders.ListedFolder>
+  ) => Effect.Effect<EmptyFolders.Confirmation, E>
   readonly maxDepth: number
   /** The most files and folders that one pass lists. The bound ends loops of links that can't be detected otherwise. */
   readonly maxEntries: number
@@ -107,7 +109,7 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
     const frames: Array<Frame> = []
     let unread = from?.unread === null ? undefined : new Set(from?.unread)
     let problems: Array<Problem> = []
-    let looks: Array<EmptyFolders.Look> = []
+    let listedFolders: Array<EmptyFolders.ListedFolder> = []
     let entries = from?.entries ?? 0
     /** The place of the walk. It is kept until the walk moves on: only an empty stack of folders ends the walk. */
     let at: { readonly folder: string; readonly after: string | null } = from ?? { folder: "", after: null }
@@ -195,7 +197,7 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
         problem(folder, `the listing ended here, ${bound}: exclude folders, or raise "maxEntries"`)
         return undefined
       }
-      looks.push({ folder, isEmpty: listing.entries.length === 0 && listing.problems.length === 0 })
+      listedFolders.push({ folder, isEmpty: listing.entries.length === 0 && listing.problems.length === 0 })
       report(folder, listing, remainder.isResumed)
       const { digest, identity } = listing
       frames.push({ folder, identity, digest, ...select(folder, listing, remainder), filesDone: 0, foldersDone: 0 })
@@ -238,11 +240,11 @@ export const walk = <E>(options: Options<E>, from: Position | undefined): Stream
         }
         if (files.length >= maxFiles || entered >= maxFolders || problems.length >= maxProblems) break
       }
-      const verdict = yield* options.confirm(looks)
-      looks = []
-      verdict.unconfirmed.forEach(skip)
+      const confirmation = yield* options.confirm(listedFolders)
+      listedFolders = []
+      confirmation.unconfirmed.forEach(skip)
       const position = frames.length === 0 ? undefined : { ...at, unread: known(), entries }
-      const done: Step = { files, problems, parts: verdict.parts, position, unread: known() }
+      const done: Step = { files, problems, parts: confirmation.parts, position, unread: known() }
       problems = []
       return [[done], position === undefined ? Option.none() : Option.some(undefined)] as const
     })

@@ -49,7 +49,7 @@ export interface Client {
     schema: Schema.Decoder<A>
   ) => Effect.Effect<A | Refusal, IntegrationError>
   /** Streams a file's bytes. Follows redirects; fails with `TooLarge` before the body is read. */
-  readonly bytes: (file: FileBytes.Announced, maxSize: number) => Stream.Stream<Uint8Array, IntegrationError>
+  readonly bytes: (file: FileBytes.FileInfo, maxSize: number) => Stream.Stream<Uint8Array, IntegrationError>
   /** Returns true for a URL to which the token may be sent: Slack's hosts, or the configured origin. */
   readonly takesToken: (url: string) => boolean
 }

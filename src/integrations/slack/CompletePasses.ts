@@ -116,7 +116,7 @@ export const make = (settings: Settings, env: Env, state: State, now: number, sk
     }
   })
 
-  return HistoryReader.inTurn(() => {
+  return HistoryReader.inSequence(() => {
     const begun = state.pass !== undefined && state.conversations.has(state.pass.channel) ? state.pass : choose()
     if (begun === undefined) return completion()
     if (begun.suspect) state.absentSince ??= state.roundAt ?? now

@@ -8,7 +8,7 @@ import { Forbidden, Gone, type IntegrationError, Transient } from "../../contrac
 import { detail, fail, httpStatus, limited, tooLarge } from "./Errors.ts"
 
 /** The properties of a file that `files.info` announced. */
-export interface Announced {
+export interface FileInfo {
   readonly id: string
   readonly url: string
   readonly mediaType: string | undefined
@@ -57,7 +57,7 @@ export const make = (options: {
       return yield* fail(new Forbidden({ message: `file ${id}: more than ${maxRedirects} redirects` }))
     })
 
-  const open = (file: Announced, maxSize: number, token: Redacted.Redacted) =>
+  const open = (file: FileInfo, maxSize: number, token: Redacted.Redacted) =>
     Effect.flatMap(follow(file.id, file.url, token), (response) => {
       const { id } = file
       const refuse = (error: IntegrationError) => Effect.andThen(discard(response), Effect.fail(error))
@@ -80,7 +80,7 @@ export const make = (options: {
       return length > maxSize ? refuse(tooLarge(id, length, maxSize)) : Effect.succeed(response)
     })
 
-  return (file: Announced, maxSize: number): Stream.Stream<Uint8Array, IntegrationError> =>
+  return (file: FileInfo, maxSize: number): Stream.Stream<Uint8Array, IntegrationError> =>
     Stream.unwrap(
       Effect.map(
         Effect.flatMap(options.auth.token, (token) => options.call("files.download", 1, open(file, maxSize, token))),

@@ -75,7 +75,7 @@ interface Options {
  * read now, and further ones are added to it.
  */
 export const make = (env: Env, state: State, skip: Set<string>, options: Options): Pages =>
-  HistoryReader.inTurn(() => {
+  HistoryReader.inSequence(() => {
     if (!options.spend(0)) return undefined
     const isDue = (id: string) => !skip.has(id) && state.conversations.has(id) && options.isDue(id)
     const begun = state.historyOf

@@ -58,10 +58,10 @@ interface Step {
 }
 
 /** Reads one conversation after the other, until `next` returns undefined. Each pass is made when its turn comes. */
-export const inTurn = (next: () => Pages | undefined): Pages =>
+export const inSequence = (next: () => Pages | undefined): Pages =>
   Stream.suspend(() => {
     const pages = next()
-    return pages === undefined ? Stream.empty : Stream.concat(pages, inTurn(next))
+    return pages === undefined ? Stream.empty : Stream.concat(pages, inSequence(next))
   })
 
 export const read = (env: MessageRefs.Env, pass: Pass): Pages => {

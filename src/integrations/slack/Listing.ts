@@ -155,7 +155,7 @@ const live = (context: ListingContext): Pages => {
   /** Continues the round. */
   const round: Pages = Stream.suspend(() => {
     const channels = [...visits.due()]
-    const all = HistoryReader.inTurn(() => {
+    const all = HistoryReader.inSequence(() => {
       const channel = channels.shift()
       return channel === undefined ? undefined : visits.visit(channel, false)
     })
@@ -195,7 +195,7 @@ const live = (context: ListingContext): Pages => {
 
   const looks = HintLookups.make(env, state)
   const hinted: Pages = Stream.suspend(() =>
-    HistoryReader.inTurn(() => {
+    HistoryReader.inSequence(() => {
       const [part] = state.hinted ?? []
       if (part === undefined) return undefined
       if (/^(users|files)\//.test(part) || (part.includes("/") && isKnown(part))) return looks.at(part)

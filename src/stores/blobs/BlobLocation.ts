@@ -24,7 +24,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
 import { StoreError } from "../../engine/store/StoreError.ts"
-import { BlobStore, bring, type Place } from "../Blobs.ts"
+import { BlobStore, copyBlob, type Place } from "../Blobs.ts"
 import { toStoreError } from "../postgres/SqlErrors.ts"
 import * as BlobSettings from "./BlobSettings.ts"
 import * as PostgresBlobs from "./PostgresBlobs.ts"
@@ -131,14 +131,14 @@ const moveAll = Effect.fnUntraced(function* (from: Blobs, to: Blobs) {
   const damaged = new Set<string>()
   const moveOne = Effect.fnUntraced(function* (hash: string) {
     if (damaged.has(hash)) return
-    const brought = yield* bring(hash, from, to)
-    if (brought._tag === "Damaged") {
+    const copied = yield* copyBlob(hash, from, to)
+    if (copied._tag === "Damaged") {
       damaged.add(hash)
       return
     }
-    if (brought._tag === "Written") {
+    if (copied._tag === "Written") {
       moved.bodies += 1
-      moved.bytes += brought.size
+      moved.bytes += copied.size
     }
     yield* from.remove(hash, Duration.zero)
   })

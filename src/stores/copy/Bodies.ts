@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Crypto from "node:crypto"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
-import { bring } from "../Blobs.ts"
+import { copyBlob } from "../Blobs.ts"
 import { byteas, int8s } from "../postgres/Parameters.ts"
 import { hex, type Sides, through, wrong } from "./Rows.ts"
 
@@ -50,8 +50,8 @@ export const copyBodies = Effect.fnUntraced(function* (
     yield* write(bodies.map((body) => ({ ...body, size: body.bytes.byteLength })))
   })
   const large = Effect.fnUntraced(function* ({ hash, size }: { readonly hash: Uint8Array; readonly size: number }) {
-    const brought = yield* bring(hex(hash), source.blobs, target.blobs)
-    if (brought._tag === "Damaged") {
+    const copied = yield* copyBlob(hex(hash), source.blobs, target.blobs)
+    if (copied._tag === "Damaged") {
       return yield* wrong(
         `the body ${hex(hash)} is not what was stored: the data of the source or the target is damaged`
       )

@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
-import * as Pace from "../../src/derive/Pace.ts"
+import * as Throttle from "../../src/derive/Throttle.ts"
 import { LocalCommits } from "../../src/engine/feed/LocalCommits.ts"
 
 /** Runs pieces that take this long, one after the other. Returns the number of pieces that began in this time. */
@@ -19,8 +19,8 @@ const begunIn = (options: {
       begun += 1
       return Effect.sleep(options.piece)
     })
-    const paced = Pace.make(Effect.as(Effect.sleep("20 millis"), options.isBusy))
-    const fiber = yield* Effect.forkChild(Effect.forever(paced(piece)))
+    const throttled = Throttle.make(Effect.as(Effect.sleep("20 millis"), options.isBusy))
+    const fiber = yield* Effect.forkChild(Effect.forever(throttled(piece)))
     yield* TestClock.adjust(options.time)
     yield* Fiber.interrupt(fiber)
     return begun
@@ -46,7 +46,7 @@ it.live("a process whose runs commit is busy", () =>
   Effect.gen(function* () {
     const { announce } = yield* LocalCommits
     const committing = yield* Effect.forkChild(Effect.forever(Effect.andThen(announce, Effect.sleep("5 millis"))))
-    assert.isTrue(yield* Pace.isBusy)
+    assert.isTrue(yield* Throttle.isBusy)
     yield* Fiber.interrupt(committing)
   })
 )
