@@ -42,6 +42,8 @@ export interface Integration {
   readonly configSchema: Schema.JsonObject
   /** The JSON Schema of credentials. */
   readonly credentialsSchema: Schema.JsonObject
+  /** Whether the config and the credentials have any fields. A schema without fields accepts every value. */
+  readonly hasFields: { readonly config: boolean; readonly credentials: boolean }
   readonly signIn: AnySignIn | undefined
   readonly projection: Projection | undefined
   readonly members: AnyMembers | undefined
@@ -97,6 +99,9 @@ export interface DecodedConfig {
   readonly quota: Quota
   readonly leftOut: ReadonlyArray<string>
 }
+
+const hasFields = ({ ast }: Schema.Top): boolean =>
+  ast._tag !== "Objects" || ast.propertySignatures.length > 0 || ast.indexSignatures.length > 0
 
 /** Turns a definition into an integration. */
 export const make: {
@@ -217,6 +222,7 @@ export const make: {
     get credentialsSchema() {
       return jsonSchema(definition.credentials)
     },
+    hasFields: { config: hasFields(definition.config), credentials: hasFields(definition.credentials) },
     signIn: definition.signIn === undefined ? undefined : signIn(definition.signIn),
     projection: definition.projection,
     members: definition.members === undefined ? undefined : members(definition.members),

@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type { Budget, DecodedConfig, Estimate, Integration, Quota } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
@@ -144,6 +145,16 @@ interface Target {
   readonly before: Connection | undefined
 }
 
+const isEmpty = (given: unknown): boolean => Predicate.isObject(given) && Object.keys(given).length === 0
+
+/** Fails if the input has values that the integration would ignore, because its schema has no fields. */
+const takesAll = Effect.fnUntraced(function* ({ domain, hasFields }: Integration, input: ConnectInput) {
+  for (const what of ["config", "credentials"] as const) {
+    if (hasFields[what] || isEmpty(input[what] ?? {})) continue
+    return yield* new UsageError({ message: `${domain} takes no ${what}: leave the ${what} out` })
+  }
+})
+
 /** Decodes the input, with the stored config and credentials where it gives none. */
 const decode = Effect.fnUntraced(function* (
   integration: Integration,
@@ -151,6 +162,7 @@ const decode = Effect.fnUntraced(function* (
   before: Connection | undefined
 ) {
   const { domain, name, signedIn } = input
+  yield* takesAll(integration, input)
   const config = yield* integration.decodeConfig(input.config ?? before?.config ?? {}).pipe(wrong("config", domain))
   const given = input.credentials ?? undefined
   const kept = before === undefined || given !== undefined ? undefined : yield* stored(before)

@@ -5,6 +5,8 @@ import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import { Engine } from "../../../src/engine/Engine.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
+import * as Memory from "../../../src/stores/Memory.ts"
+import * as InstantSource from "../../support/InstantSource.ts"
 import { MemorySource } from "../../support/MemorySource.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
 
@@ -26,4 +28,30 @@ it.effect("a source that takes a connection and says nothing is given up before 
     assert.include(error.message, '"slow" did not answer within 50 seconds')
     assert.isTrue(Option.isNone(yield* Effect.flatMap(WholeStore, (store) => store.connectionByName("slow"))))
   }).pipe(Effect.provide(TestEngine.layer(source)))
+)
+
+it.effect("a config or credentials are refused by a source that takes none, and nothing is stored", () =>
+  Effect.gen(function* () {
+    const engine = yield* Engine
+    const base = { domain: "instant", name: "plain", config: {}, credentials: {}, every: undefined }
+    for (const [what, given] of [
+      ["credentials", { user: "a", password: "s3cret" }],
+      ["credentials", "s3cret"],
+      ["config", { typo: 1 }],
+      ["config", []]
+    ] as const) {
+      const error = yield* Effect.flip(engine.connect({ ...base, [what]: given }))
+      assert.strictEqual(error._tag, "UsageError")
+      assert.strictEqual(error.message, `instant takes no ${what}: leave the ${what} out`)
+    }
+    assert.deepStrictEqual(yield* (yield* WholeStore).connections, [])
+    yield* engine.connect(base)
+  }).pipe(
+    Effect.provide(
+      TestEngine.engineOver(
+        Memory.layer,
+        InstantSource.integration(1, () => new Uint8Array(1))
+      )
+    )
+  )
 )
