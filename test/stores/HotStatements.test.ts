@@ -15,7 +15,7 @@ import * as Postgres from "../../src/stores/Postgres.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Database from "../support/Postgres.ts"
 import { awaitVisible } from "./awaitVisible.ts"
-import { contentTables, reads } from "./rowReads.ts"
+import { contentTables, looked, reads } from "./rowReads.ts"
 import { allRead, item, miss, nextRun, page, running, type Running } from "./scenario.ts"
 
 /** The stored rows of the large connection. A third as many were deleted, and a tenth as many failed. */
@@ -191,6 +191,22 @@ describe("the frequent statements", () => {
         run = yield* nextRun(run)
         assert.deepStrictEqual(yield* faults(mode, yield* operations(run, index + 1)), [])
       }
+    }).pipe(Effect.provide(layer))
+  )
+})
+
+describe("a page of changes", () => {
+  it.live("looks at each of its rows once, and once at the newest change", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const store = yield* WholeStore
+      const { commit, id } = yield* running()
+      yield* commit({ items: Array.from({ length: 600 }, (_, index) => item(idOf(index))) })
+      yield* awaitVisible
+      yield* sql`VACUUM ANALYZE`.unprepared
+      const before = yield* looked
+      assert.strictEqual((yield* store.changes({ connectionId: id, limit: 500 })).changes.length, 500)
+      assert.isBelow((yield* looked) - before, 800)
     }).pipe(Effect.provide(layer))
   )
 })

@@ -86,8 +86,9 @@ const first = { connectionId: "00000000-0000-0000-0000-000000000000", externalId
 const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const place = yield* here(sql).pipe(toStoreError("looking where the database is"))
-  const head = sql`SELECT ${sql.literal(epochColumns)}, ${isHome(sql, place)} AS "isHome",
-    pg_snapshot_xmin(pg_current_snapshot()) AS horizon FROM meta`
+  const head = sql`SELECT now.*, ${sql.literal(newest)} AS newest
+    FROM (SELECT ${sql.literal(epochColumns)}, ${isHome(sql, place)} AS "isHome",
+      pg_snapshot_xmin(pg_current_snapshot()) AS horizon FROM meta) AS now`
   const told = sql.literal(`${toldColumns}, visible.transaction::text AS transaction`)
   const settled = beginIfMoved({ always: false }).pipe(
     Effect.tap(logNewEpoch),
@@ -106,7 +107,7 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
     // The bounds of one range of the index, which is read in order until the page is full.
     const found = yield* sql`WITH head AS MATERIALIZED (${head})
       SELECT head."databaseId", head.number, head.id, head."isHome", head.horizon::text AS horizon,
-        ${sql.literal(newest)}::text AS newest, ${told}
+        head.newest::text AS newest, ${told}
       FROM head LEFT JOIN LATERAL (
         SELECT ${sql.literal(contentColumns)}, changed_xid AS transaction, connection_id AS "connectionId", change,
           CASE change WHEN 'stored' THEN changed_xid ELSE stored_xid END::text AS stored,
