@@ -4,7 +4,7 @@
  *
  * The function must be pure and total: the same content gives the same rows, and no content makes it throw.
  */
-import type * as DateTime from "effect/DateTime"
+import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import type { Metadata } from "./Content.ts"
 
@@ -80,6 +80,12 @@ export interface Lookup {
   readonly value: string
   readonly description: string
 }
+
+/** Returns a text for a column; null if the value is no text, or is empty. */
+export const textOf = (value: unknown): string | null => (typeof value === "string" && value !== "" ? value : null)
+
+/** Returns a time for a column, in ISO 8601. */
+export const isoOf = (at: DateTime.Utc | null): string | null => (at === null ? null : DateTime.formatIso(at))
 
 /** Content as a projection sees it. */
 export interface ProjectedContent {

@@ -11,6 +11,7 @@ import { texts } from "../stores/postgres/Parameters.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
 import { readerRole } from "./ReadOnlyRole.ts"
+import { ids as decodeIds } from "../stores/postgres/RowDecoders.ts"
 
 /** The names of the connections to read. */
 type Names = ReadonlyArray<string>
@@ -57,7 +58,6 @@ export const ContentRow = Schema.Struct({
 })
 export type Content = typeof ContentRow.Type & { readonly attachments: ReadonlyArray<typeof Attachment.Type> }
 
-const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 const decodeMessages = Schema.decodeUnknownEffect(Schema.Array(Message))
 const decodeContents = Schema.decodeUnknownEffect(Schema.Array(ContentRow))
 const decodeAttachments = Schema.decodeUnknownEffect(Schema.Array(Attachment))
@@ -157,7 +157,7 @@ export const make = (isolated: boolean) => {
           AND (other.thread_ts = coalesce(one.thread_ts, one.ts)
             OR other.id = one.channel_id || '/' || coalesce(one.thread_ts, one.ts))
         WHERE one.connection = ${connection} AND one.id = ${id} AND other.deleted_at IS NULL`
-    const ids = (yield* Effect.orDie(decodeIds(members))).map((member) => member.id)
+    const ids = (yield* decodeIds(members)).map((member) => member.id)
     const rows = yield* sql`SELECT ${sql.literal(fields)}, ${text} FROM ${sql.literal(joined)}
       WHERE content.connection = ${connection} AND content.connection = ANY(${texts(names)})
         AND content.id = ANY(${texts(ids)})

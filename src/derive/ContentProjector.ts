@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import {
+  isoOf,
   none,
   type ProjectedContent,
   type Projection,
@@ -70,8 +71,6 @@ const rowsOf = (tables: ReadonlyArray<Table>) => {
     )
 }
 
-const iso = (at: DateTime.Utc | null): string | null => (at === null ? null : DateTime.formatIso(at))
-
 /** Returns the time if its year has four digits, which the columns require, else null. */
 const year = (at: DateTime.Utc | null): DateTime.Utc | null =>
   at !== null && /^\d{4}-/.test(DateTime.formatIso(at)) ? at : null
@@ -83,13 +82,13 @@ const contentRow = (domain: string, { content }: Change): { readonly table: stri
     kind: content.kind,
     state: content.state,
     title: content.title,
-    occurred_at: iso(year(content.occurredAt)),
+    occurred_at: isoOf(year(content.occurredAt)),
     media_type: content.mediaType,
     size: content.size,
     sha256: content.hash,
-    stored_at: iso(content.createdAt),
-    updated_at: iso(content.updatedAt),
-    deleted_at: content.state === "deleted" ? iso(content.updatedAt) : null
+    stored_at: isoOf(content.createdAt),
+    updated_at: isoOf(content.updatedAt),
+    deleted_at: content.state === "deleted" ? isoOf(content.updatedAt) : null
   }
 })
 
@@ -171,7 +170,7 @@ export const make = (projections: ReadonlyMap<string, Projection>) => {
       )
     )
     const rows = projected.rows.filter(({ table }) => !isDeleted || kept.has(table))
-    const deletedAt = isDeleted ? iso(content.updatedAt) : null
+    const deletedAt = isDeleted ? isoOf(content.updatedAt) : null
     return {
       change,
       rows: [

@@ -57,8 +57,6 @@ const asMailboxes = Schema.decodeUnknownOption(Mailboxes)
 const isTexts = Schema.is(Schema.Array(Schema.String))
 const isLabels = Schema.is(Schema.JsonObject)
 
-const textOf = (value: unknown): string | null => (typeof value === "string" && value !== "" ? value : null)
-const iso = (at: DateTime.Utc | null): string | null => (at === null ? null : DateTime.formatIso(at))
 const lower = (address: string): string | null => (address === "" ? null : address.toLowerCase())
 
 /** Returns a date that the mirror can store (ISO 8601 in UTC with a year of four digits), else null. */
@@ -85,12 +83,16 @@ const mailboxesOf = (value: unknown) =>
 export const project = (content: Projection.ProjectedContent): Projection.Projected => {
   const { externalId, metadata } = content
   const [from] = mailboxesOf(metadata.from)
-  const received = iso(content.occurredAt)
+  const received = Projection.isoOf(content.occurredAt)
   const references = isTexts(metadata.references) ? metadata.references : []
   // Emails that were stored before the field was split into ids have its whole text.
-  const inReplyTo = Headers.messageIds(textOf(metadata.inReplyTo) ?? undefined)[0] ?? null
+  const inReplyTo = Headers.messageIds(Projection.textOf(metadata.inReplyTo) ?? undefined)[0] ?? null
   const thread =
-    textOf(metadata.threadId) ?? textOf(references[0]) ?? inReplyTo ?? textOf(metadata.messageId) ?? externalId
+    Projection.textOf(metadata.threadId) ??
+    Projection.textOf(references[0]) ??
+    inReplyTo ??
+    Projection.textOf(metadata.messageId) ??
+    externalId
   return {
     rows: [
       {
@@ -100,18 +102,18 @@ export const project = (content: Projection.ProjectedContent): Projection.Projec
           subject: content.title,
           sent_at: dateOf(metadata.date) ?? received,
           received_at: received,
-          from_name: from === undefined ? null : textOf(from.name),
+          from_name: from === undefined ? null : Projection.textOf(from.name),
           from_address: from === undefined ? null : lower(from.address),
           labels: labelsOf(metadata.labels).toSorted(),
           size: content.size,
-          message_id: textOf(metadata.messageId),
+          message_id: Projection.textOf(metadata.messageId),
           in_reply_to: inReplyTo
         }
       },
       ...Object.entries(roles).flatMap(([field, role]) =>
         mailboxesOf(metadata[field]).map(({ address, name }, index) => ({
           table: "mail_address",
-          row: { role, position: index + 1, name: textOf(name), address: lower(address) }
+          row: { role, position: index + 1, name: Projection.textOf(name), address: lower(address) }
         }))
       )
     ],

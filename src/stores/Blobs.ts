@@ -51,6 +51,12 @@ export class BlobStore extends Context.Service<
   }
 >()("idem/stores/BlobStore") {}
 
+/** Returns a hash in hex, as blobs are named. */
+export const hex = (hash: Uint8Array): string => Buffer.from(hash).toString("hex")
+
+/** Returns true for the name of a blob. */
+export const isHash = (hash: string): boolean => /^[0-9a-f]{64}$/.test(hash)
+
 /** Unfinished writes older than this are removed. No body takes that long. */
 export const abandonedAfter = Duration.days(1)
 
@@ -78,7 +84,7 @@ const isWhole = Effect.fnUntraced(
   function* (blobs: Blobs, hash: string) {
     const passed = meter()
     yield* Stream.runForEach(blobs.read(hash), (chunk) => Effect.sync(() => passed.add(chunk)))
-    return Buffer.from(passed.written().hash).toString("hex") === hash
+    return hex(passed.written().hash) === hash
   },
   Effect.catchIf(
     (error) => error instanceof BodyAbsent,
@@ -94,7 +100,7 @@ export const copyBlob = Effect.fnUntraced(function* (hash: string, from: Blobs, 
   const isThere = yield* to.has(hash)
   if (isThere && (yield* isWhole(to, hash))) return { _tag: "There" } as const
   const written = yield* to.write(from.read(hash))
-  const isCopied = Buffer.from(written.hash).toString("hex") === hash && (!isThere || (yield* isWhole(to, hash)))
+  const isCopied = hex(written.hash) === hash && (!isThere || (yield* isWhole(to, hash)))
   return isCopied ? ({ _tag: "Written", size: written.size } as const) : ({ _tag: "Damaged" } as const)
 })
 
@@ -113,7 +119,7 @@ export const layerMemory: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {
       )
       const written = passed.written()
       const touchedAt = yield* Clock.currentTimeMillis
-      blobs.set(Buffer.from(written.hash).toString("hex"), { bytes: Buffer.concat(chunks), touchedAt })
+      blobs.set(hex(written.hash), { bytes: Buffer.concat(chunks), touchedAt })
       return written
     }),
     read: (hash, range) =>

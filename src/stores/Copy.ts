@@ -19,6 +19,7 @@ import { measure, verify } from "./copy/Verification.ts"
 import { texts } from "./postgres/Parameters.ts"
 import { toStoreError } from "./postgres/SqlErrors.ts"
 import { transactionOnce } from "./postgres/Transactions.ts"
+import { ids as decodeIds } from "./postgres/RowDecoders.ts"
 
 /** A copied connection. `bytes` is the size of its `bodies`, each counted once. */
 export interface Copied {
@@ -82,7 +83,6 @@ const decodeWebhooks = Schema.decodeUnknownEffect(
     })
   )
 )
-const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 
 const decodeLanguages = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ language: Schema.String })))
 const decodeTokens = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ name: Schema.String })))
@@ -156,7 +156,7 @@ const copyWebhooks = Effect.fnUntraced(function* (options: Options, wanted: Read
         ORDER BY name, id`
     )
   )
-  const there = yield* Effect.orDie(decodeIds(yield* target.sql`SELECT id::text AS id FROM webhook`))
+  const there = yield* decodeIds(yield* target.sql`SELECT id::text AS id FROM webhook`)
   const missing = rows.filter(
     (row) =>
       !there.some(({ id }) => id === row.id) &&

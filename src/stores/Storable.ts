@@ -13,6 +13,8 @@ import type { Item } from "../engine/model/Batch.ts"
 export const text = (value: string): string =>
   value.includes("\0") ? value.toWellFormed().replaceAll("\0", "\uFFFD") : value.toWellFormed()
 
+export const textOrNull = (value: string | null): string | null => (value === null ? null : text(value))
+
 export const problem = ({ message, place }: Problem): Problem => ({ place: text(place), message: text(message) })
 
 export const problems = ({ current, found }: Problems): Problems => ({

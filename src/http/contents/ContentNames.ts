@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { textOf } from "../../contract/Projection.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { ContentRow } from "../../engine/model/Content.ts"
 import type { ContentStore } from "../../engine/store/ContentStore.ts"
@@ -56,7 +57,6 @@ export const inText = (text: string, names: Named["names"]): string => {
 const isSender = Schema.is(
   Schema.Struct({ name: Schema.optionalKey(Schema.String), address: Schema.optionalKey(Schema.String) })
 )
-const textOf = (value: unknown): string | null => (typeof value === "string" && value !== "" ? value : null)
 
 /** Formats the sender in the metadata of an email as name and address. */
 const senderOf = (from: unknown): string | null => {

@@ -20,7 +20,6 @@ const entry: Projection.Table = {
   search: { author: "from", categories: "label" }
 }
 
-const textOf = (value: unknown): string | null => (typeof value === "string" && value !== "" ? value : null)
 const listOf = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
 const textsOf = (value: unknown): ReadonlyArray<string> => listOf(value).filter((one) => typeof one === "string")
 
@@ -33,11 +32,11 @@ export const projection: Projection.Projection = {
         table: "feed_entry",
         row: {
           title,
-          link: textOf(metadata.link),
-          author: textOf(textsOf(metadata.authors).join(", ")),
+          link: Projection.textOf(metadata.link),
+          author: Projection.textOf(textsOf(metadata.authors).join(", ")),
           categories: textsOf(metadata.categories),
           published_at: occurredAt === null ? null : DateTime.formatIso(occurredAt),
-          summary: textOf(metadata.summary),
+          summary: Projection.textOf(metadata.summary),
           enclosures: listOf(metadata.enclosures).flatMap((one) =>
             typeof one === "object" && one !== null && "url" in one && typeof one.url === "string" ? [one.url] : []
           )

@@ -107,8 +107,6 @@ const asTexts = Schema.decodeUnknownOption(Schema.Array(Schema.String))
 const orUndefined = <A>(found: { readonly _tag: "None" } | { readonly _tag: "Some"; readonly value: A }) =>
   found._tag === "Some" ? found.value : undefined
 
-const textOf = (value: unknown): string | null => (typeof value === "string" && value !== "" ? value : null)
-const iso = (at: DateTime.Utc | null): string | null => (at === null ? null : DateTime.formatIso(at))
 const countOf = (value: unknown): number => (typeof value === "number" && Number.isSafeInteger(value) ? value : 0)
 
 /** Returns the time of a `ts`; null if it is malformed, or after the year 9999. */
@@ -127,12 +125,12 @@ const project = (content: Projection.ProjectedContent): Projection.Projected => 
       const body = orUndefined(asChannel(json))
       const row = {
         channel_id: lastOf(externalId),
-        name: textOf(metadata.name) ?? textOf(metadata.user),
-        type: textOf(metadata.type),
-        topic: textOf(body?.topic?.value),
-        purpose: textOf(body?.purpose?.value),
+        name: Projection.textOf(metadata.name) ?? Projection.textOf(metadata.user),
+        type: Projection.textOf(metadata.type),
+        topic: Projection.textOf(body?.topic?.value),
+        purpose: Projection.textOf(body?.purpose?.value),
         archived: metadata.archived === true,
-        created_at: iso(content.occurredAt)
+        created_at: Projection.isoOf(content.occurredAt)
       }
       return { rows: [{ table: "slack_channel", row }] }
     }
@@ -141,14 +139,14 @@ const project = (content: Projection.ProjectedContent): Projection.Projected => 
       const row = {
         user_id: lastOf(externalId),
         name:
-          textOf(profile?.display_name) ??
-          textOf(profile?.real_name) ??
-          textOf(metadata.realName) ??
-          textOf(metadata.name),
-        user_name: textOf(metadata.name),
-        real_name: textOf(profile?.real_name) ?? textOf(metadata.realName),
-        email: textOf(profile?.email)?.toLowerCase() ?? null,
-        title: textOf(profile?.title),
+          Projection.textOf(profile?.display_name) ??
+          Projection.textOf(profile?.real_name) ??
+          Projection.textOf(metadata.realName) ??
+          Projection.textOf(metadata.name),
+        user_name: Projection.textOf(metadata.name),
+        real_name: Projection.textOf(profile?.real_name) ?? Projection.textOf(metadata.realName),
+        email: Projection.textOf(profile?.email)?.toLowerCase() ?? null,
+        title: Projection.textOf(profile?.title),
         bot: metadata.bot === true,
         deactivated: metadata.deactivated === true
       }
@@ -157,12 +155,12 @@ const project = (content: Projection.ProjectedContent): Projection.Projected => 
     case "message": {
       const reactions = orUndefined(asReactions(metadata.reactions)) ?? []
       const row = {
-        channel_id: textOf(metadata.channel),
-        user_id: textOf(metadata.user),
-        ts: textOf(metadata.ts),
-        sent_at: iso(content.occurredAt),
-        thread_ts: textOf(metadata.threadTs),
-        subtype: textOf(metadata.subtype),
+        channel_id: Projection.textOf(metadata.channel),
+        user_id: Projection.textOf(metadata.user),
+        ts: Projection.textOf(metadata.ts),
+        sent_at: Projection.isoOf(content.occurredAt),
+        thread_ts: Projection.textOf(metadata.threadTs),
+        subtype: Projection.textOf(metadata.subtype),
         edited_at: timeOf(metadata.editedTs),
         reply_count: countOf(metadata.replyCount),
         reactions: reactions.map(({ name }) => name).toSorted(),
@@ -172,15 +170,15 @@ const project = (content: Projection.ProjectedContent): Projection.Projected => 
       return { rows: [{ table: "slack_message", row }], text: { _tag: "given", text: plainText(json) } }
     }
     case "file": {
-      const name = textOf(metadata.name)
+      const name = Projection.textOf(metadata.name)
       const row = {
         file_id: lastOf(externalId),
         name,
         title: content.title,
-        user_id: textOf(metadata.user),
+        user_id: Projection.textOf(metadata.user),
         size: content.size,
         media_type: content.mediaType,
-        created_at: iso(content.occurredAt)
+        created_at: Projection.isoOf(content.occurredAt)
       }
       return { rows: [{ table: "slack_file", row }], text: { _tag: "extracted", fileName: name ?? content.title } }
     }

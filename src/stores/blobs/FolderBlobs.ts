@@ -15,7 +15,7 @@ import * as Folders from "../../engine/Folders.ts"
 import { explain, explainPlatform } from "../../engine/SystemErrors.ts"
 import { absent } from "../../engine/store/BodyStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
-import { abandonedAfter, BlobStore, meter, type Place } from "../Blobs.ts"
+import { abandonedAfter, BlobStore, hex, isHash, meter, type Place } from "../Blobs.ts"
 
 const createFolder = (folder: string, what: string) =>
   Effect.tryPromise({
@@ -24,8 +24,6 @@ const createFolder = (folder: string, what: string) =>
   })
 
 const isMissing = (error: PlatformError): boolean => error.reason._tag === "NotFound"
-
-const isHash = (hash: string): boolean => /^[0-9a-f]{64}$/.test(hash)
 
 const make = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
@@ -98,7 +96,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
           })
         )
         const written = passed.written()
-        yield* finish(temporary, Buffer.from(written.hash).toString("hex")).pipe(Effect.mapError(storing))
+        yield* finish(temporary, hex(written.hash)).pipe(Effect.mapError(storing))
         return written
       }).pipe(Effect.onError(() => Effect.ignore(fs.remove(temporary, { force: true }))))
     }),

@@ -12,15 +12,13 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import { absent } from "../../engine/store/BodyStore.ts"
-import { abandonedAfter, BlobStore, meter, within, type Place } from "../Blobs.ts"
+import { abandonedAfter, BlobStore, hex, isHash, meter, within, type Place } from "../Blobs.ts"
 import * as S3Client from "./S3Client.ts"
 import * as S3Upload from "./S3Upload.ts"
 import { backOff, drop, element, elements, isMissing, isTransient, networkFailure, type S3Failure } from "./S3Client.ts"
 
 /** The size of a part. S3 requires at least 5 MiB and allows 10,000 parts, and R2 requires parts of equal size. */
 const defaultPartSize = 8 * 1024 * 1024
-
-const isHash = (hash: string): boolean => /^[0-9a-f]{64}$/.test(hash)
 
 const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: number) {
   const random = yield* SecureRandom.SecureRandom
@@ -146,7 +144,7 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
           })
         )
         const written = passed.written()
-        const hash = Buffer.from(written.hash).toString("hex")
+        const hash = hex(written.hash)
         if (upload === undefined) {
           // Overwrites an existing object with the same bytes, which touches it.
           const put = client.text({ method: "PUT", key: keyOf(hash), body: buffer.subarray(0, filled) })

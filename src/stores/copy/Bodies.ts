@@ -3,9 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Crypto from "node:crypto"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
-import { copyBlob } from "../Blobs.ts"
+import { copyBlob, hex } from "../Blobs.ts"
 import { byteas, int8s } from "../postgres/Parameters.ts"
-import { hex, type Sides, through, wrong } from "./Rows.ts"
+import { type Sides, through, wrong } from "./Rows.ts"
 
 /** Bytes of bodies written at once, to bound the memory. */
 const bytesAtOnce = 8 * 1024 * 1024

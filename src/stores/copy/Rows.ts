@@ -45,7 +45,6 @@ const decodeJson = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ json:
 const decodeColumns = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ name: Schema.String })))
 
 /** Encodes a hash in hex. */
-export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
 /** Returns the error for a row or body that can't be copied. */
 export const wrong = (what: string) => new StoreError({ message: `copying: ${what}`, cause: what })

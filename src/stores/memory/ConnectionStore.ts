@@ -40,8 +40,6 @@ export const connectionOf = (entry: ConnectionEntry): Connection => ({
   createdAt: utc(entry.createdAt)
 })
 
-const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
-
 const remove = (state: State, connectionId: ConnectionId): void => {
   forgetConnection(state, connectionId)
   state.connections.delete(connectionId)
@@ -144,7 +142,7 @@ const make = (state: State, blobs: BlobStore["Service"]): Methods => {
       Effect.map(Clock.currentTimeMillis, (now) => {
         const entry = state.connections.get(connectionId)
         if (entry === undefined) return
-        entry.paused = storedText(reason)
+        entry.paused = Storable.textOrNull(reason)
         if (reason !== null) return
         entry.failures = 0
         entry.nextPollAt = now

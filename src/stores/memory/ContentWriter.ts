@@ -4,11 +4,10 @@ import * as Duration from "effect/Duration"
 import type { Patch } from "../../contract/Page.ts"
 import { type Item, ledgerState, type Miss, type WriteOutcome } from "../../engine/model/Batch.ts"
 import type { ChangeKind } from "../../engine/model/Change.ts"
+import { hex } from "../Blobs.ts"
 import { merge } from "../MergePatch.ts"
 import * as Storable from "../Storable.ts"
 import { type ConnectionEntry, type ContentEntry, type Millis, next, type State } from "./State.ts"
-
-export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
 /** The scope epoch of a row that no page in scope has listed. */
 const outsideScope = -1

@@ -21,8 +21,6 @@ import {
   utc
 } from "./State.ts"
 
-const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
-
 const isLeased = (entry: ConnectionEntry, now: Millis): boolean => entry.lease !== null && entry.lease.until > now
 
 const nextRetry = (entry: ConnectionEntry): Millis => {
@@ -76,8 +74,8 @@ const make = (state: State): LeaseStore["Service"] => ({
       if (next.changesRead === true) entry.readingSince = null
       if (next.problems !== undefined) entry.problems = { ...entry.problems, ...Storable.problems(next.problems) }
       if (next.checked === true) entry.lastCheckedAt = now
-      if (next.paused !== undefined && entry.paused === storedText(next.paused.from)) {
-        entry.paused = storedText(next.paused.to)
+      if (next.paused !== undefined && entry.paused === Storable.textOrNull(next.paused.from)) {
+        entry.paused = Storable.textOrNull(next.paused.to)
       }
       if (next.pollIn !== undefined) entry.nextPollAt = now + Duration.toMillis(next.pollIn)
       if (next.askedWait !== undefined) {

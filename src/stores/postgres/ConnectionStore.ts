@@ -11,7 +11,11 @@ import { NameTaken, StoreError } from "../../engine/store/StoreError.ts"
 import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import * as Purge from "./Purge.ts"
-import { connectionColumns, connections as decodeConnections } from "./RowDecoders.ts"
+import {
+  connectionColumns,
+  connectionIds as decodeConnectionIds,
+  connections as decodeConnections
+} from "./RowDecoders.ts"
 import { isUuid, millis, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
@@ -24,7 +28,6 @@ type Methods = ConnectionStore["Service"]
 const belongings = ["totals", "staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
 
 const decodeNames = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId, name: Schema.String })))
-const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
 
 const accountTaken = (name: string) => `creating the connection ${name}: its account has a connection already`
 
@@ -138,7 +141,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
     connectionIdsOf: (domain, account) =>
       sql`SELECT id FROM connection WHERE domain = ${Storable.text(domain)} AND paused IS NULL
         AND (account = ${Storable.text(account)} OR starts_with(account, ${`${Storable.text(account)}/`}))`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeIds(rows))),
+        Effect.flatMap(decodeConnectionIds),
         Effect.map((rows) => rows.map(({ id }) => id)),
         toStoreError("reading the connections of an account")
       ),

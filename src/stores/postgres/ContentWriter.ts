@@ -8,7 +8,7 @@ import { type Batch, type Item, ledgerState, type Miss, type WriteOutcome } from
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { ContentStore } from "../../engine/store/ContentStore.ts"
 import type { Fence } from "../../engine/store/Fence.ts"
-import { BlobStore } from "../Blobs.ts"
+import { BlobStore, hex } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import { applyPatches, keptTransactions, markGone } from "./ContentChanges.ts"
 import { checkFence } from "./Fence.ts"
@@ -120,7 +120,7 @@ const storeItems = Effect.fnUntraced(function* (
   const sizes = items.map((item) => BigInt(Storable.sizeOf(item)))
   const bodies = new Map(
     items.map(({ body }, index) => [
-      Buffer.from(body.hash).toString("hex"),
+      hex(body.hash),
       { hash: body.hash, size: sizes[index] ?? 0n, bytes: body._tag === "Inline" ? body.bytes : null }
     ])
   )

@@ -18,6 +18,7 @@ import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import * as Totals from "./Totals.ts"
 import { transaction } from "./Transactions.ts"
+import { ids as decodeIds } from "./RowDecoders.ts"
 
 type Methods = DeletionStore["Service"]
 
@@ -41,7 +42,6 @@ const decodeDeletions = Schema.decodeUnknownEffect(
     })
   )
 )
-const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -139,7 +139,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
     toldDeleted: (connectionId, externalIds) =>
       sql`SELECT external_id AS id FROM staged_deletion WHERE connection_id = ${connectionId}
         AND external_id = ANY(${texts(externalIds.filter(Storable.isId))}) AND cause = 'event' AND NOT ready`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeIds(rows))),
+        Effect.flatMap(decodeIds),
         Effect.map((rows) => new Set(rows.map(({ id }) => id))),
         toStoreError("reading staged deletions")
       ),
@@ -157,7 +157,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
           AND NOT EXISTS (SELECT 1 FROM seen WHERE open.listing IS NOT NULL
             AND seen.connection_id = ${connectionId} AND seen.external_id = content.external_id)
         ORDER BY external_id LIMIT ${limit}`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeIds(rows))),
+        Effect.flatMap(decodeIds),
         Effect.map((rows) => rows.map(({ id }) => id)),
         toStoreError("reading what a listing has not seen")
       ),
@@ -187,7 +187,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
         const ids = texts(approved.externalIds.map(Storable.text))
         const other = yield* sql`SELECT id FROM unnest(${ids}) AS approved(id) WHERE NOT EXISTS (
           SELECT 1 FROM staged_deletion WHERE connection_id = ${connectionId} AND external_id = id AND held) LIMIT 1`
-        const [absent] = yield* Effect.orDie(decodeIds(other))
+        const [absent] = yield* decodeIds(other)
         if (absent !== undefined) return yield* new DeletionsChanged({ connectionId, externalId: absent.id })
         return yield* remove(connectionId, sql`held AND external_id = ANY(${ids})`)
       }).pipe(inTransaction, toStoreError("applying deletions"))

@@ -18,7 +18,11 @@ import * as Storable from "../Storable.ts"
 import { failIfSuperseded, lockConnection } from "./Fence.ts"
 import * as Migrations from "./Migrations.ts"
 import { interval, millis } from "./Parameters.ts"
-import { connectionColumns, connections as decodeConnections } from "./RowDecoders.ts"
+import {
+  connectionColumns,
+  connectionIds as decodeConnectionIds,
+  connections as decodeConnections
+} from "./RowDecoders.ts"
 import { interruptRuns } from "./RunStore.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { onOwnSession } from "./Transactions.ts"
@@ -40,10 +44,8 @@ const decodeAcquired = Schema.decodeUnknownEffect(
 )
 const decodeWaiting = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ waiting: Waiting })))
 
-const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
-
 const byId = (rows: ReadonlyArray<object>) =>
-  Effect.map(Effect.orDie(decodeIds(rows)), (ids) => new Map(Arr.zipWith(ids, rows, ({ id }, row) => [id, row])))
+  Effect.map(decodeConnectionIds(rows), (ids) => new Map(Arr.zipWith(ids, rows, ({ id }, row) => [id, row])))
 
 const isDue = (state: "failed" | "deferred") => `EXISTS (SELECT FROM content
   WHERE connection_id = connection.id AND pending = '${state}' AND next_attempt_at <= statement_timestamp())`
@@ -53,8 +55,6 @@ const waiting = `json_build_object(
   'retries', ${isDue("failed")} OR ${isDue("deferred")},
   'deletions', EXISTS (SELECT FROM staged_deletion WHERE connection_id = connection.id AND NOT held),
   'deletionsHeld', coalesce((SELECT deletions_held FROM totals WHERE connection_id = connection.id), 0)) AS waiting`
-
-const storedText = (text: string | null): string | null => (text === null ? null : Storable.text(text))
 
 /** `WAITING` waits for rows that other transactions have locked, and `FREE` leaves them out. */
 const lock = {
@@ -80,8 +80,8 @@ const released = (fence: Fence, next: Parameters<LeaseStore["Service"]["release"
   sets_asked: next.askedWait !== undefined,
   asked: next.askedWait === undefined || next.askedWait === null ? undefined : millis(next.askedWait),
   sets_paused: next.paused !== undefined,
-  paused_from: storedText(next.paused?.from ?? null),
-  paused_to: storedText(next.paused?.to ?? null),
+  paused_from: Storable.textOrNull(next.paused?.from ?? null),
+  paused_to: Storable.textOrNull(next.paused?.to ?? null),
   next_problems: next.problems === undefined ? undefined : Storable.problems(next.problems),
   is_checked: next.checked === true,
   changes_read: next.changesRead === true,

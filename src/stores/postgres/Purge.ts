@@ -22,10 +22,11 @@ import { type Item } from "../../engine/model/Batch.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import type { ContentStore } from "../../engine/store/ContentStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
-import { BlobStore } from "../Blobs.ts"
+import { BlobStore, hex } from "../Blobs.ts"
 import { byteas, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
+import { connectionIds as decodeConnectionIds, ids as decodeIds } from "./RowDecoders.ts"
 
 /** Contents in one transaction. Other connections that store the same bodies wait for it, so it is small. */
 const atOnce = 500
@@ -37,7 +38,6 @@ const checksAtOnce = 16
 const checkTimeout = Duration.seconds(8)
 
 const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.NullOr(Schema.Uint8Array) })))
-const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 const decodeBodies = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ hash: Schema.Uint8Array, size: Schema.Int, large: Schema.Boolean }))
 )
@@ -53,7 +53,6 @@ const Purged = Schema.Struct({
   neverStored: Schema.Boolean
 })
 const decodePurged = Schema.decodeUnknownEffect(Schema.Array(Purged))
-const decodeStrays = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId })))
 
 /**
  * Removes a blob without a row in `body`, unless it was touched within `untouchedFor`. Returns true if it was removed.
@@ -69,7 +68,7 @@ export const removeBlob = (
   Effect.gen(function* () {
     const mine = yield* sql`INSERT INTO body (hash, size) VALUES (${hash}, 0) ON CONFLICT DO NOTHING RETURNING 1`
     if (mine.length === 0) return false
-    const removed = yield* blobs.remove(Buffer.from(hash).toString("hex"), untouchedFor)
+    const removed = yield* blobs.remove(hex(hash), untouchedFor)
     yield* sql`DELETE FROM body WHERE hash = ${hash}`
     return removed
   }).pipe(transaction(sql))
@@ -81,7 +80,7 @@ export const removeBlob = (
  */
 export const checkBlobs = (blobs: BlobStore["Service"], items: ReadonlyArray<Item>) => {
   const large = items.filter((item) => item.body._tag === "Blob")
-  const byHash = new Map(large.map((item) => [Buffer.from(item.body.hash).toString("hex"), item.externalId]))
+  const byHash = new Map(large.map((item) => [hex(item.body.hash), item.externalId]))
   return Effect.forEach(
     byHash,
     Effect.fnUntraced(function* ([hash, externalId]) {
@@ -110,7 +109,7 @@ export const retryChecks = <A, E, R>(effect: Effect.Effect<A, E | Cause.TimeoutE
 /** Locks the bodies of other contents that a batch refers to, before its commit, so that none is removed. */
 export const lockKept = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, items: ReadonlyArray<Item>) {
   const kept = items.filter((item) => item.body._tag === "Kept")
-  const hashes = new Map(kept.map(({ body }) => [Buffer.from(body.hash).toString("hex"), body.hash]))
+  const hashes = new Map(kept.map(({ body }) => [hex(body.hash), body.hash]))
   if (hashes.size === 0) return
   const found =
     yield* sql`SELECT 1 FROM body WHERE hash = ANY(${byteas([...hashes.values()])}) ORDER BY hash FOR KEY SHARE`
@@ -138,7 +137,7 @@ const forgetDerived = Effect.fnUntraced(function* (
   connectionId: ConnectionId,
   rows: ReadonlyArray<unknown>
 ) {
-  const ids = yield* Effect.orDie(decodeIds(rows))
+  const ids = yield* decodeIds(rows)
   if (ids.length > 0) yield* sql`SELECT derived.forget(${connectionId}, ${texts(ids.map(({ id }) => id))})`
 })
 
@@ -153,7 +152,7 @@ const emptyInMessages = Effect.fnUntraced(function* (
   connectionId: ConnectionId,
   rows: ReadonlyArray<unknown>
 ) {
-  const ids = (yield* Effect.orDie(decodeIds(rows))).map(({ id }) => id)
+  const ids = (yield* decodeIds(rows)).map(({ id }) => id)
   if (ids.length === 0) return
   const isPurged = sql`change ->> 'connection' = ${connectionId} AND change #>> '{content,externalId}' = ANY(${texts(ids)})`
   yield* sql`WITH emptied AS (
@@ -214,7 +213,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
             RETURNING body_hash AS hash, external_id AS id)
           SELECT hash, id FROM removed ORDER BY id`
         yield* forgetDerived(sql, connectionId, rows)
-        const last = rows.length === atOnce ? (yield* Effect.orDie(decodeIds(rows))).at(-1) : undefined
+        const last = rows.length === atOnce ? (yield* decodeIds(rows)).at(-1) : undefined
         return { last: last?.id, bodies: yield* dropUnnamed(sql, rows) }
       }).pipe(inTransaction)
       yield* dropBlobs(step.bodies)
@@ -287,7 +286,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     removeContents: (connectionId) =>
       removeContents(connectionId).pipe(toStoreError("removing a connection's contents")),
     removeStrays: Effect.gen(function* () {
-      const found = yield* Effect.orDie(decodeStrays(yield* strays))
+      const found = yield* decodeConnectionIds(yield* strays)
       yield* Effect.forEach(found, ({ id }) => removeContents(id), { discard: true })
     }).pipe(toStoreError("removing contents of connections that are gone"))
   } satisfies Methods

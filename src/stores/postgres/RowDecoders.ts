@@ -21,6 +21,9 @@ const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
   return (rows: unknown): Effect.Effect<ReadonlyArray<A>> => Effect.orDie(decode(rows))
 }
 
+export const ids = decoder(Schema.Struct({ id: Schema.String }))
+export const connectionIds = decoder(Schema.Struct({ id: ConnectionId }))
+
 // The array distinguishes JSON's null from a missing checkpoint.
 const checkpointColumn =
   "CASE WHEN checkpoint IS NULL THEN '[]'::json ELSE json_build_array(checkpoint) END AS checkpoint"

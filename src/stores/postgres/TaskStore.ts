@@ -12,7 +12,7 @@ import { resumes, TaskId, type TaskRequest } from "../../engine/model/Task.ts"
 import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
-import { countColumn, encodeTask, taskColumns, tasks, taskSummaries } from "./RowDecoders.ts"
+import { countColumn, encodeTask, ids as decodeIds, taskColumns, tasks, taskSummaries } from "./RowDecoders.ts"
 import { checkFence, lockConnection } from "./Fence.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -20,7 +20,6 @@ import { transaction } from "./Transactions.ts"
 
 type Methods = TaskStore["Service"]
 
-const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 const decodeConnected = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ connected: Schema.Boolean })))
 const decodeKnown = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ same: Schema.Boolean, id: TaskId })))
 
@@ -74,7 +73,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
           AND finished_at > clock_timestamp() - ${interval(sql, request.resumeWithin)}
         ORDER BY created_at DESC LIMIT 1) AS last
       WHERE error_reason IS NOT NULL`
-    const [failed] = resumes(request) ? yield* Effect.orDie(decodeIds(last)) : []
+    const [failed] = resumes(request) ? yield* decodeIds(last) : []
     const before = failed?.id ?? null
     const rows =
       yield* sql`INSERT INTO task (connection_id, kind, task, spec, external_ids, requested, checkpoint, scope)
@@ -117,7 +116,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
 
     taskDone: (taskId) =>
       sql`SELECT external_id AS id FROM task_done WHERE task_id = ${taskId}`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeIds(rows))),
+        Effect.flatMap(decodeIds),
         Effect.map((rows) => new Set(rows.map(({ id }) => id))),
         toStoreError("reading what a task has done")
       ),
