@@ -265,6 +265,11 @@ export const make: {
     hints:
       definition.hints === undefined
         ? undefined
-        : (options) => Effect.map(openOptions(options), (given) => Option.fromUndefinedOr(definition.hints?.(given)))
+        : (options) =>
+            Effect.map(openOptions(options), (given) =>
+              Option.map(Option.fromUndefinedOr(definition.hints?.(given)), (hints) =>
+                SessionValues.stream("hints", hints)
+              )
+            )
   }
 }

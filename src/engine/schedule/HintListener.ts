@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -17,6 +18,7 @@ import type { Hint } from "../../contract/Hints.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as MessageText from "../MessageText.ts"
 import type { Connection, ConnectionId } from "../model/Connection.ts"
+import * as IntegrationFaults from "../source/IntegrationFaults.ts"
 import { Integrations } from "../source/Integrations.ts"
 import * as OpenSource from "../source/OpenSource.ts"
 import type * as LeasedSlice from "../sync/LeasedSlice.ts"
@@ -104,15 +106,22 @@ const make = Effect.gen(function* () {
    * Stores in the connection's row why its source refuses the stream, or removes the reason if `error` is undefined.
    */
   const record = ({ domain, id, name, problems }: Connection, error: IntegrationError | undefined) => {
+    const command = `idem connect ${domain} --name ${MessageText.shellWord(name)} --credentials @FILE`
     const message =
       error === undefined
         ? undefined
-        : `the source refuses to send events (${error.message}); polls go on. Give the credentials again: idem connect ${domain} --name ${MessageText.shellWord(name)} --credentials @FILE`
+        : error.reason._tag === "Malformed"
+          ? `its events can't be read (${error.message}); polls go on`
+          : `the source refuses to send events (${error.message}); polls go on. ` +
+            `Give the credentials again: ${command}`
     return problems.hints === message ? Effect.void : connections.setHintsProblem(id, message ?? null)
   }
 
-  const pass = (connection: Connection, { account, part }: Hint) =>
+  const pass = (connection: Connection, hint: Hint) =>
     Effect.suspend(() => {
+      const isHint: boolean = Predicate.isObject(hint)
+      if (!isHint) return Effect.fail(IntegrationFaults.malformed("a hint must be an object"))
+      const { account, part } = hint
       pending.setListening(connection.id, true)
       const target = account === undefined ? { connectionId: connection.id } : { domain: connection.domain, account }
       return router.offer(target, part)
@@ -125,11 +134,11 @@ const make = Effect.gen(function* () {
   const hold = (connection: Connection, hints: Stream.Stream<Hint, IntegrationError>) =>
     Effect.gen(function* () {
       const openedAt = yield* Clock.currentTimeMillis
-      const watched = hints.pipe(
-        Stream.tapError((error) => (isRefusal(error) ? record(connection, error) : Effect.void)),
-        Stream.onFirst(() => record(connection, undefined))
-      )
+      const watched = Stream.onFirst(hints, () => record(connection, undefined))
       const end = yield* Stream.runForEach(watched, (hint) => pass(connection, hint)).pipe(
+        Effect.tapError((error) =>
+          error._tag === "IntegrationError" && isRefusal(error) ? record(connection, error) : Effect.void
+        ),
         Effect.match({ onFailure: ({ message }) => message, onSuccess: () => "the source ended the stream" }),
         Effect.raceFirst(Effect.as(changed(connection), undefined)),
         Effect.ensuring(Effect.sync(() => pending.setListening(connection.id, false)))

@@ -43,7 +43,7 @@ export const caught = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | IntegrationError, R> => Effect.catchCauseIf(effect, isFault, failure(what))
 
-/** The same for the stream of a body. */
+/** The same for a stream. */
 export const caughtInStream = <A, E, R>(
   what: string,
   stream: Stream.Stream<A, E, R>

@@ -127,5 +127,6 @@ export const hints = Effect.fnUntraced(function* (connection: Connection) {
   const opened = yield* openable(connection)
   if (opened.integration.hints === undefined) return Option.none()
   const options = yield* openOptions({ connection, ...opened }, yield* RunMeter.make())
-  return yield* opened.integration.hints(options)
+  const hints = yield* IntegrationFaults.caught("`hints`", opened.integration.hints(options))
+  return Option.map(hints, (stream) => IntegrationFaults.caughtInStream("`hints`", stream))
 })

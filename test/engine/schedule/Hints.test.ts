@@ -214,6 +214,35 @@ describe("hints", () => {
     })
   )
 
+  for (const [name, faulty, message] of [
+    ["throws", Stream.die(new RangeError("s3cret")), "the integration threw RangeError"],
+    ["fails with a text", Stream.fail("s3cret" as never), "the integration failed with a string"],
+    ["interrupts itself", Stream.fromEffect(Effect.interrupt), "the integration interrupted itself"],
+    ["emits undefined", Stream.succeed(undefined as never), "a hint must be an object"]
+  ] as const) {
+    it.effect(`are a problem of the connection if the integration's stream ${name}, and it is opened again`, () =>
+      Effect.gen(function* () {
+        const { source } = yield* hinting
+        let openings = 0
+        const hints = source.hints
+        source.hints = Stream.suspend(() => (++openings <= 3 ? faulty : hints))
+        yield* Effect.gen(function* () {
+          const connection = yield* connect({ token: "hints" })
+          const store = yield* ConnectionStore
+          const row = Effect.map(store.connection(connection.id), Option.getOrThrow)
+          yield* polling
+          yield* until(Effect.map(row, ({ problems }) => problems.hints !== undefined))
+          const { problems } = yield* row
+          assert.include(problems.hints, `its events can't be read (${message}`)
+          assert.notInclude(problems.hints, "s3cret")
+          yield* settled(source)
+          yield* until(Effect.map(row, (now) => now.problems.hints === undefined))
+          assert.strictEqual(openings, 4)
+        }).pipe(Effect.scoped, Effect.provide(layer(source)))
+      })
+    )
+  }
+
   it.effect("end while a person has paused the connection, and begin again with new credentials", () =>
     Effect.gen(function* () {
       const { opened, source } = yield* hinting
