@@ -61,7 +61,7 @@ export const isHash = (hash: string): boolean => /^[0-9a-f]{64}$/.test(hash)
 export const abandonedAfter = Duration.days(1)
 
 /** Returns the part of these bytes that lies in the range. The bytes begin at `at` within the body. */
-export const within = (bytes: Uint8Array, range: ByteRange | undefined, at = 0): Uint8Array =>
+export const bytesInRange = (bytes: Uint8Array, range: ByteRange | undefined, at = 0): Uint8Array =>
   range === undefined ? bytes : bytes.subarray(Math.max(0, range.start - at), Math.max(0, range.end - at))
 
 /** Returns a meter that hashes and counts bytes as they pass. */
@@ -125,7 +125,7 @@ export const layerMemory: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {
     read: (hash, range) =>
       Stream.suspend(() => {
         const blob = blobs.get(hash.toLowerCase())
-        return blob === undefined ? Stream.fail(absent(hash)) : Stream.succeed(within(blob.bytes, range))
+        return blob === undefined ? Stream.fail(absent(hash)) : Stream.succeed(bytesInRange(blob.bytes, range))
       }),
     has: (hash) => Effect.sync(() => blobs.has(hash.toLowerCase())),
     remove: (hash, untouchedFor) =>

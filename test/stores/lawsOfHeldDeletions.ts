@@ -30,13 +30,13 @@ export const lawsOfHeldDeletions = (it: Laws): void => {
       const run = yield* withStored(["a", "b", "c"])
       yield* run.commit({ page: page({ deleted: ["a", "b", "c", "no\0id", "nobody"] }) })
       assert.deepStrictEqual(yield* staged(run.id), ["a event", "b event", "c event"])
-      const { toldDeleted } = yield* WholeStore
-      assert.deepStrictEqual(yield* toldDeleted(run.id, ["a", "c", "no\0id", "nobody"]), new Set(["a", "c"]))
+      const { reportedDeleted } = yield* WholeStore
+      assert.deepStrictEqual(yield* reportedDeleted(run.id, ["a", "c", "no\0id", "nobody"]), new Set(["a", "c"]))
       yield* run.commit({ items: [item("a")], page: page({ seen: ["b"] }) })
       assert.deepStrictEqual(yield* staged(run.id), ["c event"])
-      assert.deepStrictEqual(yield* toldDeleted(run.id, ["a", "c"]), new Set(["c"]))
+      assert.deepStrictEqual(yield* reportedDeleted(run.id, ["a", "c"]), new Set(["c"]))
       assert.deepStrictEqual(yield* settle(run.fence, { atMost: 0, share: 0 }), { deleted: 0, held: 1 })
-      assert.deepStrictEqual(yield* toldDeleted(run.id, ["c"]), new Set())
+      assert.deepStrictEqual(yield* reportedDeleted(run.id, ["c"]), new Set())
     })
   )
 

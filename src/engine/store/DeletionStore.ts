@@ -40,10 +40,10 @@ export class DeletionStore extends Context.Service<
     /** Holds the ready deletions until a person approves them. Returns how many are held. */
     readonly holdDeletions: (fence: Fence, readiness: Readiness) => Effect.Effect<number, StoreError | Superseded>
     /**
-     * Returns those of these ids that the source told are deleted, in a reading of the changes or a pass that is not
+     * Returns those of these ids that the source reported as deleted, in a reading of the changes or a pass that is not
      * complete. One query.
      */
-    readonly toldDeleted: (
+    readonly reportedDeleted: (
       connectionId: ConnectionId,
       externalIds: ReadonlyArray<string>
     ) => Effect.Effect<ReadonlySet<string>, StoreError>

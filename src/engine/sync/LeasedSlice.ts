@@ -91,7 +91,7 @@ const runSlice = Effect.fnUntraced(
       onProgress
     }).pipe(Effect.provideService(Limits, { ...limits, ...opened.integration.deletionLimits }))
     if (purpose._tag === "Live" && result.error === null) yield* Members.after(connection, opened)
-    return yield* Repetition.space(taskId ?? connection.id, result)
+    return yield* Repetition.delayIfRepeated(taskId ?? connection.id, result)
   },
   RunFailure.capture,
   (captured, options, purpose, taskId) =>

@@ -111,7 +111,7 @@ const reappearedIds = ({ connection, deletions }: Reader, { download, listed }: 
   const chosen = new Set(download.map(({ externalId }) => externalId))
   const known = listed.map(({ externalId }) => externalId).filter((id) => !chosen.has(id))
   return connection.waiting.deletions && known.length > 0
-    ? deletions.toldDeleted(connection.id, known)
+    ? deletions.reportedDeleted(connection.id, known)
     : Effect.succeed<ReadonlySet<string>>(new Set())
 }
 

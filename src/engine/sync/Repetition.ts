@@ -53,7 +53,7 @@ const isQuiet = ({ counts, error, isEarly, next }: SliceResult): boolean =>
  * Returns the result of a slice with a delay if it repeats earlier slices. `listing` is the id of its connection, or of
  * its task.
  */
-export const space = (listing: string, result: SliceResult): Effect.Effect<SliceResult> =>
+export const delayIfRepeated = (listing: string, result: SliceResult): Effect.Effect<SliceResult> =>
   Effect.gen(function* () {
     const streaks = yield* Streaks
     const { repeatDelay } = yield* Limits

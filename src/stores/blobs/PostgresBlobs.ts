@@ -11,7 +11,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
-import { abandonedAfter, BlobStore, meter, within } from "../Blobs.ts"
+import { abandonedAfter, BlobStore, meter, bytesInRange } from "../Blobs.ts"
 import { toStoreError } from "../postgres/SqlErrors.ts"
 import { transaction } from "../postgres/Transactions.ts"
 import { absent } from "../../engine/store/BodyStore.ts"
@@ -132,7 +132,7 @@ const make = Effect.gen(function* () {
                 WHERE upload = ${blob.upload} AND position = ${position}`
               const [one] = yield* Effect.orDie(decodeBytes(chunk))
               if (one === undefined) return yield* absent(hash)
-              return [[within(one.bytes, range, position * chunkSize)], Option.some(position + 1)] as const
+              return [[bytesInRange(one.bytes, range, position * chunkSize)], Option.some(position + 1)] as const
             }).pipe(toStoreError("reading a large body"))
           )
         }).pipe(toStoreError("reading a large body"))

@@ -12,7 +12,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import { absent } from "../../engine/store/BodyStore.ts"
-import { abandonedAfter, BlobStore, hex, isHash, meter, within, type Place } from "../Blobs.ts"
+import { abandonedAfter, BlobStore, hex, isHash, meter, bytesInRange, type Place } from "../Blobs.ts"
 import * as S3Client from "./S3Client.ts"
 import * as S3Upload from "./S3Upload.ts"
 import { backOff, drop, element, elements, isMissing, isTransient, networkFailure, type S3Failure } from "./S3Client.ts"
@@ -94,7 +94,7 @@ const make = Effect.fnUntraced(function* (client: S3Client.S3Client, partSize: n
           let position = status === 206 ? before : 0
           return Stream.fromAsyncIterable(body as AsyncIterable<Uint8Array>, networkFailure).pipe(
             Stream.map((chunk) => {
-              const part = within(chunk, { start: before, end }, position)
+              const part = bytesInRange(chunk, { start: before, end }, position)
               position += chunk.byteLength
               return part
             }),

@@ -4,7 +4,7 @@ import * as Stream from "effect/Stream"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { type BlobStore, within } from "../Blobs.ts"
+import { type BlobStore, bytesInRange } from "../Blobs.ts"
 import { absent, BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
 import type { State } from "./State.ts"
 
@@ -38,7 +38,7 @@ const make = (state: State, blobs: BlobStore["Service"]): BodyStore["Service"] =
     Stream.suspend(() => {
       const body = state.bodies.get(hash.toLowerCase())
       if (body === undefined) return Stream.fail(absent(hash))
-      return body.bytes === null ? blobs.read(hash, range) : Stream.succeed(within(body.bytes, range))
+      return body.bytes === null ? blobs.read(hash, range) : Stream.succeed(bytesInRange(body.bytes, range))
     }),
 
   writeBlob: blobs.write,

@@ -104,7 +104,7 @@ const make = (state: State): Methods => {
         return choose(connection, ({ held }) => held).length
       }),
 
-    toldDeleted: (connectionId, externalIds) =>
+    reportedDeleted: (connectionId, externalIds) =>
       Effect.sync(() => {
         const staged = state.connections.get(connectionId)?.staged
         const isTold = (one: StagedEntry | undefined) => one?.cause === "event" && !one.ready

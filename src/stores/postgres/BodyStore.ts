@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
 import { absent, BodyStore, shortestUntouched } from "../../engine/store/BodyStore.ts"
-import { BlobStore, within } from "../Blobs.ts"
+import { BlobStore, bytesInRange } from "../Blobs.ts"
 import * as Purge from "./Purge.ts"
 import { byteas, fromHex, interval } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -79,7 +79,7 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
             : []
           const [body] = yield* Effect.orDie(decodeBody(rows))
           if (body === undefined) return yield* absent(hash)
-          return body.bytes === null ? blobs.read(hash, range) : Stream.succeed(within(body.bytes, range))
+          return body.bytes === null ? blobs.read(hash, range) : Stream.succeed(bytesInRange(body.bytes, range))
         }).pipe(toStoreError("reading a body"))
       ),
 

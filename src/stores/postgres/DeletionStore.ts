@@ -136,7 +136,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
         )
       }).pipe(inTransaction, toStoreError("holding deletions")),
 
-    toldDeleted: (connectionId, externalIds) =>
+    reportedDeleted: (connectionId, externalIds) =>
       sql`SELECT external_id AS id FROM staged_deletion WHERE connection_id = ${connectionId}
         AND external_id = ANY(${texts(externalIds.filter(Storable.isId))}) AND cause = 'event' AND NOT ready`.pipe(
         Effect.flatMap(decodeIds),

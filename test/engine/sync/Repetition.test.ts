@@ -19,7 +19,11 @@ const delaysOf = Effect.fnUntraced(function* (
 ) {
   const delays: Array<number> = []
   for (const slice of slices) {
-    const { next } = yield* Repetition.space(name, { ...SliceResult.nothing, next: { _tag: "More" }, ...slice })
+    const { next } = yield* Repetition.delayIfRepeated(name, {
+      ...SliceResult.nothing,
+      next: { _tag: "More" },
+      ...slice
+    })
     if (next._tag === "Wait") assert.deepInclude(next, { asked: undefined, isRefusal: false })
     delays.push(next._tag === "Wait" ? Duration.toSeconds(next.delay) : 0)
   }
