@@ -65,4 +65,26 @@ describe("a history", () => {
       assertMirrors(mirror, mailbox.ids)
     }).pipe(Effect.scoped)
   )
+
+  // A label's list does not show messages in Trash.
+  it.live("brings a message that was in Trash while labels were rebuilt back with all its labels", () =>
+    Effect.gen(function* () {
+      const { mailbox, mirror, server } = yield* begin()
+      const [back = ""] = mailbox.fill(160)
+      yield* Mirror.sync(mirror)
+      mailbox.modify(back, { add: ["STARRED"] })
+      mailbox.expireHistory()
+      for (let pages = 0; pages < 10 && !JSON.stringify(mirror.checkpoint).includes("positions"); pages += 1) {
+        yield* Mirror.sync(mirror, { slice: 1 })
+      }
+      server.before("messages.list", () => mailbox.trash(back))
+      // The changes are read before the labels.
+      yield* Mirror.sync(mirror)
+      assert.isTrue(mailbox.get(back)?.labelIds.has("TRASH"))
+      mailbox.untrash(back)
+      yield* Mirror.sync(mirror)
+      assert.include(Mirror.labelsOf(mirror, back), "STARRED")
+      assertSameLabels(mirror, mailbox)
+    }).pipe(Effect.scoped)
+  )
 })
