@@ -3,12 +3,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import * as Metrics from "../telemetry/Metrics.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import { Vault } from "../secrets/Vault.ts"
 import type { AttemptResult, Claimed, MessageId } from "../model/Webhook.ts"
 import { WebhookStore } from "../store/WebhookStore.ts"
-import * as DeliveryRetryPolicy from "./DeliveryRetryPolicy.ts"
 import * as Signature from "./Signature.ts"
 import { type Answer, bodyTimeout, Sender, timeout } from "./Sender.ts"
 
@@ -20,6 +20,39 @@ const gone = 410
 const attempts = Metrics.counter("idem_webhook_attempts_total", "Attempts to deliver webhook messages, by outcome.", [
   "outcome"
 ])
+
+/** The delay after each failed attempt, as Standard Webhooks suggests: ten attempts in a little over three days. */
+const retryDelays = [
+  Duration.seconds(5),
+  Duration.minutes(5),
+  Duration.minutes(30),
+  Duration.hours(2),
+  Duration.hours(5),
+  Duration.hours(10),
+  Duration.hours(14),
+  Duration.hours(20),
+  Duration.hours(24)
+] as const
+
+/** A webhook is disabled after every attempt has failed for this long. */
+const disableAfter = Duration.days(5)
+
+/** The longest `Retry-After` of an endpoint that is respected. */
+const longestRetryAfter = Duration.hours(24)
+
+/**
+ * Returns the delay after this number of failed attempts; undefined after the last. A jitter of 20 % keeps messages
+ * that failed together from being sent again together. The delay is never shorter than the endpoint's `Retry-After`.
+ */
+const retryDelay = Effect.fnUntraced(function* (
+  failedAttempts: number,
+  retryAfter: Duration.Duration | undefined
+): Effect.fn.Return<Duration.Duration | undefined> {
+  const wait = retryDelays[failedAttempts - 1]
+  if (wait === undefined) return undefined
+  const jittered = Duration.times(wait, yield* Random.nextBetween(0.8, 1.2))
+  return retryAfter === undefined ? jittered : Duration.max(jittered, Duration.min(retryAfter, longestRetryAfter))
+})
 
 /** Returns true if the endpoint accepted the message: any 2xx (Standard Webhooks). A redirect is not accepted. */
 export const isTaken = ({ status }: Answer): boolean => status >= 200 && status < 300
@@ -34,9 +67,9 @@ const failed = Effect.fnUntraced(function* (
     status: answer?.status ?? null,
     error,
     answer: answer?.text ?? null,
-    retryIn: yield* DeliveryRetryPolicy.after(message.attempts + 1, answer?.retryAfter),
+    retryIn: yield* retryDelay(message.attempts + 1, answer?.retryAfter),
     disable: answer?.status === gone ? "the endpoint answered 410: it is gone" : undefined,
-    disableAfter: DeliveryRetryPolicy.disableAfter
+    disableAfter
   } satisfies AttemptResult
 })
 
