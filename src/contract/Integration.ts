@@ -240,7 +240,7 @@ export const make: {
         json,
         scope: fields(definition.scope),
         address: fields(definition.address ?? []),
-        quota: definition.quota(decoded),
+        quota: SessionValues.quota(definition.domain, definition.quota(decoded)),
         leftOut: definition.leftOut?.(decoded) ?? []
       }
     }),
@@ -250,7 +250,7 @@ export const make: {
       const { account } = options
       const decoded = yield* decodeConfig(options.config)
       if (definition.budgets === undefined) {
-        const { methods, unitsPerMinute } = definition.quota(decoded)
+        const { methods, unitsPerMinute } = SessionValues.quota(definition.domain, definition.quota(decoded))
         return [{ key: account, unitsPerMinute, methods }]
       }
       return definition.budgets({ account, config: decoded, credentials: yield* readCredentials(options.credentials) })

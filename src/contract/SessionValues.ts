@@ -6,6 +6,7 @@ import * as Stream from "effect/Stream"
 import { externalIdProblem } from "./Content.ts"
 import type { Estimate } from "./Definition.ts"
 import { IntegrationError, Malformed } from "./IntegrationError.ts"
+import type { Quota } from "./Quota.ts"
 
 const malformed = (message: string) => new IntegrationError({ reason: new Malformed({ message }) })
 
@@ -58,3 +59,11 @@ export const estimate = (given: Estimate): Effect.Effect<Estimate, IntegrationEr
     : Effect.fail(
         malformed("`estimate` must give `unitsPerItem` and, if known, `items` and `bytesPerItem`: numbers from 0")
       )
+
+const isQuota = Schema.is(Schema.Struct({ unitsPerMinute: Schema.Finite.check(Schema.isGreaterThan(0)) }))
+
+/** Returns the quota. Throws if it has no units: every call would wait forever. */
+export const quota = (domain: string, given: Quota): Quota => {
+  if (isQuota(given)) return given
+  throw new TypeError(`${domain}: \`quota\` must give \`unitsPerMinute\`, a number above 0`)
+}

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -8,7 +9,7 @@ import { WholeStore } from "../../src/testing/WholeStore.ts"
 import { connect, engineOver, sync } from "../support/TestEngine.ts"
 
 /** An integration with one item. Its session has these values. */
-const defined = (values: object) => {
+const defined = (values: object, quota = { unitsPerMinute: 1_000_000 }) => {
   const refs = [{ externalId: "a" }]
   const page = { listed: refs, download: refs, checkpoint: { after: "a" } }
   const session = {
@@ -24,7 +25,7 @@ const defined = (values: object) => {
     credentials: Schema.Struct({ token: Schema.String }),
     checkpoint: Schema.Struct({ after: Schema.String }),
     scope: [],
-    quota: () => ({ unitsPerMinute: 1_000_000 }),
+    quota: () => quota,
     open: () => ("open" in session ? (session.open as never) : Effect.succeed(session))
   })
 }
@@ -46,6 +47,42 @@ describe("a value of a session that is not of its type", () => {
         assert.strictEqual(error?.reason, "Malformed")
         assert.match(error?.message ?? "", message)
       }).pipe(Effect.provide(engineOver(Memory.layer, defined(values))))
+    )
+  }
+
+  for (const units of [Number.NaN, -1, Number.POSITIVE_INFINITY, undefined]) {
+    it.effect(`fails the run, and spends nothing of the quota: ${units} units of a call`, () => {
+      const integration = Integration.make({
+        domain: "memory",
+        config: Schema.Struct({}),
+        credentials: Schema.Struct({ token: Schema.String }),
+        checkpoint: Schema.Null,
+        scope: [],
+        quota: () => ({ unitsPerMinute: 60 }),
+        open: ({ call }) =>
+          Effect.succeed({
+            account: Effect.succeed("me"),
+            estimate: call("count", 1, Effect.succeed({ unitsPerItem: 1 })),
+            list: () => Stream.fromEffect(call("notes.list", units as number, Effect.die("called"))),
+            download: () => Effect.die("none")
+          })
+      })
+      return Effect.gen(function* () {
+        const { counts, error } = yield* sync(yield* connect())
+        assert.deepInclude(error, { reason: "Malformed", message: "the units of notes.list must be a number from 0" })
+        assert.deepInclude(counts, { apiCalls: 0, quotaUnits: 0 })
+        yield* connect()
+      }).pipe(Effect.provide(engineOver(Memory.layer, integration)))
+    })
+  }
+
+  for (const unitsPerMinute of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+    it.effect(`creates no connection: a quota of ${unitsPerMinute} units a minute`, () =>
+      Effect.gen(function* () {
+        const cause = yield* Effect.flip(Effect.sandbox(connect()))
+        assert.include(Cause.pretty(cause), "memory: `quota` must give `unitsPerMinute`, a number above 0")
+        assert.deepStrictEqual(yield* (yield* WholeStore).connections, [])
+      }).pipe(Effect.provide(engineOver(Memory.layer, defined({}, { unitsPerMinute }))))
     )
   }
 

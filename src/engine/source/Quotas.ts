@@ -26,6 +26,8 @@ import { adaptiveOf, bucketsOf, bytesOf } from "./QuotaBuckets.ts"
 import * as QuotaAdmission from "./QuotaAdmission.ts"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { Budget, Call, Quota } from "../../contract/Integration.ts"
+import * as SessionValues from "../../contract/SessionValues.ts"
+import * as IntegrationFaults from "./IntegrationFaults.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
 import { Limits } from "../Limits.ts"
 import * as RefusalDelay from "./RefusalDelay.ts"
@@ -89,6 +91,10 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
 
       return (method, units, effect) => {
         const tokens = options.weights?.[method] ?? units
+        // The counters are shared: one wrong amount would block all calls of the account, or let all of them through.
+        if (!Number.isFinite(tokens) || tokens < 0) {
+          return Effect.fail(IntegrationFaults.malformed(`the units of ${method} must be a number from 0`))
+        }
         const limits = {
           buckets: bucketsOf(domain, budgets, method, tokens),
           adaptive: adaptiveOf(domain, budgets[0], method),
@@ -98,7 +104,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
         let attemptsMade = 0
         let waitedMillis = 0
 
-        const timed = Effect.timeoutOrElse(effect, {
+        const timed = Effect.timeoutOrElse(SessionValues.effect(`the effect of ${method}`, effect), {
           duration: options.timeout,
           orElse: () =>
             Effect.fail(
