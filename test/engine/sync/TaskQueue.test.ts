@@ -84,10 +84,12 @@ describe("a requested task", () => {
       const long = yield* submit(forced)
       const other = yield* TestEngine.connect({ name: "other", config: { folder: "m00000" } })
       yield* pause("other")
+      source.answer = (method) => (method.startsWith("download m") ? Effect.sleep("1 second") : Effect.void)
       yield* polling
       yield* once(long, ({ status }) => status === "running")
       const quick = yield* submitTo("other", {})
       yield* until(Effect.map(taskOf("other", quick), ({ status }) => status === "succeeded"))
+      assert.isNull((yield* taskOf("test", long)).finishedAt)
       assert.strictEqual((yield* TestEngine.ids(other)).length, 10)
       assert.strictEqual((yield* ended(long)).counts.unchanged, 300)
     }).pipe(Effect.scoped, Effect.provide(layer(source, { limits: { slicePages: 1 } })))
