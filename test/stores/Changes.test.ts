@@ -2,6 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -19,7 +20,7 @@ import { first } from "../../src/stores/postgres/migrations/InitialSchema.ts"
 import { supported } from "../../src/stores/postgres/Migrations.ts"
 import * as PostgresWebhooks from "../../src/stores/postgres/WebhookStore.ts"
 import * as Database from "../support/Postgres.ts"
-import { item, page, running } from "./scenario.ts"
+import { item, nextRun, page, running } from "./scenario.ts"
 import { awaitVisible } from "./awaitVisible.ts"
 import { read, holding } from "./changesFixture.ts"
 import { create } from "./webhookFixture.ts"
@@ -45,9 +46,9 @@ for (const part of ["system", "database", "table", "timeline", "file"] as const)
     fresh(
       Effect.gen(function* () {
         const store = yield* WholeStore
-        const { commit } = yield* running()
-        yield* commit({ items: [item("a"), item("b")] })
-        yield* commit({ items: [item("c")] })
+        const run = yield* running()
+        yield* run.commit({ items: [item("a"), item("b")] })
+        yield* run.commit({ items: [item("c")] })
         const before = yield* store.epoch
         assert.strictEqual(before.number, 1)
         yield* moved(part, 1_000_000_000_000n)
@@ -58,6 +59,7 @@ for (const part of ["system", "database", "table", "timeline", "file"] as const)
         assert.deepStrictEqual(yield* Postgres.migrate, { before: supported, after: supported, epoch, begun: false })
         yield* awaitVisible
         assert.deepStrictEqual((yield* read()).told, ["a stored", "b stored", "c stored"])
+        const { commit } = yield* nextRun(run)
         yield* commit({ items: [item("a", { text: "other" })] })
         yield* awaitVisible
         assert.deepStrictEqual((yield* read()).told, ["b stored", "c stored", "a updated"])
@@ -198,8 +200,10 @@ it.effect("the feed has the changes of a transaction that was open while an epoc
       const one = yield* running()
       yield* one.commit({ items: [item("a")] })
       const end = yield* holding(one.commit({ items: [item("open")] }))
-      yield* moved("database", 0n).pipe(Effect.andThen(Postgres.migrate))
+      yield* moved("database", 0n)
+      const beginning = yield* Effect.forkChild(Postgres.migrate, { startImmediately: true })
       yield* end("commit")
+      yield* Fiber.join(beginning)
       yield* awaitVisible
       assert.sameMembers([...(yield* read()).told], ["a stored", "open stored"])
     })

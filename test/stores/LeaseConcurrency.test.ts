@@ -13,6 +13,7 @@ import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Client from "../../src/stores/postgres/Client.ts"
+import * as FeedEpoch from "../../src/stores/postgres/FeedEpoch.ts"
 import * as LeaseStores from "../../src/stores/postgres/LeaseStore.ts"
 import * as Database from "../support/Postgres.ts"
 import { waiting, whileLocked } from "./locking.ts"
@@ -29,7 +30,9 @@ it.layer(layer, { excludeTestServices: true })("Postgres, in two processes", (it
       // The leases of another process, with a statement that waits after PostgreSQL has taken the statement's snapshot.
       const { config } = yield* PgClient.PgClient
       const other = PgClient.layerFrom(Client.make(config))
-      const built = yield* Layer.build(Layer.fresh(LeaseStores.layer).pipe(Layer.provide(other)))
+      const built = yield* Layer.build(
+        Layer.fresh(LeaseStores.layer.pipe(Layer.provide(FeedEpoch.layerHome))).pipe(Layer.provide(other))
+      )
       const leases = Context.get(built, LeaseStore)
       const { id } = yield* connect()
       yield* sql`ALTER TABLE idem_migration RENAME TO real_migration`

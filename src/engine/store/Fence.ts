@@ -15,6 +15,6 @@ export const fenceOf = ({ fence, id }: Pick<Connection, "id" | "fence">): Fence 
 /** The fence is no longer current. Nothing was written. */
 export class Superseded extends Schema.TaggedError<Superseded>()("Superseded", { connectionId: ConnectionId }) {
   override get message(): string {
-    return "another run took over this connection, or it was changed or removed"
+    return "another run took over this connection, it was changed or removed, or the database failed over"
   }
 }

@@ -19,7 +19,8 @@ import * as ContentPages from "./ContentPages.ts"
 import { closeListing } from "./Listings.ts"
 import * as Purge from "./Purge.ts"
 import * as PartCheckpoints from "./PartCheckpoints.ts"
-import { checkFence } from "./Fence.ts"
+import type { Home } from "./FeedEpoch.ts"
+import { makeCheck } from "./Fence.ts"
 import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
@@ -53,8 +54,9 @@ const copySourceOf = ({ hash, mediaType, occurredAt, size, title, ...row }: type
   body: { _tag: "Kept", hash, size }
 })
 
-const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const checkFence = yield* makeCheck
 
   /**
    * Runs without a span, because the page's span covers it. Both columns are text by the schema, so the rows of this
@@ -113,7 +115,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
 
     changeScope: (fence, scope) =>
       Effect.gen(function* () {
-        yield* checkFence(sql, fence)
+        yield* checkFence(fence)
         yield* closeListing(sql, fence.connectionId)
         yield* sql`DELETE FROM staged_deletion
           WHERE connection_id = ${fence.connectionId} AND cause = 'absence' AND NOT held`
@@ -123,4 +125,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
   } satisfies Methods
 })
 
-export const layer: Layer.Layer<ContentStore, never, SqlClient.SqlClient | BlobStore> = Layer.effect(ContentStore, make)
+export const layer: Layer.Layer<ContentStore, never, SqlClient.SqlClient | Home | BlobStore> = Layer.effect(
+  ContentStore,
+  make
+)

@@ -11,7 +11,8 @@ import type { Fence } from "../../engine/store/Fence.ts"
 import { BlobStore, hex } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import { applyPatches, keptTransactions, markGone } from "./ContentChanges.ts"
-import { checkFence } from "./Fence.ts"
+import type { Home } from "./FeedEpoch.ts"
+import { makeCheck } from "./Fence.ts"
 import { beginAnew, endPage } from "./Listings.ts"
 import * as PartCheckpoints from "./PartCheckpoints.ts"
 import * as Purge from "./Purge.ts"
@@ -214,9 +215,10 @@ const count = (outcomes: ReadonlyMap<string, WriteOutcome>, outcome: WriteOutcom
 export const make: Effect.Effect<
   Pick<ContentStore["Service"], "commit">,
   never,
-  SqlClient.SqlClient | BlobStore
+  SqlClient.SqlClient | Home | BlobStore
 > = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const checkFence = yield* makeCheck
   const blobs = yield* BlobStore
 
   /** The earliest retry of this batch may be due before the next poll; a run that dies does not reach `release`. */
@@ -230,7 +232,7 @@ export const make: Effect.Effect<
   }
 
   const write = Effect.fnUntraced(function* (fence: Fence, batch: Batch) {
-    yield* checkFence(sql, fence)
+    yield* checkFence(fence)
     yield* Purge.lockKept(sql, batch.items)
     const listed = batch.inScope ? batch.listed : []
     const outcomes = yield* storeItems(sql, fence.connectionId, batch.items, listed)

@@ -12,7 +12,8 @@ import { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import * as Storable from "../Storable.ts"
 import { keptTransactions } from "./ContentChanges.ts"
 import { addToRun } from "./RunStore.ts"
-import { checkFence, lockConnection } from "./Fence.ts"
+import type { Home } from "./FeedEpoch.ts"
+import { lockConnection, makeCheck } from "./Fence.ts"
 import * as Listings from "./Listings.ts"
 import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -43,8 +44,9 @@ const decodeDeletions = Schema.decodeUnknownEffect(
   )
 )
 
-const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const checkFence = yield* makeCheck
   const inTransaction = transaction(sql)
 
   const isReady = ({ changes, listing }: Readiness) =>
@@ -115,7 +117,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
 
     applyDeletions: (fence, readiness, runId) =>
       Effect.gen(function* () {
-        yield* checkFence(sql, fence)
+        yield* checkFence(fence)
         const deleted = yield* remove(fence.connectionId, sql`NOT held AND ${isReady(readiness)}`)
         yield* endReading(fence.connectionId, readiness)
         if (runId !== undefined) yield* addToRun(sql, runId, { deleted }, [])
@@ -125,7 +127,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
     holdDeletions: (fence, readiness) =>
       Effect.gen(function* () {
         const { connectionId } = fence
-        yield* checkFence(sql, fence)
+        yield* checkFence(fence)
         yield* sql`WITH now_held AS (UPDATE staged_deletion SET held = true, ready = true
             WHERE connection_id = ${connectionId} AND NOT held AND ${isReady(readiness)} RETURNING 1)
           ${Totals.add(sql, connectionId, { held: "(SELECT count(*) FROM now_held)" })}`
@@ -194,4 +196,4 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   } satisfies Methods
 })
 
-export const layer: Layer.Layer<DeletionStore, never, SqlClient.SqlClient> = Layer.effect(DeletionStore, make)
+export const layer: Layer.Layer<DeletionStore, never, SqlClient.SqlClient | Home> = Layer.effect(DeletionStore, make)

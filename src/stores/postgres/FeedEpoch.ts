@@ -9,10 +9,15 @@
  * - `file`: when the cluster's `PG_VERSION` was last changed, which is never written to: a folder that was copied back.
  *   Only a role that may stat files can read it, as that of the embedded server.
  *
+ * A new epoch supersedes every run: pages that a run committed before may be lost, so its next checkpoint would pass
+ * over them.
+ *
  * Some cases change none of these parts: a restored image of the whole disk, and rows that were restored into the same
  * tables. They need `idem migrate --new-epoch`.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -85,6 +90,14 @@ const announceAnew = (sql: SqlClient.SqlClient) =>
   sql`UPDATE content SET changed_xid = pg_current_xact_id(), stored_xid = pg_current_xact_id(), undeleted_xid = NULL
     WHERE changed_xid >= pg_snapshot_xmin(pg_current_snapshot())`
 
+/**
+ * Supersedes every run. Fences that were taken before may be lost too, and are never given out again: the new ones are
+ * far above them. Rows are locked in the order of their ids, as by the acquiring of leases.
+ */
+const supersedeRuns = (sql: SqlClient.SqlClient) =>
+  sql`UPDATE connection SET fence = connection.fence + 1000000, lease_until = least(lease_until, clock_timestamp())
+    FROM (SELECT id FROM connection ORDER BY id FOR NO KEY UPDATE) AS locked WHERE connection.id = locked.id`
+
 const decodeCursors = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ cursor: Schema.String })))
 
 /**
@@ -132,6 +145,7 @@ export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (optio
           epoch_id = CASE WHEN ${stays} THEN epoch_id ELSE gen_random_uuid() END
         RETURNING ${columns}`
       const [epoch] = yield* Effect.orDie(decodeEpoch(rows))
+      if (!stays) yield* supersedeRuns(sql)
       yield* announceAnew(sql)
       if (before.isSameAfterRecovery && !options.always) yield* keepCursors(sql, { from: before, to: epoch })
       return { epoch, begun: !stays }
@@ -146,3 +160,28 @@ export const logNewEpoch = ({ begun, epoch }: { readonly begun: boolean; readonl
         `the database was restored, moved or failed over: epoch ${epoch.number} begins: readers of changes start again`
       )
     : Effect.void
+
+/** Tells whether the present epoch began where the database is now. */
+export class Home extends Context.Service<
+  Home,
+  {
+    /** A condition on `meta`: the epoch began here. */
+    readonly isHome: Fragment
+    /** Begins a new epoch if the database has moved, and returns the present one. */
+    readonly settle: Effect.Effect<Epoch, StoreError>
+  }
+>()("idem/stores/postgres/FeedEpoch/Home") {}
+
+export const layerHome: Layer.Layer<Home, StoreError, SqlClient.SqlClient> = Layer.effect(
+  Home,
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const place = yield* here(sql).pipe(toStoreError("looking where the database is"))
+    const settle = beginIfMoved({ always: false }).pipe(
+      Effect.tap(logNewEpoch),
+      Effect.map(({ epoch }) => epoch),
+      Effect.provideService(SqlClient.SqlClient, sql)
+    )
+    return { isHome: isHome(sql, place), settle }
+  })
+)

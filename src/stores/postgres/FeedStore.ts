@@ -21,9 +21,8 @@ import type { SqlError } from "effect/sql/SqlError"
 import { ChangeKind, type ChangePage, FeedHolder } from "../../engine/model/Change.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import { FeedStore } from "../../engine/store/FeedStore.ts"
-import { type StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
-import { epochColumns, epochFields, here, isHome, beginIfMoved, logNewEpoch } from "./FeedEpoch.ts"
+import { epochColumns, epochFields, Home } from "./FeedEpoch.ts"
 import { contentColumns, contentFields } from "./RowDecoders.ts"
 import { isUuid } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -83,17 +82,13 @@ const toldColumns = [...Object.keys(contentFields), "connectionId", "change", "s
 /** Sorts before every row: no connection has this id. */
 const first = { connectionId: "00000000-0000-0000-0000-000000000000", externalId: "" }
 
-const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const place = yield* here(sql).pipe(toStoreError("looking where the database is"))
+  const { isHome, settle } = yield* Home
   const head = sql`SELECT now.*, ${sql.literal(newest)} AS newest
-    FROM (SELECT ${sql.literal(epochColumns)}, ${isHome(sql, place)} AS "isHome",
+    FROM (SELECT ${sql.literal(epochColumns)}, ${isHome} AS "isHome",
       pg_snapshot_xmin(pg_current_snapshot()) AS horizon FROM meta) AS now`
   const told = sql.literal(`${toldColumns}, visible.transaction::text AS transaction`)
-  const settled = beginIfMoved({ always: false }).pipe(
-    Effect.tap(logNewEpoch),
-    Effect.provideService(SqlClient.SqlClient, sql)
-  )
 
   const changes: Methods["changes"] = Effect.fnUntraced(function* (query) {
     const { transaction, row } = query.after ?? { transaction: 0n, row: null }
@@ -122,7 +117,7 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
       ORDER BY visible.transaction, "connectionId", "externalId" COLLATE "C"`.pipe(toStoreError("reading changes"))
     const [{ horizon, isHome: atHome, newest: last, ...epoch }] = yield* Effect.orDie(decodeHead(found))
     if (!atHome) {
-      yield* settled
+      yield* settle
       return yield* changes(query)
     }
     const isEmpty = found.length === 1 && (found[0] as { readonly transaction: unknown }).transaction === null
@@ -156,9 +151,9 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
     changes,
 
     epoch: Effect.gen(function* () {
-      const rows = yield* sql`SELECT ${sql.literal(epochColumns)}, ${isHome(sql, place)} AS "isHome" FROM meta`
+      const rows = yield* sql`SELECT ${sql.literal(epochColumns)}, ${isHome} AS "isHome" FROM meta`
       const [{ isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeState(rows))
-      return atHome ? epoch : (yield* settled).epoch
+      return atHome ? epoch : yield* settle
     }).pipe(toStoreError("reading the database's epoch")),
 
     holder: holder(sql).pipe(toStoreError("looking for what the feed waits for")),
@@ -177,4 +172,4 @@ const make: Effect.Effect<Methods, StoreError, SqlClient.SqlClient> = Effect.gen
   }
 })
 
-export const layer: Layer.Layer<FeedStore, StoreError, SqlClient.SqlClient> = Layer.effect(FeedStore, make)
+export const layer: Layer.Layer<FeedStore, never, SqlClient.SqlClient | Home> = Layer.effect(FeedStore, make)

@@ -1,22 +1,35 @@
 /** Checks the fence of a run, and locks the row of its connection. */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
-import type * as SqlClient from "effect/sql/SqlClient"
+import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { type Fence, Superseded } from "../../engine/store/Fence.ts"
+import { Home } from "./FeedEpoch.ts"
 
 /**
- * Locks the connection's row if the fence is current; otherwise fails with `Superseded`. This is the first statement of
- * every transaction that writes for a run. It also limits how long a process that is frozen inside its transaction
- * holds the lock.
+ * Makes the check of a fence: it locks the connection's row if the fence is current, and otherwise fails with
+ * `Superseded`. This is the first statement of every transaction that writes for a run. It also limits how long a
+ * process that is frozen inside its transaction holds the lock.
+ *
+ * After a failover that lost commits, the fence may be unchanged while pages of the run are lost. So the check also
+ * fails until a new epoch has superseded every run.
  */
-export const checkFence = (sql: SqlClient.SqlClient, fence: Fence): Effect.Effect<void, SqlError | Superseded> =>
-  Effect.flatMap(
-    sql`SELECT set_config('idle_in_transaction_session_timeout', '10s', true)
-      FROM connection WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)} FOR NO KEY UPDATE`,
-    failIfSuperseded(fence)
-  )
+export const makeCheck: Effect.Effect<
+  (fence: Fence) => Effect.Effect<void, SqlError | Superseded>,
+  never,
+  SqlClient.SqlClient | Home
+> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const { isHome } = yield* Home
+  return (fence) =>
+    Effect.flatMap(
+      sql`SELECT set_config('idle_in_transaction_session_timeout', '10s', true)
+        FROM connection WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)}
+          AND EXISTS (SELECT 1 FROM meta WHERE ${isHome}) FOR NO KEY UPDATE`,
+      failIfSuperseded(fence)
+    )
+})
 
 /** Locks the connection's row for a write outside of a run. Returns false if the connection does not exist. */
 export const lockConnection = (

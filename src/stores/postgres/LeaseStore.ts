@@ -15,6 +15,7 @@ import { type Fence, Superseded } from "../../engine/store/Fence.ts"
 import { LeaseStore } from "../../engine/store/LeaseStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
+import { Home } from "./FeedEpoch.ts"
 import { failIfSuperseded, lockConnection } from "./Fence.ts"
 import * as Migrations from "./Migrations.ts"
 import { interval, millis } from "./Parameters.ts"
@@ -124,8 +125,9 @@ const grouped = <A extends { readonly id: ConnectionId }>(
   return (item) => Effect.request(Item({ item }), resolver)
 }
 
-const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient | Home> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const { isHome, settle } = yield* Home
   const columns = sql.literal(connectionColumns)
   const waitingColumn = sql.literal(waiting)
   const onSession = onOwnSession(sql)
@@ -146,6 +148,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
           AS wanted (id uuid, holder text, ttl float8, dead text)
         JOIN connection ON connection.id = wanted.id ORDER BY connection.id ${sql.literal(locking)}) AS was
       WHERE id = locked AND (lease_until IS NULL OR lease_until <= clock_timestamp() OR lease_holder = dead)
+        AND EXISTS (SELECT FROM meta WHERE ${isHome})
         AND NOT EXISTS (SELECT FROM idem_migration WHERE migration_id > ${Migrations.supported})
       RETURNING was_held AS "wasHeld",
         fence - 1 <> (SELECT seen.fence FROM connection AS seen WHERE seen.id = connection.id) AS "wasAcquired",
@@ -216,7 +219,9 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
     acquire: Effect.fnUntraced(function* (id, { deadHolder, holder, ttl }) {
       const wanted = { id, holder: Storable.text(holder), ttl: millis(ttl), dead: deadHolder }
       const acquired = yield* acquireGrouped(wanted)
-      const row = Option.getOrUndefined(Option.isSome(acquired) ? acquired : yield* acquireOne(wanted))
+      // After a failover, leases are free only in the new epoch.
+      const again = Effect.andThen(settle, acquireOne(wanted))
+      const row = Option.getOrUndefined(Option.isSome(acquired) ? acquired : yield* again)
       if (row === undefined) return Option.none()
       const { acquiredAt, waiting: found, wasAcquired, wasHeld } = yield* Effect.orDie(decodeAcquired(row))
       // Only a lease that was not released can leave a running run: the release ends the run too.
@@ -263,4 +268,4 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient> = E
   }
 })
 
-export const layer: Layer.Layer<LeaseStore, never, SqlClient.SqlClient> = Layer.effect(LeaseStore, make)
+export const layer: Layer.Layer<LeaseStore, never, SqlClient.SqlClient | Home> = Layer.effect(LeaseStore, make)

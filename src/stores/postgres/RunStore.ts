@@ -15,7 +15,8 @@ import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { RunStore } from "../../engine/store/RunStore.ts"
 import * as Storable from "../Storable.ts"
 import { countColumn, runColumns, runs as decodeRuns } from "./RowDecoders.ts"
-import { checkFence } from "./Fence.ts"
+import type { Home } from "./FeedEpoch.ts"
+import { makeCheck } from "./Fence.ts"
 import { type After, atOnce, inSteps, stepOf } from "./RemovalSteps.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
@@ -95,8 +96,9 @@ const decodeHours = Schema.decodeUnknownEffect(
   )
 )
 
-const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const checkFence = yield* makeCheck
   const inTransaction = transaction(sql)
   const ofRun = sql.literal(runColumns)
   const summed = sql.literal(byHour.map((name) => `sum(${countColumn(name)})::float8 AS "${name}"`).join(", "))
@@ -105,14 +107,14 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   return {
     beginRun: (fence, run) =>
       Effect.gen(function* () {
-        yield* checkFence(sql, fence)
+        yield* checkFence(fence)
         yield* sql`INSERT INTO run (id, connection_id, task_id, kind, status)
           VALUES (${run.runId}, ${fence.connectionId}, ${run.taskId ?? null}, ${run.kind ?? null}, 'running') ON CONFLICT (id) DO NOTHING`
       }).pipe(inTransaction, toStoreError("beginning a run")),
 
     finishRun: (fence, run) =>
       Effect.gen(function* () {
-        yield* checkFence(sql, fence)
+        yield* checkFence(fence)
         const notes = JSON.stringify(run.notes.slice(0, maxKept).map(Storable.text))
         yield* addToRun(
           sql,
@@ -162,4 +164,4 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
   } satisfies Methods
 })
 
-export const layer: Layer.Layer<RunStore, never, SqlClient.SqlClient> = Layer.effect(RunStore, make)
+export const layer: Layer.Layer<RunStore, never, SqlClient.SqlClient | Home> = Layer.effect(RunStore, make)

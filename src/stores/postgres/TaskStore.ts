@@ -13,7 +13,8 @@ import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
 import { countColumn, encodeTask, ids as decodeIds, taskColumns, tasks, taskSummaries } from "./RowDecoders.ts"
-import { checkFence, lockConnection } from "./Fence.ts"
+import type { Home } from "./FeedEpoch.ts"
+import { lockConnection, makeCheck } from "./Fence.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
@@ -38,8 +39,9 @@ const kept = (column: "notes" | "problems") => `(SELECT coalesce(jsonb_agg(item)
   SELECT item FROM run, jsonb_array_elements(run.${column}) AS item WHERE run.task_id = task.id
   ORDER BY run.started_at LIMIT ${maxKept}) AS kept) AS ${column}`
 
-const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const checkFence = yield* makeCheck
   const inTransaction = transaction(sql)
   const ofTask = sql.literal(taskColumns)
   const first = (rows: unknown) => Effect.map(tasks(rows), ([row]) => Option.fromUndefinedOr(row))
@@ -123,7 +125,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
 
     finishTask: (fence, taskId, error = null) =>
       Effect.gen(function* () {
-        yield* checkFence(sql, fence)
+        yield* checkFence(fence)
         yield* sql`UPDATE task SET finished_at = clock_timestamp(),
             error_reason = ${error === null ? null : Storable.text(error.reason)},
             error_message = ${error === null ? null : Storable.text(error.message)}
@@ -174,7 +176,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
 
     requeueTask: (fence, taskId, next) =>
       Effect.gen(function* () {
-        yield* checkFence(sql, fence)
+        yield* checkFence(fence)
         const checkpoint = next.checkpoint === undefined ? null : JSON.stringify(next.checkpoint)
         yield* sql`UPDATE task SET due_at = clock_timestamp() + ${interval(sql, next.dueIn)}, moved_at = clock_timestamp(),
             failures = ${PgTypes.int4(next.failures)}, checkpoint = coalesce(${checkpoint}::json, checkpoint)
@@ -217,4 +219,4 @@ export const moveTask = Effect.fnUntraced(function* (
     SELECT json_array_elements_text(task -> 'forceIds') FROM task WHERE id = ${taskId})`
 })
 
-export const layer: Layer.Layer<TaskStore, never, SqlClient.SqlClient> = Layer.effect(TaskStore, make)
+export const layer: Layer.Layer<TaskStore, never, SqlClient.SqlClient | Home> = Layer.effect(TaskStore, make)
