@@ -91,6 +91,45 @@ export const drafts: ReadonlyArray<Draft> = [
     })
   },
   {
+    name: "many items that are added later are all listed with the next sync",
+    remedy: "Read the changes page by page to their end: the next page begins right after the last change of this one",
+    needs: [],
+    check: Effect.fnUntraced(function* (source) {
+      yield* source.add(10)
+      const { process, watch } = yield* begin(source)
+      yield* succeed(process)
+      const before = watch.pages.length
+      const added = yield* source.add(1200)
+      // Lists every page, and downloads nothing.
+      yield* succeed(process, { dryRun: true })
+      const listed = watch.pages.slice(before).flatMap(({ page }) => page.listed.map((ref) => ref.externalId))
+      const left = missing(added, listed)
+      yield* expect(left.length === 0, `the next sync did not list ${some(left)}`)
+    })
+  },
+  {
+    name: "what changes at the source while it is listed arrives with the next sync",
+    remedy: "Take the checkpoint of a full listing before its first page: changes since then must be listed next time",
+    needs: [],
+    check: Effect.fnUntraced(function* (source) {
+      yield* source.add(60)
+      const { process, watch } = yield* begin(source)
+      let changed: ReadonlyArray<string> = []
+      watch.step = () =>
+        Effect.suspend(() => {
+          const id = watch.downloads[0]
+          if (changed.length > 0 || id === undefined || watch.downloads.length < 5) return Effect.void
+          changed = [id]
+          return Effect.andThen(source.add(3), source.edit?.(id) ?? Effect.void)
+        })
+      yield* succeed(process)
+      yield* succeed(process)
+      yield* mirrors(source, process)
+      const { counts } = yield* succeed(process, { forceIds: changed })
+      yield* expect(counts.updated === 0, `an edit of ${some(changed)} during the listing was not stored`)
+    })
+  },
+  {
     name: "an id that is listed twice is one content, downloaded once",
     remedy:
       "Give `listed` as the source lists it; selectNew takes each id once, and the engine knows what is in flight",
@@ -133,13 +172,12 @@ export const drafts: ReadonlyArray<Draft> = [
       const added = yield* source.add(12)
       const { process } = yield* begin(source)
       yield* succeed(process)
-      const id = added[4]
-      if (id === undefined || source.remove === undefined) return
-      yield* source.remove(id)
+      const removed = [4, 8].flatMap((index) => added[index] ?? [])
+      for (const id of removed) yield* source.remove?.(id) ?? Effect.void
       yield* succeed(process)
       yield* mirrors(source, process)
-      const deleted = yield* process.ids("deleted")
-      yield* expect(deleted.includes(id), `${JSON.stringify(id)} was removed at the source and is not deleted`)
+      const left = missing(removed, yield* process.ids("deleted"))
+      yield* expect(left.length === 0, `removed at the source, but not deleted: ${some(left)}`)
     })
   },
   {

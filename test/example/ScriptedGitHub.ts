@@ -33,7 +33,7 @@ export const scripted = Effect.map(GitHubServer.make, (server): Conformance.Scri
     ]),
     // The edit may be in the same second as the addition.
     edit: (externalId) => Effect.sync(() => change(externalId, "edited")),
-    // GitHub does not report deleted issues. The fifth added item is a comment.
+    // GitHub does not report deleted issues. The fifth and the ninth added item are comments.
     remove: (externalId) => Effect.sync(() => change(externalId, undefined)),
     repeat: Effect.sync(() => {
       server.repeats = true

@@ -163,6 +163,26 @@ describe("a law that is broken is found, and says what to do", () => {
     pages(session, (page) => ({ ...page, listed: page.listed.slice(0, -1), download: page.download.slice(0, -1) }))
   )
 
+  broken("many items that are added later", "skips a change at the end of each full page", (session, source) =>
+    pages(session, (page) => {
+      if (page.listing !== undefined || page.listed.length < source.pageSize) return page
+      const listed = page.listed.slice(0, -1)
+      return { ...page, listed, download: page.download.filter((ref) => listed.includes(ref)) }
+    })
+  )
+
+  broken("what changes at the source while", "takes its checkpoint at the end of the listing", (session, source) =>
+    pages(session, (page) =>
+      page.listing === undefined
+        ? page
+        : { ...page, checkpoint: { ...(page.checkpoint as object), position: source.log.length } }
+    )
+  )
+
+  broken("what the source removes", "reports only the first deletion of a page", (session) =>
+    pages(session, (page) => ({ ...page, deleted: page.deleted?.slice(0, 1) ?? [] }))
+  )
+
   broken("a crash after any commit", "moves its checkpoint ahead of the work", (session, source) =>
     pages(session, (page) => ({ ...page, checkpoint: { position: source.log.length } }))
   )
