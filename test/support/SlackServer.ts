@@ -8,6 +8,8 @@
  *   deno-slack-sdk#285); redirects of Enterprise Grid to files-origin.slack.com (hermes-agent#114483, goclaw#233);
  * - a free plan, which neither lists nor finds what is older than 90 days (slackdump#190), with or without the flag
  *   `is_limited`: the method's page has no such field;
+ * - responses with `has_more` or a cursor alone: both are optional
+ *   (https://docs.slack.dev/tools/node-slack-sdk/reference/web-api/type-aliases/ConversationsHistoryResponse);
  * - `oldest` without `latest`, which an old answer took for "the oldest first" (slackhq/slack-api-docs#4);
  * - canvases that are HTML (slackdump#401, agent-slack#19);
  * - files of Slack Connect that messages name by their id only (https://docs.slack.dev/reference/objects/file-object);
@@ -238,6 +240,7 @@ const build = (options: Options) => {
         hiddenBefore: undefined,
         isFlagged: true,
         isNearestFirst: false,
+        following: "both",
         cursorEpoch: 0,
         fileRedirects: [],
         fileRequests: [],

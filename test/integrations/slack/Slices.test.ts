@@ -89,6 +89,38 @@ for (const gap of [Duration.millis(100), Duration.minutes(1), Duration.minutes(1
   )
 }
 
+for (const [following, responses] of [
+  ["cursor", "that have a cursor and no has_more"],
+  ["has_more", "that have has_more and no cursor"],
+  ["endless", "of which even the last has has_more"]
+] as const) {
+  it.effect(`all messages are mirrored from responses ${responses}`, () =>
+    Effect.gen(function* () {
+      const server = yield* SlackServer.make()
+      const slack = server.workspace
+      server.maxLimit = 5
+      server.following = following
+      const channel = slack.addChannel("general")
+      const thread = slack.post(channel, "parent")
+      const replies = () => {
+        for (let index = 0; index < 12; index += 1) slack.post(channel, `reply ${index}`, { thread })
+      }
+      replies()
+      for (let index = 0; index < 22; index += 1) slack.post(channel, `message ${index}`)
+      const model = new Model()
+      const slice = Effect.fnUntraced(function* (options: Parameters<Model["run"]>[1]) {
+        yield* TestClock.adjust("100 millis")
+        return yield* Effect.scoped(Effect.flatMap(open(server), (session) => model.run(session, options)))
+      })
+      for (let slices = 1; (yield* slice({ pages: 3 })).isMoreLeft; slices += 1) assert.isBelow(slices, 20)
+      assert.deepStrictEqual(mirrored(model), expected(server))
+      replies()
+      yield* slice({ hinted: { parts: [`${channel}/${thread}`], only: true, isListening: true } })
+      assert.deepStrictEqual(mirrored(model), expected(server))
+    }).pipe(Effect.scoped)
+  )
+}
+
 // Slack may return fewer conversations than requested: https://docs.slack.dev/reference/methods/conversations.list
 for (const pages of [2, 4]) {
   it.effect(`conversations are found that Slack lists in more answers than a slice of ${pages} pages has`, () =>

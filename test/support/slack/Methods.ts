@@ -30,6 +30,8 @@ export interface Settings {
   isFlagged: boolean
   /** True if a response to `oldest` alone has the messages nearest to it. */
   isNearestFirst: boolean
+  /** The fields with which responses announce further messages. `endless`: no cursor, and `has_more` is always true. */
+  following: "both" | "cursor" | "has_more" | "endless"
   /** Cursors of earlier epochs are invalid. */
   cursorEpoch: number
   /** Token rotation: the refresh token to use next, and access tokens with their validity. */
@@ -68,6 +70,14 @@ export const make = (
   const metadata = (next: string | undefined) => ({
     response_metadata: { next_cursor: next === undefined ? "" : cursorOf(next) }
   })
+
+  const moreFields = (next: string | undefined) => {
+    const { following } = settings()
+    return {
+      ...(following === "cursor" ? {} : { has_more: next !== undefined || following === "endless" }),
+      ...metadata(following === "both" || following === "cursor" ? next : undefined)
+    }
+  }
 
   const readable = (args: Request["args"]): Channel => {
     const channel = workspace.channels.get(args.channel ?? "") ?? refuse("channel_not_found")
@@ -158,9 +168,8 @@ export const make = (
       }
       return {
         messages: shown.map((message) => workspace.messageJson(channel, message, fileUrl, true)),
-        has_more: next !== undefined,
         ...(hiddenBefore === undefined || !settings().isFlagged ? {} : { is_limited: true }),
-        ...metadata(next)
+        ...moreFields(next)
       }
     },
     "conversations.replies": (args) => {
@@ -178,8 +187,7 @@ export const make = (
       const next = replies[start + page.length]
       return {
         messages: [...(from === undefined ? [found.message] : []), ...page].map(show),
-        has_more: next !== undefined,
-        ...metadata(next?.ts)
+        ...moreFields(next?.ts)
       }
     },
     "users.list": (args) => {
