@@ -17,12 +17,13 @@ const isAllowed = (error: unknown): boolean =>
 
 /**
  * Returns the failure that is no `IntegrationError`, or the interruption of the integration by itself; undefined if the
- * cause has neither. An interruption of the run does not arrive here: it skips all handlers.
+ * cause has neither. An interruption beside a failure is ignored: a part of the integration was stopped. An
+ * interruption of the run does not arrive here: it skips all handlers.
  */
 const foreign = (cause: Cause.Cause<unknown>): string | undefined => {
-  if (Cause.hasInterrupts(cause)) return "interrupted itself"
-  const failed = cause.reasons.find((reason) => Cause.isFailReason(reason) && !isAllowed(reason.error))
-  if (failed === undefined || !Cause.isFailReason(failed)) return undefined
+  const failed = cause.reasons.find(Cause.isFailReason)
+  if (failed === undefined) return Cause.hasInterrupts(cause) ? "interrupted itself" : undefined
+  if (isAllowed(failed.error)) return undefined
   return `failed with ${MessageText.defect(failed.error)}, which is no IntegrationError`
 }
 

@@ -3,8 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
 import type { Content, Ref } from "../../../src/contract/Content.ts"
 import type { AnySession } from "../../../src/contract/Integration.ts"
+import { Forbidden, IntegrationError } from "../../../src/contract/IntegrationError.ts"
 import type { Page } from "../../../src/contract/Page.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { MemorySource } from "../../support/MemorySource.ts"
@@ -268,6 +270,20 @@ describe("a page", () => {
       }).pipe(Effect.provide(layer))
     })
   }
+
+  it.effect("of a listing that fails while a part of it was interrupted keeps the reason of the failure", () => {
+    const forbidden = new IntegrationError({ reason: new Forbidden({ message: "no" }) })
+    const interrupted = Effect.andThen(Effect.yieldNow, Effect.interrupt)
+    const failing = TestClock.withLive(Effect.andThen(Effect.sleep(1), Effect.fail(forbidden)))
+    const { layer } = changed(new MemorySource(), (session) => ({
+      ...session,
+      list: () => Stream.fromEffect(Effect.raceAll([interrupted, failing]))
+    }))
+    return Effect.gen(function* () {
+      const { error } = yield* sync(yield* connect())
+      assert.deepInclude(error, { reason: "Forbidden", message: "no" })
+    }).pipe(Effect.provide(layer))
+  })
 
   it.effect("that can't be listed, since the code throws, names the class and the line, and where the log is", () => {
     const { layer, log } = changed(new MemorySource(), (session) => ({
