@@ -126,12 +126,16 @@ const explain = (error: SqlError): string => {
   }).replaceAll(/\s+/g, " ")
 }
 
-/** Connects once, so that a wrong database is reported at the start and not in the middle of a run. */
-const check = (name: string) =>
+/**
+ * Connects once, so that a wrong database is reported at the start and not in the middle of a run. PgBouncer drops the
+ * settings of sessions instead of refusing them if its `ignore_startup_parameters` has `options`.
+ */
+const check = (name: string, sendsSettings: boolean) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const rows = yield* sql`SELECT current_setting('server_version_num')::int / 10000 AS major,
-      current_setting('server_encoding') AS encoding`
+      current_setting('server_encoding') AS encoding,
+      (SELECT source = 'client' FROM pg_settings WHERE name = 'enable_seqscan') AS "hasSettings"`
     const [row] = yield* Effect.orDie(decodeServer(rows))
     if (row.major < oldest) {
       return yield* new DatabaseError({
@@ -141,6 +145,13 @@ const check = (name: string) =>
     if (row.encoding !== "UTF8") {
       return yield* new DatabaseError({ message: `${name} has the encoding ${row.encoding}, and Idem needs UTF8` })
     }
+    if (sendsSettings && !row.hasSettings) {
+      const why = "it is behind a pooler that drops the settings of sessions: set IDEM_PGBOUNCER=1"
+      return yield* new DatabaseError({
+        message: `${name} can't be used: ${why}`,
+        setting: "IDEM_PGBOUNCER"
+      })
+    }
   }).pipe(
     Effect.catchIf(isSqlError, (error) =>
       Effect.fail(new DatabaseError({ message: `${name} can't be used: ${explain(error)}` }))
@@ -148,8 +159,12 @@ const check = (name: string) =>
   )
 
 const decodeServer = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ major: Schema.Int, encoding: Schema.String })])
+  Schema.Tuple([Schema.Struct({ major: Schema.Int, encoding: Schema.String, hasSettings: Schema.Boolean })])
 )
+
+/** The settings of each session; undefined behind a pooler. */
+const settingsOf = (config: PgClient.PgPoolConfig) =>
+  ({ startupOptions: Client.sessionSettings, ...config }).startupOptions
 
 type Clients = PgClient.PgClient | SqlClient.SqlClient
 
@@ -158,13 +173,13 @@ const connect = (database: Database["Service"], config: PgClient.PgPoolConfig) =
     Layer.catchTag("SqlError", (error) =>
       Layer.effectContext(Effect.fail(new DatabaseError({ message: `${database.name}: ${explain(error)}` })))
     ),
-    Layer.tap((context) => Effect.provideContext(check(database.name), context)),
+    Layer.tap((context) => Effect.provideContext(check(database.name, settingsOf(config) !== undefined), context)),
     Layer.merge(Layer.succeed(Database, database))
   )
 
 /** Adds the `options` of a URL, such as `-c search_path=idem`, to the settings of each session, after Idem's own. */
 const withOptions = (config: PgClient.PgPoolConfig, options: string | null): PgClient.PgPoolConfig => {
-  const { startupOptions } = { startupOptions: Client.sessionSettings, ...config }
+  const startupOptions = settingsOf(config)
   // Without settings of our own, the client sends the options of the URL.
   return options === null || startupOptions === undefined
     ? config

@@ -84,6 +84,33 @@ describe("Database", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("refuses a pooler that drops the settings of sessions, unless it is named as one", () =>
+    Effect.gen(function* () {
+      const { socket } = inject("postgres")
+      // As PgBouncer with `ignore_startup_parameters = options`: the parameter is renamed to one that has no effect.
+      const pooler = Net.createServer((client) => {
+        const server = Net.connect(socket)
+        const drop = (sent: Buffer) => sent.toString("latin1").replace("\0options\0", "\0a.ninth\0")
+        client.on("data", (sent) => server.write(drop(sent), "latin1"))
+        server.pipe(client)
+        client.on("close", () => server.destroy())
+        client.on("error", () => server.destroy())
+        server.on("error", () => client.destroy())
+      })
+      yield* Effect.acquireRelease(
+        Effect.promise(() => once(pooler.listen(0, "127.0.0.1"), "listening")),
+        () => Effect.sync(() => pooler.close())
+      )
+      const { port } = pooler.address() as Net.AddressInfo
+      const url = new URL(`postgresql://127.0.0.1:${port}/postgres`)
+      url.username = inject("postgres").username
+      url.password = inject("postgres").password
+      const failed = yield* Effect.flip(Effect.provide(Database.Database, withEnv({ DATABASE_URL: url.href })))
+      assert.include(failed.message, "it is behind a pooler that drops the settings of sessions: set IDEM_PGBOUNCER=1")
+      yield* Effect.provide(Database.Database, withEnv({ DATABASE_URL: url.href, IDEM_PGBOUNCER: "1" }))
+    }).pipe(Effect.scoped)
+  )
+
   const refusals: ReadonlyArray<readonly [string, string, RegExp]> = [
     [
       "a port where nothing listens",
