@@ -15,7 +15,10 @@ import type { NameTaken, StoreError } from "./store/StoreError.ts"
 export const FieldError = Schema.Struct({
   /** The part of the request: `path`, `query`, `headers`, `body`, `config` or `credentials`. */
   place: Schema.String,
-  /** The path of the field in that part: `host`, `labels[1]`. Absent for the whole part and for unexpected fields. */
+  /**
+   * The path of the field in that part: `host`, `labels[1]`. Absent if the whole part is wrong, or if the name may be a
+   * secret.
+   */
   field: Schema.optionalKey(Schema.String),
   /** Names the field too. */
   message: Schema.String

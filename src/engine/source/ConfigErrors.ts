@@ -123,6 +123,7 @@ const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): Read
         {
           kind: "unexpected",
           field: meant,
+          path: place.path,
           text: isSecret
             ? `it has a field that is not one of ${names.join(", ")}`
             : `${place.path} is not a field of it (${hint})`

@@ -151,7 +151,8 @@ const isEmpty = (given: unknown): boolean => Predicate.isObject(given) && Object
 const takesAll = Effect.fnUntraced(function* ({ domain, hasFields }: Integration, input: ConnectInput) {
   for (const what of ["config", "credentials"] as const) {
     if (hasFields[what] || isEmpty(input[what] ?? {})) continue
-    return yield* new UsageError({ message: `${domain} takes no ${what}: leave the ${what} out` })
+    const message = `${domain} takes no ${what}: leave the ${what} out`
+    return yield* new UsageError({ message, errors: [{ place: what, message }] })
   }
 })
 

@@ -50,10 +50,10 @@ describe("the errors by field", () => {
       Effect.map((error) => ConfigErrors.fieldErrors("here", error.issue, { secret }))
     )
 
-  it.effect("name the path of each wrong or missing field, and no unexpected one", () =>
+  it.effect("name the path of each wrong, missing or unexpected field", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* errors(config, { host: 5, labels: ["x", 1], quota: {}, prot: 1 }, false), [
-        { place: "here", message: "prot is not a field of it (did you mean port?)" },
+        { place: "here", field: "prot", message: "prot is not a field of it (did you mean port?)" },
         { place: "here", field: "protocol", message: "protocol is missing" },
         { place: "here", field: "host", message: "host: expected string" },
         { place: "here", field: "labels[1]", message: "labels[1]: expected string" },

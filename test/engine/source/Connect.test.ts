@@ -41,8 +41,9 @@ it.effect("a config or credentials are refused by a source that takes none, and 
       ["config", []]
     ] as const) {
       const error = yield* Effect.flip(engine.connect({ ...base, [what]: given }))
-      assert.strictEqual(error._tag, "UsageError")
-      assert.strictEqual(error.message, `instant takes no ${what}: leave the ${what} out`)
+      assert(error._tag === "UsageError")
+      const message = `instant takes no ${what}: leave the ${what} out`
+      assert.deepStrictEqual([error.message, error.errors], [message, [{ place: what, message }]])
     }
     assert.deepStrictEqual(yield* (yield* WholeStore).connections, [])
     yield* engine.connect(base)
