@@ -56,6 +56,8 @@ const session = Effect.map(behindPgBouncer, (behind) =>
 /** Returns true if the text is meant as the URL of a PostgreSQL database, valid or not. */
 export const isUrl = (text: string): boolean => /^postgres(ql)?:/i.test(text)
 
+const sslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
 /** Parses a URL into host and database, for messages. */
 const parseUrl = (url: Redacted.Redacted, setting: string) =>
   Effect.try({
@@ -81,7 +83,8 @@ const parseUrl = (url: Redacted.Redacted, setting: string) =>
         },
         // As in PostgreSQL, the database defaults to the name of the user.
         database: parsed.searchParams.get("dbname") ?? (path === "" ? user : path),
-        options: parsed.searchParams.get("options")
+        options: parsed.searchParams.get("options"),
+        sslMode: parsed.searchParams.get("sslmode")
       }
     },
     // The URL holds a password, so the message repeats nothing of it.
@@ -92,7 +95,12 @@ const parseUrl = (url: Redacted.Redacted, setting: string) =>
           `${setting} is not of the form postgresql://user:password@host:port/database ` +
           "(special characters percent-encoded: # is %23)"
       })
-  })
+  }).pipe(
+    Effect.filterOrFail(
+      ({ sslMode }) => sslMode === null || sslModes.includes(sslMode),
+      () => new DatabaseError({ setting, message: `${setting}: sslmode is not one of ${sslModes.join(", ")}` })
+    )
+  )
 
 const unreachable: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nothing listens there",

@@ -9,7 +9,7 @@ import { BlobStore } from "../../src/stores/Blobs.ts"
 import * as S3Servers from "../support/S3Servers.ts"
 import * as EmbeddedUser from "../support/EmbeddedUser.ts"
 import * as Database from "../support/Postgres.ts"
-import { usingEnv, using, blobFolder, write, read, refusalOf } from "./blobFixture.ts"
+import { usingEnv, using, blobFolder, write, read, refusal, refusalOf } from "./blobFixture.ts"
 
 describe("the choice of where large bodies are", () => {
   it.live("a folder may be chosen later: what was in the database is still read", () =>
@@ -121,6 +121,22 @@ describe("a bucket that can't be used is refused in one line without a secret", 
     ["a form that is none", { IDEM_BLOB_URL: "https://bucket" }, /^IDEM_BLOB_URL is not of the form s3:/],
     ["both settings", { IDEM_BLOB_DIR: "/tmp/x" }, /^IDEM_BLOB_DIR and IDEM_BLOB_URL are both set/]
   ]
+  it.live("with the name of the setting, if that is wrong or missing", () =>
+    Effect.gen(function* () {
+      const bucket = { IDEM_BLOB_URL: "s3://bucket/p", AWS_ACCESS_KEY_ID: "a key", AWS_SECRET_ACCESS_KEY: "a secret" }
+      for (const [setting, wrong] of [
+        ["IDEM_BLOB_URL", { IDEM_BLOB_URL: "bucket" }],
+        ["IDEM_BLOB_URL", { IDEM_BLOB_URL: "https://bucket" }],
+        ["IDEM_BLOB_URL", { IDEM_BLOB_DIR: "/tmp/x" }],
+        ["AWS_ACCESS_KEY_ID", { AWS_ACCESS_KEY_ID: "" }],
+        ["IDEM_BLOB_ENDPOINT", { IDEM_BLOB_ENDPOINT: "nowhere" }]
+      ] as const) {
+        const error = yield* refusal({ ...bucket, ...wrong })
+        assert.deepInclude(error, { _tag: "StoreError", setting })
+      }
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+
   for (const [name, wrong, message] of cases) {
     it.live(name, () =>
       Effect.gen(function* () {

@@ -122,6 +122,11 @@ describe("Database", () => {
     ["another scheme", `mysql://me:${password}@127.0.0.1/mail`, /is not of the form postgresql:\/\//],
     ["a password with #", `postgresql://me:12#${password}@127.0.0.1/mail`, /percent-encoded: # is %23/],
     ["a password with /", `postgresql://me:12/${password}@127.0.0.1/mail`, /percent-encoded/],
+    [
+      "an unknown sslmode",
+      `postgresql://me:${password}@127.0.0.1:1/mail?sslmode=foo`,
+      /^DATABASE_URL: sslmode is not one of disable, allow, prefer, require, verify-ca, verify-full$/
+    ],
     ["no URL at all", password, /is not of the form postgresql:\/\//],
     ["a port that is none", `postgresql://me:${password}@127.0.0.1:99999/mail`, /is not of the form postgresql:\/\//]
   ]

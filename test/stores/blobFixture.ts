@@ -56,5 +56,6 @@ export const muchLater = Effect.map(Clock.Clock, (clock): Clock.Clock => {
   })
 })
 
-export const refusalOf = (env: Readonly<Record<string, string>>) =>
-  Effect.map(Effect.flip(usingEnv(env, Effect.void)), (error) => error.message)
+export const refusal = (env: Readonly<Record<string, string>>) => Effect.flip(usingEnv(env, Effect.void))
+
+export const refusalOf = (env: Readonly<Record<string, string>>) => Effect.map(refusal(env), ({ message }) => message)

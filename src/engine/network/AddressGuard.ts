@@ -17,7 +17,11 @@ import * as Schema from "effect/Schema"
 import Ip from "ipaddr.js"
 
 /** The address is not allowed. The message says why, and which setting would allow it. */
-export class Refused extends Schema.TaggedError<Refused>()("Refused", { message: Schema.String }) {}
+export class Refused extends Schema.TaggedError<Refused>()("Refused", {
+  message: Schema.String,
+  /** The name of the setting, if the setting itself can't be read. */
+  setting: Schema.optionalKey(Schema.String)
+}) {}
 
 /** The host's name can't be looked up. */
 export class UnknownHost extends Schema.TaggedError<UnknownHost>()("UnknownHost", { message: Schema.String }) {}
@@ -71,6 +75,7 @@ const allowed = Effect.fnUntraced(function* (setting: string) {
     const found = entry(part)
     if (found === undefined) {
       return yield* new Refused({
+        setting,
         message:
           `${setting}: ${JSON.stringify(part)} is not a host, address or network: ` +
           "write them like 127.0.0.1,10.0.0.0/8,hooks.internal"
@@ -130,7 +135,10 @@ export const make = Effect.fnUntraced(function* (
       Effect.map((found) => found.map(NetAddress.formatIp)),
       Effect.filterOrFail(
         ({ length }) => length > 0,
-        () => unknown("NotFound")
+        () =>
+          new UnknownHost({
+            message: `the DNS does not know the host ${name}; if only this machine knows it, set ${setting} to allow it`
+          })
       )
     )
   }

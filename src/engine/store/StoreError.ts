@@ -5,7 +5,9 @@ import { ConnectionId } from "../model/Connection.ts"
 /** The database can't be reached or refused the request: a retry may succeed. The message holds no secret. */
 export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   message: Schema.String,
-  cause: Schema.Defect()
+  cause: Schema.Defect(),
+  /** The name of the setting that is wrong, if a setting is the cause. */
+  setting: Schema.optionalKey(Schema.String)
 }) {}
 
 /** A newer version of Idem has migrated the database. Retries in this process never succeed. */

@@ -7,7 +7,8 @@ import { StoreError } from "../../engine/store/StoreError.ts"
 import type { Place, PlaceFile } from "../Blobs.ts"
 import * as FolderBlobs from "./FolderBlobs.ts"
 
-const refuse = (message: string) => Effect.fail(new StoreError({ message, cause: message }))
+const refuse = (name: string, message: string) =>
+  Effect.fail(new StoreError({ message, cause: message, setting: name }))
 
 const setting = (name: string) => Effect.map(Config.option(Config.NonEmptyString(name)), Option.getOrUndefined)
 
@@ -27,11 +28,12 @@ export const places = Effect.gen(function* () {
   const old = yield* setting("IDEM_BLOB_OLD")
   if (folder !== undefined && url !== undefined) {
     return yield* refuse(
+      "IDEM_BLOB_URL",
       "IDEM_BLOB_DIR and IDEM_BLOB_URL are both set: keep one of them, and move the other to IDEM_BLOB_OLD"
     )
   }
   if (url !== undefined && !url.includes("://"))
-    return yield* refuse("IDEM_BLOB_URL is not of the form s3://bucket/prefix")
+    return yield* refuse("IDEM_BLOB_URL", "IDEM_BLOB_URL is not of the form s3://bucket/prefix")
   const former = old === undefined ? undefined : yield* placeOf("IDEM_BLOB_OLD", old)
   if (folder !== undefined) return { current: yield* placeOf("IDEM_BLOB_DIR", folder), former }
   return { current: url === undefined ? undefined : yield* placeOf("IDEM_BLOB_URL", url), former }

@@ -107,7 +107,7 @@ const explanations: Readonly<Record<string, string>> = {
   ENOTFOUND: "the host of its endpoint does not exist"
 }
 
-const refuse = (message: string) => Effect.fail(new StoreError({ message, cause: message }))
+const refuse = (setting: string, message: string) => Effect.fail(new StoreError({ message, cause: message, setting }))
 
 const optional = (name: string) => Config.option(Config.NonEmptyString(name))
 
@@ -123,7 +123,7 @@ const firstOf = Effect.fnUntraced(function* (...names: ReadonlyArray<string>) {
 const secret = Effect.fnUntraced(function* (setting: string, name: string) {
   const value = Option.getOrUndefined(yield* Config.option(Config.Redacted(name)))
   if (value === undefined || Redacted.value(value) === "") {
-    return yield* refuse(`${setting} needs ${name}, which is not set`)
+    return yield* refuse(name, `${setting} needs ${name}, which is not set`)
   }
   return value
 })
@@ -133,6 +133,7 @@ export const make = Effect.fnUntraced(function* (setting: string, url: string) {
   const [, bucket, path = ""] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/([A-Za-z0-9._/-]*))?$/.exec(url) ?? []
   if (bucket === undefined) {
     return yield* refuse(
+      setting,
       `${setting} is not of the form s3://bucket/prefix (letters, digits, and . _ - / in the prefix)`
     )
   }
@@ -145,7 +146,8 @@ export const make = Effect.fnUntraced(function* (setting: string, url: string) {
   const given = yield* firstOf("IDEM_BLOB_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
   const endpoint = URL.parse(given?.value ?? `https://s3.${region}.amazonaws.com`)
   if (endpoint === null || !/^https?:$/.test(endpoint.protocol)) {
-    return yield* refuse(`${given?.name} is not of the form https://host`)
+    const wrong = given?.name ?? "AWS_REGION"
+    return yield* refuse(wrong, `${wrong} is not of the form https://host`)
   }
   const cache = new Map<string, ArrayBuffer>()
   const dispatcher = yield* Effect.acquireRelease(

@@ -154,7 +154,9 @@ describe("where a webhook may be aimed at", () => {
       ]) {
         assert.include(yield* refused(`https://${host}/`), "IDEM_WEBHOOK_ALLOW")
       }
-      assert.strictEqual((yield* Effect.flip(check("https://unknown.example/")))._tag, "UnknownHost")
+      const unknown = yield* Effect.flip(check("https://unknown.example/"))
+      assert.strictEqual(unknown._tag, "UnknownHost")
+      assert.match(unknown.message, /the DNS does not know the host unknown\.example; .* IDEM_WEBHOOK_ALLOW/)
       // A name that only this machine knows has to be allowed by name.
       assert.strictEqual((yield* Effect.flip(check("https://hosts.example/", "10.0.0.0/8")))._tag, "UnknownHost")
       assert.deepStrictEqual(yield* addresses("http://hosts.example/", "hosts.example"), ["10.9.9.9"])
@@ -206,8 +208,9 @@ describe("where a webhook may be aimed at", () => {
   it.effect("a setting that can't be read says which part is wrong", () =>
     Effect.gen(function* () {
       for (const part of ["10.0.0.0/33", "http://a/", "a b", "host:80", "user@host", "192.168/16", "127.1"]) {
-        const message = yield* refused("https://public.example/", `127.0.0.1,${part}`)
-        assert.include(message, `IDEM_WEBHOOK_ALLOW: ${JSON.stringify(part)}`)
+        const error = yield* Effect.flip(check("https://public.example/", `127.0.0.1,${part}`))
+        assert.deepInclude(error, { _tag: "Refused", setting: "IDEM_WEBHOOK_ALLOW" })
+        assert.include(error.message, `IDEM_WEBHOOK_ALLOW: ${JSON.stringify(part)}`)
       }
     })
   )
