@@ -145,7 +145,7 @@ const mirrorText = (mirror: Lag | null): ReadonlyArray<string> => {
   const parts = [
     ...(behind === 0
       ? []
-      : [`${atMost(behind, "change")} behind, the oldest of ${TextFormat.about(Duration.seconds(lagSeconds))} ago`]),
+      : [`${atMost(behind, "change")} to derive, the oldest of ${TextFormat.about(Duration.seconds(lagSeconds))} ago`]),
     ...(unread === 0 ? [] : [`${atMost(unread, "text")} to extract`]),
     ...(unindexed === 0 ? [] : [`${atMost(unindexed, "content")} to index`])
   ]
