@@ -112,10 +112,11 @@ const produce = Effect.fnUntraced(function* (options: Options, context: SliceCon
       Effect.onError((cause) => Queue.failCause(events, cause)),
       Effect.ensuring(slots.release(1))
     )
-  // A download begins before the next page is asked for: the end of the listing would stop it.
+  // A download begins before the next page is asked for: the end of the listing would stop it. Its fiber is in the
+  // scope of the session, which interrupts the downloads before it closes the session.
   const take = (one: PageReader.Work) =>
     one._tag === "Download"
-      ? Effect.andThen(slots.take(1), Effect.forkChild(handOver(one), { startImmediately: true }))
+      ? Effect.andThen(slots.take(1), Effect.forkScoped(handOver(one), { startImmediately: true }))
       : Queue.offer(events, one)
   const read = yield* Effect.exit(PageReader.run(context, { listing, parts, take }))
   // If the listing fails, the downloads in flight are still completed.

@@ -15,9 +15,9 @@ import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { replaceMethods, WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { ttl } from "../../stores/scenario.ts"
-import { failing, MemorySource, only } from "../../support/MemorySource.ts"
+import { failing, integration, MemorySource, only } from "../../support/MemorySource.ts"
 import { until } from "../../support/Moving.ts"
-import { connect, layer, poll, sync, withConnection } from "../../support/TestEngine.ts"
+import { connect, engineOver, layer, poll, sync, withConnection } from "../../support/TestEngine.ts"
 
 const lost = new StoreError({ message: "the connection was lost", cause: "reset" })
 
@@ -115,6 +115,27 @@ describe("a slice", () => {
       assert.isNull((yield* stored(connection)).lease)
     })
   )
+
+  it.effect("stops its downloads before it closes the session, when it is interrupted", () => {
+    const source = new MemorySource()
+    source.addMany(3)
+    const real = integration(source)
+    const events: Array<string> = []
+    const note = (event: string) => Effect.sync(() => void events.push(event))
+    const download = Effect.onInterrupt(Effect.andThen(note("begun"), Effect.never), () => note("stopped"))
+    const open: typeof real.open = (options) =>
+      Effect.acquireRelease(real.open(options), () => note("closed")).pipe(
+        Effect.map((session) => ({ ...session, download: () => download }))
+      )
+    return Effect.gen(function* () {
+      const connection = yield* connect()
+      events.length = 0
+      const running = yield* Effect.forkChild(poll(connection))
+      yield* until(Effect.sync(() => events.length === 3))
+      yield* Fiber.interrupt(running)
+      assert.deepStrictEqual(events, ["begun", "begun", "begun", "stopped", "stopped", "stopped", "closed"])
+    }).pipe(Effect.provide(engineOver(Memory.layer, { ...real, open })))
+  })
 })
 
 describe("a store that fails", () => {
