@@ -264,6 +264,8 @@ it.live("a session that is terminated while its commit waits fails the run, and 
       const locker = sql.withTransaction(
         Effect.gen(function* () {
           yield* Deferred.await(begun)
+          // The recording of the run takes the same lock. Until it is recorded, no download begins.
+          yield* Effect.repeat(sql`SELECT 1 FROM run`, { until: (rows) => rows.length > 0 })
           yield* sql`SELECT 1 FROM connection WHERE id = ${connection.id} FOR UPDATE`
           yield* Deferred.succeed(locked, undefined)
           yield* Deferred.await(unlock)
