@@ -18,7 +18,7 @@ import * as Postgres from "../../src/stores/Postgres.ts"
 import * as FeedEpoch from "../../src/stores/postgres/FeedEpoch.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Model from "../stores/model.ts"
-import { item, page, running, settle } from "../stores/scenario.ts"
+import { item, page, nextRun, running, settle } from "../stores/scenario.ts"
 import { awaitVisible } from "../stores/awaitVisible.ts"
 import * as Database from "../support/Postgres.ts"
 import { runs } from "../support/Property.ts"
@@ -99,7 +99,8 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
     ({ steps }) =>
       Effect.gen(function* () {
         const contents = yield* WholeStore
-        const { commit, fence, id } = yield* running()
+        let current = yield* running()
+        const { id } = current
         const follower = yield* FeedFollower.make(projections, { pageSize: 2 })
         for (const step of steps) {
           switch (step._tag) {
@@ -117,12 +118,13 @@ it.layer(layer, { excludeTestServices: true })("derivation", (it) => {
               break
             case "restored":
               yield* FeedEpoch.beginIfMoved({ always: true })
+              current = yield* nextRun(current)
               break
             case "settle":
-              yield* settle(fence, { atMost: 100, share: 1 })
+              yield* settle(current.fence, { atMost: 100, share: 1 })
               break
             default:
-              yield* commit(Model.batchOf(step))
+              yield* current.commit(Model.batchOf(step))
           }
         }
         yield* awaitVisible
