@@ -79,6 +79,9 @@ const State = Schema.Struct({
   isSameAfterRecovery: Schema.Boolean
 })
 const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
+const decodeSettled = Schema.decodeUnknownEffect(
+  Schema.Tuple([Schema.Struct({ ...epochFields, isHome: Schema.Boolean })])
+)
 const decodeEpoch = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct(epochFields)]))
 
 /**
@@ -137,6 +140,7 @@ export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (optio
     return yield* Effect.gen(function* () {
       // Another process may have begun the epoch first.
       const [before] = yield* state(sql`FOR UPDATE`)
+      if (before.isKnown && !options.always) return { epoch: Struct.pick(before, epochNames), begun: false }
       // A new database has no home and no reader yet. If fewer parts were known before, the epoch stays.
       const stays = before.isHome && !options.always
       const rows = yield* sql`UPDATE meta SET
@@ -177,11 +181,17 @@ export const layerHome: Layer.Layer<Home, StoreError, SqlClient.SqlClient> = Lay
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const place = yield* here(sql).pipe(toStoreError("looking where the database is"))
-    const settle = beginIfMoved({ always: false }).pipe(
+    const home = isHome(sql, place)
+    const begin = beginIfMoved({ always: false }).pipe(
       Effect.tap(logNewEpoch),
       Effect.map(({ epoch }) => epoch),
       Effect.provideService(SqlClient.SqlClient, sql)
     )
-    return { isHome: isHome(sql, place), settle }
+    const settle = Effect.gen(function* () {
+      const rows = yield* sql`SELECT ${sql.literal(epochColumns)}, ${home} AS "isHome" FROM meta`
+      const [{ isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeSettled(rows))
+      return atHome ? epoch : yield* begin
+    }).pipe(toStoreError("reading the database's epoch"))
+    return { isHome: home, settle }
   })
 )

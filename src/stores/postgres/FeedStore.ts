@@ -51,8 +51,12 @@ export const holder = (sql: SqlClient.SqlClient): Effect.Effect<FeedHolder | nul
 
 const Transaction = Schema.BigIntFromString
 
-const State = Schema.Struct({ ...epochFields, isHome: Schema.Boolean })
-const Head = Schema.Struct({ ...State.fields, horizon: Transaction, newest: Schema.NullOr(Transaction) })
+const Head = Schema.Struct({
+  ...epochFields,
+  isHome: Schema.Boolean,
+  horizon: Transaction,
+  newest: Schema.NullOr(Transaction)
+})
 const Row = Schema.Struct({
   ...contentFields,
   transaction: Transaction,
@@ -61,7 +65,6 @@ const Row = Schema.Struct({
   stored: Schema.NullOr(Transaction),
   undeleted: Schema.NullOr(Transaction)
 })
-const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
 const decodeHead = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Head))
 const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 const decodeChanged = Schema.decodeUnknownEffect(
@@ -150,11 +153,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.g
   return {
     changes,
 
-    epoch: Effect.gen(function* () {
-      const rows = yield* sql`SELECT ${sql.literal(epochColumns)}, ${isHome} AS "isHome" FROM meta`
-      const [{ isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeState(rows))
-      return atHome ? epoch : yield* settle
-    }).pipe(toStoreError("reading the database's epoch")),
+    epoch: settle,
 
     holder: holder(sql).pipe(toStoreError("looking for what the feed waits for")),
 
