@@ -79,7 +79,7 @@ describe("the digests of a mailbox", () => {
     assert.deepStrictEqual(differing(before, digests(seen([3, 600, 601, 1100, 1998, 1999]), false)).uids, [3])
     const flagged = seen(uids, ["a"]).map((one) => (one.uid === 1100 ? { ...one, flags: ["a", "b"] } : one))
     assert.deepStrictEqual(differing(before, digests(flagged, true)), { uids: [], flags: [2] })
-    // One digest has the flags of two messages.
+    // The flags of two messages are in the same digest.
     const swapped = seen(uids, ["a"]).map((one) => (one.uid === 600 ? { ...one, flags: [] } : one))
     assert.deepStrictEqual(differing(before, digests(swapped, true)).flags, [1])
   })
