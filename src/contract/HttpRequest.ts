@@ -70,7 +70,7 @@ export const retryAfter = (headers: Headers, now: number): Duration.Duration | u
   const after = headers.get("retry-after")
   if (after !== null) {
     // The RFC does not allow fractions, but Discord and others send them. `Date.parse` would read them as a date.
-    const millis = /^[\d.]+$/.test(after.trim()) ? Number(after) * 1000 : Date.parse(after) - made
+    const millis = /^[\d.]+$/.test(after) ? Number(after) * 1000 : Date.parse(after) - made
     if (Number.isFinite(millis)) return Duration.millis(Math.max(0, millis))
   }
   const draft = /(?:^|;)\s*t=(\d+)/.exec(headers.get("ratelimit") ?? "")?.[1]
@@ -129,6 +129,8 @@ interface Asked {
   readonly headers?: Headings
   /** Sends a `POST` with this JSON or this form. The request is never sent to another server. */
   readonly post?: Schema.Json | URLSearchParams | undefined
+  /** The size limit of a response that is read as a whole, in bytes. Default: 32 MiB. */
+  readonly most?: number | undefined
 }
 
 /** For a form, `fetch` sets the media type itself. */
@@ -175,18 +177,20 @@ const problemOf = (host: string, error: unknown): Reason => {
   return new Transient({ message: `${host} gives no answer` })
 }
 
+/** Makes a request. `isConditional`: 304 is a response, and not a refusal. */
 const attempt = <A>(
   server: HttpServer,
   url: URL,
   asked: Asked,
-  use: (response: Response, url: URL) => Promise<A>
+  use: (response: Response, url: URL) => Promise<A>,
+  isConditional = false
 ): Effect.Effect<A, IntegrationError> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
     Effect.tryPromise({
       try: async (signal) => {
         const followed = await follow(server, url, asked, signal)
         const { headers, ok, status } = followed.response
-        if (ok || status === 304) return use(followed.response, followed.url)
+        if (ok || (isConditional && status === 304)) return use(followed.response, followed.url)
         throw reasonOf(server, { headers, status, text: await readRefusal(followed.response) }, now)
       },
       catch: (cause) =>
@@ -223,25 +227,35 @@ export const validators = (headers: Headers): Readonly<Record<string, string>> =
  */
 const revalidate = { "cache-control": "max-age=0" }
 
+const readWhole = async (server: HttpServer, response: Response, url: URL, most = maxAnswerBytes): Promise<Answer> => {
+  const bytes = await read(response, most)
+  if (bytes !== undefined) return { bytes, headers: response.headers, url }
+  throw new TooLarge({ message: `an answer of ${server.baseUrl.host} has over ${most / 2 ** 20} MiB, the limit` })
+}
+
+/** Makes a request. */
+export const ask = (server: HttpServer, url: URL, asked: Asked = {}): Effect.Effect<Answer, IntegrationError> =>
+  attempt(server, url, asked, (response, answered) => readWhole(server, response, answered, asked.most))
+
 /**
- * Makes a request. Returns undefined if the server answers 304 to the validators `seen`. `most` is the size limit in
- * bytes.
+ * Makes a request with the validators `seen`. Returns undefined if the server answers 304 to them. Without validators,
+ * 304 is a refusal: nothing is known that could be unchanged.
  */
-export const ask = (
+export const askIfChanged = (
   server: HttpServer,
   url: URL,
-  { most = maxAnswerBytes, seen = {}, ...asked }: Asked & { readonly most?: number; readonly seen?: Headings } = {}
-): Effect.Effect<Answer | undefined, IntegrationError> => {
-  const condition = Object.keys(seen).length === 0 ? {} : { ...seen, ...revalidate }
-  return attempt(server, url, { ...asked, headers: { ...asked.headers, ...condition } }, async (response, answered) => {
-    if (response.status === 304) return undefined
-    const bytes = await read(response, most)
-    if (bytes === undefined) {
-      throw new TooLarge({ message: `an answer of ${server.baseUrl.host} has over ${most / 2 ** 20} MiB, the limit` })
-    }
-    return { bytes, headers: response.headers, url: answered }
-  })
-}
+  { seen, ...asked }: Asked & { readonly seen: Headings }
+): Effect.Effect<Answer | undefined, IntegrationError> =>
+  Object.keys(seen).length === 0
+    ? ask(server, url, asked)
+    : attempt(
+        server,
+        url,
+        { ...asked, headers: { ...asked.headers, ...seen, ...revalidate } },
+        async (response, answered) =>
+          response.status === 304 ? undefined : readWhole(server, response, answered, asked.most),
+        true
+      )
 
 /** Returns the body of a `GET` as a stream. A redirect to another server is followed. */
 export const getBytes = (

@@ -106,7 +106,7 @@ const refresh = Effect.fnUntraced(function* <G extends Grant>(
   })
   const unreadable = new Transient({ message: `${tokenUrl.host} answers a refresh without a token` })
   const answer = yield* Effect.interruptible(call("oauth2.token", 0, ask(server, tokenUrl, { post })))
-  const json = answer === undefined ? undefined : yield* jsonOf(server, answer)
+  const json = yield* jsonOf(server, answer)
   const standard = yield* Effect.catch(
     Effect.try({ try: () => (standardize ?? ((same) => same))(json as Schema.Json), catch: () => unreadable }),
     fail

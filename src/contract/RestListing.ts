@@ -30,6 +30,7 @@ import {
   type PageState,
   readItems,
   readPage,
+  readPageIfChanged,
   type ReadPage,
   type Place,
   type RestApi
@@ -153,7 +154,7 @@ export const makeListing =
       const place: Place = { name, list: resource, path: resource.path, query, since: from, next: pass.next }
       const key = resource.isConditional ? `page ${yield* digest(addressOf(api, place).href)}` : undefined
       const stored = key === undefined || pass.isAfresh === true ? undefined : (yield* parts.get([key])).get(key)
-      const read = yield* Effect.catch(readPage(api, place, stored?.seen), (error) =>
+      const read = yield* Effect.catch(readPageIfChanged(api, place, stored?.seen ?? {}), (error) =>
         isResumed && pass.next !== undefined && forgotten.has(error.reason._tag)
           ? fail(
               new CheckpointExpired({ message: `the server no longer knows the place in ${name}: ${error.message}` })
@@ -257,11 +258,9 @@ export const makeListing =
       if (list === undefined) return yield* emit(state, { ...state, queue: others }, [])
       const { path, query = {} } = child.path
       const place: Place = { name, list, path, query, since: undefined, next: child.next }
-      const result = yield* Effect.result(
-        Effect.tap(readPage(api, place), (read) => (read === undefined ? Effect.void : child.checkPage(read)))
-      )
+      const result = yield* Effect.result(Effect.tap(readPage(api, place), child.checkPage))
       if (result._tag === "Failure") return yield* skipList(state, child, result.failure)
-      const { isCounted, items, next, unread } = result.success ?? { items: [], unread: [], isCounted: false }
+      const { isCounted, items, next, unread } = result.success
       const isWhole = child.isWhole && unread.length === 0 && !isCounted
       const isCovered = next === undefined && isWhole && isCoveredAlone(resource, list)
       const covers = isCovered ? [{ prefix: `${name}/${parent}/` }] : []

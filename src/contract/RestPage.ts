@@ -3,7 +3,17 @@ import * as Effect from "effect/Effect"
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { externalIdProblem } from "./Content.ts"
-import { type Answer, ask, dateOf, fail, type HttpServer, jsonOf, nextLink, validators } from "./HttpRequest.ts"
+import {
+  type Answer,
+  ask,
+  askIfChanged,
+  dateOf,
+  fail,
+  type HttpServer,
+  jsonOf,
+  nextLink,
+  validators
+} from "./HttpRequest.ts"
 import { type IntegrationError, Malformed } from "./IntegrationError.ts"
 import type { Call } from "./Quota.ts"
 import type { Authorize } from "./RestAuth.ts"
@@ -44,8 +54,7 @@ export const getItem = (
   const { path, post } = typeof request === "string" ? { path: request, post: undefined } : request
   return Effect.flatMap(
     send(api, method, (server) => ask(server, join(server, path), { post })),
-    // The request is not conditional, so that a response is never undefined.
-    (answer) => (answer === undefined ? Effect.undefined : jsonOf(api.server, answer))
+    (answer) => jsonOf(api.server, answer)
   )
 }
 
@@ -128,12 +137,9 @@ export const readItems = (list: RestList, name: string, items: ReadonlyArray<unk
     })
   )
 
-/** Reads a page. Returns undefined if the server answers 304 to the validators `seen`. */
-export const readPage = Effect.fnUntraced(function* (api: RestApi, place: Place, seen: PageState["seen"] = {}) {
+/** Reads the response to a request for a page. */
+const pageOf = Effect.fnUntraced(function* (api: RestApi, place: Place, answer: Answer) {
   const { list, name } = place
-  const { post, url } = requestOf(api.server, place)
-  const answer = yield* send(api, `${name}.list`, (server) => ask(server, url, { post, seen }))
-  if (answer === undefined) return undefined
   const { items, next: cursor } = yield* list.readPage(yield* jsonOf(api.server, answer))
   const read = yield* readItems(list, name, items)
   const next = yield* nextOf(api, place, { answer, cursor, size: items.length })
@@ -144,6 +150,19 @@ export const readPage = Effect.fnUntraced(function* (api: RestApi, place: Place,
     isCounted: list.paging.type === "link" && /[?&](page|offset|start)=\d+(&|$)/.test(next ?? ""),
     seen: validators(answer.headers)
   } satisfies ReadPage
+})
+
+/** Requests and reads a page. */
+export const readPage = Effect.fnUntraced(function* (api: RestApi, place: Place) {
+  const { post, url } = requestOf(api.server, place)
+  return yield* pageOf(api, place, yield* send(api, `${place.name}.list`, (server) => ask(server, url, { post })))
+})
+
+/** The same, but returns undefined if the server answers 304 to the validators `seen`. */
+export const readPageIfChanged = Effect.fnUntraced(function* (api: RestApi, place: Place, seen: PageState["seen"]) {
+  const { post, url } = requestOf(api.server, place)
+  const answer = yield* send(api, `${place.name}.list`, (server) => askIfChanged(server, url, { post, seen }))
+  return answer === undefined ? undefined : yield* pageOf(api, place, answer)
 })
 
 /**

@@ -84,7 +84,6 @@ export const openSession = <Config, Credentials>(
     do {
       const place: Place = { name, list: child, path: at.path, query: at.query ?? {}, since: undefined, next }
       const page = yield* readPage(api, place)
-      if (page === undefined) return undefined
       yield* checkPage(page)
       const found = among(page.items)
       if (found !== undefined) return found
@@ -115,9 +114,9 @@ export const openSession = <Config, Credentials>(
     const [name, resource] = entry
     const place: Place = { name, list: resource, path: resource.path, query: {}, since: undefined, next: undefined }
     const page = yield* readPage(api, place)
-    const size = page?.items.length ?? 0
+    const size = page.items.length
     const unitsPerItem = 1 / (size || 1)
-    const isAll = page?.next === undefined && resources.length === 1 && parents.size === 0
+    const isAll = page.next === undefined && resources.length === 1 && parents.size === 0
     return isAll ? { items: size, unitsPerItem } : { unitsPerItem }
   })
 

@@ -85,15 +85,14 @@ export const integration = make({
 
     const refuse = (why: string) => HttpRequest.fail(new Malformed({ message: `${url.host} gives no feed: ${why}` }))
 
-    /** Requests a document. Returns undefined if the server answers 304 to the validators `seen`. */
-    const fetch = Effect.fnUntraced(function* (address: URL, seen: Checkpoint["seen"]) {
-      const most = maxMegabytes * 1024 * 1024
-      const answer = yield* call("feed", 1, HttpRequest.ask(server, address, { headers: { accept }, most, seen }))
-      if (answer === undefined) return undefined
-      // Unlike `createHash`, this does not block the main thread.
-      const hash = yield* Effect.promise(() => crypto.subtle.digest("SHA-256", new Uint8Array(answer.bytes)))
-      return { answer, digest: Buffer.from(hash).toString("base64url") }
-    })
+    const asked = { headers: { accept }, most: maxMegabytes * 1024 * 1024 }
+
+    const digestOf = ({ bytes }: HttpRequest.Answer) =>
+      Effect.map(
+        // Unlike `createHash`, this does not block the main thread.
+        Effect.promise(() => crypto.subtle.digest("SHA-256", new Uint8Array(bytes))),
+        (hash) => Buffer.from(hash).toString("base64url")
+      )
 
     const parse = Effect.fnUntraced(function* ({ bytes, headers, url: { href } }: HttpRequest.Answer) {
       const found = yield* reader
@@ -110,19 +109,17 @@ export const integration = make({
 
     /** Reads the feed. If it is unchanged since this checkpoint, returns undefined with the new validators. */
     const read = Effect.fnUntraced(function* (before: Checkpoint) {
-      const fetched = yield* fetch(url, before.seen)
-      if (fetched === undefined) return { checkpoint: before }
-      const { answer, digest } = fetched
+      const answer = yield* call("feed", 1, HttpRequest.askIfChanged(server, url, { ...asked, seen: before.seen }))
+      if (answer === undefined) return { checkpoint: before }
+      const digest = yield* digestOf(answer)
       const checkpoint = { seen: HttpRequest.validators(answer.headers), digest }
       if (digest === before.digest && before.listed === undefined) return { checkpoint }
       return { feed: yield* parse(answer), checkpoint }
     })
 
     /** Reads an older document. */
-    const readOlder = Effect.fnUntraced(function* (address: string) {
-      const fetched = yield* fetch(new URL(address), {})
-      return fetched === undefined ? yield* refuse("its answer is empty") : yield* parse(fetched.answer)
-    })
+    const readOlder = (address: string) =>
+      Effect.flatMap(call("feed", 1, HttpRequest.ask(server, new URL(address), asked)), parse)
 
     const current = yield* Effect.cached(
       Effect.map(read(unread), ({ feed }) => feed ?? { pages: [], count: 0, older: undefined })

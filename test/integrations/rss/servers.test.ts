@@ -79,6 +79,8 @@ describe("a feed server", () => {
         [429, { "retry-after": "7" }, "RateLimited", 7],
         [503, { "retry-after": "8" }, "RateLimited", 8],
         [500, {}, "Transient"],
+        // The request had no validators, so nothing is known that could be unchanged.
+        [304, {}, "Malformed"],
         [200, {}, "Malformed"]
       ]
       for (const [status, headers, expected, seconds] of cases) {
