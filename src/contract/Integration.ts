@@ -231,11 +231,7 @@ export const make: {
       const decoded = yield* decodeConfig(input)
       const json = yield* encodeConfig(decoded)
       const fields = (names: ReadonlyArray<string>) =>
-        Object.fromEntries(
-          Object.entries(json as Schema.JsonObject).filter(
-            ([name, value]) => names.includes(name) && value !== undefined
-          )
-        )
+        Object.fromEntries(Object.entries(json as Schema.JsonObject).filter(([name]) => names.includes(name)))
       return {
         json,
         scope: fields(definition.scope),

@@ -20,6 +20,8 @@ class Protected {
   handle(request: Http.IncomingMessage, response: Http.ServerResponse): void {
     const send = (status: number, json: unknown) => void response.writeHead(status).end(JSON.stringify(json))
     if (request.url === "/token") {
+      // GitHub answers with a form unless JSON is asked for (Authorizing OAuth apps, "Users are redirected back").
+      if (request.headers.accept !== "application/json") return send(200, "access_token=second")
       let body = ""
       request.on("data", (chunk) => (body += chunk))
       request.on("end", () => {
@@ -115,6 +117,8 @@ describe("a REST source with OAuth 2", () => {
         [401, { error: "invalid_client" }, "Unauthorized"],
         [404, "r3fresh", "Unauthorized"],
         [429, {}, "RateLimited"],
+        [408, {}, "Transient"],
+        [500, {}, "Transient"],
         [503, {}, "Transient"],
         [200, { token: "r3fresh" }, "Transient"],
         // GitHub refuses with status 200 (getsentry/junior#620, dam-agents/dam#216).
@@ -152,8 +156,13 @@ describe("a REST source with OAuth 2", () => {
         [60, 60],
         // NetSuite (modelcontextprotocol/typescript-sdk#1120), Azure AD B2C and Naver (panva/oauth4webapi#112).
         ["3600", 3600],
+        [0, 0],
         ["never", undefined],
         ["", undefined],
+        [" ", undefined],
+        // A hundred years, and more.
+        [3_153_600_000, 3_153_600_000],
+        [3_153_600_001, undefined],
         [-1, undefined],
         [null, undefined],
         [{}, undefined]
@@ -167,6 +176,26 @@ describe("a REST source with OAuth 2", () => {
         assert.strictEqual(first?.["refreshToken"], "r0tated")
         const expected = seconds === undefined ? undefined : new Date(now + seconds * 1000).toISOString()
         assert.strictEqual(first?.["expiresAt"], expected, JSON.stringify(lifetime))
+      }
+    }).pipe(Effect.scoped, Effect.provide(TestClock.layer()))
+  )
+
+  it.live("uses no token in its last minute, and keeps of the grant only what the answer does not replace", () =>
+    Effect.gen(function* () {
+      const server = yield* serve(() => new Protected())
+      yield* TestClock.setTime(1_700_000_000_000)
+      const ending = (seconds: number) => ({
+        ...grant,
+        expiresAt: new Date(1_700_000_000_000 + seconds * 1000).toISOString()
+      })
+      const before = yield* list(server.url, ending(61))
+      assert.deepStrictEqual([before.calls, before.saved], [["items.list"], []])
+      server.accepted = "second"
+      for (const kept of [null, ""]) {
+        server.answer = { status: 200, json: { access_token: "second", refresh_token: kept, error: "" } }
+        const { calls, saved } = yield* list(server.url, ending(60))
+        assert.deepStrictEqual(calls, ["oauth2.token", "items.list"])
+        assert.deepStrictEqual(saved, [{ ...grant, accessToken: "second" }])
       }
     }).pipe(Effect.scoped, Effect.provide(TestClock.layer()))
   )

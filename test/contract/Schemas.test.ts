@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { field, jsonSchema } from "../../src/contract/Field.ts"
 import { make } from "../../src/contract/Integration.ts"
 import { IntegrationError, Unauthorized } from "../../src/contract/IntegrationError.ts"
 import { integration as ftp } from "../../src/integrations/Ftp.ts"
@@ -48,6 +49,41 @@ describe("what config and credentials look like, as JSON Schema", () => {
         }
       }
     }
+  })
+
+  it("says of a field what its description says, in each variant, and nothing else", () => {
+    const about = { title: "A title", description: "Its effect." }
+    const Key = Schema.Struct({
+      key: field(Schema.Redacted(Schema.String), { ...about, example: "k3y", isInternal: true }),
+      plain: Schema.Redacted(Schema.String)
+    })
+    const Host = Schema.Struct({
+      host: field(Schema.optionalKey(Schema.String), { ...about, isAdvanced: true }),
+      port: field(Schema.Boolean, { ...about, isAdvanced: false, isInternal: false }),
+      note: Schema.String
+    })
+    const key = {
+      key: { type: "string", ...about, examples: ["k3y"], writeOnly: true, internal: true },
+      plain: { type: "string", writeOnly: true }
+    }
+    const host = {
+      host: { type: "string", ...about, advanced: true },
+      port: { type: "boolean", ...about },
+      note: { type: "string" }
+    }
+    assert.deepStrictEqual(jsonSchema(Key)["properties"], key)
+    assert.deepStrictEqual(jsonSchema(Host)["properties"], host)
+    const { anyOf } = jsonSchema(Schema.Union([Key, Schema.String, Host]))
+    assert.deepStrictEqual(
+      (anyOf as ReadonlyArray<Schema.JsonObject>).map(({ properties }) => properties),
+      [key, undefined, host]
+    )
+    // A schema that is used by its name is defined beside the others.
+    const Named = Schema.Struct({ a: Schema.String }).annotate({ identifier: "Named" })
+    const named = jsonSchema(Schema.Struct({ one: Named, other: Named }))
+    assert.deepStrictEqual(Object.keys(named["$defs"] ?? {}), ["Named"])
+    assert.notProperty(jsonSchema(Host), "$defs")
+    assert.notProperty(jsonSchema(Schema.String), "properties")
   })
 
   it("accepts anything for a field that JSON Schema can't express, and the integration still works", () => {

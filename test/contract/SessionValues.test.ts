@@ -38,6 +38,11 @@ describe("a value of a session that is not of its type", () => {
       { list: () => Stream.succeed({ listed: [], download: [], checkpoint: { after: "" }, parts: [null] }) },
       /^memory, page 1: `parts` must be an array of objects$/
     ],
+    [
+      "parts that are no array",
+      { list: () => Stream.succeed({ listed: [], download: [], checkpoint: { after: "" }, parts: { a: {} } }) },
+      /^memory, page 1: `parts` must be an array of objects$/
+    ],
     ["a promise for a listing", { list: () => Promise.resolve([]) }, /^`list` must be a Stream$/]
   ]
   for (const [name, values, message] of listings) {
@@ -107,6 +112,14 @@ describe("a value of a session that is not of its type", () => {
       { estimate: Effect.succeed({ items: Number.NaN, unitsPerItem: 1 }) },
       /^`estimate` must give `unitsPerItem`/
     ],
+    ...[{ bytesPerItem: -1 }, { items: "7" }, { leftOut: "drafts" }, { unitsPerItem: undefined }].map(
+      (values) =>
+        [
+          `an estimate with ${JSON.stringify(values)}`,
+          { estimate: Effect.succeed({ unitsPerItem: 1, ...values }) },
+          /^`estimate` must give `unitsPerItem`/
+        ] as const
+    ),
     ["an estimate that dies", { estimate: Effect.die(new RangeError("s3cret")) }, /^the integration threw RangeError/],
     ["a promise for a session", { open: Promise.resolve({}) }, /^`open` must be an Effect$/],
     ["a session that is undefined", { open: Effect.succeed(undefined) }, /^`open` must return a session$/]
