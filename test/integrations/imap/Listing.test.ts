@@ -1,0 +1,187 @@
+/** Whatever happens to an account between and during polls, a mirror of it ends as the account is. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import { ContentExistenceChecker } from "../../../src/contract/ContentExistenceChecker.ts"
+import { noHints } from "../../../src/contract/Hints.ts"
+import type { Coverage } from "../../../src/contract/Page.ts"
+import { poll } from "../../../src/contract/SyncTask.ts"
+import type { Checkpoint, Part } from "../../../src/integrations/imap/Checkpoint.ts"
+import * as Listing from "../../../src/integrations/imap/Listing.ts"
+import type { ImapPage } from "../../../src/integrations/imap/ListingPages.ts"
+import * as MemoryAccount from "../../support/imap/MemoryAccount.ts"
+import { runs } from "../../support/Property.ts"
+
+/** Stores the pages of an account as the engine does. */
+const makeMirror = (account: ReturnType<typeof MemoryAccount.make>) => {
+  const known = new Map<string, ReadonlyArray<string>>()
+  const parts = new Map<string, Part>()
+  const problems: Array<string> = []
+  let checkpoint: Checkpoint | undefined
+  /** The open pass, with what was stored when it began: nothing else can be absent from it. */
+  let pass: { readonly name: string; readonly before: Set<string>; readonly covers: Array<Coverage> } | undefined
+
+  const remove = (id: string) => {
+    assert.isFalse(account.messages().has(id), `${id} is deleted, and is in the account`)
+    known.delete(id)
+  }
+
+  const commit = (page: ImapPage) => {
+    if (checkpoint === undefined) parts.clear()
+    checkpoint = page.checkpoint
+    for (const { checkpoint: part, key } of page.parts ?? []) {
+      assert.isAtMost(JSON.stringify(part).length, 4096)
+      if (part === null) parts.delete(key)
+      else parts.set(key, part)
+    }
+    const { listing } = page
+    if (listing !== undefined && pass?.name !== listing) {
+      pass = { name: listing, before: new Set(known.keys()), covers: [] }
+    }
+    const present = account.messages()
+    for (const { externalId } of page.download) known.set(externalId, present.get(externalId) ?? [])
+    for (const { externalId, metadata } of page.patches ?? []) {
+      if (known.has(externalId)) known.set(externalId, metadata.flags as ReadonlyArray<string>)
+    }
+    for (const id of page.deleted ?? []) remove(id)
+    problems.push(...(page.problems ?? []).map(({ message }) => message))
+    if (listing === undefined || pass === undefined) return
+    for (const { externalId } of page.listed) pass.before.delete(externalId)
+    pass.covers.push(...(page.covers ?? []))
+    if (page.complete !== true) return
+    const { before, covers } = pass
+    const isCovered = (id: string) =>
+      covers.some(({ except = [], prefix }) => id.startsWith(prefix) && !except.some((one) => id.startsWith(one)))
+    for (const id of before) if (isCovered(id)) remove(id)
+    pass = undefined
+  }
+
+  const find = (ids: ReadonlyArray<string>) => ids.filter((id) => known.has(id))
+  const checker = ContentExistenceChecker.of({
+    existing: (ids) => Effect.sync(() => new Set(find(ids))),
+    revisions: (ids) => Effect.sync(() => new Map(find(ids).map((id) => [id, Option.none<string>()])))
+  })
+  const source = {
+    client: account.client,
+    choice: { mailboxes: [], exclude: [], includeSpamTrash: false },
+    downloads: { expect: () => {}, download: () => Effect.die("not downloaded") }
+  }
+
+  /** Lists the account, as far as a slice of this many pages. Returns the number of pages. */
+  const list = Effect.fnUntraced(function* (pages = Number.MAX_SAFE_INTEGER) {
+    account.requests.length = 0
+    let made = 0
+    const get = (keys: ReadonlyArray<string>) =>
+      Effect.sync(() => new Map(keys.flatMap((key) => (parts.has(key) ? [[key, parts.get(key) as Part]] : []))))
+    yield* Listing.list(source, poll, Option.fromUndefinedOr(checkpoint), { get, hinted: noHints }).pipe(
+      Stream.provideService(ContentExistenceChecker, checker),
+      Stream.take(pages),
+      Stream.runForEach((page) =>
+        Effect.sync(() => {
+          made += 1
+          commit(page)
+        })
+      )
+    )
+    return made
+  })
+  return { known, list, problems }
+}
+
+const names = ["INBOX", "a", "a/b", "z"]
+
+const Event = Schema.Struct({
+  kind: Schema.Literals([
+    "append",
+    "append",
+    "move",
+    "expunge",
+    "expunge",
+    "flag",
+    "skip",
+    "remove",
+    "rename",
+    "renumber",
+    "poll",
+    "slice",
+    "slice",
+    "hour"
+  ]),
+  mailbox: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 })),
+  at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9_999 }))
+})
+
+describe("an account", () => {
+  for (const kind of ["qresync", "condstore", "plain"] as const) {
+    it.effect.prop(
+      `is mirrored after any changes and slices, and then a poll asks only for its mailboxes (${kind})`,
+      [Schema.Array(Event).check(Schema.isMinLength(8), Schema.isMaxLength(24))],
+      ([events]) =>
+        Effect.gen(function* () {
+          const account = MemoryAccount.make(kind)
+          const { append, expunge, flag, mailboxes, renumber, requests } = account
+          const { known, list, problems } = makeMirror(account)
+          for (const { at, kind, mailbox } of events) {
+            const name = names[mailbox] ?? "INBOX"
+            const box = mailboxes.get(name) ?? account.create(name)
+            const place = box.messages.size === 0 ? 0 : at % box.messages.size
+            const count = [1, 2, 3, 700, 1_100][at % 5] ?? 1
+            switch (kind) {
+              case "append":
+                append(box, [1, 2, 3, 501, 1_001][at % 5] ?? 1)
+                break
+              case "move":
+                append(mailboxes.get("INBOX") ?? box, Math.min(3, box.messages.size - place))
+                expunge(box, place, 3)
+                break
+              case "expunge":
+                // Now and then all messages at once.
+                if (at % 7 === 0) expunge(box, 0, box.messages.size)
+                else expunge(box, place, count)
+                break
+              case "flag":
+                flag(box, place, count, at % 2 === 0 ? "\\Seen" : "\\Flagged")
+                break
+              case "skip":
+                // UIDs of messages that came and went between two polls.
+                box.next += [1, 700, 3_000_000][at % 3] ?? 1
+                break
+              case "remove":
+                if (name !== "INBOX") mailboxes.delete(name)
+                break
+              case "rename":
+                if (name === "INBOX") break
+                mailboxes.delete(name)
+                mailboxes.set(`${name} renamed`, box)
+                break
+              case "renumber":
+                renumber(box)
+                break
+              case "poll":
+                yield* list()
+                break
+              case "slice":
+                yield* list(1 + (at % 3))
+                break
+              case "hour":
+                // After this time, flags are read from servers that do not report their changes.
+                yield* TestClock.adjust("61 minutes")
+                break
+            }
+          }
+          yield* TestClock.adjust("61 minutes")
+          // An empty mailbox is doubted once, and a mailbox that is listed again takes a pass.
+          let polls = 1
+          while (polls < 5 && (yield* list()) > 0) polls += 1
+          assert.isBelow(polls, 5)
+          assert.deepStrictEqual(new Map([...known].toSorted()), new Map([...account.messages()].toSorted()))
+          assert.deepStrictEqual(requests, ["LIST"])
+          assert.deepStrictEqual(problems, [])
+        }),
+      runs(25)
+    )
+  }
+})
