@@ -5,8 +5,11 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
+import { Transient } from "../../../src/contract/IntegrationError.ts"
+import type { AnyMembers } from "../../../src/contract/Members.ts"
 import * as SyncTask from "../../../src/contract/SyncTask.ts"
 import * as Lease from "../../../src/engine/locks/Lease.ts"
 import type { Connection } from "../../../src/engine/model/Connection.ts"
@@ -15,8 +18,8 @@ import { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { replaceMethods, WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { ttl } from "../../stores/scenario.ts"
-import { failing, integration, MemorySource, only } from "../../support/MemorySource.ts"
-import { until } from "../../support/Moving.ts"
+import { failing, fault, integration, MemorySource, only } from "../../support/MemorySource.ts"
+import { moving, until } from "../../support/Moving.ts"
 import { connect, engineOver, layer, poll, sync, withConnection } from "../../support/TestEngine.ts"
 
 const lost = new StoreError({ message: "the connection was lost", cause: "reset" })
@@ -114,6 +117,76 @@ describe("a slice", () => {
       yield* Fiber.interrupt(running)
       assert.isNull((yield* stored(connection)).lease)
     })
+  )
+
+  it.effect(
+    "of the connection's own sync, if it succeeds, makes the connections of the accounts that are stored",
+    () => {
+      const source = new MemorySource()
+      source.add("ann")
+      const members: AnyMembers = {
+        domain: "memory",
+        of: () =>
+          Effect.succeed(({ externalId }) => ({
+            name: externalId,
+            account: externalId,
+            config: {},
+            credentials: { token: "t" },
+            every: undefined
+          }))
+      }
+      return Effect.gen(function* () {
+        const connection = yield* connect()
+        const store = yield* WholeStore
+        const made = Effect.map(store.membersOf(connection.id), (all) => all.map(({ name }) => name))
+        yield* sync(connection, { force: true })
+        source.answer = only("list", fault(new Transient({ message: "busy" })))
+        assert.isNotNull((yield* moving(poll(connection))).error)
+        assert.deepStrictEqual(yield* made, [])
+        source.answer = () => Effect.void
+        yield* poll(connection)
+        assert.deepStrictEqual(yield* made, ["ann"])
+      }).pipe(Effect.provide(engineOver(Memory.layer, { ...integration(source), members })))
+    }
+  )
+
+  it.effect("is counted by its result, its duration and its problems, and by a lease that it lost", () =>
+    withConnection(function* (source, connection) {
+      const store = yield* WholeStore
+      const state = (name: string, status?: string) =>
+        Effect.map(
+          Metric.snapshot,
+          (all) => all.find(({ attributes, id }) => id === name && attributes?.["status"] === status)?.state
+        )
+      source.problems = [
+        { place: "a", message: "refused" },
+        { place: "b", message: "refused" }
+      ]
+      source.answer = only("list", Effect.sleep("7 seconds"))
+      yield* moving(poll(connection))
+      assert.deepInclude(yield* state("idem_run_duration_seconds"), { count: 1, sum: 7 })
+      assert.deepInclude(yield* state("idem_runs_total", "partial"), { count: 1 })
+      assert.deepInclude(yield* state("idem_problems_total"), { count: 2 })
+      assert.isUndefined(yield* state("idem_leases_lost_total"))
+      source.answer = only("changes", Effect.never)
+      const interrupted = yield* Effect.forkChild(poll(connection))
+      yield* until(Effect.sync(() => source.calls.includes("changes")))
+      yield* Fiber.interrupt(interrupted)
+      assert.deepInclude(yield* state("idem_runs_total", "interrupted"), { count: 1 })
+      source.add("c")
+      source.answer = only(
+        "changes",
+        Effect.flatMap(store.connection(connection.id), (row) =>
+          store.acquire(connection.id, {
+            holder: "another process",
+            ttl,
+            deadHolder: Option.getOrThrow(row).lease?.holder
+          })
+        ).pipe(Effect.orDie, Effect.asVoid)
+      )
+      assert.strictEqual((yield* poll(connection)).error?.reason, "Superseded")
+      assert.deepInclude(yield* state("idem_leases_lost_total"), { count: 1 })
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 
   it.effect("stops its downloads before it closes the session, when it is interrupted", () => {
