@@ -112,7 +112,7 @@ export const readField = (field: FormField, text: string): { readonly json: unkn
   const { kind, options } = field
   switch (kind) {
     case "number": {
-      const number = Number(text.trim())
+      const number = Number(text)
       return Number.isFinite(number) && text.trim() !== "" ? { json: number } : { error: "must be a number" }
     }
     case "switch":

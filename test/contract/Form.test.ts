@@ -43,6 +43,7 @@ describe("a form's field", () => {
         password: { type: "string", writeOnly: true, examples: [] },
         port: { type: "integer", advanced: true, examples: [21] },
         kind: { type: "string", enum: ["ftp"] },
+        mode: { type: "string", enum: ["new", "all"], title: 7, description: {} },
         hosts: { ...list, examples: [["a", "b"]] },
         token: { type: "string", internal: true },
         note: "no schema"
@@ -64,6 +65,7 @@ describe("a form's field", () => {
       { ...plain, name: "password", title: "Password", isSecret: true, kind: "text" },
       { ...plain, name: "port", title: "Port", isAdvanced: true, example: "21", kind: "number" },
       { ...plain, name: "kind", title: "Kind", kind: "choice", options: ["ftp"], constant: "ftp" },
+      { ...plain, name: "mode", title: "Mode", kind: "choice", options: ["new", "all"] },
       { ...plain, name: "hosts", title: "Hosts", example: "a\nb", kind: "list" }
     ])
   })
@@ -105,12 +107,20 @@ describe("a form", () => {
       host: { type: "string" },
       port: { type: "number" },
       quota: { type: "object" },
+      sizes: { type: "array", items: { type: "number" } },
       labels: list,
       spam: { type: "boolean" },
       note: { type: "string" }
     })
-    const stored = { host: "a", port: 21, quota: { unitsPerMinute: 60 }, labels: ["a", "b"], spam: false }
-    const values = { host: "a", port: "21", quota: '{"unitsPerMinute":60}', labels: "a\nb", spam: "false" }
+    const stored = { host: "a", port: 21, quota: { unitsPerMinute: 60 }, sizes: [1], labels: ["a", "b"], spam: false }
+    const values = {
+      host: "a",
+      port: "21",
+      quota: '{"unitsPerMinute":60}',
+      sizes: "[1]",
+      labels: "a\nb",
+      spam: "false"
+    }
     assert.deepStrictEqual(Form.valuesOf(shape, { ...stored, note: null, other: 1 }), values)
     assert.deepStrictEqual(Form.read(shape, values), { json: stored, errors: {} })
     // A value that does not fit its schema is shown as it is.
