@@ -88,10 +88,7 @@ export const make = <Credentials>(options: {
     }).pipe(lock.withPermit)
 
   return {
-    token: Effect.flatMap(
-      Effect.suspend(() => usable(current)),
-      (token) => (token === undefined ? renewed(undefined) : Effect.succeed(token))
-    ),
+    token: renewed(undefined),
     replace: (refused, error) =>
       Effect.suspend(() => (options.refresh(current) === undefined ? Effect.fail(error) : renewed(refused)))
   }

@@ -2,6 +2,7 @@
  * The description of a field of a config or of credentials. The command line shows it in `idem connect DOMAIN --help`
  * and asks for it, the dashboard builds its form from it, and the JSON Schema carries it.
  */
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
 
@@ -23,27 +24,20 @@ const key = "idem/contract/Field"
 export const field = <S extends Schema.Top>(schema: S, about: About): S["Rebuild"] =>
   schema.annotateKey({ [key]: about })
 
-const isAbout = (value: unknown): value is About => typeof value === "object" && value !== null && "title" in value
-
 /** The descriptions of an object's fields, by name. */
 export const aboutFields = (ast: SchemaAST.AST): ReadonlyMap<string, About> =>
   new Map(
     ast._tag === "Objects"
       ? ast.propertySignatures.flatMap(({ name, type }) => {
-          const about = type.context?.annotations?.[key]
-          return isAbout(about) ? [[String(name), about] as const] : []
+          const about = type.context?.annotations?.[key] as About | undefined
+          return about === undefined ? [] : [[String(name), about] as const]
         })
       : []
   )
 
 const isRedacted = (ast: SchemaAST.AST): boolean => {
   const representation = ast.annotations?.["representation"]
-  return (
-    typeof representation === "object" &&
-    representation !== null &&
-    "id" in representation &&
-    representation.id === "effect/schema/Redacted"
-  )
+  return Predicate.hasProperty(representation, "id") && representation.id === "effect/schema/Redacted"
 }
 
 /** The names of the fields that hold secrets. */
@@ -58,17 +52,16 @@ const described = (schema: Schema.JsonObject, ast: SchemaAST.AST): Schema.JsonOb
   const about = aboutFields(ast)
   const secrets = secretFields(ast)
   const properties = schema["properties"]
-  if (typeof properties !== "object" || properties === null) return schema
+  if (!Predicate.isObject(properties)) return schema
   return {
     ...schema,
     properties: Object.fromEntries(
       Object.entries(properties).map(([name, property]) => {
-        if (typeof property !== "object" || property === null) return [name, property]
         const { description, example, isAdvanced, isInternal, title } = about.get(name) ?? {}
         return [
           name,
           {
-            ...property,
+            ...(property as Schema.JsonObject),
             ...(title === undefined ? {} : { title }),
             ...(description === undefined ? {} : { description }),
             ...(example === undefined ? {} : { examples: [example] }),
@@ -88,11 +81,9 @@ const describe = (schema: Schema.JsonObject, ast: SchemaAST.AST): Schema.JsonObj
   if (ast._tag !== "Union" || !Array.isArray(anyOf)) return described(schema, ast)
   return {
     ...schema,
-    anyOf: anyOf.map((member: Schema.Json, index) => {
+    anyOf: anyOf.map((member: Schema.JsonObject, index) => {
       const type = ast.types[index]
-      return type === undefined || typeof member !== "object" || member === null || Array.isArray(member)
-        ? member
-        : described(member as Schema.JsonObject, type)
+      return type === undefined ? member : described(member, type)
     })
   }
 }

@@ -290,7 +290,8 @@ export const jsonOf = Effect.fnUntraced(function* (server: HttpServer, answer: A
   const problem = JsonBounds.problem(text, JsonBounds.ofAnswers)
   if (problem !== undefined)
     return yield* fail(new Malformed({ message: `an answer of ${host} is too complex: ${problem}` }))
-  return yield* Effect.catch(Effect.try({ try: () => JSON.parse(text) as unknown, catch: (cause) => cause }), () =>
-    fail(new Malformed({ message: `the answer of ${host} is not JSON` }))
-  )
+  return yield* Effect.try({
+    try: () => JSON.parse(text) as unknown,
+    catch: () => new IntegrationError({ reason: new Malformed({ message: `the answer of ${host} is not JSON` }) })
+  })
 })

@@ -155,6 +155,22 @@ describe("a request", () => {
     })
   )
 
+  it.effect("with validators is answered in full if something has changed, or refused", () =>
+    Effect.gen(function* () {
+      const { server } = makeServer(({ url }) =>
+        url.endsWith("refused") ? new Response("", { status: 500 }) : new Response("changed")
+      )
+      const seen = { "if-none-match": '"1"' }
+      assert.strictEqual(textOf(yield* Http.askIfChanged(server, base, { seen })), "changed")
+      assert.deepStrictEqual(
+        yield* reasonOf(Http.askIfChanged(server, new URL("refused", base), { seen })),
+        new Transient({ message: "api.example answers 500" })
+      )
+      const { reason } = yield* Effect.flip(Http.askIfChanged(server, base, { seen, most: 3 }))
+      assert.strictEqual(reason._tag, "TooLarge")
+    })
+  )
+
   it.effect("reads an answer of the largest size, and no larger one", () =>
     Effect.gen(function* () {
       const { server } = makeServer(({ url }) => new Response("x".repeat(Number(url.split("?")[1]))))
@@ -176,6 +192,9 @@ describe("a request", () => {
   it.effect("is refused by the status, if it tells more than the answer's text", () =>
     Effect.gen(function* () {
       const cases: ReadonlyArray<readonly [number, Record<string, string>, string, number?]> = [
+        [401, {}, "Unauthorized"],
+        [404, {}, "Gone"],
+        [410, {}, "Gone"],
         [408, {}, "Transient"],
         [425, {}, "Transient"],
         [499, {}, "Malformed"],
@@ -183,6 +202,7 @@ describe("a request", () => {
         [403, { "retry-after": "3" }, "RateLimited", 3],
         [403, { "ratelimit-remaining": "0", "ratelimit-reset": "4" }, "RateLimited", 4],
         [403, { ratelimit: '"default";r=0' }, "RateLimited"],
+        [503, { ratelimit: "r=0;t=12" }, "RateLimited", 12],
         [403, { ratelimit: '"default";r=0;t=5' }, "RateLimited", 5],
         [403, { ratelimit: '"burst"; r=0, "day";r=9' }, "RateLimited"],
         [403, { ratelimit: '"default";r=09;t=5' }, "Forbidden"],
@@ -197,6 +217,7 @@ describe("a request", () => {
         const { server } = makeServer(() => new Response("", { status, headers }))
         const { reason } = yield* Effect.flip(Http.ask(server, base))
         assert.strictEqual(reason._tag, tag, `${status} ${JSON.stringify(headers)}`)
+        assert.strictEqual(reason.message, `api.example answers ${status}`)
         const wait = reason._tag === "RateLimited" ? reason.retryAfter : undefined
         assert.strictEqual(wait && Duration.toSeconds(wait), seconds, `${status} ${JSON.stringify(headers)}`)
       }
@@ -254,6 +275,8 @@ describe("a request", () => {
         [within(coded("ECONNRESET"), 4), reset],
         [within(coded("ECONNRESET"), 5), none],
         [coded("not a code"), none],
+        [coded("s3cret_KEY"), none],
+        [coded("KEY_s3cret"), none],
         [Object.assign(new Error("s3cret"), { code: 7 }), none],
         [cyclic, none],
         ["s3cret", none],
@@ -292,6 +315,8 @@ describe("a request", () => {
           answer === undefined ? Effect.undefined : Http.jsonOf(server, answer)
         )
       assert.deepStrictEqual(yield* json('{"a":"é"}'), { a: "é" })
+      const deep = yield* Effect.flip(json("[".repeat(200)))
+      assert.strictEqual(deep.message, "an answer of api.example is too complex: it may nest at most 100 deep")
       const reason = yield* reasonOf(json("<html>"))
       assert.deepStrictEqual(reason, new Malformed({ message: "the answer of api.example is not JSON" }))
     })
@@ -330,4 +355,28 @@ it("the next page is the first link with the relation, in any case and among oth
   assert.strictEqual(next('<?page=2>; rel="start  next\tup"'), "https://api.example/a?page=2")
   assert.strictEqual(next("<?page=2>; rel=next, <?page=3>; rel=next"), "https://api.example/a?page=2")
   assert.strictEqual(next("<?page=2>; rel=next; title=x"), "https://api.example/a?page=2")
+  assert.strictEqual(next("<?page=2>;rel=next"), "https://api.example/a?page=2")
+  assert.strictEqual(next('<https://api.example/a?x=1,2>; rel="prev", </b>; rel="next"'), "https://api.example/b")
+  assert.isUndefined(next('<?page=1>; rel="prev"'))
+})
+
+it("the time after which to ask again is read from a date, an epoch and a number of seconds", () => {
+  const now = Date.UTC(2026, 0, 1)
+  const seconds = (headers: Record<string, string>) => {
+    const delay = Http.retryAfter(new Headers(headers), now)
+    return delay && Duration.toSeconds(delay)
+  }
+  assert.strictEqual(seconds({ "retry-after": new Date(now + 9000).toUTCString() }), 9)
+  assert.strictEqual(seconds({ "retry-after": new Date(now - 9000).toUTCString() }), 0)
+  assert.strictEqual(seconds({ "x-ratelimit-reset": String(now / 1000 + 40) }), 40)
+  assert.strictEqual(seconds({ "x-ratelimit-reset": String(now + 40_000) }), 40)
+  assert.strictEqual(seconds({ "ratelimit-reset": "40" }), 40)
+  // The server's clock is an hour ahead of this machine's.
+  const ahead = new Date(now + 3_600_000)
+  const at = new Date(ahead.getTime() + 9000).toUTCString()
+  assert.strictEqual(seconds({ date: ahead.toUTCString(), "retry-after": at }), 9)
+  const reset = String(ahead.getTime() / 1000 + 40)
+  assert.strictEqual(seconds({ date: ahead.toUTCString(), "x-ratelimit-reset": reset }), 40)
+  assert.strictEqual(seconds({ "retry-after": "0.65" }), 0.65)
+  assert.isUndefined(seconds({ "retry-after": "soon" }))
 })

@@ -6,7 +6,6 @@ import * as Option from "effect/Option"
 import * as Idem from "@idem-sync/idem/contract"
 import * as Conformance from "@idem-sync/idem/testing"
 import * as Harness from "../../src/testing/Harness.ts"
-import { retryAfter } from "../../src/contract/HttpRequest.ts"
 import * as NotesServer from "../support/NotesServer.ts"
 import { described, cursor, source, byCursor, byTag, byPage, open, list, reasonOf } from "./RestNotes.ts"
 
@@ -270,25 +269,4 @@ describe("a REST source", () => {
       assert.strictEqual((yield* reasonOf(session.download({ externalId: external(id) })))?._tag, "Gone")
     }).pipe(Effect.scoped)
   )
-})
-
-it("the time after which to ask again is read from a date, an epoch and a number of seconds", () => {
-  const now = Date.UTC(2026, 0, 1)
-  const seconds = (headers: Record<string, string>) => {
-    const delay = retryAfter(new Headers(headers), now)
-    return delay && Duration.toSeconds(delay)
-  }
-  assert.strictEqual(seconds({ "retry-after": new Date(now + 9000).toUTCString() }), 9)
-  assert.strictEqual(seconds({ "retry-after": new Date(now - 9000).toUTCString() }), 0)
-  assert.strictEqual(seconds({ "x-ratelimit-reset": String(now / 1000 + 40) }), 40)
-  assert.strictEqual(seconds({ "x-ratelimit-reset": String(now + 40_000) }), 40)
-  assert.strictEqual(seconds({ "ratelimit-reset": "40" }), 40)
-  // The server's clock is an hour ahead of this machine's.
-  const ahead = new Date(now + 3_600_000)
-  const at = new Date(ahead.getTime() + 9000).toUTCString()
-  assert.strictEqual(seconds({ date: ahead.toUTCString(), "retry-after": at }), 9)
-  const reset = String(ahead.getTime() / 1000 + 40)
-  assert.strictEqual(seconds({ date: ahead.toUTCString(), "x-ratelimit-reset": reset }), 40)
-  assert.strictEqual(seconds({ "retry-after": "0.65" }), 0.65)
-  assert.isUndefined(seconds({ "retry-after": "soon" }))
 })

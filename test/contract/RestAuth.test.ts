@@ -4,6 +4,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Idem from "@idem-sync/idem/contract"
+import * as Form from "../../src/contract/Form.ts"
 import { notes, open, source } from "./RestFake.ts"
 
 const withAuth = (auth: Idem.RestAuth<object>) => source({ notes: Idem.restResource(notes) }, { auth })
@@ -41,6 +42,27 @@ describe("a REST source", () => {
       })
     })
   )
+
+  it("has a title and a description of each credential that a person gives, and of each variant", () => {
+    const kinds: ReadonlyArray<readonly [Idem.RestAuth<object>, ReadonlyArray<string>, ReadonlyArray<string>]> = [
+      [{ type: "none" }, [], []],
+      [{ type: "bearer" }, ["Token"], ["Token"]],
+      [{ type: "basic" }, ["User name, Password"], ["User name", "Password"]],
+      [{ type: "header", name: "X-Key" }, ["Key"], ["Key"]],
+      [
+        { type: "oauth2", provider },
+        ["An app and its refresh token", "An app and its access token", "An access token"],
+        ["Client ID", "Client secret", "Refresh token", "Client ID", "Client secret", "Access token", "Access token"]
+      ]
+    ]
+    for (const [auth, titles, fields] of kinds) {
+      const shapes = Form.shapesOf(withAuth(auth).credentialsSchema)
+      assert.deepStrictEqual([shapes.map(({ title }) => title)], [titles])
+      const found = shapes.flatMap((shape) => shape.fields)
+      assert.deepStrictEqual([found.map(({ title }) => title)], [fields])
+      assert.isTrue(found.every(({ description }) => description !== undefined && description !== ""))
+    }
+  })
 
   it.effect("keeps of a sign-in the client and the tokens that the provider issued", () =>
     Effect.gen(function* () {

@@ -17,7 +17,7 @@ export interface Sent {
 export type Respond = (sent: Sent) => unknown
 
 /** A network that answers each request, and a log of the requests. */
-export const makeNetwork = (respond: Respond) => {
+const makeNetwork = (respond: Respond) => {
   const log: Array<Sent> = []
   const fetch = async (url: string | URL | Request, init: RequestInit = {}) => {
     const { pathname, search } = new URL(String(url))

@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Idem from "@idem-sync/idem/contract"
-import { nextLink } from "../../src/contract/HttpRequest.ts"
 import * as NotesServer from "../support/NotesServer.ts"
 import { described, source, byCursor, byTag, byPage, list, reasonOf } from "./RestNotes.ts"
 
@@ -126,18 +125,6 @@ describe("a REST source", () => {
       )
     })
   )
-})
-
-it("the next page is found among the links of an answer", () => {
-  const at = new URL("https://api.example.com/items?page=2")
-  const next = (link: string) => nextLink(new Headers({ link }), at)?.href
-  assert.strictEqual(
-    next('<https://api.example.com/a?x=1,2>; rel="prev", </b>; rel="next"'),
-    "https://api.example.com/b"
-  )
-  assert.strictEqual(next("<?page=3>; title=x; rel=next"), "https://api.example.com/items?page=3")
-  assert.strictEqual(next('<?page=3>; rel="last next"'), "https://api.example.com/items?page=3")
-  assert.isUndefined(next('<?page=1>; rel="prev"'))
 })
 
 it("a list whose pages are counted cannot say that what is absent is deleted", () => {

@@ -26,9 +26,9 @@ export const begin = (state: State, { isListening, parts }: Hinted, now: number)
   } else delete state.events
   for (const part of parts) {
     const [channel = ""] = part.split("/")
-    if (state.conversations.get(channel)?.part.isUnheard === true) update(state, channel, { isUnheard: undefined })
+    update(state, channel, { isUnheard: undefined })
   }
-  return state.events?.heardAt !== undefined && state.events.isMissing !== true
+  return state.events?.heardAt !== undefined
 }
 
 /** Records a new message for which no hint came. */

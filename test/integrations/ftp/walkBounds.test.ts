@@ -111,10 +111,12 @@ describe("a walk", () => {
       const held = yield* walk({
         "": { entries: ["a/", "b/"], digest: "x" },
         a: { entries: ["c/"], digest: "x" },
-        b: { entries: ["f"], digest: "y", identity: "1" },
-        "b/c": { entries: ["f"], digest: "y" }
+        b: { entries: ["c/", "d/", "f"], digest: "y", identity: "1" },
+        "b/c": { entries: ["f"], digest: "y" },
+        "b/d": { entries: ["f"], digest: "z" }
       })
-      assert.deepStrictEqual([held.files, held.problems], [["b/f"], [`a: ${loop}`]])
+      assert.deepStrictEqual(held.files, ["b/f", "b/d/f"])
+      assert.deepStrictEqual(held.problems, [`a: ${loop}`, `b/c: ${loop}`])
       // Two folders with other identities may hold the same.
       const same = yield* walk({
         "": { entries: ["a/"], identity: "0", digest: "x" },
@@ -170,12 +172,12 @@ describe("a walk", () => {
   it.effect("deletes nothing once the prefixes that it could not read are too many to store, also later", () =>
     Effect.gen(function* () {
       // With its two quotes and a comma, each of the prefixes takes 100 characters.
-      const folders = numbered(400, (index) => `${index}${"x".repeat(92)}`)
+      const folders = numbered(402, (index) => `${index}${"x".repeat(92)}`)
       const answers = Object.fromEntries(folders.map((name) => [name, new Errors.Gone({ message: "gone" })]))
       const of = (count: number) =>
         walk({ ...answers, "": { entries: folders.slice(0, count).map((name) => `${name}/`) } })
       assert.strictEqual((yield* of(399)).unread?.length, 399)
-      assert.isNull((yield* of(400)).unread)
+      assert.isNull((yield* of(402)).unread)
       const from = { folder: "", after: null, unread: null }
       assert.isNull((yield* walk({ "": { entries: ["a"] } }, { from })).unread)
     })
@@ -205,6 +207,12 @@ describe("a walk", () => {
       assert.deepStrictEqual(
         many.steps.map(({ files }) => files.length),
         [500, 2]
+      )
+      const files = numbered(400, String)
+      const two = yield* walk({ "": { entries: ["a/", "b/"] }, a: { entries: files }, b: { entries: files } })
+      assert.deepStrictEqual(
+        two.steps.map((step) => step.files.length),
+        [500, 300]
       )
       const empty = { entries: [] }
       const folders = numbered(101, (index) => `d${index}`)
@@ -265,6 +273,20 @@ describe("a walk", () => {
       const { files, problems, steps, unread } = yield* walk(answers, { from })
       assert.deepStrictEqual([files, problems, unread], [["a/2", "b/f"], [], ["x"]])
       assert.isUndefined(steps.at(-1)?.position)
+      const root = { "": { entries: ["1", "2", "c/"] } }
+      const inRoot = (after: string | null) => walk(root, { from: { folder: "", after, unread: [] } })
+      assert.deepStrictEqual((yield* inRoot("1")).files, ["2", "c/f"])
+      assert.deepStrictEqual((yield* inRoot(null)).files, ["1", "2", "c/f"])
+    })
+  )
+
+  it.effect("goes on from a folder that was removed with the one above it", () =>
+    Effect.gen(function* () {
+      const gone = new Errors.Gone({ message: "gone" })
+      const from = { folder: "a/b/c", after: "f", unread: [] }
+      const answers = { "": { entries: ["a/", "d/"] }, a: gone, "a/b": gone, "a/b/c": gone }
+      const { files, problems, unread } = yield* walk(answers, { from })
+      assert.deepStrictEqual([files, problems, unread], [["d/f"], [], ["a/", "a/b/", "a/b/c/"]])
     })
   )
 
@@ -273,7 +295,7 @@ describe("a walk", () => {
       const folder = (name: string, identity: string): Entry => ({ name, kind: "folder", identity })
       const answers = {
         "": { entries: [folder("a", "1")] },
-        a: { entries: [folder("b", "2")] },
+        a: { entries: [folder("a", "3"), folder("b", "2")] },
         "a/b": { entries: [folder("c", "1"), folder("d", "2"), "f"] }
       }
       const { asked, problems } = yield* walk(answers, { from: { folder: "a/b", after: "f", unread: [] } })

@@ -11,10 +11,11 @@ const parents = (newestIndex: number, count: number): ReadonlyArray<Message> =>
   Array.from({ length: count }, (_, index) => ({ ts: `${1000 + newestIndex - index}.000100` }) as Message)
 
 describe("the newest parents of a history", () => {
-  const before = DeletionSigns.parentsDigest(parents(0, 100), false) ?? ""
+  const beforeOf = () => DeletionSigns.parentsDigest(parents(0, 100), false) ?? ""
   const without = (all: ReadonlyArray<Message>, index: number) => all.filter((_, at) => at !== index)
 
   it("have lost one if they no longer follow each other, also behind new ones", () => {
+    const before = beforeOf()
     for (const fresh of [0, 1, 100]) {
       const all = parents(fresh, fresh + 200)
       const options = { before, fresh, complete: false }
@@ -30,6 +31,7 @@ describe("the newest parents of a history", () => {
   })
 
   it("prove nothing in a response that ends before them, and do at the end of the history", () => {
+    const before = beforeOf()
     const short = without(parents(1, 101), 50)
     assert.isFalse(DeletionSigns.hasVanished(short, { before, fresh: 1, complete: false }))
     assert.isTrue(DeletionSigns.hasVanished(short, { before, fresh: 1, complete: true }))
@@ -43,8 +45,8 @@ describe("the newest parents of a history", () => {
   it("have no digest if a response has fewer than a hundred, and there are more", () => {
     assert.isUndefined(DeletionSigns.parentsDigest(parents(0, 99), false))
     assert.isString(DeletionSigns.parentsDigest(parents(0, 99), true))
-    assert.strictEqual(DeletionSigns.parentsDigest(parents(0, 150), true), before)
-    assert.notStrictEqual(DeletionSigns.parentsDigest(parents(0, 99), true), before)
+    assert.strictEqual(DeletionSigns.parentsDigest(parents(0, 150), true), beforeOf())
+    assert.notStrictEqual(DeletionSigns.parentsDigest(parents(0, 99), true), beforeOf())
   })
 })
 

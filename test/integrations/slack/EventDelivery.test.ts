@@ -38,11 +38,12 @@ describe("a poll", () => {
   })
 
   it("stops relying on events after a message without one, until the next event", () => {
-    const { begin, isUnheard, problems, unhinted } = makeState()
+    const { begin, isUnheard, problems, state, unhinted } = makeState()
     begin(begun, ["C1"])
     unhinted(begun + minute)
     assert.isFalse(begin(begun + 70 * minute))
     assert.deepStrictEqual([problems(), isUnheard()], [1, true])
+    assert.match(EventDelivery.problems(state)[0]?.message ?? "", /check Event Subscriptions/)
     assert.isTrue(begin(begun + 80 * minute, ["C1/1.0"]))
     assert.deepStrictEqual([problems(), isUnheard()], [0, false])
     // A message that is no newer than the last event was missed once, and events come again.
@@ -62,6 +63,14 @@ describe("a poll", () => {
     assert.deepStrictEqual([problems(), isUnheard()], [0, false])
     unhinted(begun + minute, begun + 7 * minute + 1)
     assert.deepStrictEqual([problems(), isUnheard()], [1, true])
+  })
+
+  it("expects events since the stream began, and not since the first event", () => {
+    const { begin, isUnheard, unhinted } = makeState()
+    begin(begun)
+    begin(begun + 10 * minute, ["C1"])
+    unhinted(begun + 5 * minute)
+    assert.isTrue(isUnheard())
   })
 
   it("misses nothing without a stream", () => {
