@@ -75,6 +75,7 @@ const open = Effect.fnUntraced(function* (
   const renumbered = new Set<string>()
   /** The prefixes of mailboxes that were found empty twice, by mailbox. */
   const emptied = new Map<string, string>()
+  const isPassBegun = checkpoint.open
   /** Mailboxes whose messages are not all known. */
   const unread = new Set<string>()
 
@@ -102,7 +103,9 @@ const open = Effect.fnUntraced(function* (
       Stream.flatMap((step): Pages => {
         const { page, part, turned } = step
         if (turned === "renumbered") renumbered.add(name)
-        if (turned === "emptied") emptied.set(name, Names.prefix(name, part.validity))
+        // A pass that an earlier slice began does not cover what was stored since then. The mailbox stays doubted, and
+        // the poll after that pass finds it empty again.
+        if (turned === "emptied" && !isPassBegun) emptied.set(name, Names.prefix(name, part.validity))
         if (page === undefined) return Stream.empty
         known.set(name, part)
         const { parts: moves = [], ...rest } = pageOf(step)

@@ -116,6 +116,24 @@ const Event = Schema.Struct({
 
 describe("an account", () => {
   for (const kind of ["qresync", "condstore", "plain"] as const) {
+    it.effect(`loses a message that came and went while its first pass was interrupted (${kind})`, () =>
+      Effect.gen(function* () {
+        const account = MemoryAccount.make(kind)
+        const inbox = account.mailboxes.get("INBOX")
+        assert(inbox !== undefined)
+        const { known, list } = makeMirror(account)
+        yield* list(1)
+        account.append(inbox, 1)
+        yield* list(1)
+        assert.strictEqual(known.size, 1)
+        account.expunge(inbox, 0, 1)
+        for (let polls = 0; polls < 3; polls++) yield* list()
+        assert.strictEqual(known.size, 0)
+      })
+    )
+  }
+
+  for (const kind of ["qresync", "condstore", "plain"] as const) {
     it.effect.prop(
       `is mirrored after any changes and slices, and then a poll asks only for its mailboxes (${kind})`,
       [Schema.Array(Event).check(Schema.isMinLength(8), Schema.isMaxLength(24))],
