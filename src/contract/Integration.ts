@@ -184,13 +184,11 @@ export const make: {
     credentials: (grant) =>
       Effect.flatMap(Effect.fromResult(given.credentials(grant)), (made) => Effect.orDie(encodeCredentials(made))),
     keep: (signedIn, before) =>
-      given.keep === undefined
-        ? Effect.succeed(signedIn)
-        : Effect.all([decodeCredentials(signedIn), decodeCredentials(before)]).pipe(
-            Effect.map(([next, former]) => given.keep?.(next, former) ?? next),
-            Effect.flatMap(encodeCredentials),
-            Effect.orElseSucceed(() => signedIn)
-          ),
+      Effect.all([decodeCredentials(signedIn), decodeCredentials(before)]).pipe(
+        Effect.map(([next, former]) => given.keep?.(next, former) ?? next),
+        Effect.flatMap(encodeCredentials),
+        Effect.orElseSucceed(() => signedIn)
+      ),
     client: (json) =>
       decodeCredentials(json).pipe(
         Effect.map(given.client),

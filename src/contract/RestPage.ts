@@ -91,7 +91,7 @@ const requestOf = (server: HttpServer, { list, next, path, query, since }: Place
   const url = join(server, path)
   for (const [key, value] of Object.entries({ ...list.query, ...query })) url.searchParams.set(key, value)
   if (post !== undefined) return { url, post: post({ place, since }) }
-  const param = paging.type === "link" || paging.type === "none" ? undefined : paging.param
+  const param = "param" in paging ? paging.param : undefined
   if (param !== undefined && place !== undefined) url.searchParams.set(param, place)
   return { url, post: undefined }
 }

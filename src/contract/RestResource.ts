@@ -147,7 +147,7 @@ export interface RestItem {
 type Paging =
   | { readonly type: "link" }
   | { readonly type: "none" }
-  | { readonly type: "cursor"; readonly param: string | undefined }
+  | { readonly type: "cursor"; readonly param?: string | undefined }
   | RestCounted
 
 /** A list with its types closed over. */
@@ -256,7 +256,7 @@ const close = <Item, Answer>(
   return {
     query,
     kind,
-    paging: paging.type === "cursor" ? { type: "cursor", param: paging.param } : paging,
+    paging,
     post,
     absentIsDeleted,
     readPage: (json) =>

@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import type { Definition } from "../../src/contract/Definition.ts"
 import { type AnyOpenOptions, make } from "../../src/contract/Integration.ts"
-import { IntegrationError, Malformed } from "../../src/contract/IntegrationError.ts"
+import { IntegrationError, Malformed, Unauthorized } from "../../src/contract/IntegrationError.ts"
+import { direct } from "../../src/contract/Network.ts"
 import { execFile } from "node:child_process"
 import { readFile, rm, writeFile } from "node:fs/promises"
 import { integration, MemorySource } from "../support/MemorySource.ts"
@@ -163,6 +166,9 @@ describe("an integration whose definition leaves out what it may", () => {
         { key: `${account} ${credentials.token}` }
       ]
       assert.deepStrictEqual(yield* minimal({ budgets }).budgets(options), [{ key: "me t" }])
+      const error = yield* Effect.flip(minimal({ budgets }).budgets({ ...options, credentials: { key: "s3cret" } }))
+      assert(error._tag === "IntegrationError")
+      assert.deepStrictEqual(error.reason, new Unauthorized({ message: "the stored credentials no longer fit" }))
     })
   )
 
@@ -228,6 +234,56 @@ describe("an integration whose definition leaves out what it may", () => {
         yield* Effect.flip(members.of({ config: {}, credentials: {} })).pipe(Effect.map(({ _tag }) => _tag)),
         "SchemaError"
       )
+    })
+  )
+
+  it.effect("gives its hints a network, and fails for hints that are no stream", () =>
+    Effect.gen(function* () {
+      const options: AnyOpenOptions = {
+        config: {},
+        credentials: { token: "t" },
+        call: (_method, _units, request) => request,
+        saveCredentials: () => Effect.void
+      }
+      const hints = (given: unknown, more: Partial<AnyOpenOptions> = {}) => {
+        const made = minimal({
+          hints: ({ network }) => (typeof given === "function" ? given(network) : (given as never))
+        }).hints
+        return Effect.flatMap(made?.({ ...options, ...more }) ?? Effect.die("no hints"), (stream) =>
+          Option.isNone(stream) ? Effect.succeed(undefined) : Stream.runCollect(stream.value)
+        )
+      }
+      assert.isUndefined(yield* hints(undefined))
+      const isDirect = (network: unknown) => Stream.succeed({ part: String(network === direct) })
+      assert.deepStrictEqual(yield* hints(isDirect), [{ part: "true" }])
+      assert.deepStrictEqual(yield* hints(isDirect, { network: { ...direct } }), [{ part: "false" }])
+      const error = yield* Effect.flip(hints(Promise.resolve()))
+      assert.strictEqual(error.message, "`hints` must be a Stream")
+    })
+  )
+
+  it.effect("stores the credentials that it is given as JSON", () =>
+    Effect.gen(function* () {
+      const saved: Array<unknown> = []
+      const Secret = Schema.Struct({ token: Schema.Redacted(Schema.String) })
+      const made = make({
+        domain: "feed",
+        config: Schema.Struct({}),
+        credentials: Secret,
+        checkpoint: Schema.Null,
+        scope: [],
+        quota: () => ({ unitsPerMinute: 1 }),
+        open: ({ saveCredentials }) =>
+          Effect.andThen(saveCredentials({ token: Redacted.make("second") }), Effect.die("opened"))
+      })
+      const options = {
+        config: {},
+        credentials: { token: "first" },
+        call: <A>(_method: string, _units: number, request: A) => request,
+        saveCredentials: (next: Schema.Json) => Effect.sync(() => void saved.push(next))
+      }
+      yield* Effect.flip(Effect.sandbox(Effect.scoped(made.open(options))))
+      assert.deepStrictEqual(saved, [{ token: "second" }])
     })
   )
 

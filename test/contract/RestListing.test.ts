@@ -88,6 +88,8 @@ describe("the listing of a REST source", () => {
       assert.deepStrictEqual<Schema.Json>(checkpoint, { since: { notes: Date.UTC(2024, 0, 2, 2, 59, 5) } })
       const whole = yield* list(source({ notes: Idem.restResource(notes) }), answer, { checkpoint })
       assert.deepStrictEqual(whole.requests, ["/v1/notes"])
+      const changes = yield* list(source({ notes: Idem.restResource({ ...notes, ...since }) }), answer, { checkpoint })
+      assert.deepStrictEqual(changes.requests, ["/v1/notes?since=2024-01-02T02%3A59%3A05.000Z"])
     })
   )
 })
@@ -159,6 +161,25 @@ describe("children of a REST resource", () => {
         [{ place: "replies/a", message: "api.example returned a page of replies/a again instead of the next one" }]
       )
       assert.deepStrictEqual(repeating.pages.at(-1)?.covers, [{ prefix: "threads/" }])
+    })
+  )
+
+  it.effect("are requested with a POST, if their description says so", () =>
+    Effect.gen(function* () {
+      const { next } = paged.paging
+      const post = ({ place }: { readonly place: string | undefined }) => ({ place: place ?? null })
+      const child = reply({ ...paged, paging: { type: "cursor", next }, post })
+      const { log } = yield* list(threads({}, child), ({ path, post: sent }) =>
+        path === "/v1/threads"
+          ? [{ id: "a" }]
+          : JSON.stringify(sent).includes("x")
+            ? { items: [] }
+            : { items: [], next: "x" }
+      )
+      assert.deepStrictEqual(
+        log.slice(1).map((sent) => sent.post),
+        [{ place: null }, { place: "x" }]
+      )
     })
   )
 

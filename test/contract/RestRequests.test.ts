@@ -125,6 +125,20 @@ describe("a REST source's request for a page", () => {
     })
   )
 
+  it.effect("has its items in the response itself, unless its description says where they are", () =>
+    Effect.gen(function* () {
+      const { ids } = yield* list(noteSource({ answer: Schema.Array(Schema.Unknown) }), () => [{ id: 1 }])
+      assert.deepStrictEqual(ids, ["notes/1"])
+      // A cursor may look like the number of a page: it covers the list all the same.
+      const byCursor = noteSource({ ...paged, paging: { ...cursor, param: "at" }, absentIsDeleted: true })
+      const { pages } = yield* list(byCursor, ({ path }) => ({
+        items: [],
+        ...(path.includes("at=") ? {} : { next: "?page=2" })
+      }))
+      assert.deepStrictEqual(pages.at(-1)?.covers, [{ prefix: "notes/" }])
+    })
+  )
+
   it.effect("may return an empty page, but not the same items or place again", () =>
     Effect.gen(function* () {
       const byCursor = noteSource({ ...paged, paging: { ...cursor, param: "at" } })

@@ -26,7 +26,8 @@ describe("the name of a mailbox", () => {
   it("has its levels between slashes, whatever the separator", () => {
     assert.strictEqual(Names.encode("a.b/c", "."), "a/b%2Fc")
     assert.strictEqual(Names.encode("a/b.c", "/"), "a/b.c")
-    assert.strictEqual(Names.encode("a/b", null), "a%2Fb")
+    assert.strictEqual(Names.encode("a/b, null and void", null), "a%2Fb, null and void")
+    assert.strictEqual(Names.encode("a/b", ""), "a%2Fb")
     assert.strictEqual(Names.encode("100% %2F %25 %20", null), "100% %252F %2525 %20")
   })
 })
