@@ -1,43 +1,11 @@
 /** The requests of REST sources, over a network that answers without a server. */
 import { assert, describe, it } from "@effect/vitest"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Http from "../../src/contract/HttpRequest.ts"
 import { Forbidden, Malformed, TooLarge, Transient, Unauthorized } from "../../src/contract/IntegrationError.ts"
 import { refusedCode } from "../../src/contract/Network.ts"
-
-interface Sent {
-  readonly url: string
-  readonly headers: Readonly<Record<string, string>>
-  readonly method: string | undefined
-  readonly body: unknown
-}
-
-const base = new URL("https://api.example/v1/")
-
-/** A server that answers each request with this response or failure, and a log of the requests. */
-const makeServer = (respond: (sent: Sent) => unknown, more: Partial<Http.HttpServer> = {}) => {
-  const log: Array<Sent> = []
-  const fetch = async (url: string | URL | Request, init: RequestInit = {}) => {
-    const headers = Object.fromEntries(new Headers(init.headers))
-    const sent = { url: String(url), headers, method: init.method, body: init.body }
-    log.push(sent)
-    const response = respond(sent)
-    if (!(response instanceof Response)) throw response
-    return response
-  }
-  const network = { addressOf: Effect.succeed, fetch }
-  const server: Http.HttpServer = { network, baseUrl: base, headers: { authorization: "Bearer t0ken" }, ...more }
-  return { log, server }
-}
-
-const redirect = (location: string, status = 302) => new Response(null, { status, headers: { location } })
-
-const reasonOf = <A, E extends { readonly reason: unknown }, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.map(Effect.flip(effect), ({ reason }) => reason)
-
-const textOf = (answer: Http.Answer | undefined) => answer && new TextDecoder().decode(answer.bytes)
+import { base, makeServer, reasonOf, redirect, textOf } from "./HttpFake.ts"
 
 describe("a request", () => {
   it.effect("follows redirects on its server, with its headers, and ends after five of them", () =>
@@ -189,41 +157,6 @@ describe("a request", () => {
     })
   )
 
-  it.effect("is refused by the status, if it tells more than the answer's text", () =>
-    Effect.gen(function* () {
-      const cases: ReadonlyArray<readonly [number, Record<string, string>, string, number?]> = [
-        [401, {}, "Unauthorized"],
-        [404, {}, "Gone"],
-        [410, {}, "Gone"],
-        [408, {}, "Transient"],
-        [425, {}, "Transient"],
-        [499, {}, "Malformed"],
-        [500, { "x-ratelimit-remaining": "0" }, "Transient"],
-        [403, { "retry-after": "3" }, "RateLimited", 3],
-        [403, { "ratelimit-remaining": "0", "ratelimit-reset": "4" }, "RateLimited", 4],
-        [403, { ratelimit: '"default";r=0' }, "RateLimited"],
-        [503, { ratelimit: "r=0;t=12" }, "RateLimited", 12],
-        [403, { ratelimit: '"default";r=0;t=5' }, "RateLimited", 5],
-        [403, { ratelimit: '"burst"; r=0, "day";r=9' }, "RateLimited"],
-        [403, { ratelimit: '"default";r=09;t=5' }, "Forbidden"],
-        [403, { ratelimit: '"default";r=10;t=5' }, "Forbidden"],
-        [403, { ratelimit: '"default";pr=0;t=5' }, "Forbidden"],
-        [429, { ratelimit: '"default";r=0;pt=5', "ratelimit-reset": "6" }, "RateLimited", 6],
-        [429, { ratelimit: "t=7" }, "RateLimited", 7],
-        [429, { "retry-after": "1.2.3", "x-ratelimit-reset": "8" }, "RateLimited", 8],
-        [429, { "x-ratelimit-reset": "soon" }, "RateLimited"]
-      ]
-      for (const [status, headers, tag, seconds] of cases) {
-        const { server } = makeServer(() => new Response("", { status, headers }))
-        const { reason } = yield* Effect.flip(Http.ask(server, base))
-        assert.strictEqual(reason._tag, tag, `${status} ${JSON.stringify(headers)}`)
-        assert.strictEqual(reason.message, `api.example answers ${status}`)
-        const wait = reason._tag === "RateLimited" ? reason.retryAfter : undefined
-        assert.strictEqual(wait && Duration.toSeconds(wait), seconds, `${status} ${JSON.stringify(headers)}`)
-      }
-    })
-  )
-
   it.effect("is refused by the source's own text, of which a short one is read", () =>
     Effect.gen(function* () {
       const texts: Array<string> = []
@@ -321,62 +254,4 @@ describe("a request", () => {
       assert.deepStrictEqual(reason, new Malformed({ message: "the answer of api.example is not JSON" }))
     })
   )
-})
-
-it("a later request is conditional on the entity tag, or on a time of change that had passed", () => {
-  const at = (seconds: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, seconds)).toUTCString()
-  const changed = { "last-modified": at(10) }
-  for (const [headers, expected] of [
-    [{}, {}],
-    [{ etag: '"1"' }, { "if-none-match": '"1"' }],
-    [
-      { etag: '"1"', ...changed },
-      { "if-none-match": '"1"', "if-modified-since": at(10) }
-    ],
-    [{ ...changed, date: at(12) }, { "if-modified-since": at(10) }],
-    [{ ...changed, date: at(11) }, {}],
-    [changed, {}],
-    [{ date: at(12) }, {}]
-  ] as const) {
-    assert.deepStrictEqual(Http.validators(new Headers(headers)), expected)
-  }
-})
-
-it("the next page is the first link with the relation, in any case and among others", () => {
-  const next = (link?: string) =>
-    Http.nextLink(new Headers(link === undefined ? {} : { link }), new URL("https://api.example/a?page=1"))?.href
-  assert.isUndefined(next())
-  assert.isUndefined(next("<?page=2>"))
-  assert.isUndefined(next('<?page=2>; rel="nextish"'))
-  assert.isUndefined(next('<?page=2>; norel="next"'))
-  assert.isUndefined(next('<https://[>; rel="next"'))
-  assert.strictEqual(next('<?page=2>; REL="NEXT"'), "https://api.example/a?page=2")
-  assert.strictEqual(next("<?page=2> ; rel = next, <?page=3>; rel=last"), "https://api.example/a?page=2")
-  assert.strictEqual(next('<?page=2>; rel="start  next\tup"'), "https://api.example/a?page=2")
-  assert.strictEqual(next("<?page=2>; rel=next, <?page=3>; rel=next"), "https://api.example/a?page=2")
-  assert.strictEqual(next("<?page=2>; rel=next; title=x"), "https://api.example/a?page=2")
-  assert.strictEqual(next("<?page=2>;rel=next"), "https://api.example/a?page=2")
-  assert.strictEqual(next('<https://api.example/a?x=1,2>; rel="prev", </b>; rel="next"'), "https://api.example/b")
-  assert.isUndefined(next('<?page=1>; rel="prev"'))
-})
-
-it("the time after which to ask again is read from a date, an epoch and a number of seconds", () => {
-  const now = Date.UTC(2026, 0, 1)
-  const seconds = (headers: Record<string, string>) => {
-    const delay = Http.retryAfter(new Headers(headers), now)
-    return delay && Duration.toSeconds(delay)
-  }
-  assert.strictEqual(seconds({ "retry-after": new Date(now + 9000).toUTCString() }), 9)
-  assert.strictEqual(seconds({ "retry-after": new Date(now - 9000).toUTCString() }), 0)
-  assert.strictEqual(seconds({ "x-ratelimit-reset": String(now / 1000 + 40) }), 40)
-  assert.strictEqual(seconds({ "x-ratelimit-reset": String(now + 40_000) }), 40)
-  assert.strictEqual(seconds({ "ratelimit-reset": "40" }), 40)
-  // The server's clock is an hour ahead of this machine's.
-  const ahead = new Date(now + 3_600_000)
-  const at = new Date(ahead.getTime() + 9000).toUTCString()
-  assert.strictEqual(seconds({ date: ahead.toUTCString(), "retry-after": at }), 9)
-  const reset = String(ahead.getTime() / 1000 + 40)
-  assert.strictEqual(seconds({ date: ahead.toUTCString(), "x-ratelimit-reset": reset }), 40)
-  assert.strictEqual(seconds({ "retry-after": "0.65" }), 0.65)
-  assert.isUndefined(seconds({ "retry-after": "soon" }))
 })

@@ -99,3 +99,20 @@ export const between = (since: string, until: string): Idem.SyncTask => ({
   ...Idem.poll,
   window: { since: DateTime.makeUnsafe(since), until: DateTime.makeUnsafe(until) }
 })
+
+/** A source with one resource, with these changes to the description of notes. */
+export const noteSource = (more: object = {}, of: Partial<Idem.RestSource<object>> = {}) =>
+  source({ notes: Idem.restResource({ ...notes, ...more }) }, of)
+
+export const Paged = Schema.Struct({
+  items: Schema.Array(Schema.Unknown),
+  next: Schema.optionalKey(Schema.NullOr(Schema.String))
+})
+export const paged = { answer: Paged, items: ({ items }: typeof Paged.Type) => items }
+export const cursor = { type: "cursor", param: "at", next: ({ next }: typeof Paged.Type) => next } as const
+
+/** Downloads this id. Returns the result, and the log of the requests. */
+export const download = (integration: Idem.Integration.Integration, respond: Respond, externalId: string) =>
+  Effect.flatMap(open(integration, respond), ({ log, session }) =>
+    Effect.map(Effect.result(session.download({ externalId })), (result) => ({ result, log }))
+  ).pipe(Effect.scoped)

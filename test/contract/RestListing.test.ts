@@ -4,22 +4,17 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Idem from "@idem-sync/idem/contract"
-import { list, Note, notes, type Respond, source } from "./RestFake.ts"
+import { cursor, list, Note, notes, paged, type Respond, source } from "./RestFake.ts"
 
 const numbered = (count: number, from = 0) => Array.from({ length: count }, (_, index) => ({ id: from + index }))
 
-const Paged = Schema.Struct({ items: Schema.Array(Schema.Unknown), next: Schema.optionalKey(Schema.String) })
-const paged = {
-  answer: Paged,
-  items: ({ items }: typeof Paged.Type) => items,
-  paging: { type: "cursor", param: "at", next: ({ next }: typeof Paged.Type) => next }
-} as const
+const lists = { ...paged, paging: cursor }
 
 const parameter = (path: string, name: string) => new URL(path, "https://x").searchParams.get(name)
 const status = (code: number) => new Response("{}", { status: code })
 
 describe("the listing of a REST source", () => {
-  const long = source({ notes: Idem.restResource({ ...notes, ...paged, absentIsDeleted: true }) })
+  const long = source({ notes: Idem.restResource({ ...notes, ...lists, absentIsDeleted: true }) })
   const respond: Respond = ({ path }) =>
     parameter(path, "at") === null ? { items: numbered(1_100), next: "b" } : { items: numbered(2, 2_000) }
 
@@ -52,8 +47,8 @@ describe("the listing of a REST source", () => {
   it.effect("begins again only where the server forgot a place, and not where it refuses the list", () =>
     Effect.gen(function* () {
       const two = source({
-        a: Idem.restResource({ ...notes, ...paged, path: "a" }),
-        b: Idem.restResource({ ...notes, ...paged, path: "b" })
+        a: Idem.restResource({ ...notes, ...lists, path: "a" }),
+        b: Idem.restResource({ ...notes, ...lists, path: "b" })
       })
       const all: Respond = ({ path }) =>
         parameter(path, "at") === null ? { items: numbered(1), next: "z" } : { items: [] }
@@ -97,7 +92,7 @@ describe("the listing of a REST source", () => {
 describe("children of a REST resource", () => {
   const reply = (more: object = {}) =>
     Idem.restChild({ kind: "reply", item: Note, id: ({ id }) => id, content: () => ({ body: "" }), ...more })
-  const threads = (more: object, child = reply(paged)) =>
+  const threads = (more: object, child = reply(lists)) =>
     source({
       threads: Idem.restResource({
         ...notes,
@@ -120,7 +115,7 @@ describe("children of a REST resource", () => {
           : parameter(path, "at") === null
             ? { items: numbered(1), next: "x" }
             : { items: [] }
-      const { ids, pages, requests } = yield* list(threads({}, reply({ ...paged, absentIsDeleted: true })), respond)
+      const { ids, pages, requests } = yield* list(threads({}, reply({ ...lists, absentIsDeleted: true })), respond)
       assert.deepStrictEqual(ids, ["threads/a", "replies/a/0"])
       assert.deepStrictEqual(requests, [
         "/v1/threads",
@@ -153,7 +148,7 @@ describe("children of a REST resource", () => {
       )
       const again: Respond = ({ path }) => (path === "/v1/threads" ? [{ id: "a" }] : { items: numbered(1), next: "x" })
       const repeating = yield* list(
-        threads({ absentIsDeleted: true }, reply({ ...paged, absentIsDeleted: true })),
+        threads({ absentIsDeleted: true }, reply({ ...lists, absentIsDeleted: true })),
         again
       )
       assert.deepStrictEqual(
@@ -166,9 +161,9 @@ describe("children of a REST resource", () => {
 
   it.effect("are requested with a POST, if their description says so", () =>
     Effect.gen(function* () {
-      const { next } = paged.paging
+      const { next } = cursor
       const post = ({ place }: { readonly place: string | undefined }) => ({ place: place ?? null })
-      const child = reply({ ...paged, paging: { type: "cursor", next }, post })
+      const child = reply({ ...lists, paging: { type: "cursor", next }, post })
       const { log } = yield* list(threads({}, child), ({ path, post: sent }) =>
         path === "/v1/threads"
           ? [{ id: "a" }]

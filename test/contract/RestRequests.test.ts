@@ -1,21 +1,22 @@
-/** The requests of REST sources for pages and items, and what their responses may contain. */
+/** The requests of REST sources for pages, and what follows from their responses. */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import * as Idem from "@idem-sync/idem/contract"
-import { between, list, Note, notes, open, type Respond, type Sent, source } from "./RestFake.ts"
-
-const noteSource = (more: object = {}, of: Partial<Idem.RestSource<object>> = {}) =>
-  source({ notes: Idem.restResource({ ...notes, ...more }) }, of)
-
-const Paged = Schema.Struct({
-  items: Schema.Array(Schema.Unknown),
-  next: Schema.optionalKey(Schema.NullOr(Schema.String))
-})
-const paged = { answer: Paged, items: ({ items }: typeof Paged.Type) => items }
-const cursor = { type: "cursor", next: ({ next }: typeof Paged.Type) => next } as const
+import {
+  between,
+  cursor,
+  download,
+  list,
+  type Note,
+  notes,
+  noteSource,
+  paged,
+  type Paged,
+  type Respond,
+  type Sent
+} from "./RestFake.ts"
 
 /** Responds with a page of each number up to 2. */
 const numbered =
@@ -24,11 +25,6 @@ const numbered =
     const at = Number(new URL(path, "https://x").searchParams.get(param) ?? first) - first
     return at < 2 ? [{ id: at }] : []
   }
-
-const download = (integration: Idem.Integration.Integration, respond: Respond, externalId: string) =>
-  Effect.flatMap(open(integration, respond), ({ log, session }) =>
-    Effect.map(Effect.result(session.download({ externalId })), (result) => ({ result, log }))
-  ).pipe(Effect.scoped)
 
 describe("a REST source's request for a page", () => {
   it.effect("is below the base URL, whatever slashes stand between them", () =>
@@ -75,7 +71,13 @@ describe("a REST source's request for a page", () => {
         since: since === undefined ? null : DateTime.toEpochMillis(since)
       })
       const posts = (log: ReadonlyArray<Sent>) => log.map((sent) => [sent.path, sent.post])
-      const byCursor = noteSource({ ...paged, paging: cursor, post, since: "post", query: { v: "2" } })
+      const byCursor = noteSource({
+        ...paged,
+        paging: { type: "cursor", next: cursor.next },
+        post,
+        since: "post",
+        query: { v: "2" }
+      })
       const headers = { date: "Tue, 02 Jan 2024 03:04:05 GMT" }
       const respond: Respond = ({ post: sent }) =>
         Response.json({ items: [], next: JSON.stringify(sent).includes("c1") ? null : "c1" }, { headers })
@@ -130,7 +132,7 @@ describe("a REST source's request for a page", () => {
       const { ids } = yield* list(noteSource({ answer: Schema.Array(Schema.Unknown) }), () => [{ id: 1 }])
       assert.deepStrictEqual(ids, ["notes/1"])
       // A cursor may look like the number of a page: it covers the list all the same.
-      const byCursor = noteSource({ ...paged, paging: { ...cursor, param: "at" }, absentIsDeleted: true })
+      const byCursor = noteSource({ ...paged, paging: cursor, absentIsDeleted: true })
       const { pages } = yield* list(byCursor, ({ path }) => ({
         items: [],
         ...(path.includes("at=") ? {} : { next: "?page=2" })
@@ -141,7 +143,7 @@ describe("a REST source's request for a page", () => {
 
   it.effect("may return an empty page, but not the same items or place again", () =>
     Effect.gen(function* () {
-      const byCursor = noteSource({ ...paged, paging: { ...cursor, param: "at" } })
+      const byCursor = noteSource({ ...paged, paging: cursor })
       const pages = (...answers: ReadonlyArray<typeof Paged.Type>) => {
         const left = [...answers]
         return Effect.map(Effect.result(list(byCursor, () => left.shift() ?? { items: [] })), (result) =>
@@ -211,190 +213,6 @@ describe("a REST source that answers 304 to requests without validators", () => 
         const { result } = yield* download(integration, unchanged, id)
         assert.strictEqual(result._tag === "Failure" && result.failure.reason._tag, "Malformed", id)
       }
-    })
-  )
-})
-
-describe("a REST source's item", () => {
-  it.effect("has the content that its description gives, and is left out if it can't be stored", () =>
-    Effect.gen(function* () {
-      const at = Date.UTC(2024, 0, 2)
-      const contents: Record<string, Idem.RestContent> = {
-        text: { body: "é", title: "a", occurredAt: "2024-01-02T00:00:00Z", mediaType: "text/plain" },
-        bytes: { body: new Uint8Array([1]), occurredAt: at, metadata: { a: 1 } },
-        date: { body: "", occurredAt: new Date(at) },
-        never: { body: "", occurredAt: null },
-        wrong: { body: "", occurredAt: "soon" },
-        "": { body: "" }
-      }
-      const content = ({ id }: typeof Note.Type) => contents[id] ?? { body: "" }
-      const { ids, pages } = yield* list(noteSource({ content }), () => Object.keys(contents).map((id) => ({ id })))
-      assert.deepStrictEqual(ids, ["notes/text", "notes/bytes", "notes/date", "notes/never", "notes/wrong"])
-      assert.deepStrictEqual(pages.at(-1)?.problems, [
-        { place: "notes", message: "an item of notes has an id that can't be stored" }
-      ])
-      const found = pages.flatMap(({ listed }) =>
-        listed.map(({ content: one }) => {
-          const { body, mediaType, metadata, occurredAt, title } = one ?? {}
-          return [body, title, mediaType, metadata, occurredAt && DateTime.toEpochMillis(occurredAt)]
-        })
-      )
-      assert.deepStrictEqual(found, [
-        [new TextEncoder().encode("é"), "a", "text/plain", {}, at],
-        [new Uint8Array([1]), undefined, undefined, { a: 1 }, at],
-        [new Uint8Array(), undefined, undefined, {}, at],
-        [new Uint8Array(), undefined, undefined, {}, undefined],
-        [new Uint8Array(), undefined, undefined, {}, undefined]
-      ])
-    })
-  )
-
-  it.effect("has a revision that changes with the fields of its schema, and with no other", () =>
-    Effect.gen(function* () {
-      const revisionOf = (note: object) =>
-        Effect.map(
-          list(noteSource(), () => [{ id: 1, ...note }]),
-          ({ pages }) => pages[0]?.listed[0]?.revision
-        )
-      const revision = yield* revisionOf({ text: "a" })
-      assert.isString(revision)
-      assert.strictEqual(yield* revisionOf({ text: "a", seen: 7 }), revision)
-      assert.notStrictEqual(yield* revisionOf({ text: "b" }), revision)
-    })
-  )
-
-  it.effect("that its description can't read is a problem that names the field or the error, and no value", () =>
-    Effect.gen(function* () {
-      const problemOf = (more: object, item: unknown = { id: 1 }) =>
-        Effect.map(
-          list(noteSource(more), () => [item]),
-          ({ pages }) => pages[0]?.problems?.[0]?.message
-        )
-      const throwing = (error: unknown) => ({
-        content: () => {
-          throw error
-        }
-      })
-      const misfit = "an item of notes does not fit its description"
-      assert.strictEqual(yield* problemOf({}, { id: 1, text: 2 }), `${misfit}: text does not fit`)
-      assert.strictEqual(yield* problemOf({}, "s3cret"), misfit)
-      assert.strictEqual(
-        yield* problemOf(throwing(new TypeError(`x is not a function${".".repeat(999)}`))),
-        `${misfit}: x is not a function${".".repeat(181)}`
-      )
-      assert.strictEqual(yield* problemOf(throwing(new Error("s3cret"))), misfit)
-      assert.strictEqual(yield* problemOf(throwing(new Idem.TooLarge({ message: "too large" }))), "too large")
-      const path = "p".repeat(300)
-      const deep = { item: Schema.Struct({ [path]: Schema.String }), id: () => 1, content: () => ({ body: "" }) }
-      assert.strictEqual(yield* problemOf(deep, { [path]: 1 }), `${misfit}: ${"p".repeat(200)} does not fit`)
-    })
-  )
-
-  it.effect("is requested with a GET or a POST, and read from its response", () =>
-    Effect.gen(function* () {
-      const posting = noteSource({
-        itemPath: (id: string) => ({ path: "one", post: { id } }),
-        itemOf: ({ found }: Readonly<Record<string, unknown>>) => found
-      })
-      const found = yield* download(posting, () => ({ found: { id: "a b", text: "t" } }), "notes/a b")
-      assert.deepStrictEqual(
-        found.log.map(({ path, post }) => [path, post]),
-        [["/v1/one", { id: "a%20b" }]]
-      )
-      assert.strictEqual(found.result._tag, "Success")
-      for (const none of [{}, { found: null }]) {
-        const { result } = yield* download(posting, () => none, "notes/a")
-        assert.strictEqual(result._tag === "Failure" && result.failure.reason._tag, "Gone")
-      }
-      const getting = yield* download(noteSource(), () => ({ id: 7, text: "t" }), "notes/7")
-      assert.deepStrictEqual(
-        getting.log.map(({ path, post }) => [path, post]),
-        [["/v1/notes/7", null]]
-      )
-      assert.strictEqual(getting.result._tag, "Success")
-      for (const [more, item] of [
-        [{ includes: () => false }, { id: 7 }],
-        [{ isDeleted: () => true }, { id: 7 }],
-        [{}, { id: 8 }]
-      ] as const) {
-        const { result } = yield* download(noteSource(more), () => item, "notes/7")
-        assert.strictEqual(result._tag === "Failure" && result.failure.reason._tag, "Gone", JSON.stringify(item))
-      }
-      const unreadable = yield* download(noteSource(), () => ({ id: 7, text: 7 }), "notes/7")
-      assert.strictEqual(unreadable.result._tag === "Failure" && unreadable.result.failure.reason._tag, "Malformed")
-    })
-  )
-
-  it.effect("has a body at a path of its own, which is fetched with the size that the item announced", () =>
-    Effect.gen(function* () {
-      const content = () => ({ body: { path: "/bodies/7" }, size: 3, mediaType: "text/plain" })
-      const respond: Respond = ({ path }) =>
-        path.startsWith("/v1/bodies") ? new TextEncoder().encode("abc") : { id: 7 }
-      const integration = noteSource({ content })
-      const { ids, pages, requests } = yield* list(integration, (sent) => [respond(sent)])
-      assert.deepStrictEqual([ids, requests, pages[0]?.listed[0]?.content], [["notes/7"], ["/v1/notes"], undefined])
-      const { log, result } = yield* download(integration, respond, "notes/7")
-      assert(result._tag === "Success")
-      assert.deepStrictEqual(result.success.announced, { size: 3, mediaType: "text/plain" })
-      assert(!(result.success.body instanceof Uint8Array))
-      const chunks = yield* Stream.runCollect(result.success.body)
-      assert.strictEqual(Buffer.concat(chunks).toString(), "abc")
-      assert.deepStrictEqual(
-        log.map(({ path }) => path),
-        ["/v1/notes/7", "/v1/bodies/7"]
-      )
-    })
-  )
-})
-
-describe("a REST source", () => {
-  it.effect("estimates its size by its first page, if that is all there is", () =>
-    Effect.gen(function* () {
-      const estimate = (integration: Idem.Integration.Integration, respond: Respond) =>
-        Effect.flatMap(open(integration, respond), ({ session }) => session.estimate).pipe(Effect.scoped)
-      const resource = Idem.restResource(notes)
-      const two = () => [{ id: 1 }, { id: 2 }]
-      assert.deepStrictEqual(yield* estimate(source({ notes: resource }), two), { items: 2, unitsPerItem: 0.5 })
-      assert.deepStrictEqual(yield* estimate(source({ notes: resource }), () => []), { items: 0, unitsPerItem: 1 })
-      assert.deepStrictEqual(yield* estimate(source({}), two), { items: 0, unitsPerItem: 0 })
-      const unknown = { unitsPerItem: 0.5 }
-      assert.deepStrictEqual(yield* estimate(source({ notes: resource, more: resource }), two), unknown)
-      assert.deepStrictEqual(yield* estimate(noteSource({ paging: { type: "page", param: "p" } }), two), unknown)
-      const child = Idem.restChild({ kind: "reply", item: Note, id: ({ id }) => id, content: () => ({ body: "" }) })
-      const children = { replies: { of: () => [], resource: child } }
-      assert.deepStrictEqual(yield* estimate(noteSource({ children }), two), unknown)
-    })
-  )
-
-  it("is refused if its description contradicts itself", () => {
-    const child = Idem.restChild({ kind: "reply", item: Note, id: ({ id }) => id, content: () => ({ body: "" }) })
-    const children = { notes: { of: () => [], resource: child } }
-    assert.throws(
-      () => Idem.restResource({ ...notes, paging: { ...cursor, param: "at" } as never }),
-      "describe its answer"
-    )
-    assert.throws(() => Idem.restResource({ ...notes, ...paged, paging: cursor }), "name the parameter")
-    assert.throws(
-      () => Idem.restResource({ ...notes, paging: { type: "offset", param: "at" }, absentIsDeleted: true } as never),
-      "absence says nothing"
-    )
-    assert.throws(() => Idem.restResource({ ...notes, isConditional: true, children }), "notes has children")
-    assert.doesNotThrow(() => Idem.restResource({ ...notes, children }))
-  })
-
-  it.effect("is refused if two of its resources have one name", () =>
-    Effect.gen(function* () {
-      const child = Idem.restChild({ kind: "reply", item: Note, id: ({ id }) => id, content: () => ({ body: "" }) })
-      const children = { notes: { of: () => [], resource: child } }
-      const cause = yield* Effect.flip(Effect.sandbox(Effect.scoped(open(noteSource({ children }), () => []))))
-      assert.include(String(cause), "two resources have the name notes")
-    })
-  )
-
-  it.effect("lists nothing without resources, and knows no id", () =>
-    Effect.gen(function* () {
-      const { result } = yield* download(source({}), () => ({ id: 1 }), "notes/1")
-      assert.strictEqual(result._tag === "Failure" && result.failure.reason._tag, "Gone")
     })
   )
 })
