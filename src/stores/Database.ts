@@ -15,6 +15,7 @@ import * as Vault from "../engine/secrets/Vault.ts"
 import { Embedded, layer as embeddedLayer } from "./Embedded.ts"
 import type { EmbeddedError } from "./embedded/EmbeddedError.ts"
 import * as Client from "./postgres/Client.ts"
+import * as DatabaseUrl from "./postgres/DatabaseUrl.ts"
 
 /** The database can't be used. The message is one line that names host and database, and holds no password. */
 export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
@@ -55,52 +56,6 @@ const session = Effect.map(behindPgBouncer, (behind) =>
 
 /** Returns true if the text is meant as the URL of a PostgreSQL database, valid or not. */
 export const isUrl = (text: string): boolean => /^postgres(ql)?:/i.test(text)
-
-const sslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
-
-/** Parses a URL into host and database, for messages. */
-const parseUrl = (url: Redacted.Redacted, setting: string) =>
-  Effect.try({
-    try: () => {
-      const parsed = new URL(Redacted.value(url))
-      if (parsed.protocol !== "postgres:" && parsed.protocol !== "postgresql:") throw new Error(parsed.protocol)
-      // If a # or / in the password is not escaped, a part of the password would be read as host or database, and
-      // shown.
-      if (parsed.hash !== "" || parsed.pathname.includes("@")) throw new Error("not encoded")
-      const given = parsed.searchParams.get("host") ?? decodeURIComponent(parsed.hostname)
-      const host = given === "" ? "localhost" : given
-      const user = parsed.searchParams.get("user") ?? decodeURIComponent(parsed.username)
-      const path = decodeURIComponent(parsed.pathname.slice(1))
-      const port = parsed.searchParams.get("port") ?? parsed.port
-      return {
-        host: `${host}${port === "" ? "" : `:${port}`}`,
-        // A host that begins with a slash is the folder of the server's socket. IPv6 addresses have brackets only in
-        // URLs.
-        address: {
-          host: host.replace(/^\[(.*)\]$/, "$1"),
-          port: port === "" ? 5432 : Number(port),
-          ...(host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port === "" ? 5432 : port}` } : {})
-        },
-        // As in PostgreSQL, the database defaults to the name of the user.
-        database: parsed.searchParams.get("dbname") ?? (path === "" ? user : path),
-        options: parsed.searchParams.get("options"),
-        sslMode: parsed.searchParams.get("sslmode")
-      }
-    },
-    // The URL holds a password, so the message repeats nothing of it.
-    catch: () =>
-      new DatabaseError({
-        setting,
-        message:
-          `${setting} is not of the form postgresql://user:password@host:port/database ` +
-          "(special characters percent-encoded: # is %23)"
-      })
-  }).pipe(
-    Effect.filterOrFail(
-      ({ sslMode }) => sslMode === null || sslModes.includes(sslMode),
-      () => new DatabaseError({ setting, message: `${setting}: sslmode is not one of ${sslModes.join(", ")}` })
-    )
-  )
 
 const unreachable: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nothing listens there",
@@ -201,10 +156,13 @@ const layerUrl = (
   config: PgClient.PgPoolConfig = {}
 ): Layer.Layer<Database | Clients, DatabaseError | Config.ConfigError> =>
   Layer.unwrap(
-    Effect.map(parseUrl(url, setting), ({ address, database, host, options }) =>
-      connect(
-        { origin: { _tag: "external", host, database }, name: `the database ${database} at ${host}` },
-        { ...withOptions(config, options), ...address, url }
+    DatabaseUrl.parse(url, setting).pipe(
+      Effect.mapError((message) => new DatabaseError({ setting, message })),
+      Effect.map(({ client, database, host, options }) =>
+        connect(
+          { origin: { _tag: "external", host, database }, name: `the database ${database} at ${host}` },
+          { ...withOptions(config, options), ...client, url }
+        )
       )
     )
   )

@@ -127,9 +127,63 @@ describe("Database", () => {
       `postgresql://me:${password}@127.0.0.1:1/mail?sslmode=foo`,
       /^DATABASE_URL: sslmode is not one of disable, allow, prefer, require, verify-ca, verify-full$/
     ],
+    [
+      "a parameter with a typing error",
+      `postgresql://me:${password}@127.0.0.1:1/mail?sslmod=require`,
+      /^DATABASE_URL: the parameter "sslmod" is not supported; did you mean sslmode\?$/
+    ],
+    [
+      "a parameter that it does not support",
+      `postgresql://me:${password}@127.0.0.1:1/mail?sslcert=me.pem`,
+      /^DATABASE_URL: the parameter "sslcert" is not supported; the supported ones are connect_timeout, dbname, /
+    ],
+    ["a password with ?", `postgresql://me:12?${password}=3@127.0.0.1/mail`, /percent-encoded: # is %23, \? is %3F/],
+    [
+      "a schema of Prisma",
+      `postgresql://me:${password}@127.0.0.1:1/mail?schema=idem`,
+      /^DATABASE_URL: schema is a parameter of Prisma: set options=-c%20search_path%3DSCHEMA instead$/
+    ],
+    [
+      "channel binding without TLS",
+      `postgresql://me:${password}@127.0.0.1:1/mail?channel_binding=require`,
+      /^DATABASE_URL: sslrootcert and channel_binding=require need TLS: add sslmode=verify-full$/
+    ],
+    [
+      "certificate authorities that can't be read",
+      `postgresql://me:${password}@127.0.0.1:1/mail?sslmode=verify-full&sslrootcert=/nowhere/ca.pem`,
+      /^DATABASE_URL: sslrootcert: \/nowhere\/ca\.pem can't be read: /
+    ],
+    [
+      "a timeout that is no number",
+      `postgresql://me:${password}@127.0.0.1:1/mail?connect_timeout=soon`,
+      /^DATABASE_URL: connect_timeout is not a whole number of seconds$/
+    ],
+    ["a port parameter that is none", `postgresql://me@127.0.0.1/mail?port=x`, /is not of the form postgresql:\/\//],
     ["no URL at all", password, /is not of the form postgresql:\/\//],
     ["a port that is none", `postgresql://me:${password}@127.0.0.1:99999/mail`, /is not of the form postgresql:\/\//]
   ]
+  // The URLs are those that hosting providers and ORMs give out.
+  const hosted = [
+    "?sslmode=require&channel_binding=require",
+    "?options=endpoint%3Dep-cool-1&sslmode=require",
+    "?pgbouncer=true&connection_limit=1",
+    "?sslmode=require&supa=base-pooler.x",
+    "?sslmode=disable",
+    "?schema=public&connect_timeout=300&pool_timeout=5",
+    "?sslmode=verify-full&sslrootcert=system&target_session_attrs=read-write&application_name=app",
+    "?uselibpqcompat=true&sslmode=require",
+    "?ssl=true"
+  ]
+  it.live("accepts the parameters of hosting providers and ORMs", () =>
+    Effect.gen(function* () {
+      for (const query of hosted) {
+        const url = `postgresql://me:${password}@127.0.0.1:1/mail${query}`
+        const { message } = yield* Effect.flip(Effect.provide(Database.Database, withEnv({ DATABASE_URL: url })))
+        assert.match(message, /^the database mail at 127\.0\.0\.1:1 can't be used: nothing listens there$/, query)
+      }
+    })
+  )
+
   for (const [what, url, message] of refusals) {
     it.live(`refuses ${what} in one line that shows no password`, () =>
       Effect.gen(function* () {
