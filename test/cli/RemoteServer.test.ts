@@ -118,6 +118,16 @@ describe("a command with IDEM_URL", () => {
       })
   )
 
+  it.live("ends with 2 if the server asks for a token, and IDEM_API_TOKEN is not set", () =>
+    Effect.gen(function* () {
+      const { run } = yield* CommandLine.make(new MemorySource())
+      const url = yield* answering(json(200, { ...session, authenticated: false, version: null, process: null }))
+      const ended = yield* run(["connections", "--json"], { env: { IDEM_URL: url } })
+      assert.deepStrictEqual([ended.code, CommandLine.json(ended)["error"].reason], [2, "Unauthorized"])
+      assert.include(ended.stderr, "asks for a token: set IDEM_API_TOKEN")
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("is the local command where IDEM_URL is empty", () =>
     Effect.gen(function* () {
       const { run } = yield* CommandLine.make(new MemorySource())

@@ -10,7 +10,9 @@ import type { CommandApi } from "../CommandApi.ts"
 /** The server can't be used. The message names `IDEM_URL` and says what to do next. */
 export class ServerError extends Schema.TaggedError<ServerError>()("ServerError", {
   reason: Schema.Literals(["Unreachable", "Unauthorized", "Forbidden", "TooManyRequests", "NotIdem", "OtherVersion"]),
-  message: Schema.String
+  message: Schema.String,
+  /** The name of the setting that is missing, if that is the cause. */
+  setting: Schema.optionalKey(Schema.String)
 }) {}
 
 export class ApiClient extends Context.Service<ApiClient, HttpApiClient.ForApi<typeof CommandApi, ServerError>>()(

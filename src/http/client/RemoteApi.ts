@@ -111,12 +111,17 @@ const check = Effect.fnUntraced(function* (
   const system = yield* HttpApiClient.group(Api, { group: "system", httpClient })
   const session = yield* Effect.mapError(system.session({}), (error) => serverError(url, error) ?? notIdem(url))
   if (session.tokenRequired && !session.authenticated) {
-    return yield* new ServerError({
-      reason: "Unauthorized",
-      message: Option.isNone(token)
-        ? `the server at IDEM_URL (${url}) asks for a token: set IDEM_API_TOKEN to the one that it was started with`
-        : `the server at IDEM_URL (${url}) does not take this token: set IDEM_API_TOKEN to the one that it was started with`
-    })
+    const next = "set IDEM_API_TOKEN to the one that it was started with"
+    return yield* Option.isNone(token)
+      ? new ServerError({
+          reason: "Unauthorized",
+          message: `the server at IDEM_URL (${url}) asks for a token: ${next}`,
+          setting: "IDEM_API_TOKEN"
+        })
+      : new ServerError({
+          reason: "Unauthorized",
+          message: `the server at IDEM_URL (${url}) does not take this token: ${next}`
+        })
   }
   if (session.version !== null && majorMinor(session.version) !== majorMinor(packageJson.version)) {
     return yield* new ServerError({
