@@ -56,6 +56,24 @@ describe("the process", () => {
     assert.notInclude(away.stdout + away.stderr, "hunter2")
   })
 
+  it("ends with 2 if a setting is not valid, before it opens the database", async () => {
+    const database = { DATABASE_URL: "postgresql://me@127.0.0.1:1/idem", IDEM_SECRET_KEY: "00".repeat(32) }
+    const cases = [
+      [
+        { IDEM_SOURCE_ALLOW: "10.0.0.0/99" },
+        /^idem: IDEM_SOURCE_ALLOW: "10\.0\.0\.0\/99" is not a host, address or net/
+      ],
+      [{ DATABASE_URL: `${database.DATABASE_URL}?sslmod=require` }, /^idem: DATABASE_URL: .* did you mean sslmode\?\n$/]
+    ] as const
+    for (const [setting, expected] of cases) {
+      for (const command of ["serve", "status", "sync me"]) {
+        const { code, stderr } = await idem(command.split(" "), { ...database, ...setting })
+        assert.strictEqual(code, 2, stderr)
+        assert.match(stderr, expected)
+      }
+    }
+  })
+
   it("loads neither the database, the engine nor the tables for help, the version and wrong usage", async () => {
     const hook = [
       'import { registerHooks } from "node:module"',

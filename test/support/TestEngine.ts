@@ -41,7 +41,7 @@ type TestServices = Engine | LeasedSlice.Services | WebhookStore | Sender | Dest
 export const engineOver = <E, R>(
   store: Layer.Layer<Store, E, R>,
   only: Integration,
-  network: Layer.Layer<never> = Layer.provide(SourceNetwork.layer, NodeDns.layer)
+  network: Layer.Layer<never> = Layer.orDie(Layer.provide(SourceNetwork.layer, NodeDns.layer))
 ): Layer.Layer<TestServices, E, R> =>
   Layer.provideMerge(
     SyncEngine.layer,

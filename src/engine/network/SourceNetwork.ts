@@ -21,15 +21,13 @@ export const IsRemote = Context.Reference<boolean>("idem/engine/network/SourceNe
   defaultValue: () => false
 })
 
-type Refusal = AddressGuard.Refused | AddressGuard.UnknownHost
-
 interface SourceNetwork {
   /** The network of a guarded connection. */
-  readonly guarded: Effect.Effect<Network.Network, Refusal | Config.ConfigError>
+  readonly guarded: Effect.Effect<Network.Network, AddressGuard.Refused>
   /**
    * Fails if a field of this address names a server that a guarded connection may not reach. The message names both.
    */
-  readonly check: (address: Schema.JsonObject) => Effect.Effect<void, Refusal | Config.ConfigError>
+  readonly check: (address: Schema.JsonObject) => Effect.Effect<void, AddressGuard.Refused>
 }
 
 /** Without its layer, guarded connections are refused. */
@@ -118,16 +116,14 @@ const serverIn = (value: Schema.Json): { readonly host: string; readonly isSecur
 }
 
 /**
- * Provides the guarded network. `IDEM_SOURCE_ALLOW` lists the addresses that are allowed besides public ones. The
- * setting is read when the first guarded connection is used.
+ * Provides the guarded network. `IDEM_SOURCE_ALLOW` lists the addresses that are allowed besides public ones. Fails if
+ * the setting is not valid.
  */
-export const layer: Layer.Layer<never, never, Dns.Dns> = Layer.effect(
+export const layer: Layer.Layer<never, AddressGuard.Refused | Config.ConfigError, Dns.Dns> = Layer.effect(
   SourceNetwork,
   Effect.gen(function* () {
-    const context = yield* Effect.context<Dns.Dns>()
-    const guard = yield* Effect.cached(Effect.provideContext(AddressGuard.make("IDEM_SOURCE_ALLOW"), context))
-
-    const addressOf = (guard: AddressGuard.AddressGuard) => (host: string) =>
+    const guard = yield* AddressGuard.make("IDEM_SOURCE_ALLOW")
+    const addressOf = (host: string) =>
       guard.addressesOf(host, { isSecure: true }).pipe(
         Effect.map(([address]) => address ?? host),
         Effect.mapError(
@@ -137,20 +133,16 @@ export const layer: Layer.Layer<never, never, Dns.Dns> = Layer.effect(
             })
         )
       )
-
     return {
       guarded: yield* Effect.cached(
-        Effect.flatMap(guard, (guard) =>
-          Effect.map(fetchThrough(guard), (fetch): Network.Network => ({ fetch, addressOf: addressOf(guard) }))
-        )
+        Effect.map(fetchThrough(guard), (fetch): Network.Network => ({ fetch, addressOf }))
       ),
       check: Effect.fnUntraced(function* (address) {
-        const { addressesOf } = yield* guard
         for (const [field, value] of Object.entries(address)) {
           const server = serverIn(value)
           if (server === undefined) continue
           yield* Effect.mapError(
-            addressesOf(server.host, server),
+            guard.addressesOf(server.host, server),
             ({ message }) => new AddressGuard.Refused({ message: `${field}: ${message}` })
           )
         }

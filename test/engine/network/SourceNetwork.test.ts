@@ -151,7 +151,9 @@ describe.concurrent("a connection over HTTP", () => {
       assert.deepStrictEqual(received, [])
     }).pipe(
       Effect.scoped,
-      Effect.provide(TestEngine.engineOver(Memory.layer, ftp, Layer.provide(SourceNetwork.layer, rebinding)))
+      Effect.provide(
+        TestEngine.engineOver(Memory.layer, ftp, Layer.orDie(Layer.provide(SourceNetwork.layer, rebinding)))
+      )
     )
   )
 })
