@@ -65,7 +65,7 @@ export class AppServices extends Context.Service<
     >
     /** Moves large bodies to the present place (see `BlobLocation.move`). */
     readonly moveBlobs: Effect.Effect<{ readonly bodies: number; readonly bytes: number }, StartError>
-    /** Opens the place of large bodies, and returns its name. */
+    /** Opens the place of large bodies, tries to write to it, and returns its name. */
     readonly inspectBlobs: Effect.Effect<string, StartError>
     /**
      * Allows a role to read the schema `mirror` (see `ReadOnlyRole.grant`). Returns the URL to connect with, for a new

@@ -88,10 +88,7 @@ const bucketSettings = Effect.map(
 
 const decodeMeta = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ hasFolder: Schema.Boolean })]))
 
-/**
- * Opens the source's blob store. If the source uses no folder or bucket, opens none: opening would mark it as the
- * source's own, which changes the source.
- */
+/** Opens the source's blob store: the database, or the folder or bucket that the person names. */
 const blobsOf = Effect.fnUntraced(function* ({ name, sql }: Source, { blobFolder }: Options) {
   const rows = yield* sql`SELECT blob_folder AS "hasFolder" FROM meta`.pipe(toStoreError(`reading ${name}`))
   const [{ hasFolder }] = yield* Effect.orDie(decodeMeta(rows))

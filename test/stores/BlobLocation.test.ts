@@ -1,15 +1,20 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { BlobStore } from "../../src/stores/Blobs.ts"
+import * as BlobLocation from "../../src/stores/blobs/BlobLocation.ts"
+import * as FullDisk from "../chaos/FullDisk.ts"
 import * as S3Servers from "../support/S3Servers.ts"
 import * as EmbeddedUser from "../support/EmbeddedUser.ts"
 import * as Database from "../support/Postgres.ts"
-import { usingEnv, using, blobFolder, write, read, refusal, refusalOf } from "./blobFixture.ts"
+import { usingEnv, using, usingSettings, blobFolder, write, read, refusal, refusalOf } from "./blobFixture.ts"
 
 describe("the choice of where large bodies are", () => {
   it.live("a folder may be chosen later: what was in the database is still read", () =>
@@ -63,6 +68,51 @@ describe("the choice of where large bodies are", () => {
         { concurrency: 8 }
       )
       assert.strictEqual(new Set(hashes).size, 1)
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+
+  it.live("a process that opens a place and stores nothing does not make it the place of the bodies", () =>
+    Effect.gen(function* () {
+      const parent = yield* EmbeddedUser.folder
+      const [first, second] = [Path.join(parent, "first"), Path.join(parent, "second")]
+      yield* using(first, Effect.void)
+      const hash = yield* using(second, write("in the second"))
+      assert.strictEqual(yield* using(second, read(hash)), "in the second")
+      assert.match(yield* refusalOf({ IDEM_BLOB_DIR: first }), /has no idem-database/)
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+
+  it.live("of processes that opened an empty place, only those of the database that stores first may use it", () =>
+    Effect.gen(function* () {
+      const folder = yield* blobFolder
+      const other = SqlClient.SqlClient.use((sql) => sql`UPDATE meta SET database_id = gen_random_uuid()`)
+      const theirs = Effect.provide(Effect.andThen(other, using(folder, write("theirs"))), Database.layer, {
+        local: true
+      })
+      const blobs = yield* using(folder, BlobStore)
+      const hash = yield* theirs
+      for (const change of [
+        blobs.write(Stream.succeed(new Uint8Array(1))),
+        blobs.remove(hash, Duration.zero),
+        blobs.sweep
+      ]) {
+        assert.match((yield* Effect.flip(change)).message, /holds the large bodies of another database/)
+      }
+      assert.isTrue(yield* blobs.has(hash))
+    }).pipe(Effect.scoped, Effect.provide(Database.layer))
+  )
+
+  it.live("a check writes to the place, and leaves nothing there", () =>
+    Effect.gen(function* () {
+      const folder = yield* blobFolder
+      const flag = `${folder}-full`
+      yield* usingSettings({ IDEM_BLOB_DIR: folder }, BlobLocation.check)
+      yield* Effect.promise(() => Fs.writeFile(flag, ""))
+      const full = Effect.provide(BlobLocation.check, Layer.merge(NodeServices.layer, FullDisk.layer(flag)))
+      const env = ConfigProvider.layer(ConfigProvider.fromEnv({ env: { IDEM_BLOB_DIR: folder } }))
+      const { message } = yield* Effect.flip(Effect.provide(full, env))
+      assert.match(message, /^IDEM_BLOB_DIR: .* can't be used: .*no space left/)
+      assert.deepStrictEqual(yield* Effect.promise(() => Fs.readdir(folder, { recursive: true })), ["unfinished"])
     }).pipe(Effect.scoped, Effect.provide(Database.layer))
   )
 

@@ -2,10 +2,10 @@
  * Decides where large bodies are stored: in the database, in the folder of `IDEM_BLOB_DIR`, or in the bucket of
  * `IDEM_BLOB_URL`.
  *
- * A folder or bucket (a *place*) belongs to one database: at first use, the database's id is written into it, and the
- * database records that its bodies are outside. From then on, a place of another database is refused, and so is an
- * empty place (a disk that is not mounted) and a process without the setting, because bodies would be missing in each
- * of these cases. Several machines need a place that all of them can reach.
+ * A folder or bucket (a *place*) belongs to one database: before its first change, the database's id is written into
+ * it, and the database records that its bodies are outside. From then on, a place of another database is refused, and
+ * so is an empty place (a disk that is not mounted) and a process without the setting, because bodies would be missing
+ * in each of these cases. Several machines need a place that all of them can reach.
  *
  * Bodies that are already in the database stay there and are still read, so a place may be chosen later. While
  * `IDEM_BLOB_OLD` names a former place, bodies are read from it too, and `idem copy --blobs` moves all bodies to the
@@ -26,6 +26,7 @@ import * as Stream from "effect/Stream"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import { BlobStore, copyBlob, type Place } from "../Blobs.ts"
 import { toStoreError } from "../postgres/SqlErrors.ts"
+import { onOwnSession } from "../postgres/Transactions.ts"
 import * as BlobSettings from "./BlobSettings.ts"
 import * as PostgresBlobs from "./PostgresBlobs.ts"
 import * as FallbackBlobs from "./FallbackBlobs.ts"
@@ -46,33 +47,63 @@ const meta = SqlClient.SqlClient.use((sql) =>
   )
 )
 
+/** On a session of its own: a claim stays, even if it was made within a transaction that is rolled back. */
 const noteOutside = (isOutside: boolean) =>
   SqlClient.SqlClient.use((sql) =>
-    Effect.asVoid(sql`UPDATE meta SET blob_folder = ${isOutside}`.pipe(toStoreError("noting where large bodies are")))
+    sql`UPDATE meta SET blob_folder = ${isOutside}`.pipe(
+      onOwnSession(sql),
+      Effect.asVoid,
+      toStoreError("noting where large bodies are")
+    )
   )
 
+const ofAnother = (place: Place) =>
+  refuse(`${place.name} holds the large bodies of another database: give each its own`)
+
 /**
- * Claims the place for this database. Fails if the place belongs to another database, or may be the wrong one. `isNew`:
- * the database's bodies may be in an older place.
+ * Returns the mark of the place and what the database records. Fails if the place belongs to another database, or may
+ * be the wrong one. `isNew`: the database's bodies may be in an older place.
  */
-const claim = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
+const inspect = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
   const { id, isOutside } = yield* meta
-  const mark = BlobSettings.ownerFile(place)
-  const found = yield* mark.read
-  if (Option.isNone(found)) {
-    if (isOutside && !isNew) {
-      return yield* refuse(`${place.name} is not where this database's large bodies are: ${place.hint}`)
-    }
-    // If two processes are the first at the same time, one writes the id, and the other reads it.
-    yield* mark.create(id)
+  const mark = yield* BlobSettings.ownerFile(place).read
+  if (Option.isNone(mark) && isOutside && !isNew) {
+    return yield* refuse(`${place.name} is not where this database's large bodies are: ${place.hint}`)
   }
   // A process that was killed after it created the file, before it wrote the id, leaves an empty file.
-  if (Option.contains(yield* mark.read, "")) yield* mark.replace(id)
-  if (!Option.contains(yield* mark.read, id)) {
-    return yield* refuse(`${place.name} holds the large bodies of another database: give each its own`)
+  if (Option.isSome(mark) && mark.value !== "" && mark.value !== id) return yield* ofAnother(place)
+  return { id, isOutside, isOwn: Option.contains(mark, id) }
+})
+
+/** Claims the place for this database. Fails like `inspect`. */
+const claim = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
+  const { id, isOutside, isOwn } = yield* inspect(place, isNew)
+  const file = BlobSettings.ownerFile(place)
+  if (!isOwn) {
+    // If two processes are the first at the same time, one writes the id, and the other reads it.
+    yield* file.create(id)
+    if (Option.contains(yield* file.read, "")) yield* file.replace(id)
+    if (!Option.contains(yield* file.read, id)) return yield* ofAnother(place)
   }
   if (!isOutside) yield* noteOutside(true)
 })
+
+/**
+ * Claims a place before its first change. Opening the place does not claim it, because the process may still fail to
+ * start.
+ */
+const claimedFirst = (blobs: Blobs, claimPlace: Effect.Effect<void, StoreError>): Blobs => {
+  let isClaimed = false
+  const claimed = Effect.suspend(() =>
+    isClaimed ? Effect.void : Effect.tap(claimPlace, () => Effect.sync(() => void (isClaimed = true)))
+  )
+  return {
+    ...blobs,
+    write: (bytes) => Effect.andThen(claimed, blobs.write(bytes)),
+    remove: (hash, untouchedFor) => Effect.andThen(claimed, blobs.remove(hash, untouchedFor)),
+    sweep: Effect.andThen(claimed, blobs.sweep)
+  }
+}
 
 /** Returns the store for new bodies, and the stores that hold older ones, which differ from it. */
 const locate = Effect.gen(function* () {
@@ -99,13 +130,15 @@ const locate = Effect.gen(function* () {
     }
     return { target: database, others, current, older }
   }
-  yield* claim(current, older !== undefined)
+  yield* inspect(current, older !== undefined)
   if (former !== undefined && (yield* BlobSettings.isSamePlace(current, former))) {
     return yield* refuse(
       `${former.name} and ${current.name} are the same place: set IDEM_BLOB_OLD to the former place, or unset it`
     )
   }
-  return { target: yield* current.blobs, others: [...others, database], current, older }
+  const context = yield* Effect.context<SqlClient.SqlClient>()
+  const claimPlace = Effect.provideContext(claim(current, older !== undefined), context)
+  return { target: claimedFirst(yield* current.blobs, claimPlace), others: [...others, database], current, older }
 })
 
 /** Provides the store of large bodies. The database must have Idem's schema. */
@@ -118,8 +151,13 @@ export const layer: Layer.Layer<
   Effect.map(locate, ({ others, target }) => others.reduce(FallbackBlobs.make, target))
 )
 
-/** Returns where large bodies are stored, in words, after opening that place. */
-export const check = Effect.scoped(Effect.map(locate, ({ current }) => current?.name ?? "in the database"))
+/** Returns where large bodies are stored, in words. Fails if that place can't be opened, or written to. */
+export const check = Effect.gen(function* () {
+  const { current } = yield* locate
+  if (current === undefined) return "in the database"
+  yield* BlobSettings.probe(current, () => Effect.void)
+  return current.name
+}).pipe(Effect.scoped)
 
 /**
  * Moves all bodies from one store to another. A body leaves the old store only after this process has written it to the
@@ -163,6 +201,7 @@ const moveAll = Effect.fnUntraced(function* (from: Blobs, to: Blobs) {
 export const move = Effect.scoped(
   Effect.gen(function* () {
     const { current, older, others, target } = yield* locate
+    if (current !== undefined) yield* claim(current, older !== undefined)
     const moved = yield* Effect.forEach(others, (from) => moveAll(from, target))
     const damaged = moved.flatMap((one) => one.damaged)
     if (damaged.length > 0) {

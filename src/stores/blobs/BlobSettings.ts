@@ -46,16 +46,19 @@ export const ownerFile = (place: Place): PlaceFile => place.file("idem-database"
 export const formerOwnerFile = (place: Place): PlaceFile => place.file("idem-former-database")
 
 /**
- * Returns true if both names lead to the same place through different spellings, links, mounts or endpoints. Creates a
- * file in one place and looks for it in the other. If the process is killed, the file stays among the unfinished
- * bodies, which are swept.
+ * Creates a file in the place, uses it by its name, and removes it. Fails if the place can't be written to. If the
+ * process is killed, the file stays among the unfinished bodies, which are swept.
  */
-export const isSamePlace = Effect.fnUntraced(function* (one: Place, other: Place) {
-  const name = `unfinished/${yield* (yield* SecureRandom.SecureRandom).uuidV4()}`
-  const probe = one.file(name)
-  return yield* Effect.acquireUseRelease(
-    probe.create("probe"),
-    () => Effect.map(other.file(name).read, Option.isSome),
-    () => probe.remove
-  )
-}, Effect.provide(SecureRandom.layerWebCrypto))
+export const probe = <A, E, R>(place: Place, use: (name: string) => Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const name = `unfinished/${yield* (yield* SecureRandom.SecureRandom).uuidV4()}`
+    const file = place.file(name)
+    return yield* Effect.andThen(file.create("probe"), use(name)).pipe(Effect.ensuring(Effect.ignore(file.remove)))
+  }).pipe(Effect.provide(SecureRandom.layerWebCrypto))
+
+/**
+ * Returns true if both names lead to the same place through different spellings, links, mounts or endpoints: a file
+ * that is created in one place is found in the other.
+ */
+export const isSamePlace = (one: Place, other: Place) =>
+  probe(one, (name) => Effect.map(other.file(name).read, Option.isSome))

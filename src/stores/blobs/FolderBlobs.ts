@@ -25,7 +25,8 @@ const createFolder = (folder: string, what: string) =>
 
 const isMissing = (error: PlatformError): boolean => error.reason._tag === "NotFound"
 
-const make = Effect.fnUntraced(function* (folder: string) {
+/** `name` is the folder in the error of opening it. */
+const make = Effect.fnUntraced(function* (folder: string, name = folder) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const random = yield* SecureRandom.SecureRandom
@@ -35,7 +36,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
       new StoreError({ message: `${doing}: ${folder} can't be used: ${explainPlatform(error)}`, cause: error })
   // In the same folder, so that renaming a file is atomic within one file system.
   const unfinished = path.join(folder, "unfinished")
-  yield* createFolder(unfinished, "making a folder")
+  yield* createFolder(unfinished, `${name} can't be used`)
 
   const place = (hash: string) => path.join(folder, hash.slice(0, 2), hash.slice(2, 4), hash)
 
@@ -166,8 +167,11 @@ const make = Effect.fnUntraced(function* (folder: string) {
 })
 
 /** Provides blobs below this folder, which is created if it does not exist. */
-export const layer = (folder: string): Layer.Layer<BlobStore, StoreError, FileSystem.FileSystem | Path.Path> =>
-  Layer.effect(BlobStore, make(folder)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
+export const layer = (
+  folder: string,
+  name?: string
+): Layer.Layer<BlobStore, StoreError, FileSystem.FileSystem | Path.Path> =>
+  Layer.effect(BlobStore, make(folder, name)).pipe(Layer.provide(SecureRandom.layerWebCrypto))
 
 /** Returns a folder as the place of a database's blobs. `setting` is the name of the setting. */
 export const place = Effect.fnUntraced(function* (setting: string, folder: string) {
@@ -175,7 +179,7 @@ export const place = Effect.fnUntraced(function* (setting: string, folder: strin
   const path = yield* Path.Path
   const usable = Effect.mapError(
     (error: PlatformError) =>
-      new StoreError({ message: `${setting}: ${folder} can't be used: ${error.message}`, cause: error })
+      new StoreError({ message: `${setting}: ${folder} can't be used: ${explainPlatform(error)}`, cause: error })
   )
   const write = (name: string, flag: "w" | "wx", text: string) =>
     Effect.scoped(
@@ -213,7 +217,7 @@ export const place = Effect.fnUntraced(function* (setting: string, folder: strin
         remove: fs.remove(file, { force: true }).pipe(usable)
       }
     },
-    blobs: Effect.map(Layer.build(layer(folder)), Context.get(BlobStore))
+    blobs: Effect.map(Layer.build(layer(folder, `${setting}: ${folder}`)), Context.get(BlobStore))
   }
   return place
 })
