@@ -8,11 +8,11 @@ import * as Schema from "effect/Schema"
 import { pausedByPerson } from "../engine/model/Connection.ts"
 import { credentialsContext, Vault } from "../engine/secrets/Vault.ts"
 import { ConnectionStore } from "../engine/store/ConnectionStore.ts"
-import { ApiClient } from "../http/client/ApiClient.ts"
 import type { Status } from "../http/connections/ConnectionDocuments.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 import { Output, type Style } from "./Output.ts"
 import * as RemoteServer from "./RemoteServer.ts"
+import { statuses } from "./Status.ts"
 import * as AppServices from "./AppServices.ts"
 import * as TextFormat from "./TextFormat.ts"
 
@@ -199,19 +199,6 @@ const connectionChecks = (status: Status, now: DateTime.Utc): ReadonlyArray<Chec
         ])
   ]
 }
-
-/** Returns the status of each connection. A connection that is removed meanwhile is left out. */
-const statuses = Effect.gen(function* () {
-  const { connections } = yield* ApiClient
-  const all = yield* connections.list({})
-  const found = yield* Effect.forEach(all.connections, ({ id }) =>
-    connections.get({ params: { connection: id } }).pipe(
-      Effect.map((status) => [status]),
-      Effect.catchTag("NotFoundProblem", () => Effect.succeed([]))
-    )
-  )
-  return found.flat()
-})
 
 const text = (checks: ReadonlyArray<Check>, style: Style): string => {
   const marks = { ok: style.good("ok     "), note: style.warn("note   "), problem: style.bad("problem") }

@@ -154,6 +154,25 @@ const mirrorText = (mirror: Lag | null): ReadonlyArray<string> => {
   return [`the schema mirror has ${parts.join(", ")}: ${next}`]
 }
 
+/** How many connections are read at the same time. */
+const readAtOnce = 16
+
+/** Returns the status of each connection. A connection that is removed meanwhile is left out. */
+export const statuses = Effect.gen(function* () {
+  const { connections } = yield* ApiClient
+  const all = yield* connections.list({})
+  const found = yield* Effect.forEach(
+    all.connections,
+    ({ id }) =>
+      connections.get({ params: { connection: id } }).pipe(
+        Effect.map((status) => [status]),
+        Effect.catchTag("NotFoundProblem", () => Effect.succeed([]))
+      ),
+    { concurrency: readAtOnce }
+  )
+  return found.flat()
+})
+
 export const status = Command.make(
   "status",
   { connection: Arguments.connection.pipe(Argument.optional) },
@@ -168,15 +187,7 @@ export const status = Command.make(
         if (asked !== undefined) {
           return { states: [yield* connections.get({ params: { connection: asked } })], mirror: lag }
         }
-        const all = yield* connections.list({})
-        const found = yield* Effect.forEach(all.connections, ({ id }) =>
-          connections.get({ params: { connection: id } }).pipe(
-            Effect.map((status) => [status]),
-            // A connection that was removed meanwhile is left out.
-            Effect.catchTag("NotFoundProblem", () => Effect.succeed([]))
-          )
-        )
-        return { states: found.flat(), mirror: lag }
+        return { states: yield* statuses, mirror: lag }
       })
     )
     const now = yield* DateTime.now
