@@ -12,7 +12,7 @@ import type { Status } from "../http/connections/ConnectionDocuments.ts"
 import * as CommandFailure from "./CommandFailure.ts"
 import { Output, type Style } from "./Output.ts"
 import * as RemoteServer from "./RemoteServer.ts"
-import { statuses } from "./Status.ts"
+import { nextStep, statuses } from "./Status.ts"
 import * as AppServices from "./AppServices.ts"
 import * as TextFormat from "./TextFormat.ts"
 
@@ -163,14 +163,13 @@ const connectionChecks = (status: Status, now: DateTime.Utc): ReadonlyArray<Chec
   const of = (what: string) => check(what, name)
   const word = TextFormat.shellWord(name)
   const error = lastRun?.error ?? null
-  const connect = `idem connect ${status.domain} --name ${word} --credentials @FILE`
   if (status.state === "disconnected") return [of("credentials").note("disconnected; what was stored can be read")]
   return [
     status.paused === null || status.paused === pausedByPerson
       ? of("credentials").ok(status.paused === null ? "accepted" : "paused by a person")
       : of("credentials").problem(
           `paused: ${TextFormat.short(status.paused, 300)}`,
-          error?.reason === "Unauthorized" ? connect : `idem resume ${word}`
+          error?.reason === "Unauthorized" || error?.reason === "Vault" ? nextStep(status) : `idem resume ${word}`
         ),
     ...(status.paused === null ? [successCheck(status, now)] : []),
     status.askedToWaitUntil === null

@@ -35,17 +35,14 @@ const document = (status: Documents.Status): Schema.JsonObject => {
   }
 }
 
-/** Returns the command that fixes a connection whose credentials no longer work. */
-const nextStep = ({
-  domain,
-  memberOf,
-  name,
-  paused,
-  state
-}: Documents.Status): ReadonlyArray<readonly [string, string]> =>
-  state !== "paused" || paused === pausedByPerson || memberOf !== null
-    ? []
-    : [["  next", `idem connect ${domain} --name ${TextFormat.shellWord(name)} --credentials @FILE`]]
+/** Returns the next step for a connection that a run has paused: its credentials are refused, or can't be unsealed. */
+export const nextStep = ({ domain, lastRun, name }: Documents.Status): string => {
+  const word = TextFormat.shellWord(name)
+  const connect = `idem connect ${domain} --name ${word} --credentials @FILE`
+  if (lastRun?.error?.reason !== "Vault") return connect
+  const setKey = "set IDEM_SECRET_KEY or IDEM_SECRET_KEY_OLD to the key of its credentials"
+  return `${setKey}, then: idem resume ${word}; or: ${connect}`
+}
 
 /** The number of problems that are shown; the JSON has all of them. */
 const problemsShown = 5
@@ -68,7 +65,12 @@ const text = (status: Documents.Status, now: DateTime.Utc, style: Style): string
             ] as const
           ]),
       ...(status.nextPollAt === null
-        ? [["  paused", TextFormat.oneLine(status.paused ?? "")] as const, ...nextStep(status)]
+        ? [
+            ["  paused", TextFormat.oneLine(status.paused ?? "")] as const,
+            ...(state === "paused" && status.paused !== pausedByPerson && status.memberOf === null
+              ? [["  next", nextStep(status)] as const]
+              : [])
+          ]
         : [["  next poll", TextFormat.upcoming(status.nextPollAt, now)] as const]),
       ...(status.askedToWaitUntil === null
         ? []

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { Vault } from "../engine/secrets/Vault.ts"
+import { Vault, VaultError } from "../engine/secrets/Vault.ts"
 
 const decode = Schema.decodeEffect(Schema.fromJsonString(Schema.Json))
 
@@ -10,7 +10,11 @@ export const layer = Layer.succeed(
   Vault,
   Vault.of({
     seal: (secret) => Effect.sync(() => new TextEncoder().encode(JSON.stringify(secret))),
-    unseal: (sealed) => Effect.orDie(decode(new TextDecoder().decode(sealed))),
+    unseal: (sealed) =>
+      Effect.mapError(
+        decode(new TextDecoder().decode(sealed)),
+        () => new VaultError({ message: "the credentials are sealed with another key" })
+      ),
     keys: Effect.succeed({ current: "0011223344556677", former: [] })
   })
 )

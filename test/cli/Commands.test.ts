@@ -3,6 +3,7 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as IntegrationError from "../../src/contract/IntegrationError.ts"
 import { fromContext } from "../../src/testing/WholeStore.ts"
 import { Webhook } from "standardwebhooks"
@@ -83,6 +84,27 @@ describe("the other commands", () => {
       assert.include((yield* run(["sync", "quite another"])).stderr, `there are: "work"`)
       const document = CommandLine.json(yield* run(["sync", "wrok", "--json"]))
       assert.deepStrictEqual(Object.keys(document), [...CommandLine.syncFields, "error"])
+    })
+  )
+
+  it.effect("name the next step for a connection whose credentials this process's key can't open", () =>
+    Effect.gen(function* () {
+      const { context, run } = yield* CommandLine.connected(2)
+      const store = fromContext(context)
+      const work = Option.getOrThrow(yield* store.connectionByName("work"))
+      yield* store.updateConnection(work.id, { credentials: Uint8Array.of(1) })
+      yield* run(["sync", "work"])
+      const next =
+        "set IDEM_SECRET_KEY or IDEM_SECRET_KEY_OLD to the key of its credentials, then: idem resume work; " +
+        "or: idem connect memory --name work --credentials @FILE"
+      const status = CommandLine.text(yield* run(["status", "work"]))
+      assert.match(status, /paused +the credentials are sealed with another key/)
+      assert.include(status, next)
+      const checks: ReadonlyArray<Record<string, string>> = CommandLine.json(yield* run(["doctor", "--json"]))["checks"]
+      assert.deepStrictEqual(
+        checks.filter(({ check, status }) => check === "credentials" && status === "problem").map(({ next }) => next),
+        [next]
+      )
     })
   )
 
