@@ -1,6 +1,7 @@
 /** `idem connections`, `pause`, `resume`, `disconnect`. */
 import * as Command from "effect/cli/Command"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Documents from "../http/connections/ConnectionDocuments.ts"
@@ -84,6 +85,23 @@ export const resume = Command.make(
   })
 ).pipe(Command.withDescription("Poll a paused connection again"))
 
+/** The time after which a removal says on stderr that it takes long. */
+const reportedAfter = Duration.seconds(5)
+
+/** Runs a removal. If it takes long, says so once, because a large connection takes minutes. */
+const reporting = <A, E, R>(name: string, removal: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const { connections } = yield* ApiClient
+    const { note } = yield* Output
+    const report = Effect.gen(function* () {
+      yield* Effect.sleep(reportedAfter)
+      const { totals } = yield* connections.get({ params: { connection: name } })
+      const what = `${TextFormat.oneLine(name)} and its ${TextFormat.many(totals.stored, "stored content")}`
+      yield* note(`deleting ${what} … if this is interrupted, the same command continues`)
+    })
+    return yield* Effect.raceFirst(removal, Effect.andThen(Effect.ignore(report), Effect.never))
+  })
+
 export const disconnect = Command.make(
   "disconnect",
   {
@@ -95,9 +113,10 @@ export const disconnect = Command.make(
     const output = yield* Output
     const what = `this deletes ${TextFormat.quoted(name)}, the connections that it made, and all their stored content`
     if (deleteContents) yield* Confirmation.ask({ connection: name, what, yes })
-    const { contents } = yield* ApiClient.use((api) =>
+    const removal = ApiClient.use((api) =>
       api.connections.remove({ params: { connection: name }, query: { deleteContents } })
-    ).pipe(
+    )
+    const { contents } = yield* (deleteContents ? reporting(name, removal) : removal).pipe(
       Effect.catchTag("ConflictProblem", ({ message }) => Effect.fail(CommandFailure.usage(message))),
       AppServices.ask
     )

@@ -43,6 +43,8 @@ export interface Options {
   readonly env?: Readonly<Record<string, string>>
   /** Replaces stdout. */
   readonly stdout?: Stdio.Stdio["stdout"]
+  /** Called with each text on stderr. */
+  readonly onStderr?: (text: string) => void
 }
 
 /** Returns the text of the standard output, without the last newline. */
@@ -88,12 +90,19 @@ const runner =
     Effect.gen(function* () {
       const stdout: Array<Buffer> = []
       const stderr: Array<Buffer> = []
-      const into = (chunks: Array<Buffer>) => () =>
-        Sink.forEach((chunk: string | Uint8Array) => Effect.sync(() => void chunks.push(Buffer.from(chunk))))
+      const into =
+        (chunks: Array<Buffer>, heard: (text: string) => void = () => {}) =>
+        () =>
+          Sink.forEach((chunk: string | Uint8Array) =>
+            Effect.sync(() => {
+              chunks.push(Buffer.from(chunk))
+              heard(chunk.toString())
+            })
+          )
       const stdio = Stdio.layerTest({
         args: Effect.succeed(args),
         stdout: options.stdout ?? into(stdout),
-        stderr: into(stderr),
+        stderr: into(stderr, options.onStderr),
         ...(options.terminal === true
           ? { stdinIsTerminal: Effect.succeed(true), stderrIsTerminal: Effect.succeed(true) }
           : {}),

@@ -3,9 +3,12 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as TestClock from "effect/testing/TestClock"
 import * as IntegrationError from "../../src/contract/IntegrationError.ts"
-import { fromContext } from "../../src/testing/WholeStore.ts"
+import * as Memory from "../../src/stores/Memory.ts"
+import { fromContext, replaceMethods } from "../../src/testing/WholeStore.ts"
 import { Webhook } from "standardwebhooks"
 import * as Receiver from "../support/Receiver.ts"
 import { fault, MemorySource } from "../support/MemorySource.ts"
@@ -139,6 +142,39 @@ describe("the other commands", () => {
       })
       assert.deepStrictEqual(yield* fromContext(context).connections, [])
       assert.include(CommandLine.text(yield* run(["connections"])), "no connections yet")
+    })
+  )
+
+  it.effect("say that a removal takes long, and how it continues", () =>
+    Effect.gen(function* () {
+      const [removing, mayEnd] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const store = replaceMethods((real) => ({
+        disconnect: (id, deleteContents) =>
+          deleteContents
+            ? Deferred.succeed(removing, undefined).pipe(
+                Effect.andThen(Deferred.await(mayEnd)),
+                Effect.andThen(real.disconnect(id, true))
+              )
+            : real.disconnect(id, false)
+      })).pipe(Layer.provide(Memory.layer))
+      const source = new MemorySource()
+      source.addMany(3)
+      const { connect, run } = yield* CommandLine.make(source, { store })
+      yield* connect("work")
+      yield* run(["sync", "work"])
+      const disconnecting = yield* Effect.forkChild(
+        run(["disconnect", "work", "--delete-contents", "--json"], {
+          onStderr: () => Deferred.doneUnsafe(mayEnd, Effect.void)
+        })
+      )
+      yield* Deferred.await(removing)
+      yield* TestClock.adjust("5 seconds")
+      const ended = yield* Fiber.join(disconnecting)
+      assert.strictEqual(
+        ended.stderr,
+        "deleting work and its 3 stored contents … if this is interrupted, the same command continues\n"
+      )
+      assert.include(CommandLine.json(ended), { contentsDeleted: true, contents: 3 })
     })
   )
 
