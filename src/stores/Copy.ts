@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError } from "effect/sql/SqlError"
 import { ConnectionId } from "../engine/model/Connection.ts"
-import { WebhookId } from "../engine/model/Webhook.ts"
+import { maxWebhooks, WebhookId } from "../engine/model/Webhook.ts"
 import { NameTaken, StoreError } from "../engine/store/StoreError.ts"
 import { copyBodies } from "./copy/Bodies.ts"
 import { belongings, copyRows, copyTable, type Sides, wrong } from "./copy/Rows.ts"
@@ -20,6 +20,7 @@ import { texts } from "./postgres/Parameters.ts"
 import { toStoreError } from "./postgres/SqlErrors.ts"
 import { transactionOnce } from "./postgres/Transactions.ts"
 import { ids as decodeIds } from "./postgres/RowDecoders.ts"
+import { lockCount } from "./postgres/WebhookStore.ts"
 
 /** A copied connection. `bytes` is the size of its `bodies`, each counted once. */
 export interface Copied {
@@ -143,12 +144,8 @@ const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) 
   }).pipe(transactionOnce(sql))
 })
 
-/**
- * Copies webhooks that the target lacks, with their secrets, and returns their names: all of them, or those of the
- * connection to copy. Messages are not copied: a cursor is valid only in its own database, so each webhook begins again
- * with all stored content, which includes the changes in the messages.
- */
-const copyWebhooks = Effect.fnUntraced(function* (options: Options, wanted: ReadonlyArray<Row>) {
+/** Returns the webhooks that the target lacks: all of them, or those of the connections to copy. */
+const missingWebhooks = Effect.fnUntraced(function* (options: Options, wanted: ReadonlyArray<Row>) {
   const { source, target } = options
   const rows = yield* Effect.orDie(
     decodeWebhooks(
@@ -157,20 +154,39 @@ const copyWebhooks = Effect.fnUntraced(function* (options: Options, wanted: Read
     )
   )
   const there = yield* decodeIds(yield* target.sql`SELECT id::text AS id FROM webhook`)
-  const missing = rows.filter(
+  return rows.filter(
     (row) =>
       !there.some(({ id }) => id === row.id) &&
       (options.connection === undefined || wanted.some(({ id }) => id === row.connectionId))
   )
-  return yield* Effect.forEach(missing, ({ id, name, secret }) =>
-    Effect.gen(function* () {
-      const sealed = yield* options.resealWebhook({ id, name }, secret)
-      yield* copyRows(options, "webhook", `id = '${id}'`)
-      yield* target.sql`UPDATE webhook SET secret = ${sealed}, cursor = NULL WHERE id = ${id}`
-      return { id, name } satisfies CopiedWebhook
-    }).pipe(transactionOnce(target.sql))
+})
+
+/** Fails if this many more webhooks would exceed the limit of the target. */
+const refuseTooMany = Effect.fnUntraced(function* ({ target }: Options, more: number) {
+  const there = yield* decodeIds(yield* target.sql`SELECT id::text AS id FROM webhook`)
+  if (there.length + more <= maxWebhooks) return
+  return yield* wrong(
+    `a database has at most ${maxWebhooks} webhooks; the target has ${there.length}, and the copy would add ${more}: ` +
+      "remove some of them, then copy"
   )
 })
+
+/**
+ * Copies these webhooks with their secrets. Messages are not copied: a cursor is valid only in its own database, so
+ * each webhook begins again with all stored content, which includes the changes in the messages.
+ */
+const copyWebhooks = (options: Options, missing: Effect.Success<ReturnType<typeof missingWebhooks>>) =>
+  Effect.forEach(missing, ({ id, name, secret }) =>
+    Effect.gen(function* () {
+      const { sql } = options.target
+      const sealed = yield* options.resealWebhook({ id, name }, secret)
+      yield* lockCount(sql)
+      yield* refuseTooMany(options, 1)
+      yield* copyRows(options, "webhook", `id = '${id}'`)
+      yield* sql`UPDATE webhook SET secret = ${sealed}, cursor = NULL WHERE id = ${id}`
+      return { id, name } satisfies CopiedWebhook
+    }).pipe(transactionOnce(options.target.sql))
+  )
 
 const namesIn = (sql: SqlClient.SqlClient, rows: ReadonlyArray<Row>) =>
   sql`SELECT ${sql.literal(columns)} FROM connection WHERE name = ANY(${texts(rows.map(({ name }) => name))})`
@@ -192,7 +208,8 @@ const familyOf = Effect.fnUntraced(function* (rows: ReadonlyArray<Row>, name: st
 /**
  * Copies connections, webhooks and read tokens, and returns their names: all of them, or with `connection` only this
  * one, the connections that it made, and their webhooks, but no tokens. Anything that was copied before stays unchanged
- * (`skipped`). If a name belongs to another connection in the target, the copy fails before it writes anything.
+ * (`skipped`). If a name belongs to another connection in the target, or the target would have too many webhooks, the
+ * copy fails before it writes anything.
  */
 export const run = (
   options: Options
@@ -222,11 +239,13 @@ export const run = (
     const isThere = (row: Row) => there.some(({ id }) => id === row.id)
     const taken = rows.find((row) => !isThere(row) && there.some(({ name }) => name === row.name))
     if (taken !== undefined) return yield* new NameTaken({ name: taken.name })
+    const missing = yield* missingWebhooks(options, rows)
+    if (missing.length > 0) yield* refuseTooMany(options, missing.length)
     const copied = yield* Effect.forEach(
       rows.filter((row) => !isThere(row)),
       (row) => copyConnection(options, row)
     )
-    const webhooks = yield* copyWebhooks(options, rows)
+    const webhooks = yield* copyWebhooks(options, missing)
     const tokens = options.connection === undefined ? yield* copyTokens(options) : []
     return { copied, skipped: rows.filter(isThere).map(({ name }) => name), webhooks, tokens }
   }).pipe(transactionOnce(options.source.sql), toStoreError("copying"))

@@ -107,6 +107,30 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
     })
   )
 
+  it.effect("more webhooks than a database may have are refused before anything is copied", () =>
+    Effect.gen(function* () {
+      const { source, target } = yield* sides
+      yield* Effect.provideContext(running(), source.context)
+      const add = (sql: SqlClient.SqlClient, count: number) =>
+        sql`INSERT INTO webhook (id, name, url, secret)
+          SELECT gen_random_uuid(), 'w' || n, 'https://example.com/' || n, '\\x01'
+          FROM generate_series(1, ${count}::int) AS n`
+      yield* add(source.sql, 3)
+      yield* add(target.sql, 98)
+      const refused = yield* Effect.flip(copy(source, target))
+      assert.include(
+        refused.message,
+        "a database has at most 100 webhooks; the target has 98, and the copy would add 3: remove some of them"
+      )
+      assert.deepStrictEqual(yield* target.sql`SELECT 1 FROM connection`, [])
+      yield* source.sql`DELETE FROM webhook WHERE name = 'w3'`
+      const copied = yield* copy(source, target)
+      assert.deepStrictEqual([copied.copied.length, copied.webhooks.length], [1, 2])
+      // What was copied before does not count again.
+      assert.deepStrictEqual((yield* copy(source, target)).webhooks, [])
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("read tokens and languages of words come too, and tokens of the target stay", () =>
     Effect.gen(function* () {
       const { source, target } = yield* sides

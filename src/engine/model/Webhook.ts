@@ -19,6 +19,9 @@ export type WebhookState = typeof WebhookState.Type
 export const MessageState = Schema.Literals(["pending", "delivered", "dead"])
 export type MessageState = typeof MessageState.Type
 
+/** The most webhooks of a database: each uses a fiber, and up to one request in flight, of the delivering process. */
+export const maxWebhooks = 100
+
 /** A subscription to changes. */
 export interface Webhook {
   readonly id: WebhookId

@@ -21,15 +21,12 @@ import { Destination } from "../../engine/webhooks/Destination.ts"
 import * as Payload from "../../engine/webhooks/Payload.ts"
 import { Sender } from "../../engine/webhooks/Sender.ts"
 import * as Signature from "../../engine/webhooks/Signature.ts"
-import { MessageId, type Webhook, WebhookId } from "../../engine/model/Webhook.ts"
+import { maxWebhooks, MessageId, type Webhook, WebhookId } from "../../engine/model/Webhook.ts"
 import { WebhookStore } from "../../engine/store/WebhookStore.ts"
 import { CommandApi } from "../CommandApi.ts"
 import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
 import { asProblem, ConflictProblem, NotFoundProblem } from "../Problems.ts"
 import * as Documents from "./WebhookDocuments.ts"
-
-/** The most webhooks: each uses a fiber, and up to one request in flight, of the delivering process. */
-const maxWebhooks = 100
 
 /** How long the previous secret also signs after a rotation. */
 const overlap = Duration.hours(24)

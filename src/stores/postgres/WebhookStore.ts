@@ -20,6 +20,9 @@ const kinds = (changes: ReadonlyArray<string> | null | undefined) =>
   changes === null || changes === undefined ? null : texts(changes)
 const storable = (value: string | null) => (value === null ? null : Storable.text(value))
 
+/** Locks the number of webhooks until the end of the transaction, so that it stays within its limit. */
+export const lockCount = (sql: SqlClient.SqlClient) => sql`SELECT pg_advisory_xact_lock(1768187245, 5)`
+
 /** Removes messages in this state that were last sent before that time. */
 const pruneMessages = (
   sql: SqlClient.SqlClient,
@@ -72,7 +75,7 @@ const make = Effect.gen(function* () {
   return WebhookStore.of({
     create: (given, most) =>
       // A statement of its own takes the lock, so that the insert counts the webhooks that others created meanwhile.
-      sql`SELECT pg_advisory_xact_lock(1768187245, 5)`.pipe(
+      lockCount(sql).pipe(
         Effect.andThen(sql`INSERT INTO webhook AS w (id, name, url, connection_id, changes, secret, cursor)
           SELECT ${given.id}::uuid, ${Storable.text(given.name)}, ${Storable.text(given.url)},
             ${given.connectionId}::uuid, ${kinds(given.changes)}::text[], ${given.secret}::bytea, ${given.cursor}
