@@ -67,7 +67,6 @@ export const deriver = Layer.effect(
           Effect.promise(() => import("./derive/Lag.ts")),
           ({ read }) => Effect.provideContext(read(of), context)
         ),
-      isolated: get(({ isolated }) => isolated),
       query: call(({ query }) => query),
       grant: call(({ grant }) => grant),
       reads: {

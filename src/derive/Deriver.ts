@@ -38,7 +38,10 @@ export interface Deriver {
   readonly setLanguage: (connection: string, language: string) => Effect.Effect<void, DeriveError>
   /** Returns how far derived data is behind, for these connections or for all. */
   readonly lag: (of?: Scope) => Effect.Effect<Lag, DeriveError>
-  /** Runs a query that only reads the schema `mirror`. Fails with `UsageError` if the database refuses it. */
+  /**
+   * Runs a query that only reads the schema `mirror`. Fails with `UsageError` if the database refuses it, or if the
+   * role that may read nothing else does not exist and can't be created.
+   */
   readonly query: (query: Query) => Effect.Effect<Result, DeriveError>
   /** Bounded reads for agents, by the names of connections. */
   readonly reads: {
@@ -56,8 +59,6 @@ export interface Deriver {
     readonly revoke: (name: string) => Effect.Effect<boolean, DeriveError>
     readonly scopeOf: (token: Redacted.Redacted) => Effect.Effect<Option.Option<Scope>, StoreError>
   }
-  /** True if queries run with the rights of a role that may only read `mirror`. */
-  readonly isolated: Effect.Effect<boolean, DeriveError>
   /** Allows a role to read `mirror` (see `ReadOnlyRole.grant`). */
   readonly grant: (
     role: string,
@@ -83,7 +84,6 @@ export const Deriver = Context.Reference<Deriver>("idem/derive/Deriver", {
       revoke: () => unavailable,
       scopeOf: () => Effect.succeedNone
     },
-    isolated: unavailable,
     grant: () => unavailable
   })
 })

@@ -137,15 +137,17 @@ export const make = Effect.gen(function* () {
       SearchSchema.setLanguage(connection, language)
     ).pipe(Effect.asVoid, Effect.provideContext(context))
 
-  /** Creates the views, unless a newer process has, and the role that reads them. Returns true if the role exists. */
-  const isolated = Effect.flatMap(registry.all, MirrorTables.ensure).pipe(
+  /** Creates the views, unless a newer process has. */
+  const views = Effect.flatMap(registry.all, MirrorTables.ensure).pipe(
     Effect.catchTag("MirrorNewer", () => Effect.void),
-    Effect.andThen(ReadOnlyRole.ensure),
     Effect.provideContext(context)
   )
 
   const read = <A, E>(use: (reads: ReturnType<typeof AgentReads.make>) => Effect.Effect<A, E, SqlClient.SqlClient>) =>
-    Effect.flatMap(isolated, (alone) => Effect.provideContext(reading.withPermit(use(AgentReads.make(alone))), context))
+    Effect.andThen(views, ReadOnlyRole.ensure).pipe(
+      Effect.flatMap((isolated) => reading.withPermit(use(AgentReads.make(isolated)))),
+      Effect.provideContext(context)
+    )
 
   return {
     reads: {
@@ -162,10 +164,11 @@ export const make = Effect.gen(function* () {
     follow,
     rebuild,
     setLanguage,
-    isolated,
     query: (query) =>
-      Effect.andThen(isolated, querying.withPermit(Effect.provideContext(SqlQuery.run(query), context))),
-    grant: (role, options) =>
-      Effect.andThen(isolated, Effect.provideContext(ReadOnlyRole.grant(role, options), context))
+      Effect.andThen(views, ReadOnlyRole.required).pipe(
+        Effect.andThen(querying.withPermit(SqlQuery.run(query))),
+        Effect.provideContext(context)
+      ),
+    grant: (role, options) => Effect.provideContext(Effect.andThen(views, ReadOnlyRole.grant(role, options)), context)
   } satisfies Omit<Deriver, "lag">
 })

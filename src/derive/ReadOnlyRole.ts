@@ -34,8 +34,8 @@ const ownerOf = (sql: SqlClient.SqlClient) =>
   )
 
 /**
- * Creates the role and makes it the owner of the function. If the database role may not create roles, the function
- * stays as it is, and runs with that role's own rights. Returns true if the reader role owns the function.
+ * Creates the role and makes it the owner of the function. Returns true if the reader role owns the function, and false
+ * if the database role may not create the role, and no administrator has.
  */
 export const ensure = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -45,9 +45,10 @@ export const ensure = Effect.gen(function* () {
     // Concurrent grants of the same rights would fail, so only one of several first queries runs them.
     yield* sql`SELECT pg_advisory_xact_lock(1768187245, 3)`
     if ((yield* ownerOf(sql)) === readerRole) return true
-    // Roles are shared by the whole server: Idem in another database may be creating the role at the same time.
+    // Roles are shared by the whole server: Idem in another database may be creating the role at the same time. A role
+    // that may not create roles must not try to, if an administrator has created it.
     yield* run(`DO $$ BEGIN
-      CREATE ROLE ${readerRole} NOLOGIN;
+      IF to_regrole('${readerRole}') IS NULL THEN CREATE ROLE ${readerRole} NOLOGIN; END IF;
     EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
     END $$`)
     yield* Effect.forEach(
@@ -73,6 +74,24 @@ export const ensure = Effect.gen(function* () {
     )
   )
 }).pipe(toStoreError("making the role that reads the schema mirror"))
+
+const decodeSelf = Schema.decodeUnknownEffect(
+  Schema.Tuple([Schema.Struct({ self: Schema.String, isThere: Schema.Boolean })])
+)
+
+/** Fails if queries would run with the rights of Idem's own role, which may read credentials and all other data. */
+export const required = Effect.gen(function* () {
+  if (yield* ensure) return
+  const sql = yield* SqlClient.SqlClient
+  const rows = yield* sql`SELECT current_user::text AS self, to_regrole(${readerRole}) IS NOT NULL AS "isThere"`
+  const [{ isThere, self }] = yield* Effect.orDie(decodeSelf(rows))
+  const create = isThere ? "" : `CREATE ROLE ${readerRole} NOLOGIN; `
+  return yield* new UsageError({
+    message:
+      "SQL queries need the role that may only read the schema mirror, which Idem's role may not create: " +
+      `run this as an administrator of the database: ${create}GRANT ${readerRole} TO ${quoted(self)}`
+  })
+}).pipe(toStoreError("checking the role that reads the schema mirror"))
 
 const decodeRoles = Schema.decodeUnknownEffect(
   Schema.Array(Schema.Struct({ powerful: Schema.Boolean, own: Schema.Boolean }))

@@ -78,7 +78,6 @@ it.layer(layer, { excludeTestServices: true })("a query on the schema mirror", (
 
   it.effect("reads nothing but the schema, whatever functions it calls, and writes nothing", () =>
     Effect.gen(function* () {
-      assert.isTrue(yield* Effect.flatMap(PostgresDeriver.make, ({ isolated }) => isolated))
       assert.match(yield* refused("SELECT credentials FROM public.connection"), /permission denied/)
       assert.match(yield* refused("SELECT * FROM derived.text"), /permission denied/)
       const escape = "SELECT set_config('role', 'none', true), query_to_xml('TABLE public.body', true, false, '')"

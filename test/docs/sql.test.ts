@@ -142,8 +142,9 @@ idem sql "SELECT from_address, count(*) FROM mail GROUP BY 1 ORDER BY 2 DESC LIM
   bounds the rows (default 1,000). Without a query, \`idem sql\` opens a prompt on a terminal, and otherwise reads
   standard input.
 - A query may only read, only the schema \`mirror\`, and for at most 30 seconds. Two queries run at a time. A query
-  runs with the rights of the role \`idem_reader\`, which Idem creates. If Idem's own role may not create roles, the
-  query runs with the rights of Idem's role, still in a read-only transaction.
+  runs with the rights of the role \`idem_reader\`, which Idem creates. If Idem's own role may not create roles, Idem
+  refuses queries until an administrator of the database has run
+  \`CREATE ROLE idem_reader NOLOGIN; GRANT idem_reader TO …\`, with the name of Idem's role.
 - If \`IDEM_URL\` is set, the server runs the query: \`POST /sql\` of the [HTTP API](http-api.md).
 - The tables are an interface. New versions may add columns, and never change or remove one.
 - The tables are derived from the stored content. \`idem serve\` keeps them up to date, \`idem sync\` updates them

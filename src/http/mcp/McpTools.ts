@@ -147,11 +147,6 @@ const make = Effect.fnUntraced(function* (options: Options) {
               message: "sql needs a token for all connections: this one is limited to some of them"
             })
           }
-          if (!(yield* deriver.isolated)) {
-            return yield* new UsageError({
-              message: "sql is not available: Idem's database role may not create the role that only reads"
-            })
-          }
           const found = yield* deriver.query({ query, most: 200, timeout: queryTimeout })
           return yield* withNotice(yield* readable(), found)
         })
