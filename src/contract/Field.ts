@@ -35,7 +35,8 @@ export const aboutFields = (ast: SchemaAST.AST): ReadonlyMap<string, About> =>
       : []
   )
 
-const isRedacted = (ast: SchemaAST.AST): boolean => {
+/** Returns true for the schema of a secret. */
+export const isRedacted = (ast: SchemaAST.AST): boolean => {
   const representation = ast.annotations?.["representation"]
   return Predicate.hasProperty(representation, "id") && representation.id === "effect/schema/Redacted"
 }
@@ -44,7 +45,10 @@ const isRedacted = (ast: SchemaAST.AST): boolean => {
 const secretFields = (ast: SchemaAST.AST): ReadonlySet<string> =>
   new Set(
     ast._tag === "Objects"
-      ? ast.propertySignatures.flatMap(({ name, type }) => (isRedacted(type) ? [String(name)] : []))
+      ? ast.propertySignatures.flatMap(({ name, type }) => {
+          const types = type._tag === "Union" ? type.types : [type]
+          return types.some(isRedacted) ? [String(name)] : []
+        })
       : []
   )
 

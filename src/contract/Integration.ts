@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as ConfigSecrets from "./ConfigSecrets.ts"
 import type { Definition, DeletionLimits, Guide, OpenOptions, RefreshCredentials, Session } from "./Definition.ts"
 import { jsonSchema } from "./Field.ts"
 import type { Callback, Hint, Received } from "./Hints.ts"
@@ -50,6 +51,10 @@ export interface Integration {
   readonly deletionLimits: DeletionLimits | undefined
   /** Checks a config. Returns it as JSON, with its scope, its address and its quota. */
   readonly decodeConfig: (input: unknown) => Effect.Effect<DecodedConfig, Schema.SchemaError>
+  /** Returns a config for documents: with a mask in place of the secrets (see ConfigSecrets.ts). */
+  readonly maskConfig: (config: Schema.Json) => Schema.Json
+  /** Returns a changed config with the stored secrets where it masks or omits them. */
+  readonly keepSecrets: (config: Schema.Json, stored: Schema.Json | undefined) => ConfigSecrets.Kept
   /** Checks credentials. Returns them as JSON with the secrets in clear: only for sealing. */
   readonly decodeCredentials: (input: unknown) => Effect.Effect<Schema.Json, Schema.SchemaError>
   /** Returns the budgets of a connection. Config and credentials must have been decoded before. */
@@ -238,6 +243,8 @@ export const make: {
         leftOut: definition.leftOut?.(decoded) ?? []
       }
     }),
+    maskConfig: (json) => ConfigSecrets.masked(definition.config.ast, json),
+    keepSecrets: (json, stored) => ConfigSecrets.kept(definition.config.ast, json, stored),
     readsCheckpoint: listing.readsCheckpoint,
     decodeCredentials: (input) => Effect.flatMap(decodeCredentials(input), encodeCredentials),
     budgets: Effect.fnUntraced(function* (options) {

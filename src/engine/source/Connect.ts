@@ -8,6 +8,7 @@ import type { Budget, DecodedConfig, Estimate, Integration, Quota } from "../../
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as CredentialAddress from "../network/CredentialAddress.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
+import * as ConnectionConfig from "./ConnectionConfig.ts"
 import { type Connected, type ConnectInput, SourceError, UsageError } from "../Engine.ts"
 import { Integrations } from "./Integrations.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
@@ -95,25 +96,6 @@ export const guardedAt = Effect.fnUntraced(function* (
   return guarded
 })
 
-/**
- * Fails if stored credentials would be sent to a changed address: the person who changes the address may control the
- * new one, so the credentials must be given again.
- */
-const staysAt = Effect.fnUntraced(function* (
-  integration: Integration,
-  before: Connection,
-  config: DecodedConfig,
-  credentials: Schema.Json
-) {
-  if (JSON.stringify(credentials) === "{}") return
-  const fields = CredentialAddress.changed(yield* CredentialAddress.of(integration, before.config), config.address)
-  if (fields.length === 0) return
-  return yield* new UsageError({
-    needsCredentials: true,
-    message: `${fields.join(" and ")} of ${MessageText.quoted(before.name)} says where its credentials are sent, and those that are stored were given for another address: give the credentials again together with this change, or connect it under another name`
-  })
-})
-
 /** Returns the connection to change; undefined if the name is new. Fails if this input can't change it. */
 const existing = Effect.fnUntraced(function* ({ domain, name }: ConnectInput) {
   const connections = yield* ConnectionStore
@@ -164,10 +146,15 @@ const decode = Effect.fnUntraced(function* (
 ) {
   const { domain, name, signedIn } = input
   yield* takesAll(integration, input)
-  const config = yield* integration.decodeConfig(input.config ?? before?.config ?? {}).pipe(wrong("config", domain))
+  const wanted = yield* ConnectionConfig.wanted(integration, input.config, before)
+  const config = yield* integration.decodeConfig(wanted.config).pipe(wrong("config", domain))
   const given = input.credentials ?? undefined
   const kept = before === undefined || given !== undefined ? undefined : yield* stored(before)
-  if (before !== undefined && kept !== undefined) yield* staysAt(integration, before, config, kept)
+  if (before !== undefined && wanted.isKept)
+    yield* ConnectionConfig.staysAt(integration, before, config, "secrets of the config")
+  if (before !== undefined && kept !== undefined && JSON.stringify(kept) !== "{}") {
+    yield* ConnectionConfig.staysAt(integration, before, config, "credentials")
+  }
   const decoded = yield* integration.decodeCredentials(given ?? kept ?? {}).pipe(
     wrong("credentials", domain),
     Effect.mapError((error) =>

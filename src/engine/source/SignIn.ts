@@ -19,6 +19,7 @@ import { type Connected, Engine, type SourceError, UsageError } from "../Engine.
 import * as ConfigErrors from "./ConfigErrors.ts"
 import { Integrations } from "./Integrations.ts"
 import { guardedAt } from "./Connect.ts"
+import * as ConnectionConfig from "./ConnectionConfig.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
 import * as OAuth from "./OAuth.ts"
 import { credentialsContext, signInContext, Vault } from "../secrets/Vault.ts"
@@ -184,7 +185,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
               message: `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
             })
           }
-          const config = input.config ?? before?.config ?? {}
+          const { config } = yield* ConnectionConfig.wanted(integration, input.config, before)
           const { address, provider, signIn } = yield* providerOf(integration, config)
           yield* guardedAt(integration, address, before)
           const known =
@@ -233,7 +234,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
           }
           const integration = yield* integrations.get(kept.domain)
           const before = Option.getOrUndefined(yield* connections.connectionByName(kept.name))
-          const config = kept.config ?? before?.config ?? {}
+          const { config } = yield* ConnectionConfig.wanted(integration, kept.config, before)
           const { address, provider, signIn } = yield* providerOf(integration, config)
           const moved = CredentialAddress.changed(kept.address, address)
           if (moved.length > 0) {
@@ -250,7 +251,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
             domain: kept.domain,
             name: kept.name,
             // The grant belongs to the address at which it was issued, even if the config has changed meanwhile.
-            config,
+            config: kept.config ?? config,
             credentials,
             signedIn: true,
             every: kept.everyMs === null ? undefined : Duration.millis(kept.everyMs)

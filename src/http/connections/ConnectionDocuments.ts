@@ -39,6 +39,7 @@ export const Connection = Schema.Struct({
   failures: Schema.Int,
   /** The process that runs the connection now; null if none does. */
   holder: Schema.NullOr(Schema.String),
+  /** The config, with `<redacted>` in place of its secrets; null if this process does not have the integration. */
   config: Schema.Json,
   /** The name of the connection that created this one for one of its accounts; null if a person created it. */
   memberOf: Schema.NullOr(Schema.String),
@@ -125,11 +126,16 @@ const stateOf = (connection: Model.Connection, now: DateTime.Utc): Connection["s
   return connection.paused === null ? "idle" : "paused"
 }
 
-/** Makes the document of a connection. `owner` is the connection that created it. */
+/** Makes the document of a connection. */
 export const connection = (
   of: Model.Connection,
   now: DateTime.Utc,
-  owner: Pick<Model.Connection, "name"> | undefined
+  known: {
+    /** The connection that created it. */
+    readonly owner: Pick<Model.Connection, "name"> | undefined
+    /** The config without its secrets. */
+    readonly config: Schema.Json
+  }
 ): Connection => {
   const state = stateOf(of, now)
   return {
@@ -150,8 +156,8 @@ export const connection = (
       of.askedWaitUntil !== null && DateTime.isGreaterThan(of.askedWaitUntil, now) ? of.askedWaitUntil : null,
     failures: of.failures,
     holder: state === "running" ? (of.lease?.holder ?? null) : null,
-    config: of.config,
-    memberOf: owner?.name ?? null,
+    config: known.config,
+    memberOf: known.owner?.name ?? null,
     createdAt: of.createdAt
   }
 }
@@ -198,6 +204,8 @@ export const status = (
   now: DateTime.Utc,
   known: {
     readonly owner: Model.Connection | undefined
+    /** The config without its secrets. */
+    readonly config: Schema.Json
     readonly members: Status["members"]
     readonly totals: Overview.Totals
     readonly leftOut: ReadonlyArray<string>
@@ -214,7 +222,7 @@ export const status = (
   const millisPerItem = ((of.estimate?.unitsPerItem ?? 0) / unitsPerMinute) * 60_000
   const limits = { items: of.estimate?.items, millisPerItem }
   return {
-    ...connection(of, now, known.owner),
+    ...connection(of, now, known),
     members,
     totals,
     ledger: totals.failed + totals.dead + totals.deferred,
