@@ -4,7 +4,6 @@
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
-import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -20,11 +19,8 @@ import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
 import { AddedIntegrations, layer as appLayer, layerMemory } from "./App.ts"
 import { AppServices } from "./cli/AppServices.ts"
-import * as CommandFailure from "./cli/CommandFailure.ts"
-import type { Integration } from "./contract/Integration.ts"
 import { afterSync } from "./derive/Deriver.ts"
 import { Engine } from "./engine/Engine.ts"
-import * as MessageText from "./engine/MessageText.ts"
 import { ContentState } from "./engine/model/Content.ts"
 import * as ConfigErrors from "./engine/source/ConfigErrors.ts"
 import { Integrations } from "./engine/source/Integrations.ts"
@@ -33,6 +29,8 @@ import { ConnectionStore } from "./engine/store/ConnectionStore.ts"
 import type { StartError } from "./engine/store/StoreError.ts"
 import type * as LeasedSlice from "./engine/sync/LeasedSlice.ts"
 import type { WebhookStore } from "./engine/store/WebhookStore.ts"
+import * as IdemOptions from "./IdemOptions.ts"
+import type { Options } from "./IdemOptions.ts"
 import { ApiClient, body } from "./http/client/ApiClient.ts"
 import { TitleText } from "./http/contents/ContentEndpoints.ts"
 import { Connected } from "./http/connections/ConnectionEndpoints.ts"
@@ -45,28 +43,9 @@ import { synced, Synced } from "./http/tasks/TaskDocuments.ts"
 import { SyncRequest } from "./http/tasks/TaskEndpoints.ts"
 import { specOfRequest, taskOf } from "./http/tasks/TaskSpec.ts"
 
+export type { Options } from "./IdemOptions.ts"
 export { ApiClient } from "./http/client/ApiClient.ts"
 export { Engine } from "./engine/Engine.ts"
-
-export interface Options {
-  /**
-   * The URL of your PostgreSQL database. Without it Idem starts the embedded one in `dataDir`. `"memory"` is for tests:
-   * its data is lost at `close`, and it has no schema `mirror` and no search.
-   */
-  readonly database?: string | undefined
-  /** The folder of the embedded PostgreSQL and its key. Default: `./data`. */
-  readonly dataDir?: string | undefined
-  /** The key that seals credentials, 32 bytes in base64. Required with `database` once credentials are stored. */
-  readonly secretKey?: string | undefined
-  /** Your integrations, in addition to the built-in ones. They replace built-in ones of the same domain. */
-  readonly integrations?: ReadonlyArray<Integration> | undefined
-  /** True to poll due connections, deliver webhooks and derive the schema `mirror` until `close`. Default: false. */
-  readonly poll?: boolean | undefined
-  /** Other settings by the names of `docs/configuration.md`, such as `IDEM_CLUSTER` or `IDEM_BLOB_DIR`. */
-  readonly settings?: Readonly<Record<string, string>> | undefined
-  /** Called with each line of the log. Without it, nothing is logged. */
-  readonly log?: ((line: string) => void) | undefined
-}
 
 /** The engine, its stores and the API over them, for programs that use Effect. */
 export const layer = (
@@ -176,19 +155,26 @@ const RequestedConnection = Schema.Struct({
   every: Schema.optionalKey(Every)
 })
 
-/** Decodes a request. The error names a field that is wrong, or that does not exist. */
-const decoded = <A, I>(schema: Schema.Codec<A, I>) => {
+/**
+ * Decodes a request. The error names the fields that are wrong, or that do not exist. `place` is the part of the HTTP
+ * request that has the same fields.
+ */
+const decoded = <A, I>(schema: Schema.Codec<A, I>, place: "body" | "query") => {
   const decode = Schema.decodeUnknownEffect(schema, { onExcessProperty: "error", errors: "all" })
   return (request: unknown) =>
     Effect.mapError(
       decode(Predicate.isObject(request) ? Record.filter(request, Predicate.isNotUndefined) : request),
-      ({ issue }) => new Problems.UsageProblem({ detail: ConfigErrors.explain(issue, { secret: false }) })
+      ({ issue }) =>
+        new Problems.UsageProblem({
+          detail: ConfigErrors.explain(issue, { secret: false }),
+          errors: ConfigErrors.fieldErrors(place, issue, { secret: false })
+        })
     )
 }
-const decodeConnection = decoded(RequestedConnection)
-const decodeSync = decoded(SyncRequest)
-const decodeContents = decoded(ContentsQuery)
-const decodeChanges = decoded(ChangesQuery)
+const decodeConnection = decoded(RequestedConnection, "body")
+const decodeSync = decoded(SyncRequest, "body")
+const decodeContents = decoded(ContentsQuery, "query")
+const decodeChanges = decoded(ChangesQuery, "query")
 
 const connect = Effect.fnUntraced(function* (request: ConnectRequest) {
   const { config, credentials, domain, every, name } = yield* decodeConnection(request)
@@ -247,49 +233,14 @@ const changes = ({ after, connection, follow = false }: typeof ChangesQuery.Type
     )
   )
 
-const optionNames: ReadonlyArray<string> = [
-  "database",
-  "dataDir",
-  "secretKey",
-  "integrations",
-  "poll",
-  "settings",
-  "log"
-] satisfies ReadonlyArray<keyof Options>
-
 const closedError = () => new Error("this Idem is closed: open another with createIdem")
-
-/** The options that replace settings. Errors about a setting name the option instead. */
-const optionOf: Readonly<Record<string, string>> = {
-  DATABASE_URL: "database",
-  IDEM_DATA_DIR: "dataDir",
-  IDEM_SECRET_KEY: "secretKey"
-}
-
-/** Returns the error of opening Idem, with the names of the options. */
-const openingError = (error: unknown): unknown => {
-  const isSetting = error instanceof Config.ConfigError
-  if (!isSetting && !(error instanceof Error)) return error
-  const message = isSetting ? CommandFailure.settingProblem(error) : error.message
-  const named = message.replaceAll(/\b[A-Z_]{4,}\b/g, (name) => optionOf[name] ?? name)
-  return isSetting || named !== message ? new Error(named, { cause: error }) : error
-}
-
-/** Throws for unknown options, which would have no effect. */
-const checkOptions = (options: Options): void => {
-  for (const name of Object.keys(options).filter((each) => !optionNames.includes(each))) {
-    const meant = MessageText.nearest(name, optionNames)
-    const next = meant === undefined ? `there are: ${optionNames.join(", ")}` : `did you mean ${meant}?`
-    throw new Error(`${MessageText.quoted(name)} is no option of createIdem; ${next}`)
-  }
-}
 
 /** Opens Idem. Rejects with an error that explains what is wrong with the database, an option or a setting. */
 export const createIdem = async (options: Options = {}): Promise<Idem> => {
-  checkOptions(options)
+  IdemOptions.check(options)
   const runtime = ManagedRuntime.make(layer(options))
   const context = await runtime.context().catch((error: unknown) => {
-    throw openingError(error)
+    throw IdemOptions.openingError(error)
   })
   const closed = Deferred.makeUnsafe<never, Error>()
   /** Requests fail after `close`. A request that `close` interrupts fails in the same way. */

@@ -44,6 +44,21 @@ describe("createIdem", () => {
       [idem.sync("work", { forceIDs: ["a"] } as never), /^UsageProblem: .*forceIDs/]
     ]
     for (const [request, message] of requests) assert.match(await refusal(request), message)
+    const errorsOf = (request: Promise<unknown>) =>
+      request.then(
+        () => assert.fail("it was done"),
+        (error: { readonly errors?: unknown }) => error.errors
+      )
+    assert.deepStrictEqual(await errorsOf(idem.sync("work", { forceIDs: ["a"], force: 1 } as never)), [
+      { place: "body", field: "forceIDs", message: "forceIDs is not a field of it (did you mean forceIds?)" },
+      { place: "body", field: "force", message: "force: expected boolean" }
+    ])
+    assert.deepStrictEqual(await errorsOf(idem.sync("work", null as never)), [
+      { place: "body", message: "expected object" }
+    ])
+    assert.deepStrictEqual(await errorsOf(collect(idem.changes({ folow: true } as never))), [
+      { place: "query", field: "folow", message: "folow is not a field of it (did you mean follow?)" }
+    ])
     const misspelt = { state: "odd" } as never
     assert.match(await refusal(collect(idem.contents("work", misspelt))), /^UsageProblem: .*state/)
     assert.match(await refusal(collect(idem.changes({ folow: true } as never))), /^UsageProblem: .*folow/)
@@ -58,6 +73,13 @@ describe("createIdem", () => {
     for (const request of afterwards) assert.match(await refusal(request), /this Idem is closed/)
     assert.match(await refusal(createIdem({ databse: "memory" } as never)), /"databse" is no option.* mean database/)
     assert.match(await refusal(createIdem({ database: "memory", secretKey: "short" })), /^Error: secretKey is not 32/)
+    for (const [name, meant] of [
+      ["IDEM_CLUSTR", "did you mean IDEM_CLUSTER?"],
+      ["MY_SETTING", "there are: AWS_ACCESS_KEY_ID, "]
+    ] as const) {
+      const unknown = await refusal(createIdem({ database: "memory", settings: { [name]: "1" } }))
+      assert.include(unknown, `Error: "${name}" is no setting of Idem; ${meant}`)
+    }
     const settings = { IDEM_LONGEST_RETRY_AFTER: "forever" }
     const setting = await refusal(createIdem({ database: "memory", settings }))
     assert.match(setting, /^Error: .*IDEM_LONGEST_RETRY_AFTER.* duration/)
