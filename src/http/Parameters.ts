@@ -59,9 +59,14 @@ export const isInstant = Schema.makeFilter<string>((text) => {
 /** A time that `isInstant` accepts. */
 export const Instant = Schema.String.pipe(Schema.check(isInstant), Schema.decodeTo(Schema.DateTimeUtcFromString))
 
+/** A whole number between these bounds. Errors about any other value name both. */
+export const wholeNumber = (minimum: number, maximum: number) => {
+  const form = { expected: `a whole number from ${minimum} to ${maximum}` }
+  return Schema.Number.pipe(Schema.check(Schema.isInt(form).abort(), Schema.isBetween({ minimum, maximum }, form)))
+}
+
 /** The query parameter `limit`: 1 to `max`. */
 export const limit = (max: number, standard: number) =>
-  Schema.Int.pipe(
-    Schema.check(Schema.isBetween({ minimum: 1, maximum: max })),
-    Schema.withDecodingDefaultKey(Effect.succeed(standard))
-  ).annotate({ description: `the most results, 1 to ${max} (default ${standard})` })
+  wholeNumber(1, max)
+    .pipe(Schema.withDecodingDefaultKey(Effect.succeed(standard)))
+    .annotate({ description: `the most results, 1 to ${max} (default ${standard})` })

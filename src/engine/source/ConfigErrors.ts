@@ -110,8 +110,13 @@ const problems = (issue: SchemaIssue.Issue, place: Place, secret: boolean): Read
       return issue.issue._tag === "InvalidValue"
         ? [wrong(place, secret ? "is not valid" : undefined, issue)]
         : problems(issue.issue, place, secret)
-    case "Encoding":
-      return problems(issue.issue, place, secret)
+    case "Encoding": {
+      // A query parameter is a text. If the text has not the type of the parameter, the error describes the parameter.
+      const expected = issue.ast.checks?.at(-1)?.annotations?.["expected"]
+      return typeof expected === "string"
+        ? [{ kind: "wrong", text: `${place.path}: expected ${expected}`, path: place.path }]
+        : problems(issue.issue, place, secret)
+    }
     case "MissingKey":
       return [{ kind: "missing", text: `${place.path} is missing`, field: place.path, path: place.path }]
     case "UnexpectedKey": {

@@ -15,7 +15,7 @@ import {
   RangeProblem,
   UsageProblem
 } from "../Problems.ts"
-import { connectionRef, Instant, limit, NoSecrets } from "../Parameters.ts"
+import { connectionRef, Instant, limit, NoSecrets, wholeNumber } from "../Parameters.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 import { Change, ContentRow } from "../../engine/feed/ChangeDocument.ts"
 import { LedgerRow } from "../connections/ConnectionDocuments.ts"
@@ -68,10 +68,9 @@ const contentQuery = {
 }
 
 const offset = (description: string) =>
-  Schema.Int.pipe(
-    Schema.check(Schema.isBetween({ minimum: 0, maximum: 100_000_000 })),
-    Schema.withDecodingDefaultKey(Effect.succeed(0))
-  ).annotate({ description })
+  wholeNumber(0, 100_000_000)
+    .pipe(Schema.withDecodingDefaultKey(Effect.succeed(0)))
+    .annotate({ description })
 
 const optionalHeader = (description: string) => Schema.optionalKey(Schema.String).annotate({ description })
 
@@ -152,10 +151,9 @@ export const contents = HttpApiGroup.make("contents")
         after: Schema.optionalKey(Cursor),
         connection: Schema.optionalKey(connectionRef.connection),
         limit: limit(1000, 100),
-        wait: Schema.Int.pipe(
-          Schema.check(Schema.isBetween({ minimum: 0, maximum: longestWait })),
-          Schema.withDecodingDefaultKey(Effect.succeed(0))
-        ).annotate({ description: `how many seconds to wait for the first change, at most ${longestWait}` })
+        wait: wholeNumber(0, longestWait)
+          .pipe(Schema.withDecodingDefaultKey(Effect.succeed(0)))
+          .annotate({ description: `how many seconds to wait for the first change, at most ${longestWait}` })
       },
       success: Schema.Struct({ changes: Schema.Array(Change), next: Schema.String }),
       error: [NotFoundProblem, CursorProblem, CursorGoneProblem]

@@ -4,7 +4,7 @@ import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { FeedHolder } from "../../engine/model/Change.ts"
-import { NoSecrets } from "../Parameters.ts"
+import { NoSecrets, wholeNumber } from "../Parameters.ts"
 import { UsageProblem } from "../Problems.ts"
 import { Authenticated } from "../security/Authenticated.ts"
 
@@ -18,7 +18,7 @@ export const Query = Schema.String.pipe(
 const QueryRequest = Schema.Struct({
   query: Query,
   /** The most rows to return. Default: 1,000. */
-  limit: Schema.optionalKey(Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 100_000 }))))
+  limit: Schema.optionalKey(wholeNumber(1, 100_000))
 })
 
 export const QueryResult = Schema.Struct({
