@@ -23,7 +23,8 @@ export class WorkerFailed extends Schema.TaggedError<WorkerFailed>()("WorkerFail
 /** A message of a worker: a part of the answer, the whole answer, or a failure. */
 export type Reply<Answer, Partial = never> =
   | { readonly partial: Partial }
-  | { readonly answer: Answer }
+  /** `isLarge`: the worker has grown beyond the memory that an idle one may keep. */
+  | { readonly answer: Answer; readonly isLarge: boolean }
   | { readonly failed: true }
 
 export interface Options {
@@ -42,17 +43,19 @@ export interface Options {
   readonly megabytes: number
 }
 
+const megabyte = 1024 * 1024
+
 /** How long an idle worker is kept. */
 const keptWarm = Duration.minutes(10)
-
-/** A worker is replaced after a question with more bytes than this, because its heap stays large. */
-const recycledAbove = 1_000_000
 
 /** The limit of elapsed time for an answer, as a multiple of its processor time. */
 const mostWaiting = 10
 
 /** The megabytes that Node and the programs use before they read anything. */
 const ownMegabytes = 160
+
+/** A worker is replaced if an answer leaves it with more than its own megabytes and this share of its heap's limit. */
+const keptShare = 1 / 4
 
 /**
  * Returns true if the process ran out of memory: V8 aborts it if its heap is full; the worker itself, or the system,
@@ -80,7 +83,9 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
 
   const start = Effect.acquireRelease(
     Effect.sync(() => {
-      const bounds = [(3 * megabytes + ownMegabytes) * 1024 * 1024, Duration.toMillis(longest)]
+      const mostMegabytes = 3 * megabytes + ownMegabytes
+      const keptMegabytes = keptShare * megabytes + ownMegabytes
+      const bounds = [mostMegabytes * megabyte, Duration.toMillis(longest), keptMegabytes * megabyte]
       const compileCache = Module.getCompileCacheDir()
       const worker = fork(program, bounds.map(String), {
         env: compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache },
@@ -95,12 +100,14 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
   )
   const pool = yield* Pool.makeWithTTL({ acquire: start, min: 0, max: atOnce, timeToLive: keptWarm })
 
+  type Whole = Extract<Reply<Answer, Partial>, { readonly answer: Answer }>
+
   const answerOf = (worker: ChildProcess, question: Question, onPartial: (partial: Partial) => void) =>
-    Effect.callback<Answer, WorkerFailed>((resume) => {
+    Effect.callback<Whole, WorkerFailed>((resume) => {
       const detach = () => {
         worker.off("message", replied).off("error", failed).off("exit", exited)
       }
-      const end = (result: Effect.Effect<Answer, WorkerFailed>) => {
+      const end = (result: Effect.Effect<Whole, WorkerFailed>) => {
         detach()
         resume(result)
       }
@@ -112,7 +119,7 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
         // The message comes from our own program.
         const reply = message as Reply<Answer, Partial>
         if ("partial" in reply) return onPartial(reply.partial)
-        end("failed" in reply ? Effect.fail(unreadable) : Effect.succeed(reply.answer))
+        end("failed" in reply ? Effect.fail(unreadable) : Effect.succeed(reply))
       }
       worker.on("message", replied).on("error", failed).on("exit", exited)
       worker.send(question, (error) => {
@@ -122,12 +129,10 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
     })
 
   /**
-   * Asks a worker. `question` is evaluated once a worker is free, so that few questions are in memory at a time. `size`
-   * returns its bytes.
+   * Asks a worker. `question` is evaluated once a worker is free, so that few questions are in memory at a time.
    */
   const ask = <E>(
     question: Effect.Effect<Question, E>,
-    size: (question: Question) => number,
     onPartial: (partial: Partial) => void = () => undefined
   ): Effect.Effect<Answer, E | WorkerFailed> =>
     Effect.gen(function* () {
@@ -141,13 +146,13 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
       return yield* answerOf(worker, asked, onPartial).pipe(
         Effect.timeoutOrElse({ duration: Duration.times(longest, mostWaiting), orElse: () => Effect.fail(tooLong) }),
         Effect.onExit((exit) =>
-          Exit.isSuccess(exit) && size(asked) <= recycledAbove ? Effect.void : Pool.invalidate(pool, worker)
+          Exit.isSuccess(exit) && !exit.value.isLarge ? Effect.void : Pool.invalidate(pool, worker)
         ),
-        Effect.asSome
+        Effect.map(({ answer }) => Option.some(answer))
       )
     }).pipe(
       Effect.scoped,
-      Effect.flatMap(Option.match({ onNone: () => ask(question, size, onPartial), onSome: Effect.succeed }))
+      Effect.flatMap(Option.match({ onNone: () => ask(question, onPartial), onSome: Effect.succeed }))
     )
 
   return { ask }

@@ -38,11 +38,12 @@ export const serve = <Question, Answer, Partial = never>(
   process.on("disconnect", () => process.exit())
   const turn = new Int32Array(new SharedArrayBuffer(4))
   const bounds = process.argv.slice(2)
+  const keptBytes = Number(bounds[2])
   new Worker(watch, { eval: true, argv: bounds, workerData: turn, execArgv: [], resourceLimits: {} }).unref()
   process.on("message", async (question: Question) => {
     Atomics.add(turn, 0, 1)
     const last = await answer(question, (partial) => reply({ partial })).then(
-      (found) => ({ answer: found }),
+      (found) => ({ answer: found, isLarge: process.memoryUsage.rss() > keptBytes }),
       () => ({ failed: true as const })
     )
     // Keeps the compiled code for the next worker. Node would do so at the end of the process, but a worker may be

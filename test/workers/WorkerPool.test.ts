@@ -14,7 +14,7 @@ const within = Effect.map(
   pool(Duration.minutes(1)),
   ({ ask }) =>
     (question: string) =>
-      ask(Effect.succeed(question), ({ length }) => length)
+      ask(Effect.succeed(question))
 )
 
 describe("a pool of workers", () => {
@@ -35,12 +35,12 @@ describe("a pool of workers", () => {
     )
   }
 
-  it.live("keeps a worker warm, and replaces one that has read a large question", () =>
+  it.live("keeps a worker warm, and replaces one that an answer has left with much memory", () =>
     Effect.gen(function* () {
       const ask = yield* within
       const first = yield* ask("which worker")
       assert.strictEqual(yield* ask("which worker"), first)
-      assert.strictEqual(yield* ask(`which worker${" ".repeat(1_000_000)}`), first)
+      assert.strictEqual(yield* ask("keep"), first)
       assert.notStrictEqual(yield* ask("which worker"), first)
     }).pipe(Effect.scoped)
   )
@@ -73,17 +73,17 @@ describe("a pool of workers", () => {
   it.live("ends a worker that takes too much processor time, and waits for one that has to wait itself", () =>
     Effect.gen(function* () {
       const { ask } = yield* pool(Duration.seconds(1))
-      const failure = yield* Effect.flip(ask(Effect.succeed("spin"), ({ length }) => length))
+      const failure = yield* Effect.flip(ask(Effect.succeed("spin")))
       assert.strictEqual(failure.reason, "time")
       assert.include(failure.message, "1s of processor time")
-      assert.strictEqual(yield* ask(Effect.succeed("wait"), ({ length }) => length), "WAIT")
+      assert.strictEqual(yield* ask(Effect.succeed("wait")), "WAIT")
     }).pipe(Effect.scoped)
   )
 
   it.live("ends a worker whose answer does not come", () =>
     Effect.gen(function* () {
       const { ask } = yield* pool(Duration.millis(50))
-      assert.strictEqual((yield* Effect.flip(ask(Effect.succeed("wait"), ({ length }) => length))).reason, "time")
+      assert.strictEqual((yield* Effect.flip(ask(Effect.succeed("wait")))).reason, "time")
     }).pipe(Effect.scoped)
   )
 })

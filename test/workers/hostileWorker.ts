@@ -20,9 +20,10 @@ serve(async (question: string): Promise<string> => {
   if (question === "heap") return heap()
   if (question === "array") return array()
   if (question === "buffers") return buffers()
+  if (question === "keep") for (let time = 0; time < 30; time += 1) kept.push(new Uint8Array(4_000_000).fill(1))
   if (question === "spin") for (;;);
   if (question === "wait") await new Promise((resolve) => setTimeout(resolve, 2000))
   if (question === "exit") return process.exit(3)
   if (question === "fail") throw new Error("as it was told")
-  return question.startsWith("which worker") ? String(process.pid) : question.toUpperCase()
+  return question === "which worker" || question === "keep" ? String(process.pid) : question.toUpperCase()
 })

@@ -88,12 +88,10 @@ export const make = Effect.fnUntraced(function* (limits: Limits) {
       const fromPart = tried
       const left = room
       const question = Effect.map(content, (all) => ({ bytes: all, cut, fileName, mediaType, fromPart, room: left }))
-      const failure = yield* pool
-        .ask(question, (asked) => asked.bytes.length, onPartial)
-        .pipe(
-          Effect.as(undefined),
-          Effect.catchIf(isFailure, (error) => Effect.succeed(explain(error)))
-        )
+      const failure = yield* pool.ask(question, onPartial).pipe(
+        Effect.as(undefined),
+        Effect.catchIf(isFailure, (error) => Effect.succeed(explain(error)))
+      )
       if (failure === undefined) break
       if (text === undefined) return { text: failure, parts } satisfies Extracted
       const culprit = parts[tried]

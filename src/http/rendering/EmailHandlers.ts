@@ -45,10 +45,7 @@ const makeReader = Effect.gen(function* () {
     question: Q
   ): Effect.Effect<EmailRenderer.Answers[Q["_tag"]], WorkerPool.WorkerFailed | E> =>
     pool
-      .ask(
-        Effect.map(email, (bytes) => ({ bytes, question })),
-        ({ bytes }) => bytes.length
-      )
+      .ask(Effect.map(email, (bytes) => ({ bytes, question })))
       // The question determines the type of the answer.
       .pipe(Effect.map((answer) => answer as EmailRenderer.Answers[Q["_tag"]]))
 

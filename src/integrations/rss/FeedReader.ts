@@ -30,7 +30,7 @@ const defaults = { atOnce: 2, longest: Duration.minutes(1), megabytes: 512 }
 /** Makes a reader whose workers end with the scope. */
 export const make = (limits: Omit<WorkerPool.Options, "program">) =>
   Effect.map(WorkerPool.make<Question, Answer>({ program, ...limits }), ({ ask }) => ({
-    read: (question: Question) => ask(Effect.succeed(question), ({ bytes }) => bytes.length)
+    read: (question: Question) => ask(Effect.succeed(question))
   }))
 
 /** By default each feed is read by a new worker. The layer keeps workers for all feeds of a process. */

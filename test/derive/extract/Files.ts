@@ -46,9 +46,10 @@ export const cjkPdf = (encoding: string, ordering: string, text: Uint8Array): Ui
   ])
 }
 
-/** Makes a page whose content inflates to this many megabytes. */
-export const pdfBomb = (megabytes: number): Uint8Array => {
-  const stream = deflateSync(Buffer.alloc(megabytes * 1_000_000, " "), { level: 9 }).toString("latin1")
+/** Makes a page of a few kilobytes with an array of this many millions of numbers, which the heap has to hold. */
+export const pdfBomb = (millions: number): Uint8Array => {
+  const content = Buffer.concat([Buffer.from("BT ["), Buffer.alloc(millions * 2_000_000, "1 "), Buffer.from("] TJ ET")])
+  const stream = deflateSync(content, { level: 9 }).toString("latin1")
   return pdfOf(page(`<</Length ${stream.length}/Filter/FlateDecode>>\nstream\n${stream}\nendstream`))
 }
 
