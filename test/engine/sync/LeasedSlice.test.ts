@@ -5,7 +5,6 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import { Transient } from "../../../src/contract/IntegrationError.ts"
@@ -148,45 +147,6 @@ describe("a slice", () => {
         assert.deepStrictEqual(yield* made, ["ann"])
       }).pipe(Effect.provide(engineOver(Memory.layer, { ...integration(source), members })))
     }
-  )
-
-  it.effect("is counted by its result, its duration and its problems, and by a lease that it lost", () =>
-    withConnection(function* (source, connection) {
-      const store = yield* WholeStore
-      const state = (name: string, status?: string) =>
-        Effect.map(
-          Metric.snapshot,
-          (all) => all.find(({ attributes, id }) => id === name && attributes?.["status"] === status)?.state
-        )
-      source.problems = [
-        { place: "a", message: "refused" },
-        { place: "b", message: "refused" }
-      ]
-      source.answer = only("list", Effect.sleep("7 seconds"))
-      yield* moving(poll(connection))
-      assert.deepInclude(yield* state("idem_run_duration_seconds"), { count: 1, sum: 7 })
-      assert.deepInclude(yield* state("idem_runs_total", "partial"), { count: 1 })
-      assert.deepInclude(yield* state("idem_problems_total"), { count: 2 })
-      assert.isUndefined(yield* state("idem_leases_lost_total"))
-      source.answer = only("changes", Effect.never)
-      const interrupted = yield* Effect.forkChild(poll(connection))
-      yield* until(Effect.sync(() => source.calls.includes("changes")))
-      yield* Fiber.interrupt(interrupted)
-      assert.deepInclude(yield* state("idem_runs_total", "interrupted"), { count: 1 })
-      source.add("c")
-      source.answer = only(
-        "changes",
-        Effect.flatMap(store.connection(connection.id), (row) =>
-          store.acquire(connection.id, {
-            holder: "another process",
-            ttl,
-            deadHolder: Option.getOrThrow(row).lease?.holder
-          })
-        ).pipe(Effect.orDie, Effect.asVoid)
-      )
-      assert.strictEqual((yield* poll(connection)).error?.reason, "Superseded")
-      assert.deepInclude(yield* state("idem_leases_lost_total"), { count: 1 })
-    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 
   it.effect("stops its downloads before it closes the session, when it is interrupted", () => {

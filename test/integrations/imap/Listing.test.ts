@@ -91,7 +91,7 @@ const makeMirror = (account: ReturnType<typeof MemoryAccount.make>) => {
   return { known, list, problems }
 }
 
-const names = ["INBOX", "a", "a/b", "z"]
+const names = ["INBOX", "a", "a/b"]
 
 const Event = Schema.Struct({
   kind: Schema.Literals([
@@ -106,11 +106,12 @@ const Event = Schema.Struct({
     "rename",
     "renumber",
     "poll",
+    "poll",
     "slice",
     "slice",
     "hour"
   ]),
-  mailbox: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 })),
+  mailbox: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 })),
   at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9_999 }))
 })
 
@@ -142,11 +143,18 @@ describe("an account", () => {
           const account = MemoryAccount.make(kind)
           const { append, expunge, flag, mailboxes, renumber, requests } = account
           const { known, list, problems } = makeMirror(account)
+          // INBOX takes several pages.
+          for (const [name, count] of [
+            ["INBOX", 1_100],
+            ["a", 3]
+          ] as const) {
+            append(mailboxes.get(name) ?? account.create(name), count)
+          }
           for (const { at, kind, mailbox } of events) {
             const name = names[mailbox] ?? "INBOX"
             const box = mailboxes.get(name) ?? account.create(name)
             const place = box.messages.size === 0 ? 0 : at % box.messages.size
-            const count = [1, 2, 3, 700, 1_100][at % 5] ?? 1
+            const count = [1, 2, 3, 700, 1_050][at % 5] ?? 1
             switch (kind) {
               case "append":
                 append(box, [1, 2, 3, 501, 1_001][at % 5] ?? 1)
@@ -199,7 +207,7 @@ describe("an account", () => {
           assert.deepStrictEqual(requests, ["LIST"])
           assert.deepStrictEqual(problems, [])
         }),
-      runs(25)
+      runs(20)
     )
   }
 })
