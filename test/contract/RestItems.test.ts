@@ -145,6 +145,7 @@ describe("an id of a REST source", () => {
   const children = {
     replies: { of: ({ id }: typeof Note.Type) => ({ path: `a/${id}/replies`, query: { v: "2" } }), resource: child() },
     files: { of: ({ text }: typeof Note.Type) => (text === undefined ? [] : [{ id: "f", text }]), resource: child() },
+    // A like is requested at a path of its own.
     likes: {
       of: () => undefined,
       resource: child({ itemPath: (id: string, parentId: string) => `a/${parentId}/likes/${id}` })
@@ -152,7 +153,13 @@ describe("an id of a REST source", () => {
   }
   const integration = source(
     {
-      a: Idem.restResource({ ...notes, path: "a", itemPath: (id) => `a/${id}`, children }),
+      a: Idem.restResource({
+        ...notes,
+        path: "a",
+        itemPath: (id) => `a/${id}`,
+        isDeleted: ({ text }) => text === "deleted",
+        children
+      }),
       b: Idem.restResource({ ...notes, path: "b", itemPath: (id) => `b/${id}` })
     },
     { headers: { "x-version": "2" } }
@@ -160,6 +167,7 @@ describe("an id of a REST source", () => {
   const answers: Record<string, unknown> = {
     "/v1/a/1": { id: 1, text: "file of 1" },
     "/v1/a/2": { id: 2 },
+    "/v1/a/4": { id: 4, text: "deleted" },
     "/v1/b/1": { id: 1, text: "b" },
     "/v1/a/1/likes/x%2Fy": { id: "x/y" },
     "/v1/a/1/replies?v=2": { items: [{ id: "p" }], next: "z" },
@@ -207,6 +215,8 @@ describe("an id of a REST source", () => {
         ["b/2", 1],
         ["replies/3/p", 1],
         ["files/2/f", 1],
+        ["files/4/f", 1],
+        ["replies/4/p", 1],
         ["replies/1/r", 3]
       ] as const) {
         const { log, result } = yield* download(integration, respond, id)

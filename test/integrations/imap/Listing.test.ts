@@ -1,5 +1,6 @@
 /** Whatever happens to an account between and during polls, a mirror of it ends as the account is. */
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -71,12 +72,12 @@ const makeMirror = (account: ReturnType<typeof MemoryAccount.make>) => {
   }
 
   /** Lists the account, as far as a slice of this many pages. Returns the number of pages. */
-  const list = Effect.fnUntraced(function* (pages = Number.MAX_SAFE_INTEGER) {
+  const list = Effect.fnUntraced(function* (pages = Number.MAX_SAFE_INTEGER, task = poll) {
     account.requests.length = 0
     let made = 0
     const get = (keys: ReadonlyArray<string>) =>
       Effect.sync(() => new Map(keys.flatMap((key) => (parts.has(key) ? [[key, parts.get(key) as Part]] : []))))
-    yield* Listing.list(source, poll, Option.fromUndefinedOr(checkpoint), { get, hinted: noHints }).pipe(
+    yield* Listing.list(source, task, Option.fromUndefinedOr(checkpoint), { get, hinted: noHints }).pipe(
       Stream.provideService(ContentExistenceChecker, checker),
       Stream.take(pages),
       Stream.runForEach((page) =>
@@ -114,6 +115,40 @@ const Event = Schema.Struct({
   mailbox: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 })),
   at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9_999 }))
 })
+
+const Hours = Schema.Int.check(Schema.isBetween({ minimum: -30, maximum: 230 }))
+const Zone = Schema.Int.check(Schema.isBetween({ minimum: -12, maximum: 14 }))
+
+it.effect.prop(
+  "a window has the messages that were received in it, in whatever zone the server is, and few others are fetched",
+  [Hours, Hours, Zone],
+  ([from, to, zone]) =>
+    Effect.gen(function* () {
+      const account = MemoryAccount.make("qresync", zone)
+      account.append(account.mailboxes.get("INBOX") ?? account.create("INBOX"), 40)
+      const at = (hours: number) => DateTime.makeUnsafe(Date.UTC(2024, 0, 1) + hours * 3_600_000 + 20)
+      const since = at(Math.min(from, to))
+      const until = at(Math.max(from, to))
+      for (const window of [{ since, until }, { since }, { until }]) {
+        const { known, list } = makeMirror(account)
+        account.fetched.clear()
+        yield* list(undefined, { ...poll, window })
+        const isIn = (millis: number, slack = 0) =>
+          (!("since" in window) || millis >= DateTime.toEpochMillis(since) - slack) &&
+          (!("until" in window) || millis < DateTime.toEpochMillis(until) + slack)
+        const uids = Array.from({ length: 40 }, (_, index) => index + 1)
+        assert.deepStrictEqual(
+          [...known.keys()],
+          uids
+            .filter((uid) => isIn(MemoryAccount.receivedOf(uid)))
+            .toReversed()
+            .map((uid) => `INBOX/1/${uid}`)
+        )
+        for (const uid of account.fetched) assert.isTrue(isIn(MemoryAccount.receivedOf(uid), 3 * 86_400_000))
+      }
+    }),
+  runs(40)
+)
 
 describe("an account", () => {
   for (const kind of ["qresync", "condstore", "plain"] as const) {

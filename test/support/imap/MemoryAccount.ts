@@ -27,8 +27,17 @@ const inSet = (set: string) => {
   return (uid: number) => ranges.some(([from = 0, to = from]) => uid >= from && uid <= to)
 }
 
-export const make = (kind: Kind) => {
+const hour = 3_600_000
+const day = 24 * hour
+
+/** When the message with this UID was received, in milliseconds since 1970. */
+export const receivedOf = (uid: number): number => Date.UTC(2024, 0, 1) + uid * (5 * hour + 1)
+
+/** `zone` is the zone of the server's dates, in hours ahead of UTC. */
+export const make = (kind: Kind, zone = 0) => {
   const mailboxes = new Map<string, Mailbox>()
+  /** The UIDs of all messages that were fetched. */
+  const fetched = new Set<number>()
   /** The commands, without their arguments. */
   const requests: Array<string> = []
   let validities = 0
@@ -90,7 +99,15 @@ export const make = (kind: Kind) => {
     [...mailboxes].map(([path, box]) => ({ path, delimiter: "/", flags: new Set<string>(), status: statusOf(box) }))
 
   const sessionIn = (box: Mailbox | undefined): Client.Session => {
-    const search = async ({ uid }: { readonly uid: string }) => [...(box?.messages.keys() ?? [])].filter(inSet(uid))
+    // RFC 3501, 6.4.4: SINCE and BEFORE compare INTERNALDATE, disregarding time and timezone.
+    const dayOf = (uid: number) => Math.floor((receivedOf(uid) + zone * hour) / day)
+    const isIn =
+      ({ before, since }: { readonly before?: Date; readonly since?: Date }) =>
+      (uid: number) =>
+        (since === undefined || dayOf(uid) >= Math.floor(since.getTime() / day)) &&
+        (before === undefined || dayOf(uid) < Math.floor(before.getTime() / day))
+    const search = async ({ uid, ...days }: { readonly uid: string; readonly before?: Date; readonly since?: Date }) =>
+      [...(box?.messages.keys() ?? [])].filter(inSet(uid)).filter(isIn(days))
     const fetchAll = async (range: string, _query: unknown, { changedSince = 0n } = {}) => {
       const isAsked = inSet(range)
       const isLater = ({ modseq }: { readonly modseq: number }) => modseq > changedSince
@@ -98,7 +115,10 @@ export const make = (kind: Kind) => {
         if (isLater(one) && isAsked(one.uid)) session.vanished?.add(one.uid)
       }
       const found = [...(box?.messages ?? [])].filter(([uid, message]) => isAsked(uid) && isLater(message))
-      return found.map(([uid, { flags }]) => ({ uid, flags: new Set(flags), size: 1, internalDate: new Date(0) }))
+      return found.map(([uid, { flags }]) => {
+        fetched.add(uid)
+        return { uid, flags: new Set(flags), size: 1, internalDate: new Date(receivedOf(uid)) }
+      })
     }
     const session: Client.Session = {
       imap: { list, search, fetchAll } as unknown as ImapFlow,
@@ -152,5 +172,5 @@ export const make = (kind: Kind) => {
       )
     )
 
-  return { append, client, create, expunge, flag, mailboxes, messages, renumber, requests }
+  return { append, client, create, expunge, fetched, flag, mailboxes, messages, renumber, requests }
 }
