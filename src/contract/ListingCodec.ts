@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Definition } from "./Definition.ts"
-import { CheckpointExpired, IntegrationError, Malformed } from "./IntegrationError.ts"
+import { CheckpointExpired, IntegrationError } from "./IntegrationError.ts"
 import type { Page } from "./Page.ts"
 import type { PartMove, Parts } from "./Parts.ts"
 import * as SessionValues from "./SessionValues.ts"
@@ -30,7 +30,7 @@ export const make = <Checkpoint, Part>({
       : Effect.map(encodePart(value), (encoded) => ({ key, checkpoint: encoded }))
 
   const badPage = (index: number, problem: string) =>
-    new IntegrationError({ reason: new Malformed({ message: `${domain}, page ${index + 1}: ${problem}` }) })
+    SessionValues.malformed(`${domain}, page ${index + 1}: ${problem}`)
   const misfit = (index: number, what: string) => (error: Schema.SchemaError) =>
     badPage(index, `the ${what} does not fit its schema: ${error.message}`)
 

@@ -8,7 +8,8 @@ import type { Estimate } from "./Definition.ts"
 import { IntegrationError, Malformed } from "./IntegrationError.ts"
 import type { Quota } from "./Quota.ts"
 
-const malformed = (message: string) => new IntegrationError({ reason: new Malformed({ message }) })
+/** The error for a value that breaks the contract: a fault in the integration's code. */
+export const malformed = (message: string) => new IntegrationError({ reason: new Malformed({ message }) })
 
 /** Returns the given Effect. Fails for a promise, or for anything else that is not an Effect. */
 export const effect = <A, E, R>(

@@ -16,9 +16,9 @@ import * as Stream from "effect/Stream"
 import * as Sharding from "effect/cluster/Sharding"
 import type { Hint } from "../../contract/Hints.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import * as SessionValues from "../../contract/SessionValues.ts"
 import * as MessageText from "../MessageText.ts"
 import type { Connection, ConnectionId } from "../model/Connection.ts"
-import * as IntegrationFaults from "../source/IntegrationFaults.ts"
 import { Integrations } from "../source/Integrations.ts"
 import * as OpenSource from "../source/OpenSource.ts"
 import type * as LeasedSlice from "../sync/LeasedSlice.ts"
@@ -120,7 +120,7 @@ const make = Effect.gen(function* () {
   const pass = (connection: Connection, hint: Hint) =>
     Effect.suspend(() => {
       const isHint: boolean = Predicate.isObject(hint)
-      if (!isHint) return Effect.fail(IntegrationFaults.malformed("a hint must be an object"))
+      if (!isHint) return Effect.fail(SessionValues.malformed("a hint must be an object"))
       const { account, part } = hint
       pending.setListening(connection.id, true)
       const target = account === undefined ? { connectionId: connection.id } : { domain: connection.domain, account }

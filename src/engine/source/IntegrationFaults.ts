@@ -4,10 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import type { AnySession } from "../../contract/Integration.ts"
-import { IntegrationError, Malformed } from "../../contract/IntegrationError.ts"
+import type { IntegrationError } from "../../contract/IntegrationError.ts"
+import * as SessionValues from "../../contract/SessionValues.ts"
 import * as MessageText from "../MessageText.ts"
-
-export const malformed = (message: string) => new IntegrationError({ reason: new Malformed({ message }) })
 
 /** Returns true for an error that an integration may fail with. A config may no longer fit when it is opened. */
 const isAllowed = (error: unknown): boolean =>
@@ -34,7 +33,7 @@ const isFault = (cause: Cause.Cause<unknown>): boolean => Cause.hasDies(cause) |
 const failure = (what: string) => (cause: Cause.Cause<unknown>) => {
   const fault = foreign(cause) ?? `threw ${MessageText.defect(Cause.squash(cause))}`
   return Effect.logError(`${what}: the integration ${fault}`, cause).pipe(
-    Effect.andThen(Effect.fail(malformed(`the integration ${fault}; the log has its text and stack`)))
+    Effect.andThen(Effect.fail(SessionValues.malformed(`the integration ${fault}; the log has its text and stack`)))
   )
 }
 

@@ -7,9 +7,9 @@ import { externalIdProblem, type Ref } from "../../contract/Content.ts"
 import type { AnySession } from "../../contract/Integration.ts"
 import { maxCheckpointBytes, maxPageRefs, type Page } from "../../contract/Page.ts"
 import { maxPartBytes, maxParts, type PartMove } from "../../contract/Parts.ts"
+import * as SessionValues from "../../contract/SessionValues.ts"
 import * as JsonProblem from "../JsonProblem.ts"
 import * as MessageText from "../MessageText.ts"
-import * as IntegrationFaults from "./IntegrationFaults.ts"
 
 const bytesOf = (checkpoint: Schema.Json): number => Buffer.byteLength(JSON.stringify(checkpoint))
 
@@ -116,6 +116,6 @@ export const checked = (session: AnySession, domain: string): AnySession => ({
       const found = problem(page)
       return found === undefined
         ? Effect.succeed(page)
-        : Effect.fail(IntegrationFaults.malformed(`${domain}, page ${index + 1}: ${found}`))
+        : Effect.fail(SessionValues.malformed(`${domain}, page ${index + 1}: ${found}`))
     })
 })

@@ -27,7 +27,6 @@ import * as QuotaAdmission from "./QuotaAdmission.ts"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { Budget, Call, Quota } from "../../contract/Integration.ts"
 import * as SessionValues from "../../contract/SessionValues.ts"
-import * as IntegrationFaults from "./IntegrationFaults.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
 import { Limits } from "../Limits.ts"
 import * as RefusalDelay from "./RefusalDelay.ts"
@@ -93,7 +92,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
         const tokens = options.weights?.[method] ?? units
         // The counters are shared: one wrong amount would block all calls of the account, or let all of them through.
         if (!Number.isFinite(tokens) || tokens < 0) {
-          return Effect.fail(IntegrationFaults.malformed(`the units of ${method} must be a number from 0`))
+          return Effect.fail(SessionValues.malformed(`the units of ${method} must be a number from 0`))
         }
         const limits = {
           buckets: bucketsOf(domain, budgets, method, tokens),

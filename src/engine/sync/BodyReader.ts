@@ -8,7 +8,8 @@ import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import { type Announced, withLateFields, type Content, maxTitleLength, type Ref } from "../../contract/Content.ts"
-import { IntegrationError, Malformed, TooLarge, Transient } from "../../contract/IntegrationError.ts"
+import { IntegrationError, TooLarge, Transient } from "../../contract/IntegrationError.ts"
+import * as SessionValues from "../../contract/SessionValues.ts"
 import type { Limits } from "../Limits.ts"
 import * as BodyVerification from "./BodyVerification.ts"
 import * as ContentValidation from "./ContentValidation.ts"
@@ -29,7 +30,7 @@ const tooLarge = (externalId: string, limits: Limits) =>
   })
 
 const notStored = (externalId: string, problem: string) =>
-  new IntegrationError({ reason: new Malformed({ message: `${externalId} was not stored: ${problem}` }) })
+  SessionValues.malformed(`${externalId} was not stored: ${problem}`)
 
 /**
  * Streams the bytes of a body. Fails if a chunk takes too long, if the body is larger than the limit, or if it differs

@@ -34,7 +34,7 @@ export const fieldProblem = (content: Omit<Content, "body" | "kind">): string | 
   return keyProblem === undefined ? undefined : `\`bodyKey\`: ${keyProblem.replace("an external id", "it")}`
 }
 
-const notBytes = IntegrationFaults.malformed("`body` must be a Uint8Array, or a stream of them")
+const notBytes = SessionValues.malformed("`body` must be a Uint8Array, or a stream of them")
 
 /** Returns the content with its body and late fields checked while they are read. */
 export const checked = <R>(
@@ -43,10 +43,10 @@ export const checked = <R>(
 ): Effect.Effect<Content, IntegrationError, R> => {
   const what = `the download of ${JSON.stringify(ref.externalId)}`
   return Effect.flatMap(IntegrationFaults.caught(what, content), (given) => {
-    if (!Predicate.isObject(given)) return Effect.fail(IntegrationFaults.malformed("a content must be an object"))
+    if (!Predicate.isObject(given)) return Effect.fail(SessionValues.malformed("a content must be an object"))
     const { afterBody, body, kind } = given
     if (typeof kind !== "string" || kind === "")
-      return Effect.fail(IntegrationFaults.malformed("`kind` must be a text, such as `message`"))
+      return Effect.fail(SessionValues.malformed("`kind` must be a text, such as `message`"))
     const isStream = Stream.isStream(body)
     if (!isStream && !(body instanceof Uint8Array)) return Effect.fail(notBytes)
     if (!isStream && afterBody === undefined) return Effect.succeed(given)
