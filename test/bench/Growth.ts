@@ -41,7 +41,7 @@ export const batchOf = (page: number, runId: RunId, bodyBytes: number): Batch =>
   items: Array.from({ length: batchSize }, (_, index) => itemOf(index, bodyBytes)),
   listed: [],
   inScope: true,
-  misses: [],
+  ledgerUpdates: [],
   done: [],
   page: {
     checkpoint: page,

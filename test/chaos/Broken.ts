@@ -33,7 +33,7 @@ const withoutTransaction = (store: Service): Service => ({
     batch.page === undefined || batch.items.length === 0
       ? store.commit(fence, batch)
       : Effect.gen(function* () {
-          const nothing = { ...batch, items: [], misses: [], done: [], counts: {}, problems: [] }
+          const nothing = { ...batch, items: [], ledgerUpdates: [], done: [], counts: {}, problems: [] }
           const { patched } = yield* store.commit(fence, nothing)
           // Without the pause, a fault rarely hits a process between the two.
           yield* Effect.sleep("2 seconds")

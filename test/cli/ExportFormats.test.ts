@@ -68,7 +68,7 @@ describe("idem export --format eml and mbox", () => {
         })),
         listed: [],
         inScope: true,
-        misses: [],
+        ledgerUpdates: [],
         done: [],
         page: undefined,
         counts: {},

@@ -16,7 +16,7 @@ import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Database from "../support/Postgres.ts"
 import { awaitVisible } from "./awaitVisible.ts"
 import { contentTables, looked, reads } from "./rowReads.ts"
-import { allRead, item, miss, nextRun, page, running, type Running } from "./scenario.ts"
+import { allRead, item, ledgerUpdate, nextRun, page, running, type Running } from "./scenario.ts"
 
 /** The stored rows of the large connection. A third as many were deleted, and a tenth as many failed. */
 const size = 60_000
@@ -99,8 +99,8 @@ const operations = Effect.fnUntraced(function* ({ commit, fence, id, runId }: Ru
     "a commit of known items": commit({
       items: Array.from({ length: 100 }, (_, index) => item(idOf(1000 * round + index)))
     }),
-    "a commit of misses": commit({
-      misses: [miss("missed"), miss(failed(1)), miss(failed(2), { outcome: "gone" })]
+    "a commit of ledger updates": commit({
+      ledgerUpdates: [ledgerUpdate("missed"), ledgerUpdate(failed(1)), ledgerUpdate(failed(2), { outcome: "gone" })]
     }),
     "a commit of patches": commit({ page: page({ patches: [{ externalId: idOf(30), metadata: { round } }] }) }),
     "a commit of deletions": commit({

@@ -17,7 +17,7 @@ import * as FeedEpoch from "../../src/stores/postgres/FeedEpoch.ts"
 import * as LeaseStores from "../../src/stores/postgres/LeaseStore.ts"
 import * as Database from "../support/Postgres.ts"
 import { waiting, whileLocked } from "./locking.ts"
-import { batch, beginRun, connect, miss, take } from "./scenario.ts"
+import { batch, beginRun, connect, ledgerUpdate, take } from "./scenario.ts"
 
 const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
 const ttl = Duration.seconds(30)
@@ -49,7 +49,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, in two processes", (it
           yield* waiting(1)
           const fence = yield* take(id)
           const runId = yield* beginRun(fence)
-          yield* store.commit(fence, batch(runId, { misses: [miss("b", { outcome: "deferred" })] }))
+          yield* store.commit(fence, batch(runId, { ledgerUpdates: [ledgerUpdate("b", { outcome: "deferred" })] }))
           yield* store.release(fence, {})
           return taking
         })

@@ -18,7 +18,7 @@ import * as Postgres from "../../src/stores/Postgres.ts"
 import { transaction } from "../../src/stores/postgres/Transactions.ts"
 import * as Database from "../support/Postgres.ts"
 import { forkWaiting, waiting, whileLocked as whileHeld } from "./locking.ts"
-import { bytesOf, connect, item, miss, page, row, running, sha256, stored, take } from "./scenario.ts"
+import { bytesOf, connect, item, ledgerUpdate, page, row, running, sha256, stored, take } from "./scenario.ts"
 
 const layer = Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(Database.layer))
 const ttl = Duration.seconds(30)
@@ -49,7 +49,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
         id,
         forkWaiting(
           store.acquire(id, { holder: "next", ttl, deadHolder: "a holder" }),
-          commit({ items: [item("a")], misses: [miss("b")], page: page({}) })
+          commit({ items: [item("a")], ledgerUpdates: [ledgerUpdate("b")], page: page({}) })
         )
       )
       assert.isTrue(Option.isSome(yield* Fiber.join(taker)))
@@ -69,7 +69,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, at once", (it) => {
         const [committer, taker] = yield* whileLocked(
           id,
           forkWaiting(
-            commit({ misses: [miss("b", { outcome: "deferred" })], page: page({ deleted: ["a"] }) }),
+            commit({ ledgerUpdates: [ledgerUpdate("b", { outcome: "deferred" })], page: page({ deleted: ["a"] }) }),
             store.acquire(id, { holder: "next", ttl, deadHolder: "a holder" })
           )
         )

@@ -13,7 +13,18 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Database from "../support/Postgres.ts"
-import { bytesOf, deleteStaged, item, largeItem, miss, nextRun, page, row, running, sha256 } from "./scenario.ts"
+import {
+  bytesOf,
+  deleteStaged,
+  item,
+  largeItem,
+  ledgerUpdate,
+  nextRun,
+  page,
+  row,
+  running,
+  sha256
+} from "./scenario.ts"
 
 const inFolder = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
@@ -77,7 +88,7 @@ it.layer(layer, { excludeTestServices: true })("removal from Postgres", (it) => 
           item(id("a"), { text: marker, title: marker, metadata: { marker }, volatile: { marker } }),
           yield* largeItem(id("large"), `large ${marker}`)
         ],
-        misses: [miss(id("failed"), { reason: marker, message: marker, retryIn: undefined })],
+        ledgerUpdates: [ledgerUpdate(id("failed"), { reason: marker, message: marker, retryIn: undefined })],
         problems: [{ place: marker, message: marker }]
       })
       const next = yield* nextRun(run)

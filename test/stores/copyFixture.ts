@@ -13,7 +13,7 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Copy from "../../src/stores/Copy.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
-import { item, largeItem, miss, nextRun, page, running, settle } from "./scenario.ts"
+import { item, largeItem, ledgerUpdate, nextRun, page, running, settle } from "./scenario.ts"
 
 /** Makes a database with its store. */
 export const side = Effect.gen(function* () {
@@ -54,11 +54,11 @@ export const lived = Effect.gen(function* () {
       item("a", { metadata: { n: 1.5, deep: { 'é\\"\n': [null, "\u2028"] } } }),
       yield* largeItem("large", "large")
     ],
-    misses: [
-      miss("failed"),
-      miss("dead", { retryIn: undefined }),
-      miss("deferred", { outcome: "deferred" }),
-      miss("gone", { outcome: "gone" })
+    ledgerUpdates: [
+      ledgerUpdate("failed"),
+      ledgerUpdate("dead", { retryIn: undefined }),
+      ledgerUpdate("deferred", { outcome: "deferred" }),
+      ledgerUpdate("gone", { outcome: "gone" })
     ],
     page: page({ deleted: ["many 1", "many 2"] })
   })

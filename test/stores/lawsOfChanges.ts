@@ -10,7 +10,7 @@ import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Model from "./model.ts"
-import { deleteStaged, item, miss, page, row, running, settle, Time, AwaitVisible } from "./scenario.ts"
+import { deleteStaged, item, ledgerUpdate, page, row, running, settle, Time, AwaitVisible } from "./scenario.ts"
 import { runs } from "../support/Property.ts"
 
 /**
@@ -56,7 +56,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           [commit({ page: page({ patches: [{ externalId: "b", metadata: { n: 1 } }] }) }), ["a updated", "b updated"]],
           [commit({ page: page({ deleted: ["a"] }) }), ["a updated", "b updated"]],
           [settle(fence, { atMost: 9, share: 1 }), ["b updated", "a deleted"]],
-          [commit({ misses: [miss("a")] }), ["b updated", "a deleted"]],
+          [commit({ ledgerUpdates: [ledgerUpdate("a")] }), ["b updated", "a deleted"]],
           [commit({ items: [item("a")] }), ["b updated", "a undeleted"]],
           [commit({ items: [item("a", { title: "another" })] }), ["b updated", "a updated"]]
         ] as const
@@ -107,11 +107,17 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
     it.effect("an item that was never stored, and content that is stored unchanged, are no changes", () =>
       Effect.gen(function* () {
         const { commit, id } = yield* running()
-        yield* commit({ items: [item("a")], misses: [miss("b"), miss("c", { outcome: "gone", retryIn: undefined })] })
+        yield* commit({
+          items: [item("a")],
+          ledgerUpdates: [ledgerUpdate("b"), ledgerUpdate("c", { outcome: "gone", retryIn: undefined })]
+        })
         const before = yield* read({ connectionId: id })
         assert.deepStrictEqual(told(before), ["a stored"])
-        yield* commit({ items: [item("a", { revision: "r2", volatile: { n: 1 } })], misses: [miss("b")] })
-        yield* commit({ misses: [miss("a")] })
+        yield* commit({
+          items: [item("a", { revision: "r2", volatile: { n: 1 } })],
+          ledgerUpdates: [ledgerUpdate("b")]
+        })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("a")] })
         const after = yield* read({ connectionId: id })
         assert.deepStrictEqual(
           after.changes.map(({ place }) => place),
@@ -141,7 +147,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           yield* commit({ items: [item("a"), item("b")] })
           yield* commit({ page: page({ deleted: ["a", "b"] }) })
           yield* deleteStaged(fence)
-          yield* commit({ misses: [miss("b")] })
+          yield* commit({ ledgerUpdates: [ledgerUpdate("b")] })
           const before = yield* read({ connectionId: id })
           assert.deepStrictEqual(told(before), ["a deleted", "b deleted"])
           assert.isTrue(
@@ -232,8 +238,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const { next } = yield* read({})
         const idle = yield* store.changed(next.transaction)
         assert.deepStrictEqual([...idle.connections], [])
-        yield* one.commit({ items: [item("a"), item("b")], misses: [] })
-        yield* other.commit({ misses: [miss("a")] })
+        yield* one.commit({ items: [item("a"), item("b")], ledgerUpdates: [] })
+        yield* other.commit({ ledgerUpdates: [ledgerUpdate("a")] })
         yield* Effect.flatten(AwaitVisible)
         const found = yield* store.changed(idle.next)
         assert.deepStrictEqual([...found.connections], [one.id])

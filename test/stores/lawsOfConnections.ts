@@ -9,7 +9,7 @@ import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
-import { allRead, connect, item, miss, running, stored, take, Time, ttl } from "./scenario.ts"
+import { allRead, connect, item, ledgerUpdate, running, stored, take, Time, ttl } from "./scenario.ts"
 import { begin, forced, request, sync } from "./taskFixture.ts"
 
 const nowhere = ConnectionId.make("11111111-2222-4333-8444-555555555555")
@@ -294,7 +294,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { commit, fence, id, name, runId } = yield* running()
-        yield* commit({ items: [item("a")], misses: [miss("b")] })
+        yield* commit({ items: [item("a")], ledgerUpdates: [ledgerUpdate("b")] })
         yield* store.disconnect(id, true)
         assert.isTrue(Option.isNone(yield* store.connection(id)))
         assert.isTrue(Option.isNone(yield* store.run(runId)))

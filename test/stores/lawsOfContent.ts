@@ -13,7 +13,7 @@ import {
   item,
   listed,
   metadataOf,
-  miss,
+  ledgerUpdate,
   page,
   row,
   running,
@@ -41,7 +41,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const store = yield* WholeStore
         const run = yield* running()
         const other = yield* running()
-        yield* run.commit({ items: [item("a"), item("b"), item("c")], misses: [miss("d")] })
+        yield* run.commit({ items: [item("a"), item("b"), item("c")], ledgerUpdates: [ledgerUpdate("d")] })
         yield* other.commit({ items: [item("e")] })
         const rows = yield* store.contentsById(run.id, ["a", "c", "d", "e", "none", "\0", "a"])
         assert.deepStrictEqual([...rows].map(([id, { externalId, state }]) => [id, externalId, state]).toSorted(), [
@@ -123,7 +123,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const keyed = { ...read, bodyKey: "a key" }
         yield* unchanged(keyed)
         assert.isTrue((yield* store.copySources(id, ["a key"])).has("a key"))
-        yield* commit({ misses: [miss("a", revised)] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("a", revised)] })
         yield* unchanged(keyed)
         assert.deepStrictEqual(yield* store.ledger(id, { limit: 1 }), [])
       })
@@ -152,7 +152,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { commit, fence, id, runId } = yield* running()
-        yield* commit({ items: [item("a")], misses: [] })
+        yield* commit({ items: [item("a")], ledgerUpdates: [] })
         yield* commit({ page: page({ deleted: ["a"] }) })
         yield* settle(fence, { runId, atMost: 1, share: 0 })
         assert.deepStrictEqual(yield* store.existing(id, ["a"]), new Set())

@@ -14,7 +14,7 @@ import {
   aMomentLater,
   deleteStaged,
   item,
-  miss,
+  ledgerUpdate,
   nextRun,
   page,
   running,
@@ -30,7 +30,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
     it.effect("a listing that covers all stages what it did not see, and nothing else", () =>
       Effect.gen(function* () {
         const run = yield* withStored(["a", "b", "c"])
-        yield* run.commit({ misses: [miss("failed")] })
+        yield* run.commit({ ledgerUpdates: [ledgerUpdate("failed")] })
         yield* pass(run, ["a", "c"])
         assert.deepStrictEqual(yield* staged(run.id), ["b absence"])
       })
@@ -39,7 +39,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
     it.effect("what is stored while the listing goes on is not absent from it", () =>
       Effect.gen(function* () {
         const before = yield* withStored(["a"])
-        yield* before.commit({ misses: [miss("retried")] })
+        yield* before.commit({ ledgerUpdates: [ledgerUpdate("retried")] })
         const run = yield* nextRun(before)
         yield* run.commit({ page: page({ listing: "l", seen: ["a"] }) })
         yield* aMomentLater
@@ -178,7 +178,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         })
         yield* run.commit({ page: page({ deleted: ["c"] }) })
         assert.deepStrictEqual(yield* waiting(), [0, 1, 1])
-        yield* run.commit({ misses: [miss("e", { outcome: "gone" })] })
+        yield* run.commit({ ledgerUpdates: [ledgerUpdate("e", { outcome: "gone" })] })
         assert.deepStrictEqual(yield* waiting(), [0, 2, 2])
         yield* pass(run, [], { covers: [{ prefix: "a/" }], complete: false })
         yield* run.commit({ page: page({ listing: "a listing", deleted: ["d"] }) })

@@ -13,7 +13,7 @@ import {
   deleteStaged,
   item,
   listed,
-  miss,
+  ledgerUpdate,
   nextRun,
   page,
   pass,
@@ -44,7 +44,7 @@ export const lawsOfHeldDeletions = (it: Laws): void => {
     Effect.gen(function* () {
       const store = yield* WholeStore
       const run = yield* withStored([])
-      yield* run.commit({ misses: [miss("a"), miss("b", { outcome: "deferred" })] })
+      yield* run.commit({ ledgerUpdates: [ledgerUpdate("a"), ledgerUpdate("b", { outcome: "deferred" })] })
       yield* run.commit({ page: page({ deleted: ["a", "b"] }) })
       assert.deepStrictEqual(yield* listed(run.id, "gone"), ["a", "b"])
       assert.deepStrictEqual(yield* store.existing(run.id, ["a", "b"]), new Set())
@@ -56,7 +56,7 @@ export const lawsOfHeldDeletions = (it: Laws): void => {
     Effect.gen(function* () {
       const store = yield* WholeStore
       const run = yield* withStored(["a", "b", "c"])
-      yield* run.commit({ misses: [miss("b")] })
+      yield* run.commit({ ledgerUpdates: [ledgerUpdate("b")] })
       yield* run.commit({ page: page({ deleted: ["b"] }) })
       const settled = yield* settle(run.fence, { runId: run.runId, atMost: 1, share: 0 })
       assert.deepStrictEqual(settled, { deleted: 1, held: 0 })
@@ -77,7 +77,7 @@ export const lawsOfHeldDeletions = (it: Laws): void => {
     Effect.gen(function* () {
       const store = yield* WholeStore
       const run = yield* withStored(["a", "b"])
-      yield* run.commit({ misses: [miss("b")] })
+      yield* run.commit({ ledgerUpdates: [ledgerUpdate("b")] })
       yield* pass(run, ["a"])
       assert.strictEqual((yield* store.totals(run.id)).failed, 1)
       assert.strictEqual(yield* deleteStaged(run.fence), 1)
@@ -275,10 +275,14 @@ export const lawsOfHeldDeletions = (it: Laws): void => {
       const run = yield* withStored(["a"])
       yield* run.commit({
         items: [item("b", { text: "12345" }), item("c", { text: "123" })],
-        misses: [miss("d"), miss("e", { outcome: "deferred" }), miss("f", { retryIn: undefined })],
+        ledgerUpdates: [
+          ledgerUpdate("d"),
+          ledgerUpdate("e", { outcome: "deferred" }),
+          ledgerUpdate("f", { retryIn: undefined })
+        ],
         page: page({ deleted: ["c"] })
       })
-      yield* run.commit({ misses: [miss("b")] })
+      yield* run.commit({ ledgerUpdates: [ledgerUpdate("b")] })
       yield* settle(run.fence, { atMost: 9, share: 1 })
       assert.deepStrictEqual(yield* store.totals(run.id), {
         stored: 2,

@@ -7,7 +7,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
-import { item, listed, miss, row, running, staged, stored, take, Time } from "./scenario.ts"
+import { item, listed, ledgerUpdate, row, running, staged, stored, take, Time } from "./scenario.ts"
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
   it.layer(layer)(`${name}: the ledger`, (it) => {
@@ -15,7 +15,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { commit, id } = yield* running()
-        yield* commit({ misses: [miss("a", { revision: "r7", message: "bu\0sy" })] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("a", { revision: "r7", message: "bu\0sy" })] })
         assert.deepStrictEqual(yield* store.revisions(id, ["a"]), new Map([["a", Option.some("r7")]]))
         const [first] = yield* store.ledger(id, { limit: 10 })
         assert.deepStrictEqual(
@@ -36,7 +36,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           (yield* store.retriesDue(id, 10)).map((one) => one.externalId),
           ["a"]
         )
-        yield* commit({ misses: [miss("a", { attempts: 5, retryIn: undefined })] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("a", { attempts: 5, retryIn: undefined })] })
         assert.deepStrictEqual(yield* store.retriesDue(id, 10), [])
         const [dead] = yield* store.ledger(id, { limit: 10 })
         assert.strictEqual(dead?.state, "dead")
@@ -53,13 +53,13 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const store = yield* WholeStore
         const { commit, id } = yield* running()
         const attempts = Effect.map(store.ledger(id, { limit: 1 }), ([first]) => first?.attempts)
-        yield* commit({ misses: [miss("a", { attempts: 2 })] })
-        yield* commit({ misses: [miss("a", { outcome: "deferred", attempts: 0 })] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("a", { attempts: 2 })] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("a", { outcome: "deferred", attempts: 0 })] })
         assert.strictEqual(yield* attempts, 2)
         const [deferred] = yield* store.retriesDue(id, 10)
         assert.strictEqual(deferred?.state, "deferred")
         assert.isNull(deferred?.nextAttemptAt)
-        yield* commit({ misses: [miss("a", { outcome: "deferred", attempts: 0, revision: "r2" })] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("a", { outcome: "deferred", attempts: 0, revision: "r2" })] })
         assert.strictEqual(yield* attempts, 0)
       })
     )
@@ -68,15 +68,15 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { commit, id } = yield* running()
-        yield* commit({ misses: [miss("first", { outcome: "deferred" })] })
-        yield* commit({ misses: [miss("late", { retryIn: Duration.minutes(3) })] })
-        yield* commit({ misses: [miss("early", { retryIn: Duration.minutes(1) })] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("first", { outcome: "deferred" })] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("late", { retryIn: Duration.minutes(3) })] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("early", { retryIn: Duration.minutes(1) })] })
         const [early, , late] = yield* Effect.map(store.ledger(id, { limit: 3 }), (rows) =>
           rows.map(({ nextAttemptAt }) => (nextAttemptAt === null ? Number.NaN : DateTime.toEpochMillis(nextAttemptAt)))
         )
         assert.closeTo((late ?? 0) - (early ?? 0), Duration.toMillis("2 minutes"), 10_000)
         yield* Time.use((time) => time.pass(Duration.minutes(4)))
-        yield* commit({ misses: [miss("deferred", { outcome: "deferred" })] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("deferred", { outcome: "deferred" })] })
         const due = Effect.fnUntraced(function* (limit: number) {
           return (yield* store.retriesDue(id, limit)).map((one) => one.externalId)
         })
@@ -91,7 +91,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const { commit, id } = yield* running()
         yield* commit({ items: [item("a")] })
         const before = yield* row(id, "a")
-        yield* commit({ misses: [miss("a", { revision: "r2" })] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("a", { revision: "r2" })] })
         assert.deepStrictEqual(yield* row(id, "a"), before)
         assert.deepStrictEqual(yield* stored(id), ["a"])
         assert.deepStrictEqual(yield* listed(id, "failed"), ["a"])
@@ -107,8 +107,10 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const store = yield* WholeStore
         const { commit, id } = yield* running()
         const gone = { outcome: "gone", reason: "Gone", attempts: 0, retryIn: undefined } as const
-        yield* commit({ items: [item("stored")], misses: [miss("failed")] })
-        yield* commit({ misses: [miss("failed", gone), miss("never", gone), miss("stored", gone)] })
+        yield* commit({ items: [item("stored")], ledgerUpdates: [ledgerUpdate("failed")] })
+        yield* commit({
+          ledgerUpdates: [ledgerUpdate("failed", gone), ledgerUpdate("never", gone), ledgerUpdate("stored", gone)]
+        })
         assert.deepStrictEqual(yield* store.existing(id, ["failed", "never", "stored"]), new Set(["stored"]))
         assert.deepStrictEqual(yield* listed(id, "gone"), ["failed", "never"])
         assert.deepStrictEqual(yield* staged(id), ["stored event"])
@@ -126,9 +128,13 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           const { commit, fence, id } = yield* running()
           yield* commit({
             items: [item("fine"), item("stored")],
-            misses: [miss("a"), miss("b", { attempts: 9, retryIn: undefined }), miss("c", { outcome: "deferred" })]
+            ledgerUpdates: [
+              ledgerUpdate("a"),
+              ledgerUpdate("b", { attempts: 9, retryIn: undefined }),
+              ledgerUpdate("c", { outcome: "deferred" })
+            ]
           })
-          yield* commit({ misses: [miss("stored", { attempts: 9, retryIn: undefined })] })
+          yield* commit({ ledgerUpdates: [ledgerUpdate("stored", { attempts: 9, retryIn: undefined })] })
           yield* store.release(fence, { pollIn: Duration.hours(9) })
           const isDue = Effect.map(store.due(1000), (due) => due.some(({ connectionId }) => connectionId === id))
           assert.strictEqual(yield* store.redrive(id, ["fine", "nobody"]), 0)
@@ -159,7 +165,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           Effect.map(store.ledger(id, { externalIds, redrivenAfter, limit }), (rows) =>
             rows.map(({ externalId }) => externalId)
           )
-        yield* commit({ misses: ["a", "B", "é", "z"].map((externalId) => miss(externalId)) })
+        yield* commit({ ledgerUpdates: ["a", "B", "é", "z"].map((externalId) => ledgerUpdate(externalId)) })
         assert.deepStrictEqual(yield* redriven(""), [])
         assert.strictEqual(yield* store.redrive(id, undefined), 4)
         // Sorted by bytes, like all lists of ids.
@@ -168,7 +174,11 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.deepStrictEqual(yield* redriven("", 10, ["é", "B", "nobody"]), ["B", "é"])
         yield* commit({
           items: [item("B")],
-          misses: [miss("a", { attempts: 1 }), miss("new"), miss("later", { outcome: "deferred" })]
+          ledgerUpdates: [
+            ledgerUpdate("a", { attempts: 1 }),
+            ledgerUpdate("new"),
+            ledgerUpdate("later", { outcome: "deferred" })
+          ]
         })
         assert.deepStrictEqual(yield* redriven(""), ["z", "é"])
       })
@@ -181,9 +191,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.isFalse(yield* store.makeFailedDue(fence))
         yield* commit({
           items: [item("fine"), item("stored")],
-          misses: [miss("a", { attempts: 3 }), miss("dead", { retryIn: undefined })]
+          ledgerUpdates: [ledgerUpdate("a", { attempts: 3 }), ledgerUpdate("dead", { retryIn: undefined })]
         })
-        yield* commit({ misses: [miss("stored", { attempts: 2 })] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("stored", { attempts: 2 })] })
         const totals = yield* store.totals(id)
         assert.isTrue(yield* store.makeFailedDue(fence))
         const due = Effect.map(store.retriesDue(id, 10), (rows) =>
@@ -193,7 +203,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         assert.deepStrictEqual(yield* store.totals(id), totals)
         // Every failed item is already due.
         assert.isFalse(yield* store.makeFailedDue(fence))
-        yield* commit({ misses: [miss("a", { attempts: 4 }), miss("stored", { attempts: 3 })] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("a", { attempts: 4 }), ledgerUpdate("stored", { attempts: 3 })] })
         yield* store.release(fence, {})
         yield* take(id)
         assert.strictEqual((yield* Effect.flip(store.makeFailedDue(fence)))._tag, "Superseded")
@@ -205,7 +215,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { commit, id } = yield* running()
-        yield* commit({ misses: ["c", "a", "b"].map((one) => miss(one)) })
+        yield* commit({ ledgerUpdates: ["c", "a", "b"].map((one) => ledgerUpdate(one)) })
         const read = Effect.fnUntraced(function* (options: Parameters<typeof store.ledger>[1]) {
           return (yield* store.ledger(id, options)).map((one) => one.externalId)
         })

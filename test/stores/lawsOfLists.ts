@@ -8,7 +8,7 @@ import type { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { ContentPlace, ContentSelection } from "../../src/engine/model/Content.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
-import { deleteStaged, item, miss, page, running, type Time } from "./scenario.ts"
+import { deleteStaged, item, ledgerUpdate, page, running, type Time } from "./scenario.ts"
 import { runs } from "../support/Property.ts"
 
 const times = [
@@ -94,7 +94,13 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         yield* commit({ items: [item("a"), item("b"), item("c")] })
         yield* commit({ page: page({ deleted: ["a", "b"] }) })
         yield* deleteStaged(fence)
-        yield* commit({ misses: [miss("c"), miss("d"), miss("e", { outcome: "gone", retryIn: undefined })] })
+        yield* commit({
+          ledgerUpdates: [
+            ledgerUpdate("c"),
+            ledgerUpdate("d"),
+            ledgerUpdate("e", { outcome: "gone", retryIn: undefined })
+          ]
+        })
         const ids = (state: ContentSelection["state"]) => listAll(id, { state, order: "newest", limit: 1 })
         assert.deepStrictEqual(yield* ids("deleted"), ["b", "a"])
         assert.deepStrictEqual(yield* ids("failed"), ["c", "d"])

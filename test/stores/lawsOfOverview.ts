@@ -11,7 +11,7 @@ import type { ContentState } from "../../src/engine/model/Content.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Model from "./model.ts"
-import { approve, connect, item, miss, page, running, type Running, settle, Time } from "./scenario.ts"
+import { approve, connect, item, ledgerUpdate, page, running, type Running, settle, Time } from "./scenario.ts"
 import { runs } from "../support/Property.ts"
 
 /** Steps that change the totals. */
@@ -46,7 +46,7 @@ const apply = Effect.fnUntraced(function* ({ commit, fence, id }: Running, step:
     case "all":
       return yield* commit({
         items: [item("a", { text: "all" }), item("e")],
-        misses: [miss("b", { outcome: "gone" }), miss("d", { outcome: "deferred" })],
+        ledgerUpdates: [ledgerUpdate("b", { outcome: "gone" }), ledgerUpdate("d", { outcome: "deferred" })],
         page: page({ listing: "a pass", seen: ["a", "e"], covers: [{ prefix: "" }], complete: true })
       })
     default:
@@ -97,8 +97,15 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const store = yield* WholeStore
         const { commit } = yield* running()
-        yield* commit({ misses: [miss("a"), miss("b"), miss("c", { retryIn: undefined })] })
-        yield* commit({ misses: [miss("d", { outcome: "deferred", attempts: 0 }), miss("e", { outcome: "gone" })] })
+        yield* commit({
+          ledgerUpdates: [ledgerUpdate("a"), ledgerUpdate("b"), ledgerUpdate("c", { retryIn: undefined })]
+        })
+        yield* commit({
+          ledgerUpdates: [
+            ledgerUpdate("d", { outcome: "deferred", attempts: 0 }),
+            ledgerUpdate("e", { outcome: "gone" })
+          ]
+        })
         const { ledger } = yield* store.overview
         assert.deepStrictEqual(Object.fromEntries(ledger.map(({ count, state }) => [state, count])), {
           failed: 2,

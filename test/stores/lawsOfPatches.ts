@@ -5,7 +5,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
-import { aMomentLater, item, metadataOf, miss, page, row, running, Time } from "./scenario.ts"
+import { aMomentLater, item, metadataOf, ledgerUpdate, page, row, running, Time } from "./scenario.ts"
 
 export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): void => {
   it.layer(layer)(`${name}: patches`, (it) => {
@@ -70,7 +70,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
     it.effect("an item that is not stored is not patched", () =>
       Effect.gen(function* () {
         const { commit } = yield* running()
-        yield* commit({ misses: [miss("a")] })
+        yield* commit({ ledgerUpdates: [ledgerUpdate("a")] })
         const patches = [{ externalId: "a", metadata: { n: 1 } }]
         assert.strictEqual((yield* commit({ page: page({ patches }) })).patched, 0)
       })

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ConnectionId, pausedByPerson } from "../../src/engine/model/Connection.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
-import { batch, beginRun, connect, miss, running, take, Time, type Laws } from "./scenario.ts"
+import { batch, beginRun, connect, ledgerUpdate, running, take, Time, type Laws } from "./scenario.ts"
 
 export const lawsOfReleases = (it: Laws): void => {
   it.effect("a release sets the next poll and the failures, or leaves them", () =>
@@ -114,10 +114,10 @@ export const lawsOfReleases = (it: Laws): void => {
       const isDue = (id: ConnectionId) =>
         Effect.map(store.due(1000), (all) => all.some((due) => due.connectionId === id))
       const { commit, fence, id } = yield* running()
-      yield* commit({ misses: [miss("a", { retryIn: Duration.minutes(2) })] })
+      yield* commit({ ledgerUpdates: [ledgerUpdate("a", { retryIn: Duration.minutes(2) })] })
       yield* store.release(fence, { pollIn: Duration.hours(1) })
       const other = yield* running()
-      yield* other.commit({ misses: [miss("a", { outcome: "deferred" })] })
+      yield* other.commit({ ledgerUpdates: [ledgerUpdate("a", { outcome: "deferred" })] })
       yield* store.release(other.fence, { pollIn: Duration.hours(1) })
       assert.isFalse(yield* isDue(id))
       yield* Time.use((time) => time.pass(Duration.minutes(3)))
@@ -133,7 +133,7 @@ export const lawsOfReleases = (it: Laws): void => {
       yield* store.release(yield* take(id), { pollIn: Duration.hours(5) })
       const fence = yield* take(id)
       const runId = yield* beginRun(fence)
-      yield* store.commit(fence, batch(runId, { misses: [miss("a", { retryIn: Duration.minutes(2) })] }))
+      yield* store.commit(fence, batch(runId, { ledgerUpdates: [ledgerUpdate("a", { retryIn: Duration.minutes(2) })] }))
       yield* Time.use((time) => time.pass(Duration.minutes(31)))
       assert.isTrue((yield* store.due(1000)).some((due) => due.connectionId === id))
     })
@@ -147,7 +147,7 @@ export const lawsOfReleases = (it: Laws): void => {
         const { id } = yield* connect()
         const fence = yield* take(id)
         const runId = yield* beginRun(fence)
-        yield* store.commit(fence, batch(runId, { misses: [miss("a", { retryIn: Duration.zero })] }))
+        yield* store.commit(fence, batch(runId, { ledgerUpdates: [ledgerUpdate("a", { retryIn: Duration.zero })] }))
         const isDue = Effect.map(store.due(1000), (due) => due.some((one) => one.connectionId === id))
         yield* store.release(fence, { pollIn: Duration.hours(1) })
         assert.isTrue(yield* isDue)

@@ -17,7 +17,7 @@ import {
   item,
   largeItem,
   listed,
-  miss,
+  ledgerUpdate,
   page,
   row,
   running,
@@ -121,7 +121,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
           yield* pass(Duration.days(1))
           yield* store.purge(run.id, yield* ago("1 hour"))
           assert.deepStrictEqual(yield* store.existing(run.id, ["a", "b"]), new Set())
-          const { outcomes } = yield* run.commit({ items: [item("a")], misses: [miss("b")] })
+          const { outcomes } = yield* run.commit({ items: [item("a")], ledgerUpdates: [ledgerUpdate("b")] })
           assert.strictEqual(outcomes.get("a"), "stored")
           assert.isTrue(yield* isThere((yield* row(run.id, "a")).hash ?? ""))
           yield* run.commit({ page: page({ deleted: ["b"] }) })
@@ -134,8 +134,11 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       Effect.gen(function* () {
         const store = yield* WholeStore
         const run = yield* running()
-        yield* run.commit({ items: [item("a"), item("held")], misses: [miss("g", { outcome: "gone" }), miss("f")] })
-        yield* run.commit({ misses: [miss("a")], page: page({ deleted: ["held"] }) })
+        yield* run.commit({
+          items: [item("a"), item("held")],
+          ledgerUpdates: [ledgerUpdate("g", { outcome: "gone" }), ledgerUpdate("f")]
+        })
+        yield* run.commit({ ledgerUpdates: [ledgerUpdate("a")], page: page({ deleted: ["held"] }) })
         yield* pass(Duration.days(1))
         const purged = yield* store.purge(run.id, yield* ago("1 hour"))
         assert.deepStrictEqual(purged, { deleted: 0, gone: 1, bodies: 0, bytes: 0 })

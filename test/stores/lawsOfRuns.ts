@@ -8,7 +8,20 @@ import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import type { Store } from "../../src/engine/Store.ts"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
-import { allRead, batch, beginRun, connect, item, miss, nextRun, page, running, take, Time, ttl } from "./scenario.ts"
+import {
+  allRead,
+  batch,
+  beginRun,
+  connect,
+  item,
+  ledgerUpdate,
+  nextRun,
+  page,
+  running,
+  take,
+  Time,
+  ttl
+} from "./scenario.ts"
 import { lawsOfReleases } from "./lawsOfReleases.ts"
 
 const poll = { force: false, forceIds: [], dryRun: false }
@@ -77,12 +90,15 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const nothing = { retries: false, deletions: false, deletionsHeld: 0 }
         yield* store.release(first.fence, {})
         assert.deepStrictEqual(yield* after({ items: [item("a"), item("b")] }), nothing)
-        assert.deepStrictEqual(yield* after({ misses: [miss("c"), miss("d", { retryIn: undefined })] }), nothing)
+        assert.deepStrictEqual(
+          yield* after({ ledgerUpdates: [ledgerUpdate("c"), ledgerUpdate("d", { retryIn: undefined })] }),
+          nothing
+        )
         yield* Time.use((time) => time.pass(Duration.minutes(2)))
         assert.deepStrictEqual(yield* after({}), { ...nothing, retries: true })
         assert.deepStrictEqual(yield* after({ items: [item("c")] }), nothing)
-        const deferred = miss("e", { outcome: "deferred", attempts: 0 })
-        assert.deepStrictEqual(yield* after({ misses: [deferred] }), { ...nothing, retries: true })
+        const deferred = ledgerUpdate("e", { outcome: "deferred", attempts: 0 })
+        assert.deepStrictEqual(yield* after({ ledgerUpdates: [deferred] }), { ...nothing, retries: true })
         yield* after({ items: [item("e")] })
         assert.deepStrictEqual(yield* after({ page: page({ deleted: ["a"] }) }), { ...nothing, deletions: true })
         yield* store.holdDeletions(yield* take(first.id), allRead)
@@ -142,7 +158,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
         const attempts = [
           commit({
             items: [item("a", { text: "other" }), item("c")],
-            misses: [miss("d")],
+            ledgerUpdates: [ledgerUpdate("d")],
             page: page({ listing: "l" })
           }),
           store.changeScope(fence, "another"),

@@ -14,7 +14,7 @@ import {
   aMomentLater,
   deleteStaged,
   item,
-  miss,
+  ledgerUpdate,
   nextRun,
   page,
   staged,
@@ -41,7 +41,7 @@ export const lawsOfScope = (it: Laws): void => {
       assert.deepStrictEqual(yield* unseen("another"), ["a", "b", "c/1", "c/2", "new"])
       yield* run.commit({ page: page({ listing: "l", covers: [{ prefix: "b" }] }) })
       assert.deepStrictEqual(yield* unseen("l"), ["c/1", "c/2"])
-      yield* run.commit({ misses: [miss("failed")] })
+      yield* run.commit({ ledgerUpdates: [ledgerUpdate("failed")] })
       assert.deepStrictEqual(yield* unseen("another", { prefix: "f" }), [])
     })
   )
@@ -112,8 +112,8 @@ export const lawsOfScope = (it: Laws): void => {
       const run = yield* withStored(["old", "deleted"])
       yield* pass(run, ["old"])
       yield* deleteStaged(run.fence)
-      const misses = ["retried", "listed", "seen"].map((id) => miss(id))
-      yield* run.commit({ misses, listed: ["listed"], page: page({ seen: ["seen"] }) })
+      const ledgerUpdates = ["retried", "listed", "seen"].map((id) => ledgerUpdate(id))
+      yield* run.commit({ ledgerUpdates, listed: ["listed"], page: page({ seen: ["seen"] }) })
       // Items that are downloaded by id: new, deleted before, or from the ledger.
       const items = ["forced", "deleted", "retried", "listed", "seen"].map((id) => item(id))
       yield* run.commit({ items, listed: [] })
@@ -140,7 +140,7 @@ export const lawsOfScope = (it: Laws): void => {
       const run = yield* withStored(["a", "b"])
       yield* pass(run, ["a"])
       yield* deleteStaged(run.fence)
-      yield* run.commit({ misses: [miss("b")], listed: [] })
+      yield* run.commit({ ledgerUpdates: [ledgerUpdate("b")], listed: [] })
       yield* run.commit({ items: [item("b")], listed: [] })
       yield* aMomentLater
       yield* pass(yield* nextRun(run), ["a"], { listing: "next" })

@@ -194,7 +194,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
     )
 
     it.effect(
-      "an equal request returns the waiting task, unless that task has begun and would miss later changes",
+      "an equal request returns the waiting task, unless that task has begun and would ledgerUpdate later changes",
       () =>
         Effect.gen(function* () {
           const { id } = yield* connect()

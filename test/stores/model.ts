@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Batch } from "../../src/engine/model/Batch.ts"
 import type { ContentState } from "../../src/engine/model/Content.ts"
-import { item, miss, page } from "./scenario.ts"
+import { item, ledgerUpdate, page } from "./scenario.ts"
 
 export const ids = ["a", "b", "c"] as const
 
@@ -53,12 +53,16 @@ export const batchOf = (step: Exclude<Step, { _tag: "settle" }>): Partial<Batch>
       return { items: [item(step.id, { text: step.text, metadata: { n: step.n }, revision: step.revision })] }
     case "fail":
       return {
-        misses: [miss(step.id, { revision: step.revision, retryIn: step.dead ? undefined : Duration.minutes(1) })]
+        ledgerUpdates: [
+          ledgerUpdate(step.id, { revision: step.revision, retryIn: step.dead ? undefined : Duration.minutes(1) })
+        ]
       }
     case "defer":
-      return { misses: [miss(step.id, { revision: step.revision, outcome: "deferred", retryIn: undefined })] }
+      return {
+        ledgerUpdates: [ledgerUpdate(step.id, { revision: step.revision, outcome: "deferred", retryIn: undefined })]
+      }
     case "gone":
-      return { misses: [miss(step.id, { outcome: "gone", retryIn: undefined })] }
+      return { ledgerUpdates: [ledgerUpdate(step.id, { outcome: "gone", retryIn: undefined })] }
     case "delete":
       return { page: page({ deleted: [step.id] }) }
     case "patch":

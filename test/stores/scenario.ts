@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import type { Metadata } from "../../src/contract/Content.ts"
-import { type Batch, type Item, type Miss, type PageEnd } from "../../src/engine/model/Batch.ts"
+import { type Batch, type Item, type LedgerUpdate, type PageEnd } from "../../src/engine/model/Batch.ts"
 import type { Readiness, ContentState } from "../../src/engine/model/Content.ts"
 import { RunId } from "../../src/engine/model/Run.ts"
 import type { Store } from "../../src/engine/Store.ts"
@@ -98,8 +98,8 @@ export const batch = (runId: RunId, parts: Partial<Batch>): Batch => ({
   items: [],
   // As for items that a page has listed.
   inScope: true,
-  listed: [...(parts.items ?? []), ...(parts.misses ?? [])].map(({ externalId }) => externalId),
-  misses: [],
+  listed: [...(parts.items ?? []), ...(parts.ledgerUpdates ?? [])].map(({ externalId }) => externalId),
+  ledgerUpdates: [],
   done: [],
   page: undefined,
   counts: {},
@@ -152,7 +152,7 @@ export const largeItem = Effect.fnUntraced(function* (externalId: string, text: 
   return { ...item(externalId), body: { _tag: "Blob", ...blob } as const }
 })
 
-export const miss = (externalId: string, parts: Partial<Miss> = {}): Miss => ({
+export const ledgerUpdate = (externalId: string, parts: Partial<LedgerUpdate> = {}): LedgerUpdate => ({
   externalId,
   revision: "r1",
   outcome: "failed",

@@ -42,13 +42,13 @@ export interface CopySource extends Omit<Item, "externalId" | "revision" | "body
 export type WriteOutcome = "stored" | "updated" | "unchanged"
 
 /**
- * An item that was not stored. `failed` adds an attempt and is due again after `retryIn` (undefined: the item is dead).
- * `deferred` costs no attempt and is due at the next poll. `gone` removes the id from what is known (content that was
- * stored is staged for deletion instead).
+ * The change of an id in the ledger, for an item that was not stored. `failed` adds an attempt and is due again after
+ * `retryIn` (undefined: the item is dead). `deferred` costs no attempt and is due at the next poll. `gone` removes the
+ * id from what is known (content that was stored is staged for deletion instead).
  *
  * If an item's revision differs from the ledger's, its attempts start again.
  */
-export interface Miss {
+export interface LedgerUpdate {
   readonly externalId: string
   readonly revision: string | undefined
   readonly outcome: "failed" | "deferred" | "gone"
@@ -64,7 +64,7 @@ export interface Miss {
 export const ledgerState = ({
   outcome,
   retryIn
-}: Pick<Miss, "retryIn"> & { readonly outcome: "failed" | "deferred" }) =>
+}: Pick<LedgerUpdate, "retryIn"> & { readonly outcome: "failed" | "deferred" }) =>
   outcome === "deferred" ? "deferred" : retryIn === undefined ? "dead" : "failed"
 
 /** The end of one or more pages, committed with the last of their items. */
@@ -97,10 +97,10 @@ export interface Batch {
   readonly runId: RunId | undefined
   /** The task whose own checkpoint moves; undefined for the live task, whose checkpoint is the connection's. */
   readonly taskId: TaskId | undefined
-  /** The items that were downloaded. An external id occurs at most once in items and misses together. */
+  /** The items that were downloaded. An external id occurs at most once in `items` and `ledgerUpdates` together. */
   readonly items: ReadonlyArray<Item>
   /**
-   * Ids of items and misses that a page listed. The others were retried or forced by id: a listing of the
+   * Ids of `items` and `ledgerUpdates` that a page listed. The others were retried or forced by id: a listing of the
    * present scope may never have shown them.
    */
   readonly listed: ReadonlyArray<string>
@@ -109,7 +109,7 @@ export interface Batch {
    * False for a task that keeps its own checkpoint and lists under a changed config before any poll has.
    */
   readonly inScope: boolean
-  readonly misses: ReadonlyArray<Miss>
+  readonly ledgerUpdates: ReadonlyArray<LedgerUpdate>
   /** Ids of a forced task that are done. The task skips them when it resumes. */
   readonly done: ReadonlyArray<string>
   readonly page: PageEnd | undefined

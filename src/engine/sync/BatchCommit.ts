@@ -24,7 +24,7 @@ import * as BodyReader from "./BodyReader.ts"
 import * as OpenBatch from "./OpenBatch.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import type { SliceContext } from "./SliceContext.ts"
-import type { Missed, SliceEvent } from "./SliceEvent.ts"
+import type { NotFetched, SliceEvent } from "./SliceEvent.ts"
 import * as StopSignal from "./StopSignal.ts"
 
 /** The counts that the commits of a run have written, and which of them the run's row has. */
@@ -154,8 +154,8 @@ export const make = Effect.fnUntraced(function* (context: SliceContext) {
 })
 
 /** Returns true if a person asked for this id and the source does not know it. */
-export const isUnknown = (event: SliceEvent): event is Missed =>
-  event._tag === "Missed" && event.origin === "forced" && event.outcome === "gone"
+export const isUnknown = (event: SliceEvent): event is NotFetched =>
+  event._tag === "NotFetched" && event.origin === "forced" && event.outcome === "gone"
 
 /** Inserts the run's row, unless it exists. */
 const beginRun = ({ fence, run, runs }: Writer, before: Committed): Effect.Effect<Committed, WriteError> =>
@@ -191,17 +191,17 @@ const commit = Effect.fnUntraced(function* (
   const spent = yield* RunMeter.spent(meter)
   const counts = RunCounts.sum(batch.counts, {
     ...RunCounts.zero,
-    ...OpenBatch.missed(batch),
+    ...OpenBatch.outcomesOf(batch),
     ...RunMeter.since(spent, before.spent)
   })
   const unrecorded = RunCounts.sum(before.unrecorded, counts)
   const { begun } = OpenBatch.isWorthARow(batch) ? yield* beginRun(writer, before) : before
-  const misses = yield* missesOf(writer, batch)
+  const ledgerUpdates = yield* ledgerUpdatesOf(writer, batch)
   const done = doneOf(writer, batch)
   const startedAt = yield* Clock.currentTimeMillis
   const committed = yield* span(
     "commit",
-    { "idem.items": batch.items.length, "idem.misses": misses.length, "idem.page_end": batch.end !== undefined },
+    { "idem.items": batch.items.length, "idem.misses": ledgerUpdates.length, "idem.page_end": batch.end !== undefined },
     contents.commit(fence, {
       runId: begun ? run.runId : undefined,
       taskId: checkpointTask,
@@ -209,7 +209,7 @@ const commit = Effect.fnUntraced(function* (
       listed: batch.listed,
       // The live task stored its scope before it listed; nothing else changes it under this lease.
       inScope: checkpointTask === undefined || connection.scope === plan.scope,
-      misses,
+      ledgerUpdates,
       done,
       page: batch.end,
       counts: begun ? unrecorded : {},
@@ -238,31 +238,34 @@ const commit = Effect.fnUntraced(function* (
     checkpoint: batch.end === undefined ? before.checkpoint : OpenBatch.checkpointText(batch.end),
     foundNew:
       before.foundNew ||
-      all.stored + all.updated + all.patched + misses.length + done.length > 0 ||
+      all.stored + all.updated + all.patched + ledgerUpdates.length + done.length > 0 ||
       (batch.end !== undefined && batch.end.parts.length > 0)
   }
 })
 
 /** Returns the ids that a forced task must record as done, because the checker does not filter them. */
-const doneOf = ({ plan: { task } }: Writer, { items, misses }: OpenBatch.OpenBatch): ReadonlyArray<string> =>
+const doneOf = ({ plan: { task } }: Writer, { items, notFetched }: OpenBatch.OpenBatch): ReadonlyArray<string> =>
   task.force || task.forceIds.length > 0
-    ? [...items, ...misses.filter(({ outcome }) => outcome !== "deferred")].map(({ externalId }) => externalId)
+    ? [...items, ...notFetched.filter(({ outcome }) => outcome !== "deferred")].map(({ externalId }) => externalId)
     : []
 
 /**
- * Turns the misses of a batch into ledger rows: a failure adds an attempt. An id that a person asked for gets no row if
- * the source does not know it and nothing is stored under it.
+ * Returns the ledger updates for the items that were not fetched: a failure adds an attempt. An id that a person asked
+ * for gets no row if the source does not know it and nothing is stored under it.
  */
-const missesOf = Effect.fnUntraced(function* ({ contents, fence, ledger }: Writer, { misses }: OpenBatch.OpenBatch) {
+const ledgerUpdatesOf = Effect.fnUntraced(function* (
+  { contents, fence, ledger }: Writer,
+  { notFetched }: OpenBatch.OpenBatch
+) {
   const { connectionId } = fence
-  const externalIds = misses.filter((miss) => miss.outcome === "failed").map((miss) => miss.externalId)
+  const externalIds = notFetched.filter(({ outcome }) => outcome === "failed").map(({ externalId }) => externalId)
   const rows =
     externalIds.length === 0 ? [] : yield* ledger.ledger(connectionId, { externalIds, limit: externalIds.length })
   const attempts = new Map(rows.map((row) => [row.externalId, row]))
-  const asked = misses.filter(isUnknown).map((miss) => miss.externalId)
+  const asked = notFetched.filter(isUnknown).map(({ externalId }) => externalId)
   const stored = asked.length === 0 ? new Set<string>() : yield* contents.existing(connectionId, asked)
-  const known = misses.filter((miss) => !isUnknown(miss) || stored.has(miss.externalId))
-  return yield* Effect.forEach(known, (miss) => RetryPolicy.missOf(miss, attempts.get(miss.externalId)))
+  const known = notFetched.filter((event) => !isUnknown(event) || stored.has(event.externalId))
+  return yield* Effect.forEach(known, (event) => RetryPolicy.ledgerUpdate(event, attempts.get(event.externalId)))
 })
 
 const tally = (outcomes: Iterable<WriteOutcome>): Record<WriteOutcome, number> => {

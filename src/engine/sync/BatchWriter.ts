@@ -167,7 +167,7 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step => {
     case "Tick":
       return Effect.void
     case "Fetched":
-    case "Missed": {
+    case "NotFetched": {
       const found = BatchCommit.isUnknown(event)
         ? keep(writer, [{ place: event.externalId, message: "not found at the source" }])
         : []

@@ -15,7 +15,7 @@ import type { Attributes } from "../telemetry/Spans.ts"
 import { BodyStore } from "../store/BodyStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import type { SliceContext } from "./SliceContext.ts"
-import type { Download, DownloadEvent, Dropped, Missed } from "./SliceEvent.ts"
+import type { Download, DownloadEvent, Dropped, NotFetched } from "./SliceEvent.ts"
 
 /** True if the content must be requested: neither the listing nor another content has it. */
 const isDownloaded = ({ copyOf, ref }: Download): boolean => ref.content === undefined && copyOf === undefined
@@ -100,7 +100,7 @@ export const make = Effect.fnUntraced(function* ({ meter, span, stop }: SliceCon
     const stopReason = yield* StopSignal.read(stop)
     if (stopReason?._tag === "Over") return dropped(download)
     if (stopReason !== undefined) {
-      return missed(download, "deferred", stopReason._tag === "Refused" ? stopReason.error : givenUp(stopReason))
+      return notFetched(download, "deferred", stopReason._tag === "Refused" ? stopReason.error : givenUp(stopReason))
     }
     const downloads = isDownloaded(download)
     if (downloads) yield* RunMeter.downloading(meter, 1)
@@ -112,7 +112,7 @@ export const make = Effect.fnUntraced(function* ({ meter, span, stop }: SliceCon
     const error = item.failure
     if (error._tag !== "IntegrationError") return yield* error
     const outcome = yield* outcomeOf(error)
-    if (outcome !== "dropped") return missed(download, outcome, error)
+    if (outcome !== "dropped") return notFetched(download, outcome, error)
     // The download was waiting for quota and had not begun.
     if (downloads) yield* RunMeter.downloading(meter, -1)
     return dropped(download)
@@ -134,12 +134,12 @@ export const make = Effect.fnUntraced(function* ({ meter, span, stop }: SliceCon
 
 const dropped = ({ flight, origin, page }: Download): Dropped => ({ _tag: "Dropped", flight, origin, page })
 
-const missed = (
+const notFetched = (
   { flight, origin, page, ref }: Download,
-  outcome: Missed["outcome"],
+  outcome: NotFetched["outcome"],
   error: IntegrationError
-): Missed => ({
-  _tag: "Missed",
+): NotFetched => ({
+  _tag: "NotFetched",
   flight,
   origin,
   page,
@@ -154,7 +154,7 @@ const missed = (
 const attributesOf = (done: DownloadEvent): Attributes =>
   done._tag === "Fetched"
     ? { "idem.outcome": "fetched", "idem.bytes": BodyReader.size(done.item) }
-    : done._tag === "Missed"
+    : done._tag === "NotFetched"
       ? { "idem.outcome": done.outcome, "idem.reason": done.reason }
       : { "idem.outcome": "dropped" }
 

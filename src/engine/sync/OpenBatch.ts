@@ -5,16 +5,16 @@ import type { Item, PageEnd } from "../model/Batch.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import * as BodyReader from "./BodyReader.ts"
 import type { Flight } from "./InFlight.ts"
-import type { Fetched, Missed, PageListed } from "./SliceEvent.ts"
+import type { Fetched, NotFetched, PageListed } from "./SliceEvent.ts"
 
 /**
  * A batch is changed in place: it holds up to 1,000 items, and copying it for each item would cost more than the rest.
  */
 export interface OpenBatch {
   readonly items: Array<Item>
-  /** The ids of the items and misses that a page listed. */
+  /** The ids that a page listed, of `items` and `notFetched`. */
   readonly listed: Array<string>
-  readonly misses: Array<Missed>
+  readonly notFetched: Array<NotFetched>
   /** The occurrences in the batch. */
   readonly flights: Set<Flight>
   readonly counts: RunCounts.Tally
@@ -29,7 +29,7 @@ export interface OpenBatch {
 export const make = (): OpenBatch => ({
   items: [],
   listed: [],
-  misses: [],
+  notFetched: [],
   flights: new Set(),
   counts: RunCounts.tally(),
   problems: [],
@@ -38,10 +38,10 @@ export const make = (): OpenBatch => ({
   since: undefined
 })
 
-/** Adds an item or a miss, with its problem if it has one. */
+/** Adds an item, fetched or not, with its problem if it has one. */
 export const addOccurrence = (
   batch: OpenBatch,
-  event: Fetched | Missed,
+  event: Fetched | NotFetched,
   found: ReadonlyArray<Problem>,
   now: number
 ): void => {
@@ -50,7 +50,7 @@ export const addOccurrence = (
     batch.items.push(event.item)
     batch.bytes += BodyReader.batchBytes(event.item)
   } else {
-    batch.misses.push(event)
+    batch.notFetched.push(event)
   }
   if (event.origin === "listed") batch.listed.push(externalId)
   batch.flights.add(event.flight)
@@ -85,15 +85,15 @@ const together = (before: PageEnd, end: PageEnd): PageEnd => {
 /** Turns transient failures into deferrals while the source is down, so that they cost the items no attempt. */
 export const withoutAttempts = (batch: OpenBatch): OpenBatch => ({
   ...batch,
-  misses: batch.misses.map((miss) =>
-    miss.outcome === "failed" && miss.reason === "Transient" ? { ...miss, outcome: "deferred" } : miss
+  notFetched: batch.notFetched.map((event) =>
+    event.outcome === "failed" && event.reason === "Transient" ? { ...event, outcome: "deferred" } : event
   )
 })
 
-/** Counts the misses of a batch by outcome. */
-export const missed = ({ misses }: OpenBatch): Record<Missed["outcome"], number> => {
+/** Counts the items that were not fetched, by outcome. */
+export const outcomesOf = ({ notFetched }: OpenBatch): Record<NotFetched["outcome"], number> => {
   const of = { failed: 0, deferred: 0, gone: 0 }
-  for (const { outcome } of misses) of[outcome] += 1
+  for (const { outcome } of notFetched) of[outcome] += 1
   return of
 }
 
@@ -115,12 +115,12 @@ export const endsNow = ({ end }: OpenBatch): boolean =>
 
 /** Returns true if the batch has reached this number of items, or bytes of bodies. */
 export const isFull = (batch: OpenBatch, atMost: { readonly items: number; readonly bytes: number }): boolean =>
-  batch.items.length + batch.misses.length >= atMost.items || batch.bytes >= atMost.bytes
+  batch.items.length + batch.notFetched.length >= atMost.items || batch.bytes >= atMost.bytes
 
 /** Returns true if the batch justifies a row for the run. */
-export const isWorthARow = ({ end, items, misses, problems }: OpenBatch): boolean =>
+export const isWorthARow = ({ end, items, notFetched, problems }: OpenBatch): boolean =>
   items.length > 0 ||
-  misses.length > 0 ||
+  notFetched.length > 0 ||
   problems.length > 0 ||
   (end !== undefined && (end.deleted.length > 0 || end.patches.length > 0))
 

@@ -4,7 +4,7 @@
  */
 import type { PageEnd } from "../model/Batch.ts"
 import type { Flight } from "./InFlight.ts"
-import type { Fetched, Missed, PageListed } from "./SliceEvent.ts"
+import type { Fetched, NotFetched, PageListed } from "./SliceEvent.ts"
 
 /** A page that has not ended. */
 interface OpenPage {
@@ -38,15 +38,15 @@ export const addPage = (order: PageOrder, page: PageListed): void => {
 }
 
 /** Returns true for an item that the source refused. An item that is not ready is not lost. */
-const isLost = (event: Fetched | Missed): boolean =>
-  event._tag === "Missed" && event.outcome === "deferred" && event.reason !== "Unsettled"
+const isLost = (event: Fetched | NotFetched): boolean =>
+  event._tag === "NotFetched" && event.outcome === "deferred" && event.reason !== "Unsettled"
 
 /** Adds the end of a page's item. An item that the slice did not reach never ends. */
-export const addItem = (order: PageOrder, event: Fetched | Missed): void => {
+export const addItem = (order: PageOrder, event: Fetched | NotFetched): void => {
   if (event.page === undefined) return
   const page = openPage(order, event.page)
   page.ended += 1
-  if (event._tag === "Missed" && event.outcome === "gone") page.gone.add(event.externalId)
+  if (event._tag === "NotFetched" && event.outcome === "gone") page.gone.add(event.externalId)
   if (isLost(event)) order.brokenFrom = Math.min(order.brokenFrom, event.page)
 }
 

@@ -3,9 +3,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Reason } from "../../contract/IntegrationError.ts"
-import type { Miss } from "../model/Batch.ts"
+import type { LedgerUpdate } from "../model/Batch.ts"
 import type { LedgerRow } from "../model/Content.ts"
-import type { Missed } from "./SliceEvent.ts"
+import type { NotFetched } from "./SliceEvent.ts"
 
 /** The delay after each failed attempt, about 3.4 days in all. An item whose eighth attempt fails is dead. */
 const delays = ["1 minute", "5 minutes", "30 minutes", "2 hours", "6 hours", "1 day", "2 days"] as const
@@ -24,9 +24,12 @@ const retryIn = (reason: Reason["_tag"], attempts: number): Effect.Effect<Durati
   return Effect.map(Random.nextBetween(0.8, 1.2), (jitter) => Duration.times(Duration.fromInputUnsafe(delay), jitter))
 }
 
-/** Returns the miss with its attempts and the time of its next attempt. `row` is the ledger's present row. */
-export const missOf = (missed: Missed, row: LedgerRow | undefined): Effect.Effect<Miss> => {
-  const { externalId, message, outcome, reason, revision } = missed
+/**
+ * Returns the ledger update for an item that was not fetched, with its attempts and the delay of the next one. `row` is
+ * the ledger's present row.
+ */
+export const ledgerUpdate = (event: NotFetched, row: LedgerRow | undefined): Effect.Effect<LedgerUpdate> => {
+  const { externalId, message, outcome, reason, revision } = event
   const attempts = made(row, revision) + 1
   const next = outcome === "failed" ? retryIn(reason, attempts) : Effect.succeed(undefined)
   return Effect.map(next, (delay) => ({ externalId, revision, reason, message, outcome, attempts, retryIn: delay }))

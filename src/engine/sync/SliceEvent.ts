@@ -28,7 +28,7 @@ export interface Download extends Occurrence {
 export type SliceEvent = DownloadEvent | PageListed | ListingEnded | Tick
 
 /** The end of a download. */
-export type DownloadEvent = Fetched | Missed | Dropped
+export type DownloadEvent = Fetched | NotFetched | Dropped
 
 /** An item that was downloaded or copied, and is ready to be committed. */
 export interface Fetched extends Occurrence {
@@ -37,8 +37,8 @@ export interface Fetched extends Occurrence {
 }
 
 /** An item that was not downloaded, for a reason that concerns the item or the source. */
-export interface Missed extends Occurrence {
-  readonly _tag: "Missed"
+export interface NotFetched extends Occurrence {
+  readonly _tag: "NotFetched"
   readonly externalId: string
   readonly revision: string | undefined
   readonly outcome: "failed" | "deferred" | "gone"

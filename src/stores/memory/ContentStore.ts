@@ -15,7 +15,7 @@ import { StoreError } from "../../engine/store/StoreError.ts"
 import { dropUnnamed } from "./BodyStore.ts"
 import * as ContentPages from "./ContentPages.ts"
 import { contentOf } from "./ContentPages.ts"
-import { applyPatches, purge, storeItem, storeMiss } from "./ContentWriter.ts"
+import { applyPatches, purge, storeItem, updateLedger } from "./ContentWriter.ts"
 import { beginAnew, endPage } from "./Listings.ts"
 import { maxKept } from "../../engine/model/Run.ts"
 import * as RunStore from "./RunStore.ts"
@@ -133,7 +133,8 @@ const make = (state: State, blobs: BlobStore["Service"]): ContentStore["Service"
           return [item.externalId, outcome] as const
         })
       )
-      for (const miss of batch.misses) storeMiss(state, connection, miss, listed.has(miss.externalId), now)
+      for (const ledgerUpdate of batch.ledgerUpdates)
+        updateLedger(state, connection, ledgerUpdate, listed.has(ledgerUpdate.externalId), now)
       if (taskId === undefined && page?.forgetsParts === true) beginAnew(connection)
       if (page !== undefined) endPage(connection, page, batch.inScope, now)
       const patched = page === undefined ? 0 : applyPatches(state, connection, page.patches, now)

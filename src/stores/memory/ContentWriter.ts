@@ -2,7 +2,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import type { Patch } from "../../contract/Page.ts"
-import { type Item, ledgerState, type Miss, type WriteOutcome } from "../../engine/model/Batch.ts"
+import { type Item, ledgerState, type LedgerUpdate, type WriteOutcome } from "../../engine/model/Batch.ts"
 import type { ChangeKind } from "../../engine/model/Change.ts"
 import { hex } from "../Blobs.ts"
 import { merge } from "../MergePatch.ts"
@@ -154,10 +154,10 @@ export const markGone = (
   if (entry.pending !== null) leaveLedger(entry)
 }
 
-export const storeMiss = (
+export const updateLedger = (
   state: State,
   connection: ConnectionEntry,
-  given: Miss,
+  given: LedgerUpdate,
   isListed: boolean,
   now: Millis
 ): void => {

@@ -4,7 +4,7 @@ import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { type Batch, type Item, ledgerState, type Miss, type WriteOutcome } from "../../engine/model/Batch.ts"
+import { type Batch, type Item, ledgerState, type LedgerUpdate, type WriteOutcome } from "../../engine/model/Batch.ts"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import type { ContentStore } from "../../engine/store/ContentStore.ts"
 import type { Fence } from "../../engine/store/Fence.ts"
@@ -147,14 +147,14 @@ const storeItems = Effect.fnUntraced(function* (
   return new Map<string, WriteOutcome>(yield* Effect.orDie(decodeOutcomes(rows)))
 })
 
-/** Writes the misses: ledger rows and gone ids. `listed` are the ids that pages in scope listed. */
-const storeMisses = Effect.fnUntraced(function* (
+/** Writes ledger rows and gone ids. `listed` are the ids that pages in scope listed. */
+const updateLedger = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
-  misses: ReadonlyArray<Miss>,
+  ledgerUpdates: ReadonlyArray<LedgerUpdate>,
   listed: ReadonlyArray<string>
 ) {
-  const gone = misses.filter((one) => one.outcome === "gone")
+  const gone = ledgerUpdates.filter((one) => one.outcome === "gone")
   if (gone.length > 0) {
     const ids = gone.map((one) => one.externalId)
     yield* markGone(sql, connectionId, ids, { ofPass: false })
@@ -167,7 +167,7 @@ const storeMisses = Effect.fnUntraced(function* (
       ON CONFLICT (connection_id, external_id) DO UPDATE SET reason = excluded.reason, message = excluded.message
         WHERE content.state = 'gone'`
   }
-  const kept = misses.flatMap((one) => (one.outcome === "gone" ? [] : [{ ...one, outcome: one.outcome }]))
+  const kept = ledgerUpdates.flatMap((one) => (one.outcome === "gone" ? [] : [{ ...one, outcome: one.outcome }]))
   if (kept.length === 0) return
   const pending = kept.map(ledgerState)
   // Deferred rows are always due. Their time only orders them: those that waited longest come first.
@@ -223,7 +223,7 @@ export const make: Effect.Effect<
 
   /** The earliest retry of this batch may be due before the next poll; a run that dies does not reach `release`. */
   const bringForward = (connectionId: ConnectionId, batch: Batch) => {
-    const waits = batch.misses.flatMap((one) =>
+    const waits = batch.ledgerUpdates.flatMap((one) =>
       one.outcome === "failed" && one.retryIn !== undefined ? [millis(one.retryIn)] : []
     )
     if (waits.length === 0) return Effect.void
@@ -237,7 +237,7 @@ export const make: Effect.Effect<
     const listed = batch.inScope ? batch.listed : []
     const outcomes = yield* storeItems(sql, fence.connectionId, batch.items, listed)
     yield* Purge.checkBlobs(blobs, batch.items)
-    yield* storeMisses(sql, fence.connectionId, batch.misses, listed)
+    yield* updateLedger(sql, fence.connectionId, batch.ledgerUpdates, listed)
     yield* bringForward(fence.connectionId, batch)
     if (batch.taskId === undefined && batch.page?.forgetsParts === true) {
       yield* beginAnew(sql, fence.connectionId)

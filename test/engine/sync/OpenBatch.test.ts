@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { PageEnd } from "../../../src/engine/model/Batch.ts"
 import * as InFlight from "../../../src/engine/sync/InFlight.ts"
 import * as OpenBatch from "../../../src/engine/sync/OpenBatch.ts"
-import type { Fetched, Missed, PageListed } from "../../../src/engine/sync/SliceEvent.ts"
+import type { Fetched, NotFetched, PageListed } from "../../../src/engine/sync/SliceEvent.ts"
 import { item, page } from "../../stores/scenario.ts"
 
 const flight = InFlight.make().begin("an id", undefined)
@@ -13,8 +13,8 @@ const fetched = (externalId: string, origin: Fetched["origin"] = "listed"): Fetc
   page: 1,
   item: item(externalId, { text: "12345" })
 })
-const missed = (externalId: string, parts: Partial<Missed> = {}): Missed => ({
-  _tag: "Missed",
+const notFetched = (externalId: string, parts: Partial<NotFetched> = {}): NotFetched => ({
+  _tag: "NotFetched",
   origin: "listed",
   flight,
   page: 1,
@@ -94,18 +94,18 @@ it("a page's end is committed before the next page if it deletes, patches or cov
 })
 
 describe("a batch", () => {
-  const of = (...events: ReadonlyArray<Fetched | Missed>) => {
+  const of = (...events: ReadonlyArray<Fetched | NotFetched>) => {
     const batch = OpenBatch.make()
     for (const [index, event] of events.entries()) OpenBatch.addOccurrence(batch, event, [], 5 + index)
     return batch
   }
 
   it("has the ids that a page listed, a count by origin, and the time of its first event", () => {
-    const batch = of(fetched("a"), fetched("b", "forced"), missed("c"), missed("d", { origin: "retried" }))
+    const batch = of(fetched("a"), fetched("b", "forced"), notFetched("c"), notFetched("d", { origin: "retried" }))
     assert.deepStrictEqual(batch.listed, ["a", "c"])
     assert.deepInclude({ ...batch.counts }, { listed: 2, forced: 1, retried: 1 })
     assert.isTrue(batch.flights.has(flight))
-    assert.deepStrictEqual([batch.since, batch.bytes, batch.items.length, batch.misses.length], [5, 42, 2, 2])
+    assert.deepStrictEqual([batch.since, batch.bytes, batch.items.length, batch.notFetched.length], [5, 42, 2, 2])
   })
 
   it("counts what a page has listed and is not downloaded: as known, or as failed if its id can't be stored", () => {
@@ -129,32 +129,42 @@ describe("a batch", () => {
     assert.deepStrictEqual([batch.since, withEnds({}).since], [5, 0])
   })
 
-  it("is full at its number of items and misses, or of bytes", () => {
-    const batch = of(fetched("a"), missed("b"))
+  it("is full at its number of items, or of bytes", () => {
+    const batch = of(fetched("a"), notFetched("b"))
     const isFull = (items: number, bytes: number) => OpenBatch.isFull(batch, { items, bytes })
     assert.deepStrictEqual([isFull(2, 22), isFull(3, 21), isFull(3, 22)], [true, true, false])
   })
 
-  it("costs no attempt of what failed because the source is down, and leaves other misses as they are", () => {
-    const { misses } = OpenBatch.withoutAttempts(
-      of(missed("a"), missed("b", { reason: "Malformed" }), missed("c", { outcome: "gone", reason: "Gone" }))
+  it("costs no attempt of what failed because the source is down, and leaves other outcomes as they are", () => {
+    const { notFetched: left } = OpenBatch.withoutAttempts(
+      of(
+        notFetched("a"),
+        notFetched("b", { reason: "Malformed" }),
+        notFetched("c", { outcome: "gone", reason: "Gone" })
+      )
     )
     assert.deepStrictEqual(
-      misses.map(({ outcome }) => outcome),
+      left.map(({ outcome }) => outcome),
       ["deferred", "failed", "gone"]
     )
-    assert.deepStrictEqual(OpenBatch.missed(of(missed("a"), missed("b", { outcome: "gone" }))), {
+    assert.deepStrictEqual(OpenBatch.notFetched(of(notFetched("a"), notFetched("b", { outcome: "gone" }))), {
       failed: 1,
       deferred: 0,
       gone: 1
     })
   })
 
-  it("gives its run a row if it has items, misses, problems, deletions or patches", () => {
+  it("gives its run a row if it has items, fetched or not, problems, deletions or patches", () => {
     const withProblem = OpenBatch.make()
-    OpenBatch.addOccurrence(withProblem, missed("a"), [{ place: "a", message: "m" }], 0)
-    withProblem.misses.length = 0
-    const worth = [of(fetched("a")), of(missed("a")), withProblem, withEnds({ deleted: ["a"] }), withEnds({ patches })]
+    OpenBatch.addOccurrence(withProblem, notFetched("a"), [{ place: "a", message: "m" }], 0)
+    withProblem.notFetched.length = 0
+    const worth = [
+      of(fetched("a")),
+      of(notFetched("a")),
+      withProblem,
+      withEnds({ deleted: ["a"] }),
+      withEnds({ patches })
+    ]
     for (const batch of worth) assert.isTrue(OpenBatch.isWorthARow(batch))
     for (const batch of [OpenBatch.make(), withEnds({ seen: ["a"] })]) assert.isFalse(OpenBatch.isWorthARow(batch))
   })

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as InFlight from "../../../src/engine/sync/InFlight.ts"
 import * as PageOrder from "../../../src/engine/sync/PageOrder.ts"
-import type { Fetched, Missed, PageListed } from "../../../src/engine/sync/SliceEvent.ts"
+import type { Fetched, NotFetched, PageListed } from "../../../src/engine/sync/SliceEvent.ts"
 import { item, page as pageEnd } from "../../stores/scenario.ts"
 
 const flight = InFlight.make().begin("an id", undefined)
@@ -29,8 +29,8 @@ const fetched = (page: number | undefined): Fetched => ({
   item: item("a")
 })
 
-const missed = (page: number, outcome: Missed["outcome"], reason: Missed["reason"]): Missed => ({
-  _tag: "Missed",
+const notFetched = (page: number, outcome: NotFetched["outcome"], reason: NotFetched["reason"]): NotFetched => ({
+  _tag: "NotFetched",
   origin: "listed",
   flight,
   page,
@@ -59,7 +59,7 @@ describe("a page", () => {
     assert.deepStrictEqual(ends(order), [])
     PageOrder.addPage(order, listed(1, { downloads: 2 }))
     assert.deepStrictEqual(ends(order), [])
-    PageOrder.addItem(order, missed(1, "failed", "Malformed"))
+    PageOrder.addItem(order, notFetched(1, "failed", "Malformed"))
     assert.deepStrictEqual(ends(order), [1, 2])
     assert.deepStrictEqual(ends(order), [])
   })
@@ -85,8 +85,8 @@ describe("a page", () => {
   it("that lost an item does not end, nor does a later one, but one before it does", () => {
     const order = PageOrder.make()
     for (const page of [1, 2, 3, 4]) PageOrder.addPage(order, listed(page))
-    PageOrder.addItem(order, missed(3, "deferred", "Transient"))
-    PageOrder.addItem(order, missed(2, "deferred", "RateLimited"))
+    PageOrder.addItem(order, notFetched(3, "deferred", "Transient"))
+    PageOrder.addItem(order, notFetched(2, "deferred", "RateLimited"))
     PageOrder.addItem(order, fetched(1))
     PageOrder.addItem(order, fetched(4))
     assert.deepStrictEqual(ends(order), [1])
@@ -95,7 +95,7 @@ describe("a page", () => {
   it("with an item that is not ready ends all the same", () => {
     const order = PageOrder.make()
     PageOrder.addPage(order, listed(1))
-    PageOrder.addItem(order, missed(1, "deferred", "Unsettled"))
+    PageOrder.addItem(order, notFetched(1, "deferred", "Unsettled"))
     assert.deepStrictEqual(ends(order), [1])
   })
 
@@ -106,7 +106,7 @@ describe("a page", () => {
     ] as const) {
       const order = PageOrder.make()
       PageOrder.addPage(order, listed(1))
-      PageOrder.addItem(order, missed(1, outcome, "Gone"))
+      PageOrder.addItem(order, notFetched(1, outcome, "Gone"))
       assert.deepStrictEqual(PageOrder.takeNext(order, none), pageEnd({ checkpoint: 1, seen }))
     }
   })

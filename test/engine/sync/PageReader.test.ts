@@ -109,7 +109,7 @@ it.effect("an id that can't be stored never reaches the store", () => {
   const reached: Array<string> = []
   const store = replaceMethods(({ commit }) => ({
     commit: (fence, batch) => {
-      reached.push(JSON.stringify([batch.items.map(({ externalId }) => externalId), batch.misses, batch.page]))
+      reached.push(JSON.stringify([batch.items.map(({ externalId }) => externalId), batch.ledgerUpdates, batch.page]))
       return commit(fence, batch)
     }
   })).pipe(Layer.provide(Memory.layer))

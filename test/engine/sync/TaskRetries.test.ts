@@ -10,7 +10,7 @@ import { RunId } from "../../../src/engine/model/Run.ts"
 import { TaskId } from "../../../src/engine/model/Task.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import { ApiClient } from "../../../src/http/client/ApiClient.ts"
-import { batch, miss, take } from "../../stores/scenario.ts"
+import { batch, ledgerUpdate, take } from "../../stores/scenario.ts"
 import { fault, MemorySource } from "../../support/MemorySource.ts"
 import { until } from "../../support/Moving.ts"
 import * as TestEngine from "../../support/TestEngine.ts"
@@ -141,8 +141,8 @@ describe("a requested task", () => {
       const store = yield* WholeStore
       yield* pause("test")
       const fence = yield* take(connection.id)
-      const misses = [...source.items.keys()].map((id) => miss(id, { attempts: 5 }))
-      yield* store.commit(fence, { ...batch(RunId.make("none"), { misses }), runId: undefined })
+      const ledgerUpdates = [...source.items.keys()].map((id) => ledgerUpdate(id, { attempts: 5 }))
+      yield* store.commit(fence, { ...batch(RunId.make("none"), { ledgerUpdates }), runId: undefined })
       yield* store.release(fence, {})
       yield* polling
       const end = yield* ended(yield* retryAll)

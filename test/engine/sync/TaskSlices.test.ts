@@ -11,7 +11,7 @@ import * as TaskQueue from "../../../src/engine/sync/TaskQueue.ts"
 import { WholeStore } from "../../../src/testing/WholeStore.ts"
 import * as Memory from "../../../src/stores/Memory.ts"
 import { begin, fenceOf, live, request, sync } from "../../stores/taskFixture.ts"
-import { connect, miss, nextRun, running } from "../../stores/scenario.ts"
+import { connect, ledgerUpdate, nextRun, running } from "../../stores/scenario.ts"
 
 const wait: Next = { _tag: "Wait", delay: Duration.minutes(7), asked: undefined, isRefusal: false }
 const error = (reason: string) => ({ reason, message: "why" })
@@ -120,7 +120,7 @@ it.layer(Memory.layer)("the next slice", (it) => {
       const store = yield* WholeStore
       const run = yield* running()
       const ids = Array.from({ length: 1000 }, (_, index) => `m${String(index).padStart(4, "0")}`)
-      yield* run.commit({ misses: ids.map((id) => miss(id)) })
+      yield* run.commit({ ledgerUpdates: ids.map((id) => ledgerUpdate(id)) })
       const later = yield* nextRun(run)
       const { fence } = later
       const task = yield* request(run.id, sync({ kind: "retry", spec: "retry" }))
@@ -128,7 +128,7 @@ it.layer(Memory.layer)("the next slice", (it) => {
       assert.deepStrictEqual(first?.purpose, { _tag: "Ledger", externalIds: ids.slice(0, 500) })
       assert.strictEqual(first?.lastRow, "m0499")
       // One item has failed again since the task began.
-      yield* later.commit({ misses: [miss("m0700")] })
+      yield* later.commit({ ledgerUpdates: [ledgerUpdate("m0700")] })
       yield* store.requeueTask(fence, task.id, { dueIn: Duration.zero, failures: 0, checkpoint: "m0499" })
       const second = yield* TaskQueue.next(fence, task.id)
       const rest = ids.slice(500).filter((id) => id !== "m0700")
