@@ -1,6 +1,7 @@
 /** Checks each page that an integration emits: its shape, its bounds, and that it can be stored. */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { externalIdProblem, type Ref } from "../../contract/Content.ts"
@@ -8,7 +9,7 @@ import type { AnySession } from "../../contract/Integration.ts"
 import { maxCheckpointBytes, maxPageRefs, type Page } from "../../contract/Page.ts"
 import { maxPartBytes, maxParts, type PartMove } from "../../contract/Parts.ts"
 import * as SessionValues from "../../contract/SessionValues.ts"
-import * as JsonProblem from "../JsonProblem.ts"
+import * as JsonLength from "../JsonLength.ts"
 import * as MessageText from "../MessageText.ts"
 
 const bytesOf = (checkpoint: Schema.Json): number => Buffer.byteLength(JSON.stringify(checkpoint))
@@ -36,10 +37,14 @@ const refProblem = (ref: Ref | undefined): string | undefined => {
     : "the `bodyKey` of a `copy` must be a text"
 }
 
+/** Returns why this value can't be stored as an object of JSON values; undefined if it can. */
+const jsonProblem = (name: string, json: unknown): string | undefined =>
+  Result.match(JsonLength.of(name, json), { onFailure: (problem) => problem, onSuccess: () => undefined })
+
 const patchProblem = (patch: unknown): string | undefined => {
   if (!Predicate.isObject(patch) || typeof patch.externalId !== "string") return "an external id must be a text"
   const problem = isTextOrAbsent(patch.revision)
-    ? JsonProblem.of("metadata", patch.metadata)
+    ? jsonProblem("metadata", patch.metadata)
     : "a revision must be a text, or absent"
   return problem === undefined ? undefined : `the patch of ${MessageText.quoted(patch.externalId)}: ${problem}`
 }
@@ -100,7 +105,7 @@ const problem = (page: Page<Schema.Json>): string | undefined => {
     return "`covers` and `complete` need `listing`: the same text on each page of one pass, and a new one for the next"
   }
   const { checkpoint } = page
-  const json = checkpoint === undefined ? "`checkpoint` is absent" : JsonProblem.of("page", { checkpoint })
+  const json = checkpoint === undefined ? "`checkpoint` is absent" : jsonProblem("page", { checkpoint })
   if (json !== undefined) return json
   const bytes = bytesOf(checkpoint)
   if (bytes > maxCheckpointBytes) return `the checkpoint has ${bytes} bytes, more than ${maxCheckpointBytes}`

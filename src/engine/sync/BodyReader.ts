@@ -5,6 +5,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import { type Announced, withLateFields, type Content, maxTitleLength, type Ref } from "../../contract/Content.ts"
@@ -15,6 +16,7 @@ import * as BodyVerification from "./BodyVerification.ts"
 import * as ContentValidation from "./ContentValidation.ts"
 import * as DownloadBudget from "./DownloadBudget.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
+import type { ReadItem } from "./SliceEvent.ts"
 import type { CopySource, Item, StoredBody } from "../model/Batch.ts"
 import type { BodyStore } from "../store/BodyStore.ts"
 import type { StoreError } from "../store/StoreError.ts"
@@ -125,6 +127,15 @@ interface Options {
 }
 
 /**
+ * The bytes for which a body in the blob store counts in a batch, because the commit checks each of them in the blob
+ * store.
+ */
+const blobBytes = 64 * 1024
+
+const batchBytesOf = (body: StoredBody, metadataLength: number): number =>
+  metadataLength + (body._tag === "Inline" ? body.bytes.length : body._tag === "Blob" ? blobBytes : 0)
+
+/**
  * Reads the content of a ref, and returns it as an item to write. Its revision is the one seen before the download,
  * unless the source sent one with the body.
  */
@@ -132,7 +143,7 @@ export const item = Effect.fnUntraced(function* (
   ref: Ref,
   content: Content,
   options: Options
-): Effect.fn.Return<Item, IntegrationError | StoreError> {
+): Effect.fn.Return<ReadItem, IntegrationError | StoreError> {
   const { limits, meter, share } = options
   const { announced, body: given } = content
   if (announced?.size !== undefined && announced.size > limits.bodyBytes) return yield* tooLarge(ref.externalId, limits)
@@ -152,20 +163,23 @@ export const item = Effect.fnUntraced(function* (
   }
   yield* RunMeter.bodyRead(meter, body._tag === "Inline" ? body.bytes.length : body.size)
   const whole = yield* withLateFields(content)
-  const problem = ContentValidation.fieldProblem(whole)
-  if (problem !== undefined) return yield* notStored(ref.externalId, problem)
+  const length = ContentValidation.metadataLength(whole)
+  if (Result.isFailure(length)) return yield* notStored(ref.externalId, length.failure)
   const { bodyKey, kind, mediaType, metadata, occurredAt, revision, title, volatile } = whole
   return {
-    externalId: ref.externalId,
-    revision: revision ?? ref.revision,
-    kind,
-    title: oneLine(title),
-    occurredAt,
-    mediaType,
-    metadata,
-    volatile: volatile ?? {},
-    body,
-    bodyKey
+    item: {
+      externalId: ref.externalId,
+      revision: revision ?? ref.revision,
+      kind,
+      title: oneLine(title),
+      occurredAt,
+      mediaType,
+      metadata,
+      volatile: volatile ?? {},
+      body,
+      bodyKey
+    },
+    batchBytes: batchBytesOf(body, length.success)
   }
 })
 
@@ -173,24 +187,14 @@ export const item = Effect.fnUntraced(function* (
 export const copy = (
   { copy, externalId, revision }: Ref,
   source: CopySource
-): Effect.Effect<Item, IntegrationError> => {
+): Effect.Effect<ReadItem, IntegrationError> => {
   const occurredAt = copy?.occurredAt ?? source.occurredAt
   const item = { ...source, externalId, revision, occurredAt, metadata: { ...source.metadata, ...copy?.metadata } }
-  const problem = ContentValidation.fieldProblem(item)
-  return problem === undefined ? Effect.succeed(item) : Effect.fail(notStored(externalId, problem))
+  return Result.match(ContentValidation.metadataLength(item), {
+    onFailure: (problem) => Effect.fail(notStored(externalId, problem)),
+    onSuccess: (length) => Effect.succeed({ item, batchBytes: batchBytesOf(item.body, length) })
+  })
 }
-
-/**
- * The bytes for which a body in the blob store counts in a batch, because the commit checks each of them in the blob
- * store.
- */
-const blobBytes = 64 * 1024
-
-/** Returns the bytes for which an item counts in a batch: its metadata, and its body if that is in memory. */
-export const batchBytes = ({ body, metadata, volatile }: Item): number =>
-  JSON.stringify(metadata).length +
-  JSON.stringify(volatile).length +
-  (body._tag === "Inline" ? body.bytes.length : body._tag === "Blob" ? blobBytes : 0)
 
 /** Returns the size of an item's body, wherever it is stored. */
 export const size = ({ body }: Item): number => (body._tag === "Inline" ? body.bytes.length : body.size)

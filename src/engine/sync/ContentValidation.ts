@@ -2,11 +2,12 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { type Content, externalIdProblem, type Ref } from "../../contract/Content.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as SessionValues from "../../contract/SessionValues.ts"
-import * as JsonProblem from "../JsonProblem.ts"
+import * as JsonLength from "../JsonLength.ts"
 import * as IntegrationFaults from "../source/IntegrationFaults.ts"
 
 /** The fields that must be a text if they are there. */
@@ -16,22 +17,27 @@ const texts = ["title", "mediaType", "revision", "bodyKey"] as const
 const objects = ["metadata", "volatile"] as const
 
 /**
- * Returns why these fields can't be stored; undefined if they can. A value of a wrong type would fail the commit, and
- * with it all items of its batch, at every poll again.
+ * Returns the length of the metadata as JSON. Fails with the reason why these fields can't be stored. A value of a wrong
+ * type would fail the commit, and with it all items of its batch, at every poll again.
  */
-export const fieldProblem = (content: Omit<Content, "body" | "kind">): string | undefined => {
+export const metadataLength = (content: Omit<Content, "body" | "kind">): Result.Result<number, string> => {
   const text = texts.find((name) => content[name] !== undefined && typeof content[name] !== "string")
-  if (text !== undefined) return `\`${text}\` must be a text, or absent`
+  if (text !== undefined) return Result.fail(`\`${text}\` must be a text, or absent`)
+  let length = 0
   for (const name of objects) {
-    const problem = name === "metadata" || content[name] !== undefined ? JsonProblem.of(name, content[name]) : undefined
-    if (problem !== undefined) return problem
+    if (name === "volatile" && content[name] === undefined) continue
+    const json = JsonLength.of(name, content[name])
+    if (Result.isFailure(json)) return json
+    length += json.success
   }
   if (content.occurredAt !== undefined && !DateTime.isDateTime(content.occurredAt)) {
-    return "`occurredAt` must be a DateTime, or absent"
+    return Result.fail("`occurredAt` must be a DateTime, or absent")
   }
   // An index has the keys. PostgreSQL refuses entries of more than 2,704 bytes.
   const keyProblem = content.bodyKey === undefined ? undefined : externalIdProblem(content.bodyKey)
-  return keyProblem === undefined ? undefined : `\`bodyKey\`: ${keyProblem.replace("an external id", "it")}`
+  return keyProblem === undefined
+    ? Result.succeed(length)
+    : Result.fail(`\`bodyKey\`: ${keyProblem.replace("an external id", "it")}`)
 }
 
 const notBytes = SessionValues.malformed("`body` must be a Uint8Array, or a stream of them")

@@ -104,12 +104,12 @@ export const make = Effect.fnUntraced(function* ({ meter, span, stop }: SliceCon
     }
     const downloads = isDownloaded(download)
     if (downloads) yield* RunMeter.downloading(meter, 1)
-    const item = yield* Effect.result(read(download, share))
-    if (Result.isSuccess(item)) {
+    const done = yield* Effect.result(read(download, share))
+    if (Result.isSuccess(done)) {
       yield* Ref.update(tally, (before) => ({ ...before, done: before.done + 1, transientInARow: 0 }))
-      return { _tag: "Fetched", flight, origin, page, item: item.success }
+      return { _tag: "Fetched", flight, origin, page, ...done.success }
     }
-    const error = item.failure
+    const error = done.failure
     if (error._tag !== "IntegrationError") return yield* error
     const outcome = yield* outcomeOf(error)
     if (outcome !== "dropped") return notFetched(download, outcome, error)

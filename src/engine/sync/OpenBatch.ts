@@ -3,7 +3,6 @@ import type { Problem } from "../../contract/Page.ts"
 import { maxParts } from "../../contract/Parts.ts"
 import type { Item, PageEnd } from "../model/Batch.ts"
 import * as RunCounts from "../model/RunCounts.ts"
-import * as BodyReader from "./BodyReader.ts"
 import type { Flight } from "./InFlight.ts"
 import type { Fetched, NotFetched, PageListed } from "./SliceEvent.ts"
 
@@ -20,7 +19,7 @@ export interface OpenBatch {
   readonly counts: RunCounts.Tally
   readonly problems: Array<Problem>
   end: PageEnd | undefined
-  /** Bytes of bodies that the batch holds in memory. */
+  /** The sum of `Fetched.batchBytes`. */
   bytes: number
   /** When the first event was added, by `RunMeter.monotonicMillis`. */
   since: number | undefined
@@ -48,7 +47,7 @@ export const addOccurrence = (
   const externalId = event._tag === "Fetched" ? event.item.externalId : event.externalId
   if (event._tag === "Fetched") {
     batch.items.push(event.item)
-    batch.bytes += BodyReader.batchBytes(event.item)
+    batch.bytes += event.batchBytes
   } else {
     batch.notFetched.push(event)
   }

@@ -30,10 +30,15 @@ export type SliceEvent = DownloadEvent | PageListed | ListingEnded | Tick
 /** The end of a download. */
 export type DownloadEvent = Fetched | NotFetched | Dropped
 
-/** An item that was downloaded or copied, and is ready to be committed. */
-export interface Fetched extends Occurrence {
-  readonly _tag: "Fetched"
+/** An item, and the bytes for which it counts in a batch: its metadata, and its body if that is in memory. */
+export interface ReadItem {
   readonly item: Item
+  readonly batchBytes: number
+}
+
+/** An item that was downloaded or copied, and is ready to be committed. */
+export interface Fetched extends Occurrence, ReadItem {
+  readonly _tag: "Fetched"
 }
 
 /** An item that was not downloaded, for a reason that concerns the item or the source. */

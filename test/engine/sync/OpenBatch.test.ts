@@ -11,7 +11,8 @@ const fetched = (externalId: string, origin: Fetched["origin"] = "listed"): Fetc
   origin,
   flight,
   page: 1,
-  item: item(externalId, { text: "12345" })
+  item: item(externalId),
+  batchBytes: 21
 })
 const notFetched = (externalId: string, parts: Partial<NotFetched> = {}): NotFetched => ({
   _tag: "NotFetched",
@@ -147,7 +148,7 @@ describe("a batch", () => {
       left.map(({ outcome }) => outcome),
       ["deferred", "failed", "gone"]
     )
-    assert.deepStrictEqual(OpenBatch.notFetched(of(notFetched("a"), notFetched("b", { outcome: "gone" }))), {
+    assert.deepStrictEqual(OpenBatch.outcomesOf(of(notFetched("a"), notFetched("b", { outcome: "gone" }))), {
       failed: 1,
       deferred: 0,
       gone: 1

@@ -26,7 +26,8 @@ const fetched = (page: number | undefined): Fetched => ({
   origin: "listed",
   flight,
   page,
-  item: item("a")
+  item: item("a"),
+  batchBytes: 1
 })
 
 const notFetched = (page: number, outcome: NotFetched["outcome"], reason: NotFetched["reason"]): NotFetched => ({

@@ -1,4 +1,8 @@
-/** Checks values that an integration gives as JSON before they are stored. TypeScript's types do not reach them all. */
+/**
+ * Checks and measures values that an integration gives as JSON, before they are stored. TypeScript's types do not reach
+ * all of them.
+ */
+import * as Result from "effect/Result"
 import * as MessageText from "./MessageText.ts"
 
 const mebibyte = 1024 * 1024
@@ -18,11 +22,12 @@ interface Found {
 }
 
 /**
- * Returns why this value can't be stored as an object of JSON values; undefined if it can. The message names the field.
- * As in `JSON.stringify`, undefined values are left out, and NaN and the infinities become null.
+ * Returns the length of this object as JSON, approximately: without quotes, escapes, and the digits of numbers. Fails
+ * with the reason why it can't be stored as an object of JSON values; the reason names the field. As in
+ * `JSON.stringify`, undefined values are left out, and NaN and the infinities become null.
  */
-export const of = (name: string, json: unknown): string | undefined => {
-  // Without quotes and escapes. Shared values count each time, as they do in JSON.
+export const of = (name: string, json: unknown): Result.Result<number, string> => {
+  // Shared values count each time, as they do in JSON.
   let length = 0
 
   const visit = (value: unknown, depth: number): Found | undefined => {
@@ -44,8 +49,10 @@ export const of = (name: string, json: unknown): string | undefined => {
   }
 
   if (typeof json !== "object" || json === null || classOf(json) !== "Object") {
-    return `\`${name}\` must be an object of JSON values`
+    return Result.fail(`\`${name}\` must be an object of JSON values`)
   }
   const found = visit(json, 0)
-  return found === undefined ? undefined : `\`${MessageText.short(`${name}${found.path}`)}\` ${found.problem}`
+  return found === undefined
+    ? Result.succeed(length)
+    : Result.fail(`\`${MessageText.short(`${name}${found.path}`)}\` ${found.problem}`)
 }
