@@ -10,7 +10,7 @@ import { isLive, type SyncTask } from "../../contract/SyncTask.ts"
 import { connect } from "../source/Connect.ts"
 import * as RunCounts from "../model/RunCounts.ts"
 import * as DryRun from "./DryRun.ts"
-import { Engine, type SyncResult, type SyncStatus } from "../Engine.ts"
+import { Engine, type Progress, type SyncResult, type SyncStatus } from "../Engine.ts"
 import * as RunFailure from "./RunFailure.ts"
 import * as Lease from "../locks/Lease.ts"
 import * as TaskQueue from "./TaskQueue.ts"
@@ -116,39 +116,38 @@ export const make = Effect.gen(function* () {
   })
 
   /** Runs slices until nothing is left to do, or the sync has to end. */
-  const untilDone = (
+  const untilDone = Effect.fnUntraced(function* (
     connection: Connection,
     before: Total,
-    request: LeasedSlice.SliceRequest,
-    options: Pick<SyncOptions, "wait" | "onWait" | "onProgress">
-  ): Effect.Effect<Ended, StoreError, LeasedSlice.Services> =>
-    Effect.gen(function* () {
-      const { onProgress, onWait, wait } = options
-      const turn = yield* LeasedSlice.turn(
-        wait ? Lease.acquireWaiting(connection.id, onWait ?? (() => Effect.void)) : Lease.acquire(connection.id),
-        () => Effect.succeed(request),
-        (progress) =>
-          onProgress?.({ ...progress, counts: RunCounts.sum(before.counts, progress.counts) }) ?? Effect.void
+    firstRequest: LeasedSlice.SliceRequest,
+    { onProgress, onWait, wait }: Pick<SyncOptions, "wait" | "onWait" | "onProgress">
+  ): Effect.fn.Return<Ended, StoreError, LeasedSlice.Services> {
+    let total = before
+    let request = firstRequest
+    const acquire = wait
+      ? Lease.acquireWaiting(connection.id, onWait ?? (() => Effect.void))
+      : Lease.acquire(connection.id)
+    const reportProgress = (progress: Progress) =>
+      onProgress?.({ ...progress, counts: RunCounts.sum(total.counts, progress.counts) }) ?? Effect.void
+    while (true) {
+      const turn = yield* LeasedSlice.turn(acquire, () => Effect.sync(() => request), reportProgress).pipe(
+        Effect.catchTag("Superseded", () => Effect.succeed({ _tag: "Removed" } as const))
       )
-      const end = (ended: Ended) => Effect.succeed(ended)
-      if (turn._tag === "Skipped") return end({ total: before, error: null })
+      if (turn._tag === "Removed") {
+        return { total, error: { reason: "UnknownConnection", message: "the connection was removed" } }
+      }
+      if (turn._tag === "Skipped") return { total, error: null }
       if (turn._tag === "Taken") {
-        return end({ total: before, status: "skipped", error: { reason: "Held", message: `held by ${turn.holder}` } })
+        return { total, status: "skipped", error: { reason: "Held", message: `held by ${turn.holder}` } }
       }
-      const { error, isTaskOver, next } = turn.result
-      if (isTaskOver && request._tag === "TaskSlice") {
-        return end(yield* endedTask(connection, request.taskId, before))
-      }
-      const total = withSlice(before, turn.result)
-      if (error !== null) return end({ total, error })
+      const { error, isTaskOver, next, repeats } = turn.result
+      if (isTaskOver && request._tag === "TaskSlice") return yield* endedTask(connection, request.taskId, total)
+      total = withSlice(total, turn.result)
+      if (error !== null || next._tag === "Done") return { total, error }
       // A sync that a person starts retries failed items once, and not again in its next slices.
-      const nextRequest = request._tag === "Live" ? { ...request, retryFailed: false } : request
-      const goOn = untilDone(connection, total, nextRequest, options)
-      if (next._tag === "Done") return end({ total, error: null })
-      if (next._tag === "More") return goOn
-      if (turn.result.repeats >= repeatsInARow) {
-        return end({ total, error: RunFailure.of(Listing.endless(turn.result.repeats)) })
-      }
+      if (request._tag === "Live") request = { ...request, retryFailed: false }
+      if (next._tag === "More") continue
+      if (repeats >= repeatsInARow) return { total, error: RunFailure.of(Listing.endless(repeats)) }
       const { delay, isRefusal } = next
       const asks = `the source asks to wait ${Duration.format(delay)}`
       if (total.refusals >= refusalsInARow || Duration.isGreaterThan(delay, longestWait)) {
@@ -156,23 +155,14 @@ export const make = Effect.gen(function* () {
           request._tag === "TaskSlice"
             ? `the same command continues it within ${Duration.format(limits.resumeWithin)}, and starts anew later`
             : "a later poll continues"
-        return end({ total, error: { reason: "RateLimited", message: `${asks}: ${rest}` } })
+        return { total, error: { reason: "RateLimited", message: `${asks}: ${rest}` } }
       }
       if (isRefusal) yield* Effect.logWarning(`${connection.name}: ${asks}`)
       const waitingUntil = (yield* Clock.currentTimeMillis) + Duration.toMillis(delay)
       yield* onProgress?.({ counts: total.counts, remaining: undefined, waitingUntil }) ?? Effect.void
-      return Effect.delay(goOn, delay)
-    }).pipe(
-      Effect.catchTag("Superseded", () =>
-        Effect.succeed(
-          Effect.succeed<Ended>({
-            total: before,
-            error: { reason: "UnknownConnection", message: "the connection was removed" }
-          })
-        )
-      ),
-      Effect.flatten
-    )
+      yield* Effect.sleep(delay)
+    }
+  })
 
   const dryRun = Effect.fnUntraced(function* (given: Connection, task: SyncTask, options: SyncOptions) {
     const startedAt = yield* Clock.currentTimeMillis
