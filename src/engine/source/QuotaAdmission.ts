@@ -19,7 +19,7 @@ import * as Semaphore from "effect/Semaphore"
 import { IntegrationError, RateLimited } from "../../contract/IntegrationError.ts"
 import { unlimited } from "../../contract/Quota.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
-import { type adaptiveOf, type Bucket, type bytesOf, usedUp } from "./QuotaBuckets.ts"
+import { type Bucket, type CallLimits, usedUp } from "./CallLimits.ts"
 import { Slot } from "./Slot.ts"
 
 const minute = Duration.minutes(1)
@@ -33,13 +33,6 @@ const noCooldownTtl = Duration.seconds(1)
 /** If the budgets can't be reached: the delay between attempts, and the time after which the run yields. */
 const unavailableDelay = Duration.millis(500)
 const unavailableTimeout = Duration.seconds(30)
-
-/** The limits of a call. */
-interface CallLimits {
-  readonly buckets: ReadonlyArray<Bucket>
-  readonly adaptive: ReturnType<typeof adaptiveOf>
-  readonly bytes: ReturnType<typeof bytesOf>
-}
 
 export const make = (limiter: RateLimiter.RateLimiter) => {
   // Each bucket has one waiter. Further calls queue behind it in order, so that light calls do not starve a heavy one.
@@ -99,7 +92,7 @@ export const make = (limiter: RateLimiter.RateLimiter) => {
    * Waits until the cool-down that the source asked for has ended. Returns the epoch that `refused` needs. Asks with 0
    * tokens first: if the wait would be too long, the run ends without having taken a token.
    */
-  const cooldown = Effect.fnUntraced(function* (bucket: ReturnType<typeof adaptiveOf>, meter: RunMeter.RunMeter) {
+  const cooldown = Effect.fnUntraced(function* (bucket: CallLimits["adaptive"], meter: RunMeter.RunMeter) {
     const { key, perMinute } = bucket
     const consume = (tokens: 0 | 1) =>
       untilAvailable(limiter.adaptiveConsume({ key, tokens, fallbackLimit: perMinute, fallbackWindow: minute }), meter)

@@ -22,7 +22,7 @@ import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schedule from "effect/Schedule"
-import { adaptiveOf, bucketsOf, bytesOf } from "./QuotaBuckets.ts"
+import * as CallLimits from "./CallLimits.ts"
 import * as QuotaAdmission from "./QuotaAdmission.ts"
 import { IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import type { Budget, Call, Quota } from "../../contract/Integration.ts"
@@ -71,8 +71,6 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
   return {
     call: (options) => {
       const { budgets, domain, meter } = options
-      const bytes = bytesOf(domain, budgets)
-
       const retries = Schedule.exponential("500 millis").pipe(
         Schedule.jittered,
         Schedule.setInputType<IntegrationError>(),
@@ -94,11 +92,7 @@ const make = (limiter: RateLimiter.RateLimiter, { longestRetryAfter }: Limits): 
         if (!Number.isFinite(tokens) || tokens < 0) {
           return Effect.fail(SessionValues.malformed(`the units of ${method} must be a number from 0`))
         }
-        const limits = {
-          buckets: bucketsOf(domain, budgets, method, tokens),
-          adaptive: adaptiveOf(domain, budgets[0], method),
-          bytes
-        }
+        const limits = CallLimits.of(domain, budgets, method, tokens)
         const refusalKey = `${limits.adaptive.key} ${method}`
         let attemptsMade = 0
         let waitedMillis = 0

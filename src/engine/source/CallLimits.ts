@@ -1,17 +1,9 @@
-/** The token buckets and windows that a call spends from: those of its budgets and of its method. */
+/** The limits of a call: the token buckets and windows of its budgets and of its method. */
 import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Budget } from "../../contract/Integration.ts"
 import { unlimited } from "../../contract/Quota.ts"
-
-/** Returns the budgets that limit bytes a day. */
-export const bytesOf = (domain: string, budgets: ReadonlyArray<Budget>) =>
-  budgets.flatMap(({ bytesPerDay, key }) =>
-    bytesPerDay === undefined
-      ? []
-      : [{ key: `${domain}/${key} bytes a day`, name: key, per: "day" as const, limit: bytesPerDay }]
-  )
 
 /** A limit from which a call takes `tokens`. */
 export interface Bucket {
@@ -23,8 +15,27 @@ export interface Bucket {
   readonly tokens: number
 }
 
-/** Returns the limits that a call of this method spends from, those of a day first. */
-export const bucketsOf = (domain: string, budgets: ReadonlyArray<Budget>, method: string, units: number) => {
+export interface CallLimits {
+  /** The limits that the call spends its units from, those of a day first. */
+  readonly buckets: ReadonlyArray<Bucket>
+  /** The limits of bytes a day. Bodies spend from them when they have been read. */
+  readonly bytes: ReadonlyArray<Omit<Bucket, "tokens">>
+  /**
+   * The limit that slows down when the provider refuses the call: the method's own limit if it has one, else that of
+   * all calls of the first budget.
+   */
+  readonly adaptive: { readonly key: string; readonly perMinute: number }
+}
+
+/** Returns the budgets that limit bytes a day. */
+const bytesOf = (domain: string, budgets: ReadonlyArray<Budget>) =>
+  budgets.flatMap(({ bytesPerDay, key }) =>
+    bytesPerDay === undefined
+      ? []
+      : [{ key: `${domain}/${key} bytes a day`, name: key, per: "day" as const, limit: bytesPerDay }]
+  )
+
+const bucketsOf = (domain: string, budgets: ReadonlyArray<Budget>, method: string, units: number) => {
   const buckets = budgets.flatMap(({ key: name, methods, unitsPerDay, unitsPerMinute }): ReadonlyArray<Bucket> => {
     const key = `${domain}/${name}`
     const calls = methods?.[method]
@@ -43,17 +54,25 @@ export const bucketsOf = (domain: string, budgets: ReadonlyArray<Budget>, method
   return buckets.toSorted((a, b) => Number(b.per === "day") - Number(a.per === "day"))
 }
 
-/**
- * Returns the limit that slows down when the provider refuses a call: the method's own limit if it has one, else that
- * of all calls of the first budget.
- */
-export const adaptiveOf = (domain: string, first: Budget, method: string) => {
+const adaptiveOf = (domain: string, first: Budget, method: string) => {
   const calls = first.methods?.[method]
   const key = `${domain}/${first.key}`
   return calls === undefined
     ? { key, perMinute: first.unitsPerMinute ?? unlimited }
     : { key: `${key}/${method}`, perMinute: calls }
 }
+
+/** Returns the limits of a call of this method, which costs `units`. */
+export const of = (
+  domain: string,
+  budgets: readonly [Budget, ...ReadonlyArray<Budget>],
+  method: string,
+  units: number
+): CallLimits => ({
+  buckets: bucketsOf(domain, budgets, method, units),
+  bytes: bytesOf(domain, budgets),
+  adaptive: adaptiveOf(domain, budgets[0], method)
+})
 
 /** Says which limit of a day is used up, and until when. */
 export const usedUp = ({ key, limit, name }: Bucket, delay: Duration.Duration) =>
