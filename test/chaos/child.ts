@@ -97,7 +97,7 @@ const hint = Effect.fnUntraced(function* ({ connectionId, isListening, parts }: 
   const looks = yield* pending.due(connectionId)
   // The present or the next poll takes the hint.
   if (looks === undefined) return
-  yield* quietly(Scheduler.poll(connectionId, { early: looks === "parts" }))
+  yield* quietly(Scheduler.poll(connectionId, { hintedOnly: looks === "parts" }))
 })
 
 const sync = Effect.fnUntraced(function* (command: Extract<Command, { _tag: "Sync" }>) {

@@ -57,7 +57,7 @@ export class PendingHints extends Context.Service<
      */
     readonly due: (connectionId: ConnectionId) => Effect.Effect<"parts" | "everywhere" | undefined>
     /** Returns the hints for a poll. */
-    readonly take: (connectionId: ConnectionId, only: boolean) => Taken
+    readonly take: (connectionId: ConnectionId, hintedOnly: boolean) => Taken
     /** Removes the hints that were given to a poll, if the poll handled them. */
     readonly done: (connectionId: ConnectionId, taken: Taken, result: SliceResult) => Effect.Effect<void>
   }
@@ -112,19 +112,19 @@ const make = (): PendingHints["Service"] => {
         }
         return entry.parts.size > 0 ? "parts" : undefined
       }),
-    take: (connectionId, only) => {
+    take: (connectionId, hintedOnly) => {
       const entry = entryOf(connectionId)
-      if (!only && entry.fullPoll._tag !== "Running") entry.fullPoll = { _tag: "Running", since: count }
+      if (!hintedOnly && entry.fullPoll._tag !== "Running") entry.fullPoll = { _tag: "Running", since: count }
       const isListening = entry.isListening && entry.everywhere === undefined
-      return { at: count, hinted: { parts: [...entry.parts.keys()], only, isListening } }
+      return { at: count, hinted: { parts: [...entry.parts.keys()], only: hintedOnly, isListening } }
     },
-    done: (connectionId, { at, hinted }, { error, isEarly, next }) =>
+    done: (connectionId, { at, hinted }, { error, hintedOnly, next }) =>
       Effect.sync(() => {
         const entry = entries.get(connectionId)
         if (entry === undefined || error !== null || next._tag === "Wait") return
         // Parts that were hinted again meanwhile stay, for the next poll.
         for (const part of hinted.parts) if ((entry.parts.get(part) ?? 0) <= at) entry.parts.delete(part)
-        if (isEarly || next._tag === "More") return
+        if (hintedOnly || next._tag === "More") return
         const since = entry.fullPoll._tag === "Running" ? entry.fullPoll.since : at
         if (entry.everywhere !== undefined && entry.everywhere <= since) entry.everywhere = undefined
         entry.fullPoll = { _tag: "Ended" }

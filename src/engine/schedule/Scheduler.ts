@@ -103,11 +103,11 @@ const taskFor = Effect.fnUntraced(function* (connectionId: ConnectionId) {
 
 /**
  * Runs one slice of this connection, unless its lease is taken. Returns true if there is more to do. `requested` also
- * runs tasks; `early` runs hinted parts only.
+ * runs tasks; `hintedOnly` lists hinted parts only.
  */
 export const poll = Effect.fn("poll", { root: true })(function* (
   connectionId: ConnectionId,
-  { early = false, requested = false }: { readonly requested?: boolean; readonly early?: boolean }
+  { hintedOnly = false, requested = false }: { readonly requested?: boolean; readonly hintedOnly?: boolean }
 ) {
   const pending = yield* PendingHints
   const task = requested ? yield* taskFor(connectionId) : undefined
@@ -122,7 +122,7 @@ export const poll = Effect.fn("poll", { root: true })(function* (
     // Negative if a retry is due before the next poll.
     if (lateMillis >= 0) yield* Metrics.began(connection.domain, lateMillis / 1000)
     if (task !== undefined) return { _tag: "TaskSlice", taskId: task.id } as const
-    hints = pending.take(connectionId, early)
+    hints = pending.take(connectionId, hintedOnly)
     return { ...LeasedSlice.poll, hinted: hints?.hinted }
   })
   const slice = Effect.gen(function* () {
@@ -150,7 +150,7 @@ export const pollHinted = Effect.fnUntraced(function* (connectionId: ConnectionI
   const now = yield* DateTime.now
   const isDue = DateTime.isLessThanOrEqualTo(nextPollAt, now)
   const isAskedToWait = askedWaitUntil !== null && DateTime.isGreaterThan(askedWaitUntil, now)
-  return isDue || isAskedToWait ? undefined : yield* poll(connectionId, { early: hinted === "parts" })
+  return isDue || isAskedToWait ? undefined : yield* poll(connectionId, { hintedOnly: hinted === "parts" })
 })
 
 /** Connections whose last slice in this process left work. */

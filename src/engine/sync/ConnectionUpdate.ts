@@ -71,7 +71,7 @@ const together = (before: ReadonlyArray<Problem>, after: ReadonlyArray<Problem>)
  */
 const problemsAfter = ({ problems: { current, found } }: Connection, result: SliceResult.SliceResult): Problems => {
   const all = together(found, result.problems)
-  return SliceResult.isDone(result) && !result.isEarly
+  return SliceResult.isDone(result) && !result.hintedOnly
     ? { current: all, found: [] }
     : { current: together(current, result.problems), found: all }
 }
@@ -103,16 +103,16 @@ export const after = Effect.fnUntraced(function* (
     askedWait: wait === undefined ? (isLive ? null : undefined) : wait.asked,
     ...(isLive
       ? {
-          // An early poll that left nothing does not change the schedule: otherwise a steady stream of hints would put
-          // off the next poll for ever.
+          // A poll of hinted parts that left nothing does not change the schedule: otherwise a steady stream of hints
+          // would put off the next poll for ever.
           pollIn:
-            result.isEarly && SliceResult.isDone(result)
+            result.hintedOnly && SliceResult.isDone(result)
               ? undefined
               : yield* pollIn(connection, result, failures, isPaused),
           failures,
           changesRead: result.changesRead,
           problems: problemsAfter(connection, result),
-          checked: result.error === null && wait?.asked === undefined && !result.isEarly
+          checked: result.error === null && wait?.asked === undefined && !result.hintedOnly
         }
       : {}),
     // A connection that works again is due at once, after any kind of run.

@@ -43,10 +43,10 @@ const Streaks = Context.Reference<Map<string, Streak>>("idem/engine/sync/Repetit
 })
 
 /** Returns true for a slice that stored and changed nothing, and left more to list. */
-const isQuiet = ({ counts, error, isEarly, next }: SliceResult): boolean =>
+const isQuiet = ({ counts, error, hintedOnly, next }: SliceResult): boolean =>
   error === null &&
   next._tag === "More" &&
-  !isEarly &&
+  !hintedOnly &&
   counts.stored + counts.updated + counts.patched + counts.deleted === 0
 
 /**

@@ -221,7 +221,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     error,
     next: nextOf(stopReason, listing.more, yield* RunMeter.read(context.meter), limits),
     changesRead: error === null && readiness.changes,
-    isEarly: plan.hinted.only,
+    hintedOnly: plan.hinted.only,
     pages: written.marks,
     repeats: 0
   } satisfies SliceResult

@@ -38,7 +38,7 @@ export interface SliceResult {
   /** True if the changes were read to their end. */
   readonly changesRead: boolean
   /** True if the slice listed only hinted parts, before the connection's poll was due. */
-  readonly isEarly: boolean
+  readonly hintedOnly: boolean
   /** The pages that were listed. */
   readonly pages: ReadonlyArray<PageMark>
   /** How many consecutive slices, up to this one, listed only what earlier slices had listed (see `Repetition`). */
@@ -53,7 +53,7 @@ export const nothing: SliceResult = {
   error: null,
   next: { _tag: "Done" },
   changesRead: false,
-  isEarly: false,
+  hintedOnly: false,
   pages: [],
   repeats: 0
 }

@@ -72,7 +72,7 @@ describe("the slices of a listing", () => {
         counted({ updated: 1, patched: 1 }),
         counted({ patched: 1, deleted: 1 }),
         { ...same, next: { _tag: "Done" } },
-        { ...same, isEarly: true },
+        { ...same, hintedOnly: true },
         { ...same, error: { reason: "Transient", message: "busy" } }
       ] as const) {
         const slices = [...times(5, () => same), other, ...times(5, () => same)]
