@@ -100,7 +100,7 @@ export const after = Effect.fnUntraced(function* (
     // would make the connection due at once, again after each such run.
     retriesWait: result.error !== null || wait !== undefined,
     // The wait applies to every run of the account, not only to polls.
-    askedWait: wait === undefined ? (isLive ? null : undefined) : wait.asked,
+    askedWait: wait === undefined ? (isLive ? null : undefined) : wait.askedWait,
     ...(isLive
       ? {
           // A poll of hinted parts that left nothing does not change the schedule: otherwise a steady stream of hints
@@ -112,7 +112,7 @@ export const after = Effect.fnUntraced(function* (
           failures,
           changesRead: result.changesRead,
           problems: problemsAfter(connection, result),
-          checked: result.error === null && wait?.asked === undefined && !result.hintedOnly
+          checked: result.error === null && wait?.askedWait === undefined && !result.hintedOnly
         }
       : {}),
     // A connection that works again is due at once, after any kind of run.

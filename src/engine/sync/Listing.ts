@@ -118,7 +118,7 @@ export const make = Effect.fnUntraced(function* (
   const end = () => change({ isEnded: true, reading: Deletions.ended(state.reading) })
 
   /** Pulls the next page of the source. Returns `Option.none` at the end of the listing. */
-  const asked = Effect.suspend(() => {
+  const pullPage = Effect.suspend(() => {
     const page = pull.pipe(
       Effect.map((chunk) => Option.some(chunk[0])),
       Pull.catchDone(() => {
@@ -171,7 +171,7 @@ export const make = Effect.fnUntraced(function* (
       return Option.none()
     }
     return yield* Effect.catchTag(
-      asked,
+      pullPage,
       "IntegrationError",
       Effect.fnUntraced(function* (error) {
         if (error.reason._tag === "CheckpointExpired" && reading.pages > 0) {

@@ -77,5 +77,5 @@ export const delayIfRepeated = (listing: string, result: SliceResult): Effect.Ef
     }
     if (repeats === 0) return result
     const delay = Duration.min(Duration.times(repeatDelay, 2 ** Math.min(repeats - 1, 10)), longestDelay)
-    return { ...result, repeats, next: { _tag: "Wait", delay, asked: undefined, isRefusal: false } }
+    return { ...result, repeats, next: { _tag: "Wait", delay, askedWait: undefined, isRefusal: false } }
   })

@@ -172,7 +172,7 @@ const repeats = ({ hinted }: Plan, { isUnmoved, listing, pages }: BatchWriter.Wr
 const nextOf = (
   stopReason: StopSignal.Reason | undefined,
   isMoreListed: boolean,
-  { askedFor, exhausted }: RunMeter.State,
+  { askedWait, exhausted }: RunMeter.State,
   limits: Limits
 ): Next => {
   if (stopReason?._tag === "Refused") {
@@ -180,10 +180,10 @@ const nextOf = (
     const { reason } = RefusalDelay.bound(stopReason.error, limits.longestRetryAfter)
     if (reason._tag === "RateLimited") {
       const delay = reason.retryAfter ?? defaultRetryAfter
-      return { _tag: "Wait", delay, asked: delay, isRefusal: true }
+      return { _tag: "Wait", delay, askedWait: delay, isRefusal: true }
     }
   }
-  if (exhausted !== undefined) return { _tag: "Wait", delay: exhausted, asked: askedFor, isRefusal: false }
+  if (exhausted !== undefined) return { _tag: "Wait", delay: exhausted, askedWait, isRefusal: false }
   return { _tag: isMoreListed || stopReason?._tag === "Over" ? "More" : "Done" }
 }
 

@@ -15,7 +15,7 @@ export type Next =
       readonly _tag: "Wait"
       readonly delay: Duration.Duration
       /** The part of the delay that the source asked for, in this run or in an earlier one of the account. */
-      readonly asked: Duration.Duration | undefined
+      readonly askedWait: Duration.Duration | undefined
       /** True if the source refused in this slice. False if the account's quota is used up for that time. */
       readonly isRefusal: boolean
     }

@@ -25,7 +25,7 @@ export interface State extends Spent {
   /** The wait that exceeded this limit: the slice is over. Undefined if there was none. */
   readonly exhausted: Duration.Duration | undefined
   /** The part of that wait that the source asked for, in this run or in an earlier one. */
-  readonly askedFor: Duration.Duration | undefined
+  readonly askedWait: Duration.Duration | undefined
   /** The time until which a call waits for quota now, in milliseconds since the epoch; undefined if none waits. */
   readonly waitingUntil: number | undefined
 }
@@ -51,7 +51,7 @@ export const make = (waitAtMost: Duration.Duration = Duration.infinity): Effect.
       movedAt: now,
       waitUntil: now + Duration.toMillis(waitAtMost),
       exhausted: undefined,
-      askedFor: undefined,
+      askedWait: undefined,
       waitingUntil: undefined
     })
   )
@@ -120,7 +120,7 @@ export const exhausted = (meter: RunMeter, delay: Duration.Duration, isAsked: bo
   Ref.update(meter, (state) => ({
     ...state,
     exhausted: longest(state.exhausted, delay),
-    askedFor: isAsked ? longest(state.askedFor, delay) : state.askedFor
+    askedWait: isAsked ? longest(state.askedWait, delay) : state.askedWait
   }))
 
 const longest = (before: Duration.Duration | undefined, delay: Duration.Duration): Duration.Duration =>

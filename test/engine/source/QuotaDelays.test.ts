@@ -198,7 +198,7 @@ describe("a delay that a source asks for", () => {
       yield* Effect.flip(first.call("get", 1, Effect.void))
       assert.deepInclude(yield* RunMeter.read(first.meter), {
         exhausted: Duration.hours(1),
-        askedFor: Duration.hours(1)
+        askedWait: Duration.hours(1)
       })
       const seconds = yield* moving(elapsed(call("get", 1, Effect.void)), "10 seconds")
       assert.isAtLeast(seconds, 3_500)

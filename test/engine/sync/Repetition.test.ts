@@ -24,7 +24,7 @@ const delaysOf = Effect.fnUntraced(function* (
       next: { _tag: "More" },
       ...slice
     })
-    if (next._tag === "Wait") assert.deepInclude(next, { asked: undefined, isRefusal: false })
+    if (next._tag === "Wait") assert.deepInclude(next, { askedWait: undefined, isRefusal: false })
     delays.push(next._tag === "Wait" ? Duration.toSeconds(next.delay) : 0)
   }
   return delays

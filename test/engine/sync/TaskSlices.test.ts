@@ -13,7 +13,7 @@ import * as Memory from "../../../src/stores/Memory.ts"
 import { begin, fenceOf, live, request, sync } from "../../stores/taskFixture.ts"
 import { connect, ledgerUpdate, nextRun, running } from "../../stores/scenario.ts"
 
-const wait: Next = { _tag: "Wait", delay: Duration.minutes(7), asked: undefined, isRefusal: false }
+const wait: Next = { _tag: "Wait", delay: Duration.minutes(7), askedWait: undefined, isRefusal: false }
 const error = (reason: string) => ({ reason, message: "why" })
 
 /** Returns a task's state after a slice with this result: how it ended, or when it is due again. */
