@@ -70,17 +70,17 @@ export interface BatchCommits {
 }
 
 /** The stores and the values that all commits of a run share. */
-interface Writer extends SliceContext {
+interface CommitContext extends SliceContext {
   readonly contents: ContentStore["Service"]
   readonly ledger: LedgerStore["Service"]
   readonly runs: RunStore["Service"]
   readonly fence: Fence
 }
 
-export const make = Effect.fnUntraced(function* (context: SliceContext) {
-  const { connection, plan } = context
-  const writer: Writer = {
-    ...context,
+export const make = Effect.fnUntraced(function* (slice: SliceContext) {
+  const { connection, plan } = slice
+  const context: CommitContext = {
+    ...slice,
     contents: yield* ContentStore,
     ledger: yield* LedgerStore,
     runs: yield* RunStore,
@@ -125,12 +125,12 @@ export const make = Effect.fnUntraced(function* (context: SliceContext) {
   const begin = Effect.fnUntraced(function* (batch: OpenBatch.OpenBatch) {
     yield* idle
     if (OpenBatch.isQuiet(batch, committed.checkpoint)) {
-      committed = yield* countOnly(writer, committed, batch)
+      committed = yield* countOnly(context, committed, batch)
       return
     }
     const done = yield* Deferred.make<Exit.Exit<Committed, WriteError>>()
     // Stored outside the fiber, because an interrupted fiber does not return the result of its last step.
-    const committing = Effect.exit(commit(writer, committed, batch)).pipe(
+    const committing = Effect.exit(commit(context, committed, batch)).pipe(
       Effect.flatMap((exit) => Deferred.succeed(done, exit)),
       Effect.uninterruptible
     )
@@ -139,7 +139,7 @@ export const make = Effect.fnUntraced(function* (context: SliceContext) {
 
   return {
     beginRun: Effect.map(
-      Effect.suspend(() => beginRun(writer, committed)),
+      Effect.suspend(() => beginRun(context, committed)),
       (begun) => {
         committed = begun
       }
@@ -158,12 +158,12 @@ export const isUnknown = (event: SliceEvent): event is NotFetched =>
   event._tag === "NotFetched" && event.origin === "forced" && event.outcome === "gone"
 
 /** Inserts the run's row, unless it exists. */
-const beginRun = ({ fence, run, runs }: Writer, before: Committed): Effect.Effect<Committed, WriteError> =>
+const beginRun = ({ fence, run, runs }: CommitContext, before: Committed): Effect.Effect<Committed, WriteError> =>
   before.begun ? Effect.succeed(before) : Effect.as(runs.beginRun(fence, run), { ...before, begun: true })
 
 /** Counts a batch without a commit. */
 const countOnly = Effect.fnUntraced(function* (
-  { connection, meter }: Writer,
+  { connection, meter }: CommitContext,
   before: Committed,
   batch: OpenBatch.OpenBatch
 ) {
@@ -180,11 +180,11 @@ const countOnly = Effect.fnUntraced(function* (
 
 /** Writes a batch, after the previous commits. */
 const commit = Effect.fnUntraced(function* (
-  writer: Writer,
+  context: CommitContext,
   before: Committed,
   gathered: OpenBatch.OpenBatch
 ): Effect.fn.Return<Committed, WriteError> {
-  const { checkpointTask, connection, contents, fence, meter, plan, run, span, stop } = writer
+  const { checkpointTask, connection, contents, fence, meter, plan, run, span, stop } = context
   const { domain } = connection
   // While the source is down, failures cost the items no attempt.
   const batch = StopSignal.isDown(yield* StopSignal.read(stop)) ? OpenBatch.withoutAttempts(gathered) : gathered
@@ -195,9 +195,9 @@ const commit = Effect.fnUntraced(function* (
     ...RunMeter.since(spent, before.spent)
   })
   const unrecorded = RunCounts.sum(before.unrecorded, counts)
-  const { begun } = OpenBatch.isWorthARow(batch) ? yield* beginRun(writer, before) : before
-  const ledgerUpdates = yield* ledgerUpdatesOf(writer, batch)
-  const done = doneOf(writer, batch)
+  const { begun } = OpenBatch.isWorthARow(batch) ? yield* beginRun(context, before) : before
+  const ledgerUpdates = yield* ledgerUpdatesOf(context, batch)
+  const done = doneOf(context, batch)
   const startedAt = yield* Clock.currentTimeMillis
   const committed = yield* span(
     "commit",
@@ -244,7 +244,7 @@ const commit = Effect.fnUntraced(function* (
 })
 
 /** Returns the ids that a forced task must record as done, because the checker does not filter them. */
-const doneOf = ({ plan: { task } }: Writer, { items, notFetched }: OpenBatch.OpenBatch): ReadonlyArray<string> =>
+const doneOf = ({ plan: { task } }: CommitContext, { items, notFetched }: OpenBatch.OpenBatch): ReadonlyArray<string> =>
   task.force || task.forceIds.length > 0
     ? [...items, ...notFetched.filter(({ outcome }) => outcome !== "deferred")].map(({ externalId }) => externalId)
     : []
@@ -254,7 +254,7 @@ const doneOf = ({ plan: { task } }: Writer, { items, notFetched }: OpenBatch.Ope
  * for gets no row if the source does not know it and nothing is stored under it.
  */
 const ledgerUpdatesOf = Effect.fnUntraced(function* (
-  { contents, fence, ledger }: Writer,
+  { contents, fence, ledger }: CommitContext,
   { notFetched }: OpenBatch.OpenBatch
 ) {
   const { connectionId } = fence

@@ -105,13 +105,13 @@ const runSlice = Effect.fnUntraced(
 /** Runs the next slice of a task, and updates the task. Returns undefined if the task has ended meanwhile. */
 const runTask = Effect.fnUntraced(function* (options: Options, taskId: TaskId) {
   const fence = fenceOf(options.connection)
-  const next = yield* TaskQueue.next(fence, taskId)
-  if (next === undefined) return undefined
-  const { purpose, row } = next
+  const slice = yield* TaskQueue.nextSlice(fence, taskId)
+  if (slice === undefined) return undefined
+  const { purpose, row } = slice
   const worked = yield* runSlice(options, purpose, row.id)
   // If the task's row can't be written, it stays as it was. A requested task is then still due, and continues. A
   // command's task is not done, and the same command continues it.
-  const result = yield* TaskQueue.afterSlice(fence, next, worked).pipe(
+  const result = yield* TaskQueue.afterSlice(fence, slice, worked).pipe(
     Effect.as(worked),
     Effect.catch((error) => {
       const isLeft = row.requested || worked.error !== null

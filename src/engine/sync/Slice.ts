@@ -36,7 +36,7 @@ import type { Download, ListingEnded, SliceEvent } from "./SliceEvent.ts"
 import type { Next, SliceResult } from "./SliceResult.ts"
 import type { Plan } from "./SyncPlan.ts"
 
-export interface Options {
+interface Options {
   /** The connection from `Lease.acquire`, with its fence. */
   readonly connection: LeasedConnection
   readonly opened: OpenSource.Openable

@@ -45,7 +45,7 @@ const rowsAtOnce = 500
 export class TaskRemoved extends Schema.TaggedError<TaskRemoved>()("TaskRemoved", { message: Schema.String }) {}
 
 /** The next slice of a task. */
-export interface Next {
+interface TaskSlice {
   /** The task, read once a slice, under the lease. */
   readonly row: TaskRow
   readonly purpose: SlicePurpose
@@ -56,10 +56,10 @@ export interface Next {
 const decodeLastRow = Schema.decodeUnknownOption(Schema.String)
 
 /** Returns the next slice of a task, under the lease; undefined if the task has ended meanwhile. */
-export const next = Effect.fnUntraced(function* (
+export const nextSlice = Effect.fnUntraced(function* (
   fence: Fence,
   taskId: TaskId
-): Effect.fn.Return<Next | undefined, StoreError | Superseded | TaskRemoved, LedgerStore | TaskStore> {
+): Effect.fn.Return<TaskSlice | undefined, StoreError | Superseded | TaskRemoved, LedgerStore | TaskStore> {
   const tasks = yield* TaskStore
   const ledger = yield* LedgerStore
   const row = Option.getOrUndefined(yield* tasks.task(taskId))
@@ -110,7 +110,7 @@ export const redriven = Effect.fnUntraced(function* (
  */
 export const afterSlice = Effect.fnUntraced(function* (
   fence: Fence,
-  { lastRow, row }: Next,
+  { lastRow, row }: TaskSlice,
   { error, next }: SliceResult
 ) {
   const tasks = yield* TaskStore

@@ -96,7 +96,7 @@ it.layer(Memory.layer)("the next slice", (it) => {
     const fence = yield* fenceOf(id)
     const task = yield* request(id, given)
     if (begins) yield* begin(fence, task)
-    return yield* TaskQueue.next(fence, task.id)
+    return yield* TaskQueue.nextSlice(fence, task.id)
   })
 
   it.effect("of a sync is recorded, and tries failed items again the first time only", () =>
@@ -110,7 +110,7 @@ it.layer(Memory.layer)("the next slice", (it) => {
   it.effect("of a task whose row is gone fails, and says so", () =>
     Effect.gen(function* () {
       const { id } = yield* connect()
-      const failed = yield* Effect.flip(TaskQueue.next(yield* fenceOf(id), TaskId.make("gone")))
+      const failed = yield* Effect.flip(TaskQueue.nextSlice(yield* fenceOf(id), TaskId.make("gone")))
       assert.strictEqual(failed._tag, "TaskRemoved")
     })
   )
@@ -124,13 +124,13 @@ it.layer(Memory.layer)("the next slice", (it) => {
       const later = yield* nextRun(run)
       const { fence } = later
       const task = yield* request(run.id, sync({ kind: "retry", spec: "retry" }))
-      const first = yield* TaskQueue.next(fence, task.id)
+      const first = yield* TaskQueue.nextSlice(fence, task.id)
       assert.deepStrictEqual(first?.purpose, { _tag: "Ledger", externalIds: ids.slice(0, 500) })
       assert.strictEqual(first?.lastRow, "m0499")
       // One item has failed again since the task began.
       yield* later.commit({ ledgerUpdates: [ledgerUpdate("m0700")] })
       yield* store.requeueTask(fence, task.id, { dueIn: Duration.zero, failures: 0, checkpoint: "m0499" })
-      const second = yield* TaskQueue.next(fence, task.id)
+      const second = yield* TaskQueue.nextSlice(fence, task.id)
       const rest = ids.slice(500).filter((id) => id !== "m0700")
       assert.deepStrictEqual(second?.purpose, { _tag: "Ledger", externalIds: rest })
       assert.isUndefined(second?.lastRow)
