@@ -26,7 +26,7 @@ import type { Flight, InFlight } from "./InFlight.ts"
 import * as OpenBatch from "./OpenBatch.ts"
 import * as PageOrder from "./PageOrder.ts"
 import * as Repetition from "./Repetition.ts"
-import type { PageMark } from "./SliceResult.ts"
+import type { PageFingerprint } from "./SliceResult.ts"
 import type { RunError } from "./RunFailure.ts"
 import type { SliceContext } from "./SliceContext.ts"
 import type { ListingEnded, SliceEvent } from "./SliceEvent.ts"
@@ -45,7 +45,7 @@ export interface Written {
   readonly problems: ReadonlyArray<Problem>
   /** The number of pages that were committed with their ends. */
   readonly pages: number
-  readonly marks: ReadonlyArray<PageMark>
+  readonly fingerprints: ReadonlyArray<PageFingerprint>
   /** See `BatchCommits.isUnmoved`. */
   readonly isUnmoved: boolean
   /** The last state of the listing; undefined if the listing did not report its end. */
@@ -60,7 +60,7 @@ interface Writer {
   readonly limits: Limits
   readonly pages: PageOrder.PageOrder
   readonly problems: Array<Problem>
-  readonly marks: Array<PageMark>
+  readonly fingerprints: Array<PageFingerprint>
   batch: OpenBatch.OpenBatch
   remaining: number | undefined
   listing: ListingEnded | undefined
@@ -81,7 +81,7 @@ export const run = Effect.fnUntraced(function* (context: SliceContext, { events,
     limits: yield* Limits,
     pages: PageOrder.make(),
     problems: [],
-    marks: [],
+    fingerprints: [],
     batch: OpenBatch.make(),
     remaining: undefined,
     listing: undefined
@@ -112,13 +112,13 @@ export const run = Effect.fnUntraced(function* (context: SliceContext, { events,
         yield* report
         return yield* ended
       }).pipe(Effect.ensuring(Effect.exit(commits.idle)), Effect.exit)
-      const { listing, marks, pages, problems } = writer
+      const { fingerprints, listing, pages, problems } = writer
       const isUnmoved = commits.isUnmoved()
       return {
         exit,
         listing,
         pages: pages.next - 1,
-        marks,
+        fingerprints,
         problems,
         recorded: commits.recorded(),
         isUnmoved
@@ -182,7 +182,7 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step => {
     case "PageListed":
       OpenBatch.addPage(batch, event, keep(writer, [...event.unusable, ...event.problems]), now)
       PageOrder.addPage(pages, event)
-      writer.marks.push(Repetition.markOf(event.end))
+      writer.fingerprints.push(Repetition.fingerprintOf(event.end))
       writer.remaining = event.remaining
       return endPages(writer, now)
     case "ListingEnded":

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Hash from "effect/Hash"
 import type { PageEnd } from "../model/Batch.ts"
 import { Limits } from "../Limits.ts"
-import type { PageMark, SliceResult } from "./SliceResult.ts"
+import type { PageFingerprint, SliceResult } from "./SliceResult.ts"
 
 /**
  * How often a listing may list the same pages again: Slack's polls read the newest messages before and after the rest.
@@ -22,14 +22,16 @@ const longestDelay = Duration.minutes(1)
 const maxListings = 1000
 const maxPages = 20_000
 
-export const markOf = ({ checkpoint, parts, seen }: Pick<PageEnd, "checkpoint" | "parts" | "seen">): PageMark => {
+export const fingerprintOf = (end: Pick<PageEnd, "checkpoint" | "parts" | "seen">): PageFingerprint => {
+  const { checkpoint, parts, seen } = end
   const isEmpty = seen.length + parts.length === 0
-  return { isEmpty, mark: Hash.string(JSON.stringify(isEmpty ? checkpoint : [seen, parts.map(({ key }) => key)])) }
+  const content = isEmpty ? checkpoint : [seen, parts.map(({ key }) => key)]
+  return { isEmpty, fingerprint: Hash.string(JSON.stringify(content)) }
 }
 
 /** Consecutive slices of one listing that stored nothing new. */
 interface Streak {
-  /** The marks of the pages that they listed. */
+  /** The fingerprints of the pages that they listed. */
   readonly pages: Set<number>
   /** How often each page was listed again, since a slice last listed a page that was new to the streak. */
   readonly again: Map<number, number>
@@ -64,12 +66,12 @@ export const delayIfRepeated = (listing: string, result: SliceResult): Effect.Ef
     const { again, pages } = isNew ? { again: new Map<number, number>(), pages: new Set<number>() } : before
     // Empty pages between others are ignored: their checkpoints may hold the time.
     const full = result.pages.filter(({ isEmpty }) => !isEmpty)
-    const marks = (full.length > 0 ? full : result.pages).map(({ mark }) => mark)
-    if (marks.some((mark) => !pages.has(mark))) again.clear()
-    else for (const mark of new Set(marks)) again.set(mark, (again.get(mark) ?? 0) + 1)
-    const isRepeated = marks.length > 0 && marks.every((mark) => (again.get(mark) ?? 0) > allowedTimes)
+    const listed = (full.length > 0 ? full : result.pages).map(({ fingerprint }) => fingerprint)
+    if (listed.some((page) => !pages.has(page))) again.clear()
+    else for (const page of new Set(listed)) again.set(page, (again.get(page) ?? 0) + 1)
+    const isRepeated = listed.length > 0 && listed.every((page) => (again.get(page) ?? 0) > allowedTimes)
     const repeats = isRepeated ? (before?.repeats ?? 0) + 1 : 0
-    for (const mark of marks) pages.add(mark)
+    for (const page of listed) pages.add(page)
     streaks.set(listing, { again, pages, repeats })
     for (const oldest of streaks.keys()) {
       if (streaks.size <= maxListings) break

@@ -222,7 +222,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     next: nextOf(stopReason, listing.more, yield* RunMeter.read(context.meter), limits),
     changesRead: error === null && readiness.changes,
     hintedOnly: plan.hinted.only,
-    pages: written.marks,
+    pages: written.fingerprints,
     repeats: 0
   } satisfies SliceResult
 })

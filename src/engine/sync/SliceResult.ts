@@ -21,12 +21,12 @@ export type Next =
     }
 
 /**
- * The mark of a listed page. Equal pages have the same mark. `isEmpty`: the page has only a checkpoint, and no ids or
- * parts.
+ * The fingerprint of a listed page: equal pages have the same one. `isEmpty`: the page has only a checkpoint, and no
+ * ids or parts.
  */
-export interface PageMark {
+export interface PageFingerprint {
   readonly isEmpty: boolean
-  readonly mark: number
+  readonly fingerprint: number
 }
 
 export interface SliceResult {
@@ -40,7 +40,7 @@ export interface SliceResult {
   /** True if the slice listed only hinted parts, before the connection's poll was due. */
   readonly hintedOnly: boolean
   /** The pages that were listed. */
-  readonly pages: ReadonlyArray<PageMark>
+  readonly pages: ReadonlyArray<PageFingerprint>
   /** How many consecutive slices, up to this one, listed only what earlier slices had listed (see `Repetition`). */
   readonly repeats: number
 }

@@ -6,8 +6,8 @@ import * as RunCounts from "../../../src/engine/model/RunCounts.ts"
 import * as Repetition from "../../../src/engine/sync/Repetition.ts"
 import * as SliceResult from "../../../src/engine/sync/SliceResult.ts"
 
-const markOf = (checkpoint: Schema.Json, seen: ReadonlyArray<string> = [], parts: ReadonlyArray<string> = []) =>
-  Repetition.markOf({ checkpoint, seen, parts: parts.map((key) => ({ key, checkpoint })) })
+const fingerprintOf = (checkpoint: Schema.Json, seen: ReadonlyArray<string> = [], parts: ReadonlyArray<string> = []) =>
+  Repetition.fingerprintOf({ checkpoint, seen, parts: parts.map((key) => ({ key, checkpoint })) })
 
 let listings = 0
 const another = () => `listing ${(listings += 1)}`
@@ -34,16 +34,16 @@ const times = (count: number, slice: (index: number) => Partial<SliceResult.Slic
   Array.from({ length: count }, (_, index) => slice(index))
 
 describe("the slices of a listing", () => {
-  const same = { pages: [markOf(1, ["a", "b"])] }
+  const same = { pages: [fingerprintOf(1, ["a", "b"])] }
 
   it.effect("wait longer and longer, up to a minute, if they list the same pages again", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* delaysOf(times(14, () => same)), [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60])
       // Another checkpoint, which may hold the time, makes a page with the same ids no other page.
-      const moved = times(6, (index) => ({ pages: [markOf(index, ["a"], ["part"])] }))
+      const moved = times(6, (index) => ({ pages: [fingerprintOf(index, ["a"], ["part"])] }))
       assert.deepStrictEqual(yield* delaysOf(moved), [0, 0, 0, 0, 1, 2])
-      assert.deepStrictEqual(yield* delaysOf(times(6, () => ({ pages: [markOf(1)] }))), [0, 0, 0, 0, 1, 2])
-      const withEmpty = times(6, (index) => ({ pages: [markOf(index), markOf(1, ["a"])] }))
+      assert.deepStrictEqual(yield* delaysOf(times(6, () => ({ pages: [fingerprintOf(1)] }))), [0, 0, 0, 0, 1, 2])
+      const withEmpty = times(6, (index) => ({ pages: [fingerprintOf(index), fingerprintOf(1, ["a"])] }))
       assert.deepStrictEqual(yield* delaysOf(withEmpty), [0, 0, 0, 0, 1, 2])
     })
   )
@@ -52,10 +52,10 @@ describe("the slices of a listing", () => {
     Effect.gen(function* () {
       const none = Array.from({ length: 12 }, () => 0)
       for (const page of [
-        (index: number) => markOf(1, [`${index}`]),
-        (index: number) => markOf(1, [], [`${index}`]),
-        (index: number) => markOf(index),
-        (index: number) => markOf(1, ["a"], [`${index}`])
+        (index: number) => fingerprintOf(1, [`${index}`]),
+        (index: number) => fingerprintOf(1, [], [`${index}`]),
+        (index: number) => fingerprintOf(index),
+        (index: number) => fingerprintOf(1, ["a"], [`${index}`])
       ]) {
         assert.deepStrictEqual(yield* delaysOf(times(12, (index) => ({ pages: [page(index)] }))), none)
       }
@@ -79,9 +79,9 @@ describe("the slices of a listing", () => {
         assert.deepStrictEqual(yield* delaysOf(slices), [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1])
       }
       // A page that was listed less often ends the waits too, and one that is new.
-      const both = { pages: [...same.pages, markOf(1, ["c"])] }
+      const both = { pages: [...same.pages, fingerprintOf(1, ["c"])] }
       assert.deepStrictEqual(yield* delaysOf([both, ...times(4, () => same), both]), [0, 0, 0, 0, 1, 0])
-      const extra = { pages: [...same.pages, markOf(1, ["new"])] }
+      const extra = { pages: [...same.pages, fingerprintOf(1, ["new"])] }
       const slices = [...times(5, () => same), extra, ...times(3, () => same)]
       assert.deepStrictEqual(yield* delaysOf(slices), [0, 0, 0, 0, 1, 0, 0, 0, 0])
     })
