@@ -92,19 +92,18 @@ export const run = Effect.fnUntraced(function* (context: SliceContext, { events,
     )
     const receiveOne = (event: SliceEvent) =>
       event._tag === "Tick" ? Effect.andThen(receive(writer, event), report) : receive(writer, event)
-    const nextEvent = Effect.exit(restore(Queue.take(events)))
     /** Returns how the events ended. Fails only if a commit failed: then nothing more is written. */
-    const untilTheEnd: Effect.Effect<Exit.Exit<void, RunError>, BatchCommit.WriteError> = Effect.flatMap(
-      nextEvent,
-      (exit) =>
-        Exit.isSuccess(exit)
-          ? Effect.flatMap(receiveOne(exit.value), () => untilTheEnd)
-          : Effect.exit(Pull.catchDone(Effect.asVoid(exit), () => Effect.void))
-    )
+    const receiveAll = Effect.gen(function* () {
+      while (true) {
+        const event = yield* Effect.exit(restore(Queue.take(events)))
+        if (Exit.isFailure(event)) return yield* Effect.exit(Pull.catchDone(Effect.asVoid(event), () => Effect.void))
+        yield* receiveOne(event.value)
+      }
+    })
     return Effect.gen(function* () {
       const exit = yield* Effect.gen(function* () {
         if (recorded) yield* commits.beginRun
-        const ended = yield* untilTheEnd
+        const ended = yield* receiveAll
         const waiting = yield* Effect.orElseSucceed(Queue.clear(events), (): Array<SliceEvent> => [])
         for (const event of waiting) yield* receiveOne(event)
         yield* commit(writer)
