@@ -44,9 +44,9 @@ export class BudgetPaths extends Context.Service<
 
 /** Returns the path of a connection. Fails if the connection can't be opened. */
 const pathOf = Effect.fnUntraced(function* (connection: Connection) {
-  const opened = yield* OpenSource.openable(connection)
+  const source = yield* OpenSource.decode(connection)
   const { account, domain } = connection
-  const budget = (yield* OpenSource.budgetsOf(opened.integration, { ...opened, account })).at(-1)
+  const budget = (yield* OpenSource.budgetsOf(source.integration, { ...source, account })).at(-1)
   return [`${domain}/${budget?.key ?? account}`, account] as const satisfies BudgetPath
 })
 

@@ -15,7 +15,7 @@ import * as RunMeter from "../telemetry/RunMeter.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
 import { Quotas } from "./Quotas.ts"
 import * as CredentialRefresh from "./CredentialRefresh.ts"
-import { budgetsOf, opened } from "./OpenSource.ts"
+import { budgetsOf, openSession } from "./OpenSource.ts"
 import { credentialsContext, Vault } from "../secrets/Vault.ts"
 import { type Connection, defaultEvery, pausedByPerson } from "../model/Connection.ts"
 import type { LockStore } from "../store/LockStore.ts"
@@ -179,7 +179,7 @@ const reach = Effect.fnUntraced(function* (target: Target) {
     credentials,
     account: before?.account ?? `being connected as ${name}`
   })
-  const session = yield* opened(integration, {
+  const session = yield* openSession(integration, {
     config: config.json,
     credentials,
     call: quotas.call({

@@ -63,7 +63,7 @@ const accountsOf = Effect.fnUntraced(function* (owner: ConnectionId) {
 const reconcile = Effect.fnUntraced(function* (
   connection: Connection,
   members: AnyMembers,
-  opened: { readonly config: unknown; readonly credentials: Schema.Json }
+  source: { readonly config: unknown; readonly credentials: Schema.Json }
 ) {
   const connections = yield* ConnectionStore
   const vault = yield* Vault
@@ -73,7 +73,7 @@ const reconcile = Effect.fnUntraced(function* (
     // The connection may have been disconnected or changed since this run began. Then the next poll reconciles.
     const owner = Option.getOrUndefined(yield* connections.connection(connection.id))
     if (owner?.fence !== connection.fence || owner.credentials === null) return
-    const memberOf = yield* members.of(opened)
+    const memberOf = yield* members.of(source)
     const existing = new Map((yield* connections.membersOf(owner.id)).map((each) => [each.member?.externalId, each]))
     const done = { connected: 0, changed: 0, retired: 0, resumed: 0 }
 
@@ -188,16 +188,16 @@ const reconcile = Effect.fnUntraced(function* (
 /** Reconciles the members after a run of their connection. Does nothing for an integration without members. */
 export const after = Effect.fnUntraced(function* (
   connection: Connection,
-  opened: {
+  source: {
     readonly integration: Integration
     readonly config: { readonly json: Schema.Json }
     readonly credentials: Schema.Json
   }
 ) {
-  const { members } = opened.integration
+  const { members } = source.integration
   if (members === undefined) return
   yield* Effect.catchTag(
-    reconcile(connection, members, { config: opened.config.json, credentials: opened.credentials }),
+    reconcile(connection, members, { config: source.config.json, credentials: source.credentials }),
     "UsageError",
     ({ message }) => Effect.logWarning(message)
   )

@@ -24,14 +24,14 @@ export class NotOpenable extends Schema.TaggedError<NotOpenable>()("NotOpenable"
 }) {}
 
 /** A connection's integration with its decoded config and credentials. */
-export interface Openable {
+export interface Source {
   readonly integration: Integration
   readonly config: DecodedConfig
   readonly credentials: Schema.Json
 }
 
 /** Decodes the connection's config, and unseals its credentials. Fails with the reason if it can't be opened. */
-export const openable = Effect.fnUntraced(function* (connection: Connection) {
+export const decode = Effect.fnUntraced(function* (connection: Connection) {
   const integrations = yield* Integrations
   const vault = yield* Vault
   const fail = (reason: string, message: string) => Effect.fail(new NotOpenable({ reason, message }))
@@ -51,7 +51,7 @@ export const openable = Effect.fnUntraced(function* (connection: Connection) {
   const credentials = yield* vault
     .unseal(connection.credentials, credentialsContext(connection))
     .pipe(Effect.catchTag("VaultError", (error) => fail("Vault", error.message)))
-  return { integration, config, credentials } satisfies Openable
+  return { integration, config, credentials } satisfies Source
 })
 
 /** Returns the budgets that the calls of this account spend. */
@@ -68,7 +68,7 @@ export const budgetsOf = Effect.fnUntraced(function* (
  * Returns the options to open a source with. Refreshed credentials are sealed and saved under the connection's fence.
  */
 const openOptions = Effect.fnUntraced(function* (
-  options: Openable & { readonly connection: Connection },
+  options: Source & { readonly connection: Connection },
   meter: RunMeter.RunMeter
 ) {
   const { config, connection, credentials, integration } = options
@@ -106,7 +106,7 @@ const openOptions = Effect.fnUntraced(function* (
 })
 
 /** Opens a session. Its values are checked, and faults in the integration's code are its errors. */
-export const opened = (integration: Integration, options: AnyOpenOptions) =>
+export const openSession = (integration: Integration, options: AnyOpenOptions) =>
   IntegrationFaults.caught(
     "`open`",
     Effect.suspend(() => integration.open(options))
@@ -115,18 +115,18 @@ export const opened = (integration: Integration, options: AnyOpenOptions) =>
     Effect.map((session) => PageValidation.checked(session, integration.domain))
   )
 
-/** Opens the source for this connection. */
-export const session = (options: Openable & { readonly connection: Connection }, meter: RunMeter.RunMeter) =>
-  Effect.flatMap(openOptions(options, meter), (given) => opened(options.integration, given))
+/** Opens a session for this connection. */
+export const open = (options: Source & { readonly connection: Connection }, meter: RunMeter.RunMeter) =>
+  Effect.flatMap(openOptions(options, meter), (given) => openSession(options.integration, given))
 
 /**
  * Returns the connection's stream of hints. Returns `Option.none` if its integration has none, or its credentials do
  * not allow one.
  */
 export const hints = Effect.fnUntraced(function* (connection: Connection) {
-  const opened = yield* openable(connection)
-  if (opened.integration.hints === undefined) return Option.none()
-  const options = yield* openOptions({ connection, ...opened }, yield* RunMeter.make())
-  const hints = yield* IntegrationFaults.caught("`hints`", opened.integration.hints(options))
+  const source = yield* decode(connection)
+  if (source.integration.hints === undefined) return Option.none()
+  const options = yield* openOptions({ connection, ...source }, yield* RunMeter.make())
+  const hints = yield* IntegrationFaults.caught("`hints`", source.integration.hints(options))
   return Option.map(hints, (stream) => IntegrationFaults.caughtInStream("`hints`", stream))
 })

@@ -38,22 +38,22 @@ export const run = Effect.fn("DryRun.run")(function* (
   onProgress: (progress: Progress) => Effect.Effect<void>
 ) {
   const meter = yield* RunMeter.make()
-  const opened = yield* OpenSource.openable(connection)
-  const { isAfresh, notes, plan } = yield* SyncPlan.make(opened, {
+  const source = yield* OpenSource.decode(connection)
+  const { isAfresh, notes, plan } = yield* SyncPlan.make(source, {
     task,
     checkpoint: SyncTask.isLive(task) ? connection.checkpoint : Option.none(),
     scope: connection.scope,
     done: new Set(),
     ledger: "due"
   })
-  const session = yield* OpenSource.session({ connection, ...opened }, meter)
+  const session = yield* OpenSource.open({ connection, ...source }, meter)
   const { counts, planned, problems } = yield* list({ connection, session, plan, isAfresh, meter, onProgress })
   const { apiCalls, checkerQueries, quotaUnits } = yield* RunMeter.spent(meter)
   return {
     counts: { ...counts, apiCalls, checkerQueries, quotaUnits },
     notes,
     problems,
-    planned: { ...planned, held: yield* heldOf(connection, planned.delete, opened.integration) }
+    planned: { ...planned, held: yield* heldOf(connection, planned.delete, source.integration) }
   } satisfies DryRun
 }, Effect.scoped)
 

@@ -76,21 +76,21 @@ const recordFailure = Effect.fnUntraced(function* (
 /** Plans and runs a slice. Never fails: a defect becomes a failed run, so that the connection backs off. */
 const runSlice = Effect.fnUntraced(
   function* ({ connection, onProgress, runId }: Options, purpose: SyncPlan.SlicePurpose, taskId: TaskId | undefined) {
-    const opened = yield* OpenSource.openable(connection)
-    const { notes, plan } = yield* SyncPlan.forPurpose(connection, purpose, opened)
+    const source = yield* OpenSource.decode(connection)
+    const { notes, plan } = yield* SyncPlan.forPurpose(connection, purpose, source)
     for (const note of notes) yield* Effect.logWarning(`${connection.name}: ${note}`)
     const limits = yield* Limits
     const result = yield* Slice.run({
       connection,
-      opened,
+      source,
       run: { runId, taskId, kind: SyncPlan.kindOf(purpose) },
       checkpointTask: purpose._tag === "Task" ? purpose.row.id : undefined,
       plan,
       notes,
       recorded: purpose._tag !== "Live" || purpose.recorded,
       onProgress
-    }).pipe(Effect.provideService(Limits, { ...limits, ...opened.integration.deletionLimits }))
-    if (purpose._tag === "Live" && result.error === null) yield* Members.after(connection, opened)
+    }).pipe(Effect.provideService(Limits, { ...limits, ...source.integration.deletionLimits }))
+    if (purpose._tag === "Live" && result.error === null) yield* Members.after(connection, source)
     return yield* Repetition.delayIfRepeated(taskId ?? connection.id, result)
   },
   RunFailure.capture,

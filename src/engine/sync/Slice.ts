@@ -39,7 +39,7 @@ import type { Plan } from "./SyncPlan.ts"
 interface Options {
   /** The connection from `Lease.acquire`, with its fence. */
   readonly connection: LeasedConnection
-  readonly opened: OpenSource.Openable
+  readonly source: OpenSource.Source
   readonly run: SliceContext["run"]
   readonly checkpointTask: SliceContext["checkpointTask"]
   readonly plan: Plan
@@ -69,11 +69,11 @@ const unread: ListingEnded = {
 
 /** Opens the source. A refusal stops the slice, as a refusal of an item does. */
 const open = Effect.fnUntraced(function* (
-  { connection, opened }: Options,
+  { connection, source }: Options,
   { meter, span, stop }: SliceContext,
   events: Events
 ) {
-  return yield* span("open", {}, OpenSource.session({ connection, ...opened }, meter)).pipe(
+  return yield* span("open", {}, OpenSource.open({ connection, ...source }, meter)).pipe(
     Effect.asSome,
     Effect.catchTag(
       "IntegrationError",

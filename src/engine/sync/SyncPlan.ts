@@ -69,7 +69,7 @@ const digest = (value: unknown): string => createHash("sha256").update(JSON.stri
  * as in its first run: then it lists in full, and stored content is not deleted as absent until a listing has shown it.
  */
 export const make = Effect.fnUntraced(function* (
-  { config, integration }: OpenSource.Openable,
+  { config, integration }: OpenSource.Source,
   options: {
     readonly task: SyncTask.SyncTask
     readonly checkpoint: Option.Option<Schema.Json>
@@ -98,7 +98,7 @@ export const make = Effect.fnUntraced(function* (
 export const forPurpose = Effect.fnUntraced(function* (
   connection: LeasedConnection,
   purpose: SlicePurpose,
-  opened: OpenSource.Openable
+  source: OpenSource.Source
 ) {
   const contents = yield* ContentStore
   const tasks = yield* TaskStore
@@ -107,7 +107,7 @@ export const forPurpose = Effect.fnUntraced(function* (
   switch (purpose._tag) {
     case "Live": {
       const hasMoved = purpose.retryFailed && (yield* ledger.makeFailedDue(fence))
-      const planned = yield* make(opened, {
+      const planned = yield* make(source, {
         task: SyncTask.poll,
         checkpoint: connection.checkpoint,
         scope: connection.scope,
@@ -124,12 +124,12 @@ export const forPurpose = Effect.fnUntraced(function* (
     case "Task": {
       const { checkpoint, id, scope, task } = purpose.row
       const rows = connection.waiting.retries ? "listed" : "none"
-      return yield* make(opened, { task, checkpoint, scope, done: yield* tasks.taskDone(id), ledger: rows })
+      return yield* make(source, { task, checkpoint, scope, done: yield* tasks.taskDone(id), ledger: rows })
     }
     case "Ledger": {
       const { externalIds } = purpose
       const rows = yield* ledger.ledger(connection.id, { externalIds, limit: externalIds.length })
-      return yield* make(opened, {
+      return yield* make(source, {
         task: SyncTask.poll,
         checkpoint: Option.none(),
         scope: null,

@@ -63,8 +63,8 @@ const scene = Effect.gen(function* () {
 /** Reads the account as a run, a dry run or a change of the connection does, with a connection that was read before. */
 const ask = (connection: Connection) =>
   Effect.gen(function* () {
-    const opened = yield* OpenSource.openable(connection)
-    const session = yield* OpenSource.session({ connection, ...opened }, yield* RunMeter.make())
+    const source = yield* OpenSource.decode(connection)
+    const session = yield* OpenSource.open({ connection, ...source }, yield* RunMeter.make())
     return yield* session.account
   }).pipe(Effect.scoped)
 
