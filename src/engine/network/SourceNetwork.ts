@@ -13,7 +13,6 @@ import type * as Schema from "effect/Schema"
 import { isIPv6, type LookupFunction } from "node:net"
 import { Forbidden, IntegrationError, Transient } from "../../contract/IntegrationError.ts"
 import * as Network from "../../contract/Network.ts"
-import * as CredentialAddress from "./CredentialAddress.ts"
 import * as AddressGuard from "./AddressGuard.ts"
 
 /** True while an HTTP request is handled. */
@@ -45,19 +44,6 @@ export const of = Effect.fnUntraced(function* (
   if (!isGuarded) return Network.direct
   const { guarded } = yield* SourceNetwork
   return yield* Effect.mapError(guarded, ({ message }) => new IntegrationError({ reason: new Forbidden({ message }) }))
-})
-
-/**
- * Returns whether a connection is guarded after a change. `before` is its state until now. A connection to the
- * provider's own address is not guarded, because nobody chose that address.
- */
-export const becomesGuarded = Effect.fnUntraced(function* (
-  address: Schema.JsonObject,
-  before: { readonly guarded: boolean; readonly address: Schema.JsonObject } | undefined
-) {
-  if (!(yield* IsRemote) || CredentialAddress.isOwn(address)) return false
-  if (before === undefined || CredentialAddress.changed(before.address, address).length > 0) return true
-  return before.guarded
 })
 
 /** Returns a look-up function that always answers with these addresses. */

@@ -30,7 +30,7 @@ import * as MessageText from "../MessageText.ts"
  */
 const reachTimeout = Duration.seconds(50)
 
-const wrong = (place: "config" | "credentials", domain: string) =>
+const toUsageError = (place: "config" | "credentials", domain: string) =>
   Effect.mapError((error: Schema.SchemaError) => ConfigErrors.notValid(place, domain, error))
 
 /** Returns how long the first sync takes at this quota; undefined if the number of items is not known. */
@@ -48,7 +48,8 @@ const firstSyncByBytes = (
     : Duration.days((items * bytesPerItem) / perDay)
 }
 
-const stored = Effect.fnUntraced(function* (connection: Connection) {
+/** Unseals the stored credentials. */
+const storedCredentials = Effect.fnUntraced(function* (connection: Connection) {
   if (connection.credentials === null) {
     return yield* new UsageError({
       message: `the credentials of ${connection.name} were forgotten: give --credentials`
@@ -64,7 +65,7 @@ const stored = Effect.fnUntraced(function* (connection: Connection) {
  * Adds to the credentials of a sign-in the fields to keep from the connection's credentials, if these are for the same
  * address.
  */
-const keeping = Effect.fnUntraced(function* (
+const withKeptFields = Effect.fnUntraced(function* (
   integration: Integration,
   before: Connection,
   address: Schema.JsonObject,
@@ -72,40 +73,44 @@ const keeping = Effect.fnUntraced(function* (
 ) {
   const former = CredentialAddress.of(integration, before.config)
   if (integration.signIn === undefined || CredentialAddress.changed(yield* former, address).length > 0) return signedIn
-  const credentials = yield* Effect.option(stored(before))
+  const credentials = yield* Effect.option(storedCredentials(before))
   return Option.isNone(credentials) ? signedIn : yield* integration.signIn.keep(signedIn, credentials.value)
 })
 
 /**
- * Returns whether the connection is guarded with this address. `before` is the stored connection. Fails if a guarded
- * connection may not use the address.
+ * Returns whether a connection is guarded once it has this address. `before` is the stored connection. A connection to
+ * the provider's own address is not guarded, because nobody chose that address. Fails if a guarded connection may not
+ * use the address.
  */
-export const guardedAt = Effect.fnUntraced(function* (
+export const isGuardedAt = Effect.fnUntraced(function* (
   integration: Integration,
   address: Schema.JsonObject,
   before: Connection | undefined
 ) {
-  const guarded = yield* SourceNetwork.becomesGuarded(
-    address,
-    before === undefined
-      ? undefined
-      : { guarded: before.guarded, address: yield* CredentialAddress.of(integration, before.config) }
-  )
+  if (!(yield* SourceNetwork.IsRemote) || CredentialAddress.isOwn(address)) return false
+  if (before !== undefined && !before.guarded) {
+    const former = yield* CredentialAddress.of(integration, before.config)
+    if (CredentialAddress.changed(former, address).length === 0) return false
+  }
   const { check } = yield* SourceNetwork.SourceNetwork
-  if (guarded) yield* Effect.mapError(check(address), ({ message }) => new UsageError({ message }))
-  return guarded
+  yield* Effect.mapError(check(address), ({ message }) => new UsageError({ message }))
+  return true
 })
 
+/** Fails if the connection of this name is one of another domain. */
+export const requireDomain = ({ domain, name }: Connection, wanted: string): Effect.Effect<void, UsageError> =>
+  domain === wanted
+    ? Effect.void
+    : Effect.fail(
+        new UsageError({ message: `${name} is a connection of ${domain}, not of ${wanted}: choose another name` })
+      )
+
 /** Returns the connection to change; undefined if the name is new. Fails if this input can't change it. */
-const existing = Effect.fnUntraced(function* ({ domain, name }: ConnectInput) {
+const connectionToChange = Effect.fnUntraced(function* ({ domain, name }: ConnectInput) {
   const connections = yield* ConnectionStore
   const before = Option.getOrUndefined(yield* connections.connectionByName(name))
   if (before === undefined) return undefined
-  if (before.domain !== domain) {
-    return yield* new UsageError({
-      message: `${name} is a connection of ${before.domain}, not of ${domain}: choose another name`
-    })
-  }
+  yield* requireDomain(before, domain)
   if (before.member === null) return before
   const owner = Option.getOrUndefined(yield* connections.connection(before.member.of))
   if (owner === undefined) return before
@@ -130,7 +135,7 @@ interface Target {
 const isEmpty = (given: unknown): boolean => Predicate.isObject(given) && Object.keys(given).length === 0
 
 /** Fails if the input has values that the integration would ignore, because its schema has no fields. */
-const takesAll = Effect.fnUntraced(function* ({ domain, hasFields }: Integration, input: ConnectInput) {
+const refuseIgnoredValues = Effect.fnUntraced(function* ({ domain, hasFields }: Integration, input: ConnectInput) {
   for (const what of ["config", "credentials"] as const) {
     if (hasFields[what] || isEmpty(input[what] ?? {})) continue
     const message = `${domain} takes no ${what}: leave the ${what} out`
@@ -145,28 +150,30 @@ const decode = Effect.fnUntraced(function* (
   before: Connection | undefined
 ) {
   const { domain, name, signedIn } = input
-  yield* takesAll(integration, input)
+  yield* refuseIgnoredValues(integration, input)
   const wanted = yield* ConnectionConfig.wanted(integration, input.config, before)
-  const config = yield* integration.decodeConfig(wanted.config).pipe(wrong("config", domain))
+  const config = yield* integration.decodeConfig(wanted.config).pipe(toUsageError("config", domain))
   const given = input.credentials ?? undefined
-  const kept = before === undefined || given !== undefined ? undefined : yield* stored(before)
+  const stored = before === undefined || given !== undefined ? undefined : yield* storedCredentials(before)
   if (before !== undefined && wanted.isKept)
     yield* ConnectionConfig.staysAt(integration, before, config, "secrets of the config")
-  if (before !== undefined && kept !== undefined && JSON.stringify(kept) !== "{}") {
+  if (before !== undefined && stored !== undefined && JSON.stringify(stored) !== "{}") {
     yield* ConnectionConfig.staysAt(integration, before, config, "credentials")
   }
-  const decoded = yield* integration.decodeCredentials(given ?? kept ?? {}).pipe(
-    wrong("credentials", domain),
+  const decoded = yield* integration.decodeCredentials(given ?? stored ?? {}).pipe(
+    toUsageError("credentials", domain),
     Effect.mapError((error) =>
-      kept === undefined && JSON.stringify(given ?? {}) === "{}" && integration.signIn !== undefined
+      stored === undefined && JSON.stringify(given ?? {}) === "{}" && integration.signIn !== undefined
         ? new UsageError({ message: `${error.message}; or sign in` })
         : error
     )
   )
   const credentials =
-    before !== undefined && signedIn === true ? yield* keeping(integration, before, config.address, decoded) : decoded
-  const guarded = yield* guardedAt(integration, config.address, before)
-  return { name, integration, config, credentials, isStored: kept !== undefined, guarded, before } satisfies Target
+    before !== undefined && signedIn === true
+      ? yield* withKeptFields(integration, before, config.address, decoded)
+      : decoded
+  const guarded = yield* isGuardedAt(integration, config.address, before)
+  return { name, integration, config, credentials, isStored: stored !== undefined, guarded, before } satisfies Target
 })
 
 /** Asks the source for the account and its estimate. Returns refreshed credentials too, if it gave any. */
@@ -206,7 +213,7 @@ const toSourceError = ({ integration: { domain }, name }: Target) => {
   return <A, R>(reached: Effect.Effect<A, IntegrationError | Schema.SchemaError | UsageError | StoreError, R>) =>
     reached.pipe(
       // Both were decoded above. If an integration's second decoding differs, the error may quote a credential.
-      Effect.catchTag("SchemaError", (error) => wrong("credentials", domain)(Effect.fail(error))),
+      Effect.catchTag("SchemaError", (error) => toUsageError("credentials", domain)(Effect.fail(error))),
       Effect.catchTag("IntegrationError", ({ message, reason: { _tag: reason } }) => {
         const silent = `${domain} ${source} did not answer: ${message}`
         return new SourceError({ reason, message: reason === "Transient" ? silent : message })
@@ -263,7 +270,7 @@ export const connect = Effect.fn("connect")(function* (
   // Fails before any request to the source, if the credentials could not be sealed in the end.
   yield* Effect.mapError(vault.keys, ({ message }) => new UsageError({ message }))
   const integration = yield* (yield* Integrations).get(input.domain)
-  const before = yield* existing(input)
+  const before = yield* connectionToChange(input)
   const target = yield* decode(integration, input, before)
   const reached = yield* reach(target).pipe(toSourceError(target))
   const { account, budgets, estimate } = reached

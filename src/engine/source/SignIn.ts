@@ -18,7 +18,7 @@ import * as CredentialAddress from "../network/CredentialAddress.ts"
 import { type Connected, Engine, type SourceError, UsageError } from "../Engine.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
 import { Integrations } from "./Integrations.ts"
-import { guardedAt } from "./Connect.ts"
+import { isGuardedAt, requireDomain } from "./Connect.ts"
 import * as ConnectionConfig from "./ConnectionConfig.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
 import * as OAuth from "./OAuth.ts"
@@ -180,14 +180,10 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
         begin: Effect.fn("SignIn.begin")(function* (input) {
           const integration = yield* integrations.get(input.domain)
           const before = Option.getOrUndefined(yield* connections.connectionByName(input.name))
-          if (before !== undefined && before.domain !== input.domain) {
-            return yield* new UsageError({
-              message: `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
-            })
-          }
+          if (before !== undefined) yield* requireDomain(before, input.domain)
           const { config } = yield* ConnectionConfig.wanted(integration, input.config, before)
           const { address, provider, signIn } = yield* providerOf(integration, config)
-          yield* guardedAt(integration, address, before)
+          yield* isGuardedAt(integration, address, before)
           const known =
             input.client ??
             (yield* clientOfSettings(integration, config)) ??
@@ -243,7 +239,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
               message: `${moved.join(" and ")} of ${MessageText.quoted(kept.name)} was changed meanwhile: start again`
             })
           }
-          const network = yield* SourceNetwork.of(yield* guardedAt(integration, address, before)).pipe(
+          const network = yield* SourceNetwork.of(yield* isGuardedAt(integration, address, before)).pipe(
             Effect.mapError(({ message }) => new UsageError({ message }))
           )
           const credentials = yield* OAuth.finish({ signIn, provider, pending: kept.pending, parameters, network })
