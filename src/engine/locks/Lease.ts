@@ -71,7 +71,7 @@ export const acquireWaiting = (
  * Renews the lease until interrupted. Fails if the lease is lost (`Superseded`), or if the run makes no progress for
  * too long. If the database can't be reached, the renewal is repeated, because commits would fail as well.
  */
-export const keep = (
+export const renew = (
   connection: Connection,
   meter: RunMeter.RunMeter
 ): Effect.Effect<never, Superseded | Stalled, LeaseStore> =>

@@ -44,7 +44,7 @@ const claim = Effect.fnUntraced(function* (name: string) {
    * Renews the lock until interrupted. Fails if another holder has it. If the database can't be reached, the renewal is
    * repeated.
    */
-  const keep = take.pipe(
+  const renewal = take.pipe(
     Effect.catchTag("StoreError", ({ message }) => Effect.as(Effect.logWarning(message), Option.none<string>())),
     Effect.flatMap(Option.match({ onNone: () => Effect.void, onSome: (other) => Effect.fail(lost(name, other)) })),
     Effect.delay(Duration.divideUnsafe(ttl, 3)),
@@ -52,7 +52,7 @@ const claim = Effect.fnUntraced(function* (name: string) {
     Effect.interruptible
   )
   /** Renews the lock while the work runs, and ends the work when the lock is lost. */
-  const renewed = <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.raceFirst(work, keep)
+  const renewed = <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.raceFirst(work, renewal)
   return { acquire, renewed, release: Effect.ignore(locks.releaseLock(name, holder)) }
 })
 

@@ -37,7 +37,7 @@ export const lockName = "polling"
 const cluster = "a cluster of idem serve (IDEM_CLUSTER)"
 
 /** Renews the claim until the scope closes. */
-const keep = (claim: Effect.Effect<Option.Option<string>, StoreError>) =>
+const renewInBackground = (claim: Effect.Effect<Option.Option<string>, StoreError>) =>
   Effect.gen(function* () {
     const limits = yield* Limits
     const takenOver = yield* Ref.make(Option.none<string>())
@@ -83,7 +83,7 @@ export const ofOneProcess = Effect.gen(function* () {
     return yield* new PolledElsewhere({ holder: taken.value, advice })
   }
   yield* Effect.addFinalizer(() => Effect.ignore(locks.releaseLock(lockName, holder)))
-  return yield* keep(renew)
+  return yield* renewInBackground(renew)
 })
 
 /**
@@ -98,5 +98,5 @@ export const ofCluster = Effect.gen(function* () {
       advice: "stop it and start it again with IDEM_CLUSTER=1, as all of them must be"
     })
   }
-  return yield* keep(renew)
+  return yield* renewInBackground(renew)
 })

@@ -80,16 +80,16 @@ const reconcile = Effect.fnUntraced(function* (
     for (const account of yield* accountsOf(owner.id)) {
       const wanted = memberOf(account)
       if (wanted === undefined) continue
-      const there = existing.get(account.externalId)
+      const member = existing.get(account.externalId)
       existing.delete(account.externalId)
       if (wanted.inactive !== undefined) {
-        if (there !== undefined && (yield* retire(there, wanted.inactive))) done.retired += 1
-      } else if (there === undefined) {
+        if (member !== undefined && (yield* retire(member, wanted.inactive))) done.retired += 1
+      } else if (member === undefined) {
         yield* make(owner, account.externalId, wanted)
         done.connected += 1
       } else {
-        const kept = yield* keep(there, owner, wanted)
-        if (kept !== undefined) done[kept] += 1
+        const change = yield* update(member, owner, wanted)
+        if (change !== undefined) done[change] += 1
       }
     }
     for (const left of existing.values()) {
@@ -132,42 +132,42 @@ const reconcile = Effect.fnUntraced(function* (
    * poll is due. A source lists an account before it accepts credentials for it: Google needs up to 24 hours after a
    * user was created or renamed, or the delegation granted (https://support.google.com/a/answer/2622985).
    */
-  const keep = Effect.fnUntraced(function* (there: Connection, owner: Connection, wanted: Member<unknown, unknown>) {
+  const update = Effect.fnUntraced(function* (member: Connection, owner: Connection, wanted: Member<unknown, unknown>) {
     const { config, credentials } = yield* decoded(wanted)
     const { every = defaultEvery } = wanted
     // Credentials that can no longer be unsealed are replaced.
     const stored =
-      there.credentials === null
+      member.credentials === null
         ? Option.none()
-        : yield* Effect.option(vault.unseal(there.credentials, credentialsContext(there)))
+        : yield* Effect.option(vault.unseal(member.credentials, credentialsContext(member)))
     const isNewKey = !Option.exists(stored, (json) => holds(json, credentials))
     const isChanged =
       isNewKey ||
-      JSON.stringify(there.config) !== JSON.stringify(config) ||
-      String(there.every) !== String(every) ||
-      there.guarded !== owner.guarded
+      JSON.stringify(member.config) !== JSON.stringify(config) ||
+      String(member.every) !== String(every) ||
+      member.guarded !== owner.guarded
     if (isChanged) {
-      yield* connections.updateConnection(there.id, {
+      yield* connections.updateConnection(member.id, {
         config,
         // Credentials are sealed under the account's first name, which the account keeps.
-        ...(isNewKey ? { credentials: yield* sealFor(there.account, credentials) } : {}),
+        ...(isNewKey ? { credentials: yield* sealFor(member.account, credentials) } : {}),
         every,
         guarded: owner.guarded
       })
     }
-    const isTriedAgain = isNewKey || DateTime.isLessThanOrEqualTo(there.nextPollAt, yield* DateTime.now)
+    const isTriedAgain = isNewKey || DateTime.isLessThanOrEqualTo(member.nextPollAt, yield* DateTime.now)
     // A pause by a person stays.
-    const isResumed = there.paused !== null && there.paused !== pausedByPerson && (isRetired(there) || isTriedAgain)
-    if (isResumed) yield* connections.setPaused(there.id, null)
+    const isResumed = member.paused !== null && member.paused !== pausedByPerson && (isRetired(member) || isTriedAgain)
+    if (isResumed) yield* connections.setPaused(member.id, null)
     return isResumed ? "resumed" : isChanged ? "changed" : undefined
   })
 
   /** Stops a member and keeps its stored content. Returns false if it was already stopped. */
-  const retire = Effect.fnUntraced(function* (there: Connection, why: string) {
+  const retire = Effect.fnUntraced(function* (member: Connection, why: string) {
     const reason = `${retiredPrefix}${why}; what is stored stays`
-    if (there.paused === pausedByPerson || there.credentials === null || there.paused === reason) return false
-    yield* connections.setPaused(there.id, reason)
-    return !isRetired(there)
+    if (member.paused === pausedByPerson || member.credentials === null || member.paused === reason) return false
+    yield* connections.setPaused(member.id, reason)
+    return !isRetired(member)
   })
 
   yield* work.pipe(

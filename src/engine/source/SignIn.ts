@@ -146,7 +146,7 @@ const clientOfConnection = Effect.fnUntraced(function* (
 })
 
 /** The stored state of a pending sign-in. */
-const Kept = Schema.Struct({
+const PendingSignIn = Schema.Struct({
   pending: OAuth.Pending,
   domain: Schema.String,
   name: Schema.String,
@@ -156,7 +156,7 @@ const Kept = Schema.Struct({
   everyMs: Schema.NullOr(Schema.Finite),
   browser: Schema.String
 })
-const KeptJson = Schema.toCodecJson(Kept)
+const PendingSignInJson = Schema.toCodecJson(PendingSignIn)
 
 const sha256 = (text: string) => createHash("sha256").update(text)
 
@@ -192,8 +192,8 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
               : yield* Effect.provideService(clientOfConnection(integration, before, address), Vault, vault))
           const client = yield* usableClient(integration, known, address)
           const { pending, url } = yield* OAuth.begin({ signIn, provider, client, redirectUri: input.redirectUri })
-          const kept = yield* Effect.mapError(
-            Schema.encodeUnknownEffect(KeptJson)({
+          const begun = yield* Effect.mapError(
+            Schema.encodeUnknownEffect(PendingSignInJson)({
               pending,
               domain: input.domain,
               name: input.name,
@@ -206,7 +206,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
           )
           const stateHash = sha256(pending.state).digest("hex")
           const sealed = yield* vault
-            .seal(kept, signInContext(stateHash))
+            .seal(begun, signInContext(stateHash))
             .pipe(Effect.mapError(({ message }) => new UsageError({ message })))
           yield* secrets.putSignIn({ stateHash, sealed, ttl: lifetime, atMost })
           return { url }
@@ -216,41 +216,41 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
           const stateHash = sha256(parameters.get("state") ?? "").digest("hex")
           const sealed = yield* secrets.takeSignIn(stateHash)
           if (Option.isNone(sealed)) return yield* expired()
-          const kept = yield* vault.unseal(sealed.value, signInContext(stateHash)).pipe(
-            Effect.flatMap(Schema.decodeUnknownEffect(KeptJson)),
+          const begun = yield* vault.unseal(sealed.value, signInContext(stateHash)).pipe(
+            Effect.flatMap(Schema.decodeUnknownEffect(PendingSignInJson)),
             // The state was sealed with a former key, or by another version.
             Effect.mapError(expired)
           )
           // Another person may have begun the sign-in and sent this link, to connect an account of theirs.
-          if (!timingSafeEqual(sha256(browser).digest(), sha256(kept.browser).digest())) {
+          if (!timingSafeEqual(sha256(browser).digest(), sha256(begun.browser).digest())) {
             return yield* new OAuth.SignInError({
               reason: "Refused",
               message: "this sign-in was started in another browser: start it again in this one"
             })
           }
-          const integration = yield* integrations.get(kept.domain)
-          const before = Option.getOrUndefined(yield* connections.connectionByName(kept.name))
-          const { config } = yield* ConnectionConfig.wanted(integration, kept.config, before)
+          const integration = yield* integrations.get(begun.domain)
+          const before = Option.getOrUndefined(yield* connections.connectionByName(begun.name))
+          const { config } = yield* ConnectionConfig.wanted(integration, begun.config, before)
           const { address, provider, signIn } = yield* providerOf(integration, config)
-          const moved = CredentialAddress.changed(kept.address, address)
+          const moved = CredentialAddress.changed(begun.address, address)
           if (moved.length > 0) {
             return yield* new OAuth.SignInError({
               reason: "Refused",
-              message: `${moved.join(" and ")} of ${MessageText.quoted(kept.name)} was changed meanwhile: start again`
+              message: `${moved.join(" and ")} of ${MessageText.quoted(begun.name)} was changed meanwhile: start again`
             })
           }
           const network = yield* SourceNetwork.of(yield* isGuardedAt(integration, address, before)).pipe(
             Effect.mapError(({ message }) => new UsageError({ message }))
           )
-          const credentials = yield* OAuth.finish({ signIn, provider, pending: kept.pending, parameters, network })
+          const credentials = yield* OAuth.finish({ signIn, provider, pending: begun.pending, parameters, network })
           return yield* engine.connect({
-            domain: kept.domain,
-            name: kept.name,
+            domain: begun.domain,
+            name: begun.name,
             // The grant belongs to the address at which it was issued, even if the config has changed meanwhile.
-            config: kept.config ?? config,
+            config: begun.config ?? config,
             credentials,
             signedIn: true,
-            every: kept.everyMs === null ? undefined : Duration.millis(kept.everyMs)
+            every: begun.everyMs === null ? undefined : Duration.millis(begun.everyMs)
           })
         })
       })

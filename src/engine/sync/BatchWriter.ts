@@ -168,7 +168,7 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step => {
     case "Fetched":
     case "NotFetched": {
       const found = BatchCommit.isUnknown(event)
-        ? keep(writer, [{ place: event.externalId, message: "not found at the source" }])
+        ? addProblems(writer, [{ place: event.externalId, message: "not found at the source" }])
         : []
       OpenBatch.addOccurrence(batch, event, found, now)
       PageOrder.addItem(pages, event)
@@ -179,7 +179,7 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step => {
       // Its page lacks this item for the rest of the slice, so neither that page nor a later one can end.
       return Effect.andThen(event.flight.end, () => endPages(writer, now))
     case "PageListed":
-      OpenBatch.addPage(batch, event, keep(writer, [...event.unusable, ...event.problems]), now)
+      OpenBatch.addPage(batch, event, addProblems(writer, [...event.unusable, ...event.problems]), now)
       PageOrder.addPage(pages, event)
       writer.fingerprints.push(Repetition.fingerprintOf(event.end))
       writer.remaining = event.remaining
@@ -190,11 +190,11 @@ const takeIn = (writer: Writer, event: SliceEvent, now: number): Step => {
   }
 }
 
-/** Keeps problems, up to the most that a run may have. Returns those that it kept. */
-const keep = ({ problems }: Writer, found: ReadonlyArray<Problem>): ReadonlyArray<Problem> => {
-  const kept = found.slice(0, maxKept - problems.length)
-  problems.push(...kept)
-  return kept
+/** Adds problems, up to the most that a run may have. Returns those that were added. */
+const addProblems = ({ problems }: Writer, found: ReadonlyArray<Problem>): ReadonlyArray<Problem> => {
+  const added = found.slice(0, maxKept - problems.length)
+  problems.push(...added)
+  return added
 }
 
 /** Ends the next pages, in order, that have all their items. Usually there are none. */

@@ -81,7 +81,7 @@ const isLarge = (announced: Announced | undefined, limits: Limits): boolean =>
   (announced?.size ?? (announced?.estimate ?? 0) / 2) > limits.inlineBytes
 
 /** Holds a small body in memory. A body that outgrows the limit is streamed on to the blob store. */
-const keep = (
+const readBody = (
   body: Stream.Stream<Uint8Array, IntegrationError>,
   announced: Announced | undefined,
   { bodies, limits, share }: Options
@@ -155,7 +155,7 @@ export const item = Effect.fnUntraced(function* (
     if (problem !== undefined) return yield* notStored(ref.externalId, problem)
     body = inline(given)
   } else {
-    body = yield* keep(
+    body = yield* readBody(
       bounded(given instanceof Uint8Array ? Stream.succeed(given) : given, ref, announced, options),
       announced,
       options

@@ -138,7 +138,7 @@ const write = Effect.fnUntraced(function* (options: Options, context: SliceConte
   const events: Events = yield* Queue.bounded<SliceEvent, RunFailure.RunError | Cause.Done>(0)
   const pause = Effect.sleep(tickEvery)
   const tick = Queue.offer(events, { _tag: "Tick" })
-  const renewal = Effect.forkScoped(Queue.into(Lease.keep(context.connection, context.meter), events))
+  const renewal = Effect.forkScoped(Queue.into(Lease.renew(context.connection, context.meter), events))
   // Most polls end before the first tick, and need no fiber that renews the lease. It waits for no tick to be taken.
   yield* Effect.forkScoped(
     pause.pipe(Effect.andThen(renewal), Effect.andThen(Effect.forever(Effect.andThen(tick, pause))))

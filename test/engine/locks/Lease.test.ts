@@ -17,7 +17,7 @@ const begin = Effect.gen(function* () {
   const taken = yield* Lease.acquire(id)
   if (taken._tag === "Taken") return yield* Effect.die(new Error("it is held"))
   const meter = yield* RunMeter.make()
-  const keeping = yield* Effect.forkChild(Lease.keep(taken.connection, meter))
+  const keeping = yield* Effect.forkChild(Lease.renew(taken.connection, meter))
   const another = Effect.flatMap(WholeStore, (store) => store.acquire(id, { holder: "another process", ttl }))
   return { another, connection: taken.connection, keeping, meter }
 })

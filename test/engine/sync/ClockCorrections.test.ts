@@ -77,7 +77,7 @@ it.effect("a run that stalls is ended after ten minutes, although its clock was 
     const taken = yield* Lease.acquire(connection.id)
     if (taken._tag === "Taken") return yield* Effect.die(new Error("it is held"))
     const meter = yield* run(RunMeter.make())
-    const keeping = yield* Effect.forkChild(run(Lease.keep(taken.connection, meter)))
+    const keeping = yield* Effect.forkChild(run(Lease.renew(taken.connection, meter)))
     yield* correct(-24)
     yield* until(Effect.sync(() => keeping.pollUnsafe() !== undefined))
     assert.strictEqual((yield* Effect.flip(Fiber.join(keeping)))._tag, "Stalled")
