@@ -60,6 +60,6 @@ export const layer: Layer.Layer<Store, StoreError | SchemaTooNew, SqlClient.SqlC
       SecretStore.layer,
       SessionStore.layer,
       TaskStore.layer
-    ).pipe(Layer.provide(FeedEpoch.layerHome))
+    ).pipe(Layer.provide(FeedEpoch.layer))
   )
 )

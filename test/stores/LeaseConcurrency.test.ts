@@ -31,7 +31,7 @@ it.layer(layer, { excludeTestServices: true })("Postgres, in two processes", (it
       const { config } = yield* PgClient.PgClient
       const other = PgClient.layerFrom(Client.make(config))
       const built = yield* Layer.build(
-        Layer.fresh(LeaseStores.layer.pipe(Layer.provide(FeedEpoch.layerHome))).pipe(Layer.provide(other))
+        Layer.fresh(LeaseStores.layer.pipe(Layer.provide(FeedEpoch.layer))).pipe(Layer.provide(other))
       )
       const leases = Context.get(built, LeaseStore)
       const { id } = yield* connect()

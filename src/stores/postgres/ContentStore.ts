@@ -19,7 +19,7 @@ import * as ContentPages from "./ContentPages.ts"
 import { closeListing } from "./Listings.ts"
 import * as Purge from "./Purge.ts"
 import * as PartCheckpoints from "./PartCheckpoints.ts"
-import type { Home } from "./FeedEpoch.ts"
+import type { CurrentEpoch } from "./FeedEpoch.ts"
 import { makeCheck } from "./Fence.ts"
 import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -54,7 +54,7 @@ const copySourceOf = ({ hash, mediaType, occurredAt, size, title, ...row }: type
   body: { _tag: "Kept", hash, size }
 })
 
-const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home | BlobStore> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const checkFence = yield* makeCheck
 
@@ -125,7 +125,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home | BlobStore
   } satisfies Methods
 })
 
-export const layer: Layer.Layer<ContentStore, never, SqlClient.SqlClient | Home | BlobStore> = Layer.effect(
+export const layer: Layer.Layer<ContentStore, never, SqlClient.SqlClient | CurrentEpoch | BlobStore> = Layer.effect(
   ContentStore,
   make
 )

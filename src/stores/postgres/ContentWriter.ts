@@ -11,7 +11,7 @@ import type { Fence } from "../../engine/store/Fence.ts"
 import { BlobStore, hex } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import { applyPatches, keptTransactions, markGone } from "./ContentChanges.ts"
-import type { Home } from "./FeedEpoch.ts"
+import type { CurrentEpoch } from "./FeedEpoch.ts"
 import { makeCheck } from "./Fence.ts"
 import { beginAnew, endPage } from "./Listings.ts"
 import * as PartCheckpoints from "./PartCheckpoints.ts"
@@ -215,7 +215,7 @@ const count = (outcomes: ReadonlyMap<string, WriteOutcome>, outcome: WriteOutcom
 export const make: Effect.Effect<
   Pick<ContentStore["Service"], "commit">,
   never,
-  SqlClient.SqlClient | Home | BlobStore
+  SqlClient.SqlClient | CurrentEpoch | BlobStore
 > = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const checkFence = yield* makeCheck

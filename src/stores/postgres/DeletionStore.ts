@@ -12,7 +12,7 @@ import { DeletionStore } from "../../engine/store/DeletionStore.ts"
 import * as Storable from "../Storable.ts"
 import { keptTransactions } from "./ContentChanges.ts"
 import { addToRun } from "./RunStore.ts"
-import type { Home } from "./FeedEpoch.ts"
+import type { CurrentEpoch } from "./FeedEpoch.ts"
 import { lockConnection, makeCheck } from "./Fence.ts"
 import * as Listings from "./Listings.ts"
 import { texts } from "./Parameters.ts"
@@ -44,7 +44,7 @@ const decodeDeletions = Schema.decodeUnknownEffect(
   )
 )
 
-const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const checkFence = yield* makeCheck
   const inTransaction = transaction(sql)
@@ -196,4 +196,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.g
   } satisfies Methods
 })
 
-export const layer: Layer.Layer<DeletionStore, never, SqlClient.SqlClient | Home> = Layer.effect(DeletionStore, make)
+export const layer: Layer.Layer<DeletionStore, never, SqlClient.SqlClient | CurrentEpoch> = Layer.effect(
+  DeletionStore,
+  make
+)

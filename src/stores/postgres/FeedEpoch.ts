@@ -1,7 +1,7 @@
 /**
  * Detects that transaction ids of this database are no longer comparable with earlier ones. After a restore, a copy or
  * a move, ids that readers of the feed have seen are used again, or new ids begin far below them. `meta.home` describes
- * where the epoch began, in the parts that the role may read; if a part differs now, a new epoch begins:
+ * the database in which the epoch began, in the parts that the role may read. If a part differs now, a new epoch begins:
  *
  * - `system`, `database` and `table`: another cluster, another database in it, or recreated tables (a restored dump);
  * - `timeline`: a recovery to a point in time, or a standby that was promoted and may lack the last transactions. The
@@ -19,7 +19,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import * as Struct from "effect/Struct"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Fragment } from "effect/sql/Statement"
 import { isSqlError } from "effect/sql/SqlError"
@@ -41,8 +40,8 @@ const hasTimeline = (sql: SqlClient.SqlClient) =>
     () => Effect.succeed(false)
   )
 
-/** Returns the SQL of the present home: a `jsonb` of the parts that this role may read. */
-export const here = (sql: SqlClient.SqlClient) =>
+/** Returns the SQL of the database's present description: a `jsonb` of the parts that this role may read. */
+export const description = (sql: SqlClient.SqlClient) =>
   Effect.gen(function* () {
     const rows = yield* sql`SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS system,
       has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE') AS timeline,
@@ -57,32 +56,37 @@ export const here = (sql: SqlClient.SqlClient) =>
       'table', 'meta'::regclass::oid::text, 'timeline', ${timeline}, 'file', ${file}))`)
   })
 
-/** Returns a condition on `meta` that the epoch began here: no part that both know differs. */
-export const isHome = (sql: SqlClient.SqlClient, place: Fragment): Fragment =>
-  sql`NOT EXISTS (SELECT 1 FROM jsonb_each(meta.home::jsonb) AS was JOIN jsonb_each(${place}) AS now USING (key)
+/** Returns a condition on `meta`: the epoch began in this database. No part that both descriptions have differs. */
+export const isCurrent = (sql: SqlClient.SqlClient, present: Fragment): Fragment =>
+  sql`NOT EXISTS (SELECT 1 FROM jsonb_each(meta.home::jsonb) AS was JOIN jsonb_each(${present}) AS now USING (key)
     WHERE was.value <> now.value)`
 
 /** Returns a condition on `meta` that the database is the same one after a failover or a recovery. */
-const isSameAfterRecovery = (sql: SqlClient.SqlClient, place: Fragment): Fragment =>
+const isSameAfterRecovery = (sql: SqlClient.SqlClient, present: Fragment): Fragment =>
   sql`coalesce((SELECT bool_or(key = 'timeline') AND NOT bool_or(key IN ('system', 'database', 'table'))
-    FROM jsonb_each(meta.home::jsonb) AS was JOIN jsonb_each(${place}) AS now USING (key)
+    FROM jsonb_each(meta.home::jsonb) AS was JOIN jsonb_each(${present}) AS now USING (key)
     WHERE was.value <> now.value), false)`
 
 export const epochColumns = `database_id AS "databaseId", epoch::float8 AS number, epoch_id AS id`
-const epochNames = ["databaseId", "number", "id"] as const
 export const epochFields = { databaseId: Schema.String, number: Schema.Int, id: Schema.String }
 
 const State = Schema.Struct({
   ...epochFields,
-  isHome: Schema.Boolean,
+  isCurrent: Schema.Boolean,
   isKnown: Schema.Boolean,
   isSameAfterRecovery: Schema.Boolean
 })
 const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
-const decodeSettled = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ ...epochFields, isHome: Schema.Boolean })])
-)
 const decodeEpoch = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct(epochFields)]))
+
+/** Reads the epoch, and compares the database in which it began with the present one. */
+const readState = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, present: Fragment, lock: Fragment) {
+  const rows = yield* sql`SELECT ${sql.literal(epochColumns)}, ${isCurrent(sql, present)} AS "isCurrent",
+      coalesce(meta.home::jsonb @> ${present}, false) AS "isKnown",
+      ${isSameAfterRecovery(sql, present)} AS "isSameAfterRecovery" FROM meta ${lock}`
+  const [{ databaseId, id, number, ...comparison }] = yield* Effect.orDie(decodeState(rows))
+  return { epoch: { databaseId, number, id }, ...comparison }
+})
 
 /**
  * Gives the id of this transaction to changes that no reader can see yet. After a restore, this cluster's transaction
@@ -125,33 +129,25 @@ export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (optio
   readonly always: boolean
 }): Effect.fn.Return<{ readonly epoch: Epoch; readonly begun: boolean }, StoreError, SqlClient.SqlClient> {
   const sql = yield* SqlClient.SqlClient
-  const columns = sql.literal(epochColumns)
   return yield* Effect.gen(function* () {
-    const place = yield* here(sql)
-    const state = (lock: Fragment) =>
-      Effect.flatMap(
-        sql`SELECT ${columns}, ${isHome(sql, place)} AS "isHome",
-          coalesce(meta.home::jsonb @> ${place}, false) AS "isKnown",
-          ${isSameAfterRecovery(sql, place)} AS "isSameAfterRecovery" FROM meta ${lock}`,
-        (rows) => Effect.orDie(decodeState(rows))
-      )
-    const [found] = yield* state(sql``)
-    if (found.isKnown && !options.always) return { epoch: Struct.pick(found, epochNames), begun: false }
+    const present = yield* description(sql)
+    const { epoch, isKnown } = yield* readState(sql, present, sql``)
+    if (isKnown && !options.always) return { epoch, begun: false }
     return yield* Effect.gen(function* () {
       // Another process may have begun the epoch first.
-      const [before] = yield* state(sql`FOR UPDATE`)
-      if (before.isKnown && !options.always) return { epoch: Struct.pick(before, epochNames), begun: false }
-      // A new database has no home and no reader yet. If fewer parts were known before, the epoch stays.
-      const stays = before.isHome && !options.always
+      const before = yield* readState(sql, present, sql`FOR UPDATE`)
+      if (before.isKnown && !options.always) return { epoch: before.epoch, begun: false }
+      // A new database has no description and no reader yet. If fewer parts were known before, the epoch stays.
+      const stays = before.isCurrent && !options.always
       const rows = yield* sql`UPDATE meta SET
-          home = (CASE WHEN ${stays} THEN coalesce(home, '{}')::jsonb ELSE '{}' END || ${place})::text,
+          home = (CASE WHEN ${stays} THEN coalesce(home, '{}')::jsonb ELSE '{}' END || ${present})::text,
           epoch = CASE WHEN ${stays} THEN epoch ELSE epoch + 1 END,
           epoch_id = CASE WHEN ${stays} THEN epoch_id ELSE gen_random_uuid() END
-        RETURNING ${columns}`
+        RETURNING ${sql.literal(epochColumns)}`
       const [epoch] = yield* Effect.orDie(decodeEpoch(rows))
       if (!stays) yield* supersedeRuns(sql)
       yield* announceAnew(sql)
-      if (before.isSameAfterRecovery && !options.always) yield* keepCursors(sql, { from: before, to: epoch })
+      if (before.isSameAfterRecovery && !options.always) yield* keepCursors(sql, { from: before.epoch, to: epoch })
       return { epoch, begun: !stays }
     }).pipe(transaction(sql))
   }).pipe(toStoreError("looking where the database is"))
@@ -165,33 +161,31 @@ export const logNewEpoch = ({ begun, epoch }: { readonly begun: boolean; readonl
       )
     : Effect.void
 
-/** Tells whether the present epoch began where the database is now. */
-export class Home extends Context.Service<
-  Home,
+/** The present epoch of the database. */
+export class CurrentEpoch extends Context.Service<
+  CurrentEpoch,
   {
-    /** A condition on `meta`: the epoch began here. */
-    readonly isHome: Fragment
-    /** Begins a new epoch if the database has moved, and returns the present one. */
-    readonly settle: Effect.Effect<Epoch, StoreError>
+    /** A condition on `meta`: the epoch began in this database (see `isCurrent`). */
+    readonly isCurrent: Fragment
+    /** Returns the present epoch. Begins a new one first if the database has moved. */
+    readonly epoch: Effect.Effect<Epoch, StoreError>
   }
->()("idem/stores/postgres/FeedEpoch/Home") {}
+>()("idem/stores/postgres/FeedEpoch/CurrentEpoch") {}
 
-export const layerHome: Layer.Layer<Home, StoreError, SqlClient.SqlClient> = Layer.effect(
-  Home,
+export const layer: Layer.Layer<CurrentEpoch, StoreError, SqlClient.SqlClient> = Layer.effect(
+  CurrentEpoch,
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const place = yield* here(sql).pipe(toStoreError("looking where the database is"))
-    const home = isHome(sql, place)
+    const present = yield* description(sql).pipe(toStoreError("looking where the database is"))
     const begin = beginIfMoved({ always: false }).pipe(
       Effect.tap(logNewEpoch),
       Effect.map(({ epoch }) => epoch),
       Effect.provideService(SqlClient.SqlClient, sql)
     )
-    const settle = Effect.gen(function* () {
-      const rows = yield* sql`SELECT ${sql.literal(epochColumns)}, ${home} AS "isHome" FROM meta`
-      const [{ isHome: atHome, ...epoch }] = yield* Effect.orDie(decodeSettled(rows))
-      return atHome ? epoch : yield* begin
+    const epoch = Effect.gen(function* () {
+      const state = yield* readState(sql, present, sql``)
+      return state.isCurrent ? state.epoch : yield* begin
     }).pipe(toStoreError("reading the database's epoch"))
-    return { isHome: home, settle }
+    return { isCurrent: isCurrent(sql, present), epoch }
   })
 )

@@ -22,7 +22,7 @@ import { ChangeKind, type ChangePage, FeedHolder } from "../../engine/model/Chan
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import { FeedStore } from "../../engine/store/FeedStore.ts"
 import * as Storable from "../Storable.ts"
-import { epochColumns, epochFields, Home } from "./FeedEpoch.ts"
+import { epochColumns, epochFields, CurrentEpoch } from "./FeedEpoch.ts"
 import { contentColumns, contentFields } from "./RowDecoders.ts"
 import { isUuid } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -53,7 +53,7 @@ const Transaction = Schema.BigIntFromString
 
 const Head = Schema.Struct({
   ...epochFields,
-  isHome: Schema.Boolean,
+  isCurrent: Schema.Boolean,
   horizon: Transaction,
   newest: Schema.NullOr(Transaction)
 })
@@ -85,11 +85,11 @@ const toldColumns = [...Object.keys(contentFields), "connectionId", "change", "s
 /** Sorts before every row: no connection has this id. */
 const first = { connectionId: "00000000-0000-0000-0000-000000000000", externalId: "" }
 
-const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const { isHome, settle } = yield* Home
+  const { epoch: currentEpoch, isCurrent } = yield* CurrentEpoch
   const head = sql`SELECT now.*, ${sql.literal(newest)} AS newest
-    FROM (SELECT ${sql.literal(epochColumns)}, ${isHome} AS "isHome",
+    FROM (SELECT ${sql.literal(epochColumns)}, ${isCurrent} AS "isCurrent",
       pg_snapshot_xmin(pg_current_snapshot()) AS horizon FROM meta) AS now`
   const told = sql.literal(`${toldColumns}, visible.transaction::text AS transaction`)
 
@@ -104,7 +104,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.g
           : sql`false`
     // The bounds of one range of the index, which is read in order until the page is full.
     const found = yield* sql`WITH head AS MATERIALIZED (${head})
-      SELECT head."databaseId", head.number, head.id, head."isHome", head.horizon::text AS horizon,
+      SELECT head."databaseId", head.number, head.id, head."isCurrent", head.horizon::text AS horizon,
         head.newest::text AS newest, ${told}
       FROM head LEFT JOIN LATERAL (
         SELECT ${sql.literal(contentColumns)}, changed_xid AS transaction, connection_id AS "connectionId", change,
@@ -118,9 +118,9 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.g
         ORDER BY changed_xid, connection_id, external_id LIMIT ${query.limit + 1}
       ) AS visible ON true
       ORDER BY visible.transaction, "connectionId", "externalId" COLLATE "C"`.pipe(toStoreError("reading changes"))
-    const [{ horizon, isHome: atHome, newest: last, ...epoch }] = yield* Effect.orDie(decodeHead(found))
-    if (!atHome) {
-      yield* settle
+    const [{ horizon, isCurrent: isSame, newest: last, ...epoch }] = yield* Effect.orDie(decodeHead(found))
+    if (!isSame) {
+      yield* currentEpoch
       return yield* changes(query)
     }
     const isEmpty = found.length === 1 && (found[0] as { readonly transaction: unknown }).transaction === null
@@ -153,7 +153,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.g
   return {
     changes,
 
-    epoch: settle,
+    epoch: currentEpoch,
 
     holder: holder(sql).pipe(toStoreError("looking for what the feed waits for")),
 
@@ -171,4 +171,4 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.g
   }
 })
 
-export const layer: Layer.Layer<FeedStore, never, SqlClient.SqlClient | Home> = Layer.effect(FeedStore, make)
+export const layer: Layer.Layer<FeedStore, never, SqlClient.SqlClient | CurrentEpoch> = Layer.effect(FeedStore, make)

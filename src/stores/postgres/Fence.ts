@@ -5,7 +5,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { type Fence, Superseded } from "../../engine/store/Fence.ts"
-import { Home } from "./FeedEpoch.ts"
+import { CurrentEpoch } from "./FeedEpoch.ts"
 
 /**
  * Makes the check of a fence: it locks the connection's row if the fence is current, and otherwise fails with
@@ -18,15 +18,15 @@ import { Home } from "./FeedEpoch.ts"
 export const makeCheck: Effect.Effect<
   (fence: Fence) => Effect.Effect<void, SqlError | Superseded>,
   never,
-  SqlClient.SqlClient | Home
+  SqlClient.SqlClient | CurrentEpoch
 > = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const { isHome } = yield* Home
+  const { isCurrent } = yield* CurrentEpoch
   return (fence) =>
     Effect.flatMap(
       sql`SELECT set_config('idle_in_transaction_session_timeout', '10s', true)
         FROM connection WHERE id = ${fence.connectionId} AND fence = ${PgTypes.int8(fence.fence)}
-          AND EXISTS (SELECT 1 FROM meta WHERE ${isHome}) FOR NO KEY UPDATE`,
+          AND EXISTS (SELECT 1 FROM meta WHERE ${isCurrent}) FOR NO KEY UPDATE`,
       failIfSuperseded(fence)
     )
 })

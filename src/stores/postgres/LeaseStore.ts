@@ -15,7 +15,7 @@ import { type Fence, Superseded } from "../../engine/store/Fence.ts"
 import { LeaseStore } from "../../engine/store/LeaseStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
-import { Home } from "./FeedEpoch.ts"
+import { CurrentEpoch } from "./FeedEpoch.ts"
 import { failIfSuperseded, lockConnection } from "./Fence.ts"
 import * as Migrations from "./Migrations.ts"
 import { interval, millis } from "./Parameters.ts"
@@ -125,9 +125,9 @@ const grouped = <A extends { readonly id: ConnectionId }>(
   return (item) => Effect.request(Item({ item }), resolver)
 }
 
-const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient | Home> = Effect.gen(function* () {
+const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient | CurrentEpoch> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const { isHome, settle } = yield* Home
+  const { epoch, isCurrent } = yield* CurrentEpoch
   const columns = sql.literal(connectionColumns)
   const waitingColumn = sql.literal(waiting)
   const onSession = onOwnSession(sql)
@@ -148,7 +148,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient | Ho
           AS wanted (id uuid, holder text, ttl float8, dead text)
         JOIN connection ON connection.id = wanted.id ORDER BY connection.id ${sql.literal(locking)}) AS was
       WHERE id = locked AND (lease_until IS NULL OR lease_until <= clock_timestamp() OR lease_holder = dead)
-        AND EXISTS (SELECT FROM meta WHERE ${isHome})
+        AND EXISTS (SELECT FROM meta WHERE ${isCurrent})
         AND NOT EXISTS (SELECT FROM idem_migration WHERE migration_id > ${Migrations.supported})
       RETURNING was_held AS "wasHeld",
         fence - 1 <> (SELECT seen.fence FROM connection AS seen WHERE seen.id = connection.id) AS "wasAcquired",
@@ -220,7 +220,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient | Ho
       const wanted = { id, holder: Storable.text(holder), ttl: millis(ttl), dead: deadHolder }
       const acquired = yield* acquireGrouped(wanted)
       // After a failover, leases are free only in the new epoch.
-      const again = Effect.andThen(settle, acquireOne(wanted))
+      const again = Effect.andThen(epoch, acquireOne(wanted))
       const row = Option.getOrUndefined(Option.isSome(acquired) ? acquired : yield* again)
       if (row === undefined) return Option.none()
       const { acquiredAt, waiting: found, wasAcquired, wasHeld } = yield* Effect.orDie(decodeAcquired(row))
@@ -268,4 +268,4 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient | Ho
   }
 })
 
-export const layer: Layer.Layer<LeaseStore, never, SqlClient.SqlClient | Home> = Layer.effect(LeaseStore, make)
+export const layer: Layer.Layer<LeaseStore, never, SqlClient.SqlClient | CurrentEpoch> = Layer.effect(LeaseStore, make)

@@ -15,7 +15,7 @@ import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { RunStore } from "../../engine/store/RunStore.ts"
 import * as Storable from "../Storable.ts"
 import { countColumn, runColumns, runs as decodeRuns } from "./RowDecoders.ts"
-import type { Home } from "./FeedEpoch.ts"
+import type { CurrentEpoch } from "./FeedEpoch.ts"
 import { makeCheck } from "./Fence.ts"
 import { type After, atOnce, inSteps, stepOf } from "./RemovalSteps.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -96,7 +96,7 @@ const decodeHours = Schema.decodeUnknownEffect(
   )
 )
 
-const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const checkFence = yield* makeCheck
   const inTransaction = transaction(sql)
@@ -164,4 +164,4 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.g
   } satisfies Methods
 })
 
-export const layer: Layer.Layer<RunStore, never, SqlClient.SqlClient | Home> = Layer.effect(RunStore, make)
+export const layer: Layer.Layer<RunStore, never, SqlClient.SqlClient | CurrentEpoch> = Layer.effect(RunStore, make)

@@ -13,7 +13,7 @@ import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
 import { countColumn, encodeTask, ids as decodeIds, taskColumns, tasks, taskSummaries } from "./RowDecoders.ts"
-import type { Home } from "./FeedEpoch.ts"
+import type { CurrentEpoch } from "./FeedEpoch.ts"
 import { lockConnection, makeCheck } from "./Fence.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -39,7 +39,7 @@ const kept = (column: "notes" | "problems") => `(SELECT coalesce(jsonb_agg(item)
   SELECT item FROM run, jsonb_array_elements(run.${column}) AS item WHERE run.task_id = task.id
   ORDER BY run.started_at LIMIT ${maxKept}) AS kept) AS ${column}`
 
-const make: Effect.Effect<Methods, never, SqlClient.SqlClient | Home> = Effect.gen(function* () {
+const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const checkFence = yield* makeCheck
   const inTransaction = transaction(sql)
@@ -219,4 +219,4 @@ export const moveTask = Effect.fnUntraced(function* (
     SELECT json_array_elements_text(task -> 'forceIds') FROM task WHERE id = ${taskId})`
 })
 
-export const layer: Layer.Layer<TaskStore, never, SqlClient.SqlClient | Home> = Layer.effect(TaskStore, make)
+export const layer: Layer.Layer<TaskStore, never, SqlClient.SqlClient | CurrentEpoch> = Layer.effect(TaskStore, make)

@@ -8,7 +8,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { failedTooLong, resetsFailures, WebhookId } from "../../engine/model/Webhook.ts"
 import { WebhookStore } from "../../engine/store/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
-import { here, isHome } from "./FeedEpoch.ts"
+import { description, isCurrent } from "./FeedEpoch.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
 import { type After, atOnce, inSteps, stepOf } from "./RemovalSteps.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -142,7 +142,7 @@ const make = Effect.gen(function* () {
 
     enqueue: Effect.fnUntraced(
       function* (seen, { message, to }) {
-        const place = yield* here(sql)
+        const present = yield* description(sql)
         const changes = message?.changes ?? []
         // The page may have been read before a disconnection or a purge, and still hold the removed content. Both lock
         // the row of the connection, which excludes this lock, and then look for messages: either they see this
@@ -159,7 +159,7 @@ const make = Effect.gen(function* () {
         const rows = yield* sql`WITH moved AS (
           UPDATE webhook SET cursor = ${to}
           WHERE id = ${seen.id} AND state = 'active' AND cursor IS NOT DISTINCT FROM ${seen.cursor}
-            AND EXISTS (SELECT 1 FROM meta WHERE ${isHome(sql, place)})
+            AND EXISTS (SELECT 1 FROM meta WHERE ${isCurrent(sql, present)})
             AND changes IS NOT DISTINCT FROM ${kinds(seen.changes)}::text[] AND NOT EXISTS (
               SELECT 1 FROM webhook_message m
               WHERE m.webhook_id = webhook.id AND m.state = 'pending' AND NOT m.redelivered)
