@@ -49,7 +49,7 @@ export interface Choice {
   readonly includeSpamTrash: boolean
 }
 
-interface Selection {
+export interface Selection {
   /** The selected mailboxes: INBOX first, then by name. */
   readonly mailboxes: ReadonlyArray<Mailbox>
   /** The separator of the personal mailboxes. */
