@@ -89,15 +89,6 @@ export const make = (): RawReader => {
     if (bytes.length > 0) kept.push(Buffer.from(bytes))
   }
 
-  const nameIsRaw = (bytes: ReadonlyArray<number>): boolean => {
-    if (bytes.length > maxKey) return false
-    try {
-      return JSON.parse(`"${Buffer.from(bytes).toString("utf8")}"`) === "raw"
-    } catch {
-      throw new Unreadable("answer")
-    }
-  }
-
   /** Reads a byte of any text except `raw`, up to its closing quote. */
   const readText = (byte: number): void => {
     const isEnd = byte === quote && !escaped
@@ -107,7 +98,7 @@ export const make = (): RawReader => {
       return
     }
     inText = false
-    if (name !== undefined) isRaw = nameIsRaw(name)
+    if (name !== undefined) isRaw = isRawName(name)
     name = undefined
   }
 
@@ -210,6 +201,10 @@ export const make = (): RawReader => {
     }
   }
 }
+
+/** Returns true if the bytes of this name spell `raw`, with or without escapes. */
+const isRawName = (bytes: ReadonlyArray<number>): boolean =>
+  bytes.length <= maxKey && parsed(`"${Buffer.from(bytes).toString("utf8")}"`) === "raw"
 
 /** Returns the character of one escape. The decoder checks that it is valid base64. */
 const unescaped = (escape: string): string => {
