@@ -45,15 +45,15 @@ export const line = (
   return parts.join(" · ")
 }
 
-/** Draws on stderr until its scope closes. Only for a terminal. `limits` runs once, at the first drawing. */
+/** Draws on stderr until its scope closes. Only for a terminal. `size` runs once, at the first drawing. */
 export const make = Effect.fnUntraced(function* (
   name: string,
-  limits: Effect.Effect<ProgressEstimate.Limits>
+  size: Effect.Effect<ProgressEstimate.SyncSize>
 ): Effect.fn.Return<(progress: Progress) => Effect.Effect<void>, never, Scope.Scope> {
   // Loaded only for a terminal, so that commands start faster.
   const { default: cliProgress } = yield* Effect.promise(() => import("cli-progress"))
   const started = yield* Clock.currentTimeMillis
-  const known = yield* Effect.cached(limits)
+  const known = yield* Effect.cached(size)
   let estimate: ProgressEstimate.Estimate | undefined
   const bar = yield* Effect.acquireRelease(
     Effect.sync(() => {

@@ -181,7 +181,7 @@ const retryHere = (name: string, ids: ReadonlyArray<string>) =>
     })
   )
 
-const limitsOf = Effect.fnUntraced(
+const sizeOf = Effect.fnUntraced(
   function* (name: string, isEverythingAgain: boolean) {
     const { estimate, totals } = yield* (yield* ApiClient).connections.get({ params: { connection: name } })
     const known = { atConnect: estimate?.items, stored: totals.stored }
@@ -234,10 +234,7 @@ export const sync = Command.make(
       const onProgress: (progress: EngineProgress) => Effect.Effect<void> = output.animate
         ? yield* Progress.make(
             name,
-            Effect.provideContext(
-              limitsOf(name, input.force && window === undefined),
-              yield* Effect.context<ApiClient>()
-            )
+            Effect.provideContext(sizeOf(name, input.force && window === undefined), yield* Effect.context<ApiClient>())
           )
         : () => Effect.void
       const options = { spec, wait: !input.noWait, onWait, onTrouble, onProgress }

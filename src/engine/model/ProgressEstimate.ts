@@ -14,7 +14,8 @@ interface Done {
   readonly remaining: number | undefined
 }
 
-export interface Limits {
+/** The size of a sync, and its pace. */
+export interface SyncSize {
   /** The number of items that the source reported at connect. */
   readonly items: number | undefined
   /** How many milliseconds one item takes at the quota. */
@@ -56,7 +57,7 @@ const later = (before: number | undefined, now: number | undefined): number | un
 export const next = (
   before: Estimate | undefined,
   done: Done,
-  options: Limits & { readonly elapsedMs: number; readonly startedAt?: number | undefined }
+  options: SyncSize & { readonly elapsedMs: number; readonly startedAt?: number | undefined }
 ): Estimate => {
   const ended = Math.max(before?.ended ?? 0, done.ended)
   const listed = done.remaining === undefined ? undefined : done.known + done.remaining

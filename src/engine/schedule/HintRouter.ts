@@ -47,7 +47,7 @@ export const HintRouter = Context.Reference<HintRouter>("idem/engine/schedule/Hi
 })
 
 /** The hints of a connection that are not yet sent. `everywhere`: anything may have changed, besides the parts. */
-interface Waiting {
+interface UnsentHints {
   readonly parts: Set<string>
   everywhere: boolean
 }
@@ -56,7 +56,7 @@ const make: Effect.Effect<HintRouter, never, ConnectionStore | Sharding.Sharding
   function* () {
     const connections = yield* ConnectionStore
     const clientOf = yield* ConnectionGroup.client
-    const waiting = new Map<ConnectionId, Waiting>()
+    const unsent = new Map<ConnectionId, UnsentHints>()
     const senders = yield* FiberMap.make<ConnectionId>()
 
     const accounts = yield* Cache.make({
@@ -72,8 +72,8 @@ const make: Effect.Effect<HintRouter, never, ConnectionStore | Sharding.Sharding
     const send = (connectionId: ConnectionId): Effect.Effect<void> =>
       Effect.gen(function* () {
         yield* Effect.sleep(gatherFor)
-        const sent = waiting.get(connectionId)
-        waiting.delete(connectionId)
+        const sent = unsent.get(connectionId)
+        unsent.delete(connectionId)
         if (sent === undefined) return
         const startedAt = yield* Clock.currentTimeMillis
         yield* clientOf(connectionId)
@@ -88,18 +88,18 @@ const make: Effect.Effect<HintRouter, never, ConnectionStore | Sharding.Sharding
           )
         const took = (yield* Clock.currentTimeMillis) - startedAt
         yield* Effect.sleep(Math.max(took, spacing - took))
-        if (waiting.has(connectionId)) yield* send(connectionId)
+        if (unsent.has(connectionId)) yield* send(connectionId)
       })
 
     const add = (connectionId: ConnectionId, part: string | undefined) =>
       Effect.suspend(() => {
-        const before = waiting.get(connectionId)
-        if (before === undefined && waiting.size >= maxConnections) return Effect.void
+        const before = unsent.get(connectionId)
+        if (before === undefined && unsent.size >= maxConnections) return Effect.void
         const gathered = before ?? { parts: new Set<string>(), everywhere: false }
         const isNamed = part !== undefined && externalIdProblem(part) === undefined
         if (isNamed && gathered.parts.size < maxHinted) gathered.parts.add(part)
         else gathered.everywhere = true
-        waiting.set(connectionId, gathered)
+        unsent.set(connectionId, gathered)
         return Effect.asVoid(FiberMap.run(senders, connectionId, send(connectionId), { onlyIfMissing: true }))
       })
 

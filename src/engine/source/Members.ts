@@ -60,7 +60,7 @@ const accountsOf = Effect.fnUntraced(function* (owner: ConnectionId) {
 })
 
 /** Creates, changes, retires and resumes the members of this connection, and logs their numbers. */
-const reconcile = Effect.fnUntraced(function* (
+const reconcileMembers = Effect.fnUntraced(function* (
   connection: Connection,
   members: AnyMembers,
   source: { readonly config: unknown; readonly credentials: Schema.Json }
@@ -186,7 +186,7 @@ const reconcile = Effect.fnUntraced(function* (
 })
 
 /** Reconciles the members after a run of their connection. Does nothing for an integration without members. */
-export const after = Effect.fnUntraced(function* (
+export const reconcile = Effect.fnUntraced(function* (
   connection: Connection,
   source: {
     readonly integration: Integration
@@ -197,7 +197,7 @@ export const after = Effect.fnUntraced(function* (
   const { members } = source.integration
   if (members === undefined) return
   yield* Effect.catchTag(
-    reconcile(connection, members, { config: source.config.json, credentials: source.credentials }),
+    reconcileMembers(connection, members, { config: source.config.json, credentials: source.credentials }),
     "UsageError",
     ({ message }) => Effect.logWarning(message)
   )

@@ -79,7 +79,7 @@ export const begin = Effect.fnUntraced(function* (options: {
 })
 
 /** Returns the provider's error code if it has the form of a code. Other text is not repeated. */
-const word = (error: unknown): string =>
+const errorCode = (error: unknown): string =>
   Predicate.hasProperty(error, "error") && typeof error.error === "string" && /^[a-z_]{1,60}$/.test(error.error)
     ? ` (${error.error})`
     : ""
@@ -91,13 +91,15 @@ const refused = (error: unknown): SignInError => {
       message:
         error.error === "access_denied"
           ? "access was denied at the provider: sign in again, and allow it"
-          : `the provider refused the sign-in${word(error)}`
+          : `the provider refused the sign-in${errorCode(error)}`
     })
   }
   if (error instanceof oauth.ResponseBodyError) {
     return new SignInError({
       reason: "Refused",
-      message: `the provider did not give tokens for the code${word(error)}: check the client id, its secret and the redirect URI, and sign in again`
+      message:
+        `the provider did not give tokens for the code${errorCode(error)}: ` +
+        "check the client id, its secret and the redirect URI, and sign in again"
     })
   }
   if (error instanceof oauth.WWWAuthenticateChallengeError) {
@@ -118,7 +120,7 @@ const refused = (error: unknown): SignInError => {
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
 
 /** Converts a response into the form of RFC 6749. Errors get an error status. */
-const standard = async (answer: Response, standardize: AnySignIn["standardize"]): Promise<Response> => {
+const standardResponse = async (answer: Response, standardize: AnySignIn["standardize"]): Promise<Response> => {
   const json = decodeJson(await answer.text())
   const body = json._tag === "Some" ? standardize(json.value) : {}
   const isError = Predicate.hasProperty(body, "error")
@@ -157,7 +159,7 @@ export const finish = Effect.fnUntraced(function* (options: {
           // A stand-in on this machine may use plain HTTP: a person wrote its address in the config.
           [oauth.allowInsecureRequests]: provider.tokenUrl.startsWith("http:"),
           [oauth.customFetch]: async (url, init) =>
-            standard(await options.network.fetch(url, { ...init, redirect: "error" }), signIn.standardize)
+            standardResponse(await options.network.fetch(url, { ...init, redirect: "error" }), signIn.standardize)
         }
       )
       return oauth.processAuthorizationCodeResponse(server, client, response)

@@ -82,7 +82,7 @@ const problemsAfter = ({ problems: { current, found } }: Connection, result: Sli
  *
  * The write is one fenced statement: a superseded run changes nothing.
  */
-export const after = Effect.fnUntraced(function* (
+export const make = Effect.fnUntraced(function* (
   connection: Connection,
   result: SliceResult.SliceResult,
   isLive: boolean

@@ -90,7 +90,7 @@ const runSlice = Effect.fnUntraced(
       recorded: purpose._tag !== "Live" || purpose.recorded,
       onProgress
     }).pipe(Effect.provideService(Limits, { ...limits, ...source.integration.deletionLimits }))
-    if (purpose._tag === "Live" && result.error === null) yield* Members.after(connection, source)
+    if (purpose._tag === "Live" && result.error === null) yield* Members.reconcile(connection, source)
     return yield* Repetition.delayIfRepeated(taskId ?? connection.id, result)
   },
   RunFailure.capture,
@@ -172,7 +172,7 @@ const runAndRelease = Effect.fnUntraced(function* (
       )
     ),
     Effect.tap(({ isLive, result: done }) =>
-      ConnectionUpdate.after(connection, done, isLive).pipe(
+      ConnectionUpdate.make(connection, done, isLive).pipe(
         Effect.flatMap((changes) => leases.release(fence, changes)),
         Effect.catch((error) => Effect.logWarning(error.message)),
         Effect.uninterruptible

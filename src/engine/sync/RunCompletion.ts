@@ -11,7 +11,7 @@ import { fenceOf } from "../store/Fence.ts"
 import { DeletionStore } from "../store/DeletionStore.ts"
 import { RunStore } from "../store/RunStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
-import type { Spanning } from "../telemetry/Spans.ts"
+import type { SpanStep } from "../telemetry/Spans.ts"
 import type { Recorded } from "./BatchCommit.ts"
 import type { Written } from "./BatchWriter.ts"
 import * as Deletions from "./Deletions.ts"
@@ -22,7 +22,7 @@ import type { SliceContext } from "./SliceContext.ts"
 interface Options {
   readonly connection: LeasedConnection
   readonly run: SliceContext["run"]
-  readonly span: Spanning
+  readonly span: SpanStep
   readonly task: SyncTask.SyncTask
   readonly readiness: Readiness
   readonly notes: ReadonlyArray<string>

@@ -3,7 +3,7 @@ import type { LeasedConnection } from "../model/Connection.ts"
 import type { RunId, RunKind } from "../model/Run.ts"
 import type { TaskId } from "../model/Task.ts"
 import type { RunMeter } from "../telemetry/RunMeter.ts"
-import type { Spanning } from "../telemetry/Spans.ts"
+import type { SpanStep } from "../telemetry/Spans.ts"
 import type { InFlight } from "./InFlight.ts"
 import type { StopSignal } from "./StopSignal.ts"
 import type { Plan } from "./SyncPlan.ts"
@@ -19,5 +19,5 @@ export interface SliceContext {
   readonly stop: StopSignal
   readonly inflight: InFlight
   readonly meter: RunMeter
-  readonly span: Spanning
+  readonly span: SpanStep
 }

@@ -11,24 +11,26 @@ import * as References from "effect/References"
 
 export type Attributes = Readonly<Record<string, string | number | boolean>>
 
-/** Runs a step in a span. `said` derives attributes from its result. */
-export type Spanning = <A, E, R>(
+/** Runs a step in a span. `resultAttributes` derives attributes from its result. */
+export type SpanStep = <A, E, R>(
   name: string,
   attributes: Attributes,
   step: Effect.Effect<A, E, R>,
-  said?: (result: A) => Attributes
+  resultAttributes?: (result: A) => Attributes
 ) => Effect.Effect<A, E, R>
 
-const untraced: Spanning = (_name, _attributes, step) => step
+const untraced: SpanStep = (_name, _attributes, step) => step
 
-const traced: Spanning = (name, attributes, step, said) =>
+const traced: SpanStep = (name, attributes, step, resultAttributes) =>
   Effect.withSpan(
-    said === undefined ? step : Effect.tap(step, (result) => Effect.annotateCurrentSpan(said(result))),
+    resultAttributes === undefined
+      ? step
+      : Effect.tap(step, (result) => Effect.annotateCurrentSpan(resultAttributes(result))),
     name,
     { attributes, captureStackTrace: false }
   )
 
 /** The spans of the current run. */
-export const make: Effect.Effect<Spanning> = Effect.map(References.TracerEnabled, (enabled) =>
+export const make: Effect.Effect<SpanStep> = Effect.map(References.TracerEnabled, (enabled) =>
   enabled ? traced : untraced
 )

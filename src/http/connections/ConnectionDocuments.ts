@@ -170,26 +170,24 @@ export const connection = (
 const progressOf = (
   of: RunModel.Run,
   totals: Overview.Totals,
-  limits: ProgressEstimate.Limits,
+  size: ProgressEstimate.SyncSize,
   forced: Pick<TaskSummary, "counts"> | undefined,
   now: DateTime.Utc
 ): Progress => {
   const [known, ended] = RunCounts.sides(of.counts)
   const stored = totals.stored + totals.failed + totals.dead + totals.deferred
   const isOfAll = of.kind === "poll" || of.kind === "sync"
-  const isFirst = isOfAll && limits.items !== undefined && stored < limits.items
+  const isFirst = isOfAll && size.items !== undefined && stored < size.items
   const endedBefore = forced === undefined ? (isFirst ? stored : ended) : RunCounts.sides(forced.counts)[1]
   const before = Math.max(0, endedBefore - ended)
   const hasEnd = isFirst || forced !== undefined
   const items =
-    forced === undefined
-      ? limits.items
-      : ProgressEstimate.itemsOf({ atConnect: limits.items, stored: totals.stored }, true)
+    forced === undefined ? size.items : ProgressEstimate.itemsOf({ atConnect: size.items, stored: totals.stored }, true)
   const elapsedMs = Math.max(1, DateTime.toEpochMillis(now) - DateTime.toEpochMillis(of.startedAt))
   const { expected, remainingMs } = ProgressEstimate.next(
     undefined,
     { known: before + known, ended: before + ended, remaining: hasEnd ? undefined : 0 },
-    { ...limits, items, elapsedMs, startedAt: before }
+    { ...size, items, elapsedMs, startedAt: before }
   )
   return {
     ended: before + ended,
@@ -220,7 +218,7 @@ export const status = (
   const { forced, lastRun, leftOut, members, totals, unfinished } = known
   const { unitsPerMinute = unlimited } = known
   const millisPerItem = ((of.estimate?.unitsPerItem ?? 0) / unitsPerMinute) * 60_000
-  const limits = { items: of.estimate?.items, millisPerItem }
+  const size = { items: of.estimate?.items, millisPerItem }
   return {
     ...connection(of, now, known),
     members,
@@ -228,7 +226,7 @@ export const status = (
     ledger: totals.failed + totals.dead + totals.deferred,
     leftOut,
     lastRun: lastRun === undefined ? null : run(lastRun),
-    progress: lastRun?.status === "running" ? progressOf(lastRun, totals, limits, forced, now) : null,
+    progress: lastRun?.status === "running" ? progressOf(lastRun, totals, size, forced, now) : null,
     estimate: of.estimate === null ? null : { items: of.estimate.items, millisPerItem },
     unitsPerMinute: unitsPerMinute < unlimited ? unitsPerMinute : null,
     unfinished: unfinished.map(({ createdAt, id, spec }) => ({ task: id, spec, createdAt }))
