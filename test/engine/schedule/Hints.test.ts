@@ -13,7 +13,9 @@ import type { Hint } from "../../../src/contract/Hints.ts"
 import { IntegrationError, RateLimited, Transient, Unauthorized } from "../../../src/contract/IntegrationError.ts"
 import { HintRouter } from "../../../src/engine/schedule/HintRouter.ts"
 import * as Scheduler from "../../../src/engine/schedule/Scheduler.ts"
+import type { Connection } from "../../../src/engine/model/Connection.ts"
 import { ConnectionStore } from "../../../src/engine/store/ConnectionStore.ts"
+import type { StoreError } from "../../../src/engine/store/StoreError.ts"
 import { until } from "../../support/Moving.ts"
 import { fault, MemorySource, only } from "../../support/MemorySource.ts"
 import { connect, ids, layer } from "../../support/TestEngine.ts"
@@ -189,29 +191,43 @@ describe("hints", () => {
     })
   )
 
-  it.effect("that the source refuses are a problem of the connection, and polls go on, until the stream listens", () =>
+  /**
+   * Polls a connection whose stream is `faulty` at its first three openings. Runs `check` while the connection has a
+   * problem, and returns once the stream listens and the problem is gone.
+   */
+  const recoversFrom = (
+    faulty: MemorySource["hints"],
+    check: (row: Effect.Effect<Connection, StoreError>) => Effect.Effect<void, StoreError>
+  ) =>
     Effect.gen(function* () {
       const { source } = yield* hinting
       let openings = 0
       const hints = source.hints
-      const refused = new IntegrationError({ reason: new Unauthorized({ message: "open: invalid_auth" }) })
-      source.hints = Stream.suspend(() => (++openings <= 3 ? Stream.fail(refused) : hints))
+      source.hints = Stream.suspend(() => (++openings <= 3 ? faulty : hints))
       yield* Effect.gen(function* () {
         const connection = yield* connect({ token: "hints" })
         const store = yield* ConnectionStore
         const row = Effect.map(store.connection(connection.id), Option.getOrThrow)
         yield* polling
         yield* until(Effect.map(row, ({ problems }) => problems.hints !== undefined))
-        const { lastCheckedAt, name, paused, problems } = yield* row
-        assert.include(problems.hints, "open: invalid_auth")
-        assert.include(problems.hints, `idem connect memory --name ${name}`)
-        assert.deepStrictEqual([paused, problems.current], [null, []])
-        yield* until(Effect.map(row, (now) => now.lastCheckedAt !== null && now.lastCheckedAt !== lastCheckedAt))
+        yield* check(row)
         yield* settled(source)
         yield* until(Effect.map(row, (now) => now.problems.hints === undefined))
         assert.strictEqual(openings, 4)
       }).pipe(Effect.scoped, Effect.provide(layer(source)))
     })
+
+  it.effect("that the source refuses are a problem of the connection, and polls go on, until the stream listens", () =>
+    recoversFrom(
+      Stream.fail(new IntegrationError({ reason: new Unauthorized({ message: "open: invalid_auth" }) })),
+      Effect.fnUntraced(function* (row) {
+        const { lastCheckedAt, name, paused, problems } = yield* row
+        assert.include(problems.hints, "open: invalid_auth")
+        assert.include(problems.hints, `idem connect memory --name ${name}`)
+        assert.deepStrictEqual([paused, problems.current], [null, []])
+        yield* until(Effect.map(row, (now) => now.lastCheckedAt !== null && now.lastCheckedAt !== lastCheckedAt))
+      })
+    )
   )
 
   for (const [name, faulty, message] of [
@@ -221,25 +237,14 @@ describe("hints", () => {
     ["emits undefined", Stream.succeed(undefined as never), "a hint must be an object"]
   ] as const) {
     it.effect(`are a problem of the connection if the integration's stream ${name}, and it is opened again`, () =>
-      Effect.gen(function* () {
-        const { source } = yield* hinting
-        let openings = 0
-        const hints = source.hints
-        source.hints = Stream.suspend(() => (++openings <= 3 ? faulty : hints))
-        yield* Effect.gen(function* () {
-          const connection = yield* connect({ token: "hints" })
-          const store = yield* ConnectionStore
-          const row = Effect.map(store.connection(connection.id), Option.getOrThrow)
-          yield* polling
-          yield* until(Effect.map(row, ({ problems }) => problems.hints !== undefined))
+      recoversFrom(
+        faulty,
+        Effect.fnUntraced(function* (row) {
           const { problems } = yield* row
           assert.include(problems.hints, `its events can't be read (${message}`)
           assert.notInclude(problems.hints, "s3cret")
-          yield* settled(source)
-          yield* until(Effect.map(row, (now) => now.problems.hints === undefined))
-          assert.strictEqual(openings, 4)
-        }).pipe(Effect.scoped, Effect.provide(layer(source)))
-      })
+        })
+      )
     )
   }
 
