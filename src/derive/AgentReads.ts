@@ -11,7 +11,7 @@ import { texts } from "../stores/postgres/Parameters.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
 import { readerRole } from "./ReadOnlyRole.ts"
-import { ids as decodeIds } from "../stores/postgres/RowDecoders.ts"
+import { allRows, ids as decodeIds } from "../stores/postgres/RowDecoders.ts"
 
 /** The names of the connections to read. */
 type Names = ReadonlyArray<string>
@@ -58,9 +58,9 @@ export const ContentRow = Schema.Struct({
 })
 export type Content = typeof ContentRow.Type & { readonly attachments: ReadonlyArray<typeof Attachment.Type> }
 
-const decodeMessages = Schema.decodeUnknownEffect(Schema.Array(Message))
-const decodeContents = Schema.decodeUnknownEffect(Schema.Array(ContentRow))
-const decodeAttachments = Schema.decodeUnknownEffect(Schema.Array(Attachment))
+const decodeMessages = allRows(Message)
+const decodeContents = allRows(ContentRow)
+const decodeAttachments = allRows(Attachment)
 
 /** The part of a list to read: `limit` items after the first `offset`. */
 export interface Page {
@@ -131,12 +131,12 @@ export const make = (isolated: boolean) => {
             AND coalesce(a.address, a.name) IS NOT NULL ORDER BY a.role DESC, a.position LIMIT 50) AS "to"
       FROM ${sql.literal(joined)}
       WHERE content.connection = ${connection} AND content.connection = ANY(${texts(names)}) AND content.id = ${id}`
-    const [found] = yield* Effect.orDie(decodeContents(rows))
+    const [found] = yield* decodeContents(rows)
     if (found === undefined) return Option.none<Content>()
     const parts = yield* sql`SELECT part, file_name AS "fileName", media_type AS "mediaType", size::float8 AS size,
         coalesce(length(text), 0) AS length
       FROM mirror.attachment WHERE connection = ${connection} AND content = ${id} ORDER BY part LIMIT 100`
-    return Option.some<Content>({ ...found, attachments: yield* Effect.orDie(decodeAttachments(parts)) })
+    return Option.some<Content>({ ...found, attachments: yield* decodeAttachments(parts) })
   }, reading(isolated))
 
   /** Returns the conversation of a content, newest first; empty if it has none. */
@@ -162,7 +162,7 @@ export const make = (isolated: boolean) => {
       WHERE content.connection = ${connection} AND content.connection = ANY(${texts(names)})
         AND content.id = ANY(${texts(ids)})
       ORDER BY content.occurred_at DESC, content.id LIMIT ${page.limit + 1} OFFSET ${page.offset}`
-    return paged(yield* Effect.orDie(decodeMessages(rows)), page)
+    return paged(yield* decodeMessages(rows), page)
   }, reading(isolated))
 
   return { get, thread }

@@ -26,6 +26,7 @@ import * as ContentProjector from "./ContentProjector.ts"
 import * as PendingTexts from "./extract/PendingTexts.ts"
 import { isolated } from "./Isolation.ts"
 import * as MirrorTables from "./MirrorTables.ts"
+import { allRows, oneRow } from "../stores/postgres/RowDecoders.ts"
 
 /** The lock of the process that derives. */
 export const lockName = "derive"
@@ -46,11 +47,9 @@ const State = Schema.Struct({
   generation: Schema.BigInt,
   rebuilding: Schema.Boolean
 })
-const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
-const decodeDomains = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ id: Schema.String, domain: Schema.String }))
-)
-const decodeKeys = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ key: Schema.String })))
+const decodeState = oneRow(State)
+const decodeDomains = allRows(Schema.Struct({ id: Schema.String, domain: Schema.String }))
+const decodeKeys = allRows(Schema.Struct({ key: Schema.String }))
 
 const keyOf = (connectionId: string, externalId: string) => `${connectionId}/${externalId}`
 
@@ -65,7 +64,7 @@ const present = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, changes: 
       AS given(connection_id, external_id, transaction, hash)
     JOIN content ON content.connection_id = given.connection_id AND content.external_id = given.external_id
       AND content.changed_xid = given.transaction::xid8 AND content.body_hash IS NOT DISTINCT FROM given.hash`
-  return new Set((yield* Effect.orDie(decodeKeys(rows))).map(({ key }) => key))
+  return new Set((yield* decodeKeys(rows)).map(({ key }) => key))
 })
 
 /**
@@ -156,10 +155,7 @@ export const make = Effect.fnUntraced(function* (
   const tables = yield* MirrorTables.ensure(projections)
   const project = ContentProjector.make(projections)
 
-  const state = sql`SELECT cursor, generation, rebuilding FROM derived.follower`.pipe(
-    Effect.flatMap((rows) => Effect.orDie(decodeState(rows))),
-    Effect.map(([row]) => row)
-  )
+  const state = sql`SELECT cursor, generation, rebuilding FROM derived.follower`.pipe(Effect.flatMap(decodeState))
 
   /**
    * Returns the page after the cursor; undefined if the follower has to begin again, because the database was restored
@@ -202,7 +198,7 @@ export const make = Effect.fnUntraced(function* (
     const isEnd = !page.more
     if (page.changes.length === 0 && !rebuilding) return { changes: 0, more: false }
     const connections = yield* sql`SELECT id, domain FROM connection`
-    const domains = new Map((yield* Effect.orDie(decodeDomains(connections))).map(({ domain, id }) => [id, domain]))
+    const domains = new Map((yield* decodeDomains(connections)).map(({ domain, id }) => [id, domain]))
     const derived = yield* Effect.forEach(
       page.changes,
       (change) => project(domains.get(change.connectionId) ?? "", change),

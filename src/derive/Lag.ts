@@ -8,6 +8,7 @@ import * as Cursor from "../engine/feed/Cursor.ts"
 import { texts } from "../stores/postgres/Parameters.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import type { Scope } from "./ReadTokens.ts"
+import { oneRow } from "../stores/postgres/RowDecoders.ts"
 
 /** The most rows that are counted. */
 const most = 10_000
@@ -30,28 +31,22 @@ export interface Lag {
   readonly rebuilding: boolean
 }
 
-const decodeState = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ cursor: Schema.NullOr(Schema.String), rebuilding: Schema.Boolean })])
-)
-const decodeLag = Schema.decodeUnknownEffect(
-  Schema.Tuple([
-    Schema.Struct({
-      behind: Schema.Int,
-      seconds: Schema.Finite,
-      since: Schema.NullOr(Schema.DateTimeUtcFromDate),
-      unread: Schema.Int,
-      unindexed: Schema.Int
-    })
-  ])
+const decodeState = oneRow(Schema.Struct({ cursor: Schema.NullOr(Schema.String), rebuilding: Schema.Boolean }))
+const decodeLag = oneRow(
+  Schema.Struct({
+    behind: Schema.Int,
+    seconds: Schema.Finite,
+    since: Schema.NullOr(Schema.DateTimeUtcFromDate),
+    unread: Schema.Int,
+    unindexed: Schema.Int
+  })
 )
 
 /** Reads the lag of these connections or of all. Reads only the beginnings of three indexes, so its time is bounded. */
 export const read = Effect.fnUntraced(function* (of: Scope) {
   const sql = yield* SqlClient.SqlClient
   const counted = of === undefined ? sql`true` : sql`connection_id = ANY(${texts(of)}::uuid[])`
-  const [{ cursor, rebuilding }] = yield* Effect.flatMap(sql`SELECT cursor, rebuilding FROM derived.follower`, (rows) =>
-    Effect.orDie(decodeState(rows))
-  )
+  const { cursor, rebuilding } = yield* decodeState(yield* sql`SELECT cursor, rebuilding FROM derived.follower`)
   // A cursor of another epoch is treated as no cursor: the follower begins again.
   const found =
     cursor === null ? undefined : Result.getOrUndefined(yield* Effect.result(Cursor.changePlace(undefined, cursor)))
@@ -65,7 +60,7 @@ export const read = Effect.fnUntraced(function* (of: Scope) {
       WHERE changed_xid IS NOT NULL AND (changed_xid, connection_id, external_id) > (${String(transaction)}::text::xid8,
         ${row?.connectionId ?? "00000000-0000-0000-0000-000000000000"}::uuid, ${row?.externalId ?? ""}) AND ${counted}
       ORDER BY changed_xid, connection_id, external_id LIMIT ${most}) AS waiting`
-  const [lag] = yield* Effect.orDie(decodeLag(rows))
+  const lag = yield* decodeLag(rows)
   // A content first waits for its text, and then in the queue of the index.
   const unindexed = Math.min(lag.unread + lag.unindexed, most)
   return { ...lag, unindexed, rebuilding: rebuilding && lag.behind > 0 } satisfies Lag

@@ -11,6 +11,7 @@ import type { StoreError } from "../engine/store/StoreError.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
 import { createView, viewsOf } from "./MirrorViews.ts"
+import { allRows } from "../stores/postgres/RowDecoders.ts"
 
 /** Increase this when rows of `mirror.content`, or the way rows are written, change. */
 const ownVersion = 1
@@ -115,11 +116,8 @@ const createTable = (table: Table): ReadonlyArray<string> => {
   ]
 }
 
-const decodeColumns = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ relation: Schema.String, column: Schema.String }))
-)
-const Versions = Schema.Array(Schema.Struct({ domain: Schema.String, version: Schema.Int, used: Schema.Boolean }))
-const decodeVersions = Schema.decodeUnknownEffect(Versions)
+const decodeColumns = allRows(Schema.Struct({ relation: Schema.String, column: Schema.String }))
+const decodeVersions = allRows(Schema.Struct({ domain: Schema.String, version: Schema.Int, used: Schema.Boolean }))
 
 /** The versions of the projections, by domain. Our own version has the empty domain. */
 const versionsOf = (projections: Projections): ReadonlyMap<string, number> =>
@@ -148,7 +146,7 @@ export const ensure = (
     const isCurrent = Effect.gen(function* () {
       const rows = yield* sql`SELECT domain, version, domain = '' OR EXISTS (SELECT 1 FROM connection
           WHERE connection.domain = projection.domain) AS used FROM derived.projection`
-      const found = yield* Effect.orDie(decodeVersions(rows))
+      const found = yield* decodeVersions(rows)
       const newer = found.find(({ domain, used, version }) => used && (wanted.get(domain) ?? none.version) < version)
       if (newer !== undefined) return yield* new MirrorNewer({ domain: newer.domain })
       const versions = new Map(found.map(({ domain, version }) => [domain, version]))
@@ -156,9 +154,7 @@ export const ensure = (
       const present = yield* sql`SELECT relname AS relation, attname AS "column" FROM pg_class
         JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
         WHERE relnamespace = 'derived'::regnamespace AND relkind = 'r'`
-      const columns = new Set(
-        (yield* Effect.orDie(decodeColumns(present))).map(({ column, relation }) => `${relation}.${column}`)
-      )
+      const columns = new Set((yield* decodeColumns(present)).map(({ column, relation }) => `${relation}.${column}`))
       return tables.every(({ columns: named, name }) =>
         Object.keys(named).every((column) => columns.has(`${name}.${column}`))
       )
@@ -170,7 +166,7 @@ export const ensure = (
       const present = yield* Effect.flatMap(
         sql`SELECT table_name AS relation, column_name AS "column" FROM information_schema.columns
           WHERE table_schema = 'mirror' ORDER BY table_name, ordinal_position`,
-        (rows) => Effect.orDie(decodeColumns(rows))
+        decodeColumns
       )
       const run = (statement: string) => sql.unsafe(statement).unprepared
       yield* Effect.forEach(tables.flatMap(createTable), run, { discard: true })

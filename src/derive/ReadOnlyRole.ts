@@ -6,6 +6,7 @@ import * as Crypto from "node:crypto"
 import { UsageError } from "../engine/Engine.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
+import { allRows, oneRow } from "../stores/postgres/RowDecoders.ts"
 
 /** The role that owns `derived.query`. It cannot log in. */
 export const readerRole = "idem_reader"
@@ -19,18 +20,16 @@ const grants = (role: string): ReadonlyArray<string> => [
   `ALTER DEFAULT PRIVILEGES IN SCHEMA mirror GRANT SELECT ON TABLES TO ${quoted(role)}`
 ]
 
-const decodeOwner = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ owner: Schema.String, isSuper: Schema.Boolean })])
-)
+const decodeOwner = oneRow(Schema.Struct({ owner: Schema.String, isSuper: Schema.Boolean }))
 
 const ownerOf = (sql: SqlClient.SqlClient) =>
   Effect.map(
     Effect.flatMap(
       sql`SELECT rolname::text AS owner, rolsuper AS "isSuper" FROM pg_proc JOIN pg_roles ON pg_roles.oid = proowner
         WHERE pg_proc.oid = 'derived.query(text, integer, bigint)'::regprocedure`,
-      (rows) => Effect.orDie(decodeOwner(rows))
+      decodeOwner
     ),
-    ([row]) => row.owner
+    ({ owner }) => owner
   )
 
 /**
@@ -75,16 +74,14 @@ export const ensure = Effect.gen(function* () {
   )
 }).pipe(toStoreError("making the role that reads the schema mirror"))
 
-const decodeSelf = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ self: Schema.String, isThere: Schema.Boolean })])
-)
+const decodeSelf = oneRow(Schema.Struct({ self: Schema.String, isThere: Schema.Boolean }))
 
 /** Fails if queries would run with the rights of Idem's own role, which may read credentials and all other data. */
 export const required = Effect.gen(function* () {
   if (yield* ensure) return
   const sql = yield* SqlClient.SqlClient
   const rows = yield* sql`SELECT current_user::text AS self, to_regrole(${readerRole}) IS NOT NULL AS "isThere"`
-  const [{ isThere, self }] = yield* Effect.orDie(decodeSelf(rows))
+  const { isThere, self } = yield* decodeSelf(rows)
   const create = isThere ? "" : `CREATE ROLE ${readerRole} NOLOGIN; `
   return yield* new UsageError({
     message:
@@ -93,9 +90,7 @@ export const required = Effect.gen(function* () {
   })
 }).pipe(toStoreError("checking the role that reads the schema mirror"))
 
-const decodeRoles = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ powerful: Schema.Boolean, own: Schema.Boolean }))
-)
+const decodeRoles = allRows(Schema.Struct({ powerful: Schema.Boolean, own: Schema.Boolean }))
 
 /**
  * Allows a role to read `mirror`, and nothing else of Idem. With `login`, creates the role if it does not exist, and
@@ -107,7 +102,7 @@ export const grant = Effect.fnUntraced(
     const run = (statement: string) => sql.unsafe(statement).unprepared
     const rows = yield* sql`SELECT rolsuper OR rolcreaterole AS powerful, rolname = current_user AS own FROM pg_roles
       WHERE rolname = ${role}`
-    const [found] = yield* Effect.orDie(decodeRoles(rows))
+    const [found] = yield* decodeRoles(rows)
     if (found === undefined && !options.login) {
       return yield* new UsageError({
         message: `the database has no role ${JSON.stringify(role)}: idem grant ${role} --login creates it`

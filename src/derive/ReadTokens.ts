@@ -11,6 +11,7 @@ import { UsageError } from "../engine/Engine.ts"
 import { ConnectionId } from "../engine/model/Connection.ts"
 import { texts } from "../stores/postgres/Parameters.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
+import { allRows } from "../stores/postgres/RowDecoders.ts"
 
 /** The prefix of every token, by which people and secret scanners recognize it. */
 export const prefix = "idem_read_"
@@ -28,18 +29,16 @@ export interface ReadToken {
 }
 
 const Time = Schema.DateTimeUtcFromDate
-const decodeTokens = Schema.decodeUnknownEffect(
-  Schema.Array(
-    Schema.Struct({
-      name: Schema.String,
-      connections: Schema.NullOr(Schema.Array(Schema.String)),
-      createdAt: Time,
-      usedAt: Schema.NullOr(Time)
-    })
-  )
+const decodeTokens = allRows(
+  Schema.Struct({
+    name: Schema.String,
+    connections: Schema.NullOr(Schema.Array(Schema.String)),
+    createdAt: Time,
+    usedAt: Schema.NullOr(Time)
+  })
 )
-const decodeScopes = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ connections: Schema.NullOr(Schema.Array(ConnectionId)), isNoted: Schema.Boolean }))
+const decodeScopes = allRows(
+  Schema.Struct({ connections: Schema.NullOr(Schema.Array(ConnectionId)), isNoted: Schema.Boolean })
 )
 
 /** The token has 256 random bits, so a plain hash of it is safe. */
@@ -68,10 +67,7 @@ export const list = SqlClient.SqlClient.use(
       CASE WHEN connections IS NOT NULL THEN ARRAY(SELECT connection.name FROM connection
         WHERE connection.id = ANY(connections) ORDER BY 1) END AS connections
     FROM read_token ORDER BY name`
-).pipe(
-  Effect.flatMap((rows) => Effect.orDie(decodeTokens(rows))),
-  toStoreError("reading the read tokens")
-)
+).pipe(Effect.flatMap(decodeTokens), toStoreError("reading the read tokens"))
 
 /** Revokes a token at once. Returns false if no token has this name. */
 export const revoke = (name: string) =>
@@ -86,11 +82,9 @@ export const scopeOf = (token: Redacted.Redacted) =>
     if (!Redacted.value(token).startsWith(prefix)) return Option.none<Scope>()
     const sql = yield* SqlClient.SqlClient
     const hash = PgTypes.bytea(hashOf(token))
-    const [found] = yield* Effect.orDie(
-      decodeScopes(
-        yield* sql`SELECT connections, coalesce(used_at > clock_timestamp() - interval '1 minute', false) AS "isNoted"
-          FROM read_token WHERE hash = ${hash}`
-      )
+    const [found] = yield* decodeScopes(
+      yield* sql`SELECT connections, coalesce(used_at > clock_timestamp() - interval '1 minute', false) AS "isNoted"
+        FROM read_token WHERE hash = ${hash}`
     )
     if (found === undefined) return Option.none<Scope>()
     if (!found.isNoted) yield* sql`UPDATE read_token SET used_at = clock_timestamp() WHERE hash = ${hash}`

@@ -10,6 +10,7 @@ import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { UsageError } from "../engine/Engine.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { onOwnSession } from "../stores/postgres/Transactions.ts"
+import { allRows } from "../stores/postgres/RowDecoders.ts"
 
 export interface Query {
   readonly query: string
@@ -37,7 +38,7 @@ const rowTooLarge = new UsageError({
     "select fewer columns, or the beginning of one, as in left(text, 1000)"
 })
 
-const decodeLines = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ line: Schema.NullOr(Schema.String) })))
+const decodeLines = allRows(Schema.Struct({ line: Schema.NullOr(Schema.String) }))
 const decodeColumns = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Array(Schema.String)))
 const decodeRow = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Array(Schema.Json)))
 
@@ -70,7 +71,7 @@ export const run = ({ most, query, timeout }: Query) =>
       const rows = yield* sql`SELECT CASE WHEN line IS NULL THEN '[]'
           WHEN octet_length(line::text) <= ${mostRowBytes} THEN line::text END AS line
         FROM derived.query(${statement}, ${most + 1}, ${mostBytes}::bigint) AS line`.unprepared
-      const found = (yield* Effect.orDie(decodeLines(rows))).map(({ line }) => line)
+      const found = (yield* decodeLines(rows)).map(({ line }) => line)
       return found.every((line) => line !== null) ? found : yield* rowTooLarge
     }).pipe(
       Effect.ensuring(

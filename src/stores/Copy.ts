@@ -19,7 +19,7 @@ import { measure, verify } from "./copy/Verification.ts"
 import { texts } from "./postgres/Parameters.ts"
 import { toStoreError } from "./postgres/SqlErrors.ts"
 import { transactionOnce } from "./postgres/Transactions.ts"
-import { ids as decodeIds } from "./postgres/RowDecoders.ts"
+import { allRows, ids as decodeIds } from "./postgres/RowDecoders.ts"
 import { lockCount } from "./postgres/WebhookStore.ts"
 
 /** A copied connection. `bytes` is the size of its `bodies`, each counted once. */
@@ -59,34 +59,30 @@ export interface Options extends Sides {
   readonly onConnection: (name: string) => Effect.Effect<void>
 }
 
-const decodeConnections = Schema.decodeUnknownEffect(
-  Schema.Array(
-    Schema.Struct({
-      id: ConnectionId,
-      name: Schema.String,
-      domain: Schema.String,
-      account: Schema.String,
-      credentials: Schema.NullOr(Schema.Uint8Array),
-      memberOf: Schema.NullOr(ConnectionId)
-    })
-  )
+const decodeConnections = allRows(
+  Schema.Struct({
+    id: ConnectionId,
+    name: Schema.String,
+    domain: Schema.String,
+    account: Schema.String,
+    credentials: Schema.NullOr(Schema.Uint8Array),
+    memberOf: Schema.NullOr(ConnectionId)
+  })
 )
 type Row = Effect.Success<ReturnType<typeof decodeConnections>>[number]
 const columns = `id, name, domain, account, credentials, member_of AS "memberOf"`
 
-const decodeWebhooks = Schema.decodeUnknownEffect(
-  Schema.Array(
-    Schema.Struct({
-      id: WebhookId,
-      name: Schema.String,
-      secret: Schema.Uint8Array,
-      connectionId: Schema.NullOr(ConnectionId)
-    })
-  )
+const decodeWebhooks = allRows(
+  Schema.Struct({
+    id: WebhookId,
+    name: Schema.String,
+    secret: Schema.Uint8Array,
+    connectionId: Schema.NullOr(ConnectionId)
+  })
 )
 
-const decodeLanguages = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ language: Schema.String })))
-const decodeTokens = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ name: Schema.String })))
+const decodeLanguages = allRows(Schema.Struct({ language: Schema.String }))
+const decodeTokens = allRows(Schema.Struct({ name: Schema.String }))
 
 /**
  * Copies the language setting of a connection's search. If the target already has search, configures the language
@@ -94,7 +90,7 @@ const decodeTokens = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ nam
  */
 const copyLanguage = Effect.fnUntraced(function* ({ source, target }: Options, { id, name }: Row) {
   const rows = yield* source.sql`SELECT language FROM derived.search_language WHERE connection_id = ${id}`
-  const [found] = yield* Effect.orDie(decodeLanguages(rows))
+  const [found] = yield* decodeLanguages(rows)
   if (found === undefined) return
   const ready = yield* target.sql`SELECT 1 WHERE to_regproc('derived.search_use') IS NOT NULL`
   yield* ready.length > 0
@@ -106,7 +102,7 @@ const copyLanguage = Effect.fnUntraced(function* ({ source, target }: Options, {
 const copyTokens = Effect.fnUntraced(function* (options: Options) {
   const { source, target } = options
   const names = (sql: SqlClient.SqlClient) =>
-    Effect.flatMap(sql`SELECT name FROM read_token ORDER BY name`, (rows) => Effect.orDie(decodeTokens(rows)))
+    Effect.flatMap(sql`SELECT name FROM read_token ORDER BY name`, decodeTokens)
   const there = new Set((yield* names(target.sql)).map(({ name }) => name))
   const missing = (yield* names(source.sql)).map(({ name }) => name).filter((name) => !there.has(name))
   yield* copyRows(
@@ -147,11 +143,9 @@ const copyConnection = Effect.fnUntraced(function* (options: Options, row: Row) 
 /** Returns the webhooks that the target lacks: all of them, or those of the connections to copy. */
 const missingWebhooks = Effect.fnUntraced(function* (options: Options, wanted: ReadonlyArray<Row>) {
   const { source, target } = options
-  const rows = yield* Effect.orDie(
-    decodeWebhooks(
-      yield* source.sql`SELECT id::text AS id, name, secret, connection_id AS "connectionId" FROM webhook
-        ORDER BY name, id`
-    )
+  const rows = yield* decodeWebhooks(
+    yield* source.sql`SELECT id::text AS id, name, secret, connection_id AS "connectionId" FROM webhook
+      ORDER BY name, id`
   )
   const there = yield* decodeIds(yield* target.sql`SELECT id::text AS id FROM webhook`)
   return rows.filter(
@@ -231,11 +225,11 @@ export const run = (
     yield* sql`SET LOCAL idle_in_transaction_session_timeout = 0`.unprepared
     // A connection is copied after the connections that it made. Otherwise a process that polls it in the target would
     // create them again.
-    const all = yield* Effect.orDie(
-      decodeConnections(yield* sql`SELECT ${sql.literal(columns)} FROM connection ORDER BY member_of IS NULL, name`)
+    const all = yield* decodeConnections(
+      yield* sql`SELECT ${sql.literal(columns)} FROM connection ORDER BY member_of IS NULL, name`
     )
     const rows = options.connection === undefined ? all : yield* familyOf(all, options.connection)
-    const there = yield* Effect.orDie(decodeConnections(yield* namesIn(options.target.sql, rows)))
+    const there = yield* decodeConnections(yield* namesIn(options.target.sql, rows))
     const isThere = (row: Row) => there.some(({ id }) => id === row.id)
     const taken = rows.find((row) => !isThere(row) && there.some(({ name }) => name === row.name))
     if (taken !== undefined) return yield* new NameTaken({ name: taken.name })

@@ -21,6 +21,7 @@ import { Embedded, make } from "./Embedded.ts"
 import * as DataLocation from "./embedded/DataLocation.ts"
 import * as Migrations from "./postgres/Migrations.ts"
 import { toStoreError } from "./postgres/SqlErrors.ts"
+import { oneRow } from "./postgres/RowDecoders.ts"
 
 /** The source can't be copied. */
 class CopyError extends Schema.TaggedError<CopyError>()("CopyError", { message: Schema.String }) {}
@@ -86,12 +87,12 @@ const bucketSettings = Effect.map(
   (found) => Object.fromEntries(found.flat())
 )
 
-const decodeMeta = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ hasFolder: Schema.Boolean })]))
+const decodeMeta = oneRow(Schema.Struct({ hasFolder: Schema.Boolean }))
 
 /** Opens the source's blob store: the database, or the folder or bucket that the person names. */
 const blobsOf = Effect.fnUntraced(function* ({ name, sql }: Source, { blobFolder }: Options) {
   const rows = yield* sql`SELECT blob_folder AS "hasFolder" FROM meta`.pipe(toStoreError(`reading ${name}`))
-  const [{ hasFolder }] = yield* Effect.orDie(decodeMeta(rows))
+  const { hasFolder } = yield* decodeMeta(rows)
   if (hasFolder && blobFolder === undefined) {
     return yield* new CopyError({
       message: `the large bodies of ${name} are elsewhere: give its IDEM_BLOB_DIR or IDEM_BLOB_URL with --from-blobs`

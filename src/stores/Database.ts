@@ -16,6 +16,7 @@ import { Embedded, layer as embeddedLayer } from "./Embedded.ts"
 import type { EmbeddedError } from "./embedded/EmbeddedError.ts"
 import * as Client from "./postgres/Client.ts"
 import * as DatabaseUrl from "./postgres/DatabaseUrl.ts"
+import { oneRow } from "./postgres/RowDecoders.ts"
 
 /** The database can't be used. The message is one line that names host and database, and holds no password. */
 export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
@@ -99,7 +100,7 @@ const check = (name: string, sendsSettings: boolean) =>
     const rows = yield* sql`SELECT current_setting('server_version_num')::int / 10000 AS major,
       current_setting('server_encoding') AS encoding,
       (SELECT source = 'client' FROM pg_settings WHERE name = 'enable_seqscan') AS "hasSettings"`
-    const [row] = yield* Effect.orDie(decodeServer(rows))
+    const row = yield* decodeServer(rows)
     if (row.major < oldest) {
       return yield* new DatabaseError({
         message: `${name} is PostgreSQL ${row.major}, and Idem needs ${oldest} or later`
@@ -121,9 +122,7 @@ const check = (name: string, sendsSettings: boolean) =>
     )
   )
 
-const decodeServer = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ major: Schema.Int, encoding: Schema.String, hasSettings: Schema.Boolean })])
-)
+const decodeServer = oneRow(Schema.Struct({ major: Schema.Int, encoding: Schema.String, hasSettings: Schema.Boolean }))
 
 /** The settings of each session; undefined behind a pooler. */
 const settingsOf = (config: PgClient.PgPoolConfig) =>

@@ -16,6 +16,7 @@ import * as Storable from "../../stores/Storable.ts"
 import { isolated } from "../Isolation.ts"
 import * as FormatReader from "./FormatReader.ts"
 import { type Extracted, TextExtractor } from "./TextExtractor.ts"
+import { allRows } from "../../stores/postgres/RowDecoders.ts"
 
 /** The number of contents in one step. */
 const batchSize = 50
@@ -36,7 +37,7 @@ const Due = Schema.Struct({
   attempts: Schema.Int
 })
 type Due = typeof Due.Type
-const decodeDue = Schema.decodeUnknownEffect(Schema.Array(Due))
+const decodeDue = allRows(Due)
 
 const reasonOf = ({ message, reason }: FormatReader.Text): string | null =>
   reason === null ? null : message === null ? reason : `${reason}: ${message}`
@@ -83,9 +84,7 @@ export const make = Effect.gen(function* () {
   const due = sql`SELECT connection_id AS "connectionId", external_id AS "externalId", encode(sha256, 'hex') AS hash,
       size::float8 AS size, media_type AS "mediaType", file_name AS "fileName", coalesce(attempts, 0) AS attempts
     FROM derived.text WHERE next_attempt <= clock_timestamp()
-    ORDER BY next_attempt, connection_id, external_id LIMIT ${batchSize}`.pipe(
-    Effect.flatMap((rows) => Effect.orDie(decodeDue(rows)))
-  )
+    ORDER BY next_attempt, connection_id, external_id LIMIT ${batchSize}`.pipe(Effect.flatMap(decodeDue))
 
   const extractOne = ({ fileName, hash, mediaType, size }: Due) =>
     extract({

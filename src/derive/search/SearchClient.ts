@@ -14,6 +14,7 @@ import { transaction } from "../../stores/postgres/Transactions.ts"
 import * as Storable from "../../stores/Storable.ts"
 import { marks } from "./Ranking.ts"
 import type { Query, Results, Search } from "./Search.ts"
+import { allRows } from "../../stores/postgres/RowDecoders.ts"
 
 const Row = Schema.Struct({
   connectionId: ConnectionId,
@@ -27,7 +28,7 @@ const Row = Schema.Struct({
   score: Schema.Finite,
   next: Schema.NullOr(Schema.String)
 })
-const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
+const decodeRows = allRows(Row)
 
 /** An error that the functions raise, or that PostgreSQL raises if they do not exist yet. */
 const isRaised = Schema.is(Schema.Struct({ code: Schema.String, message: Schema.String }))
@@ -100,7 +101,7 @@ export const make = Effect.gen(function* () {
       JOIN derived.content AS content ON content.connection_id = found.connection_id
         AND content.external_id = found.external_id
       ORDER BY found.position`)
-    const found = yield* Effect.orDie(decodeRows(rows))
+    const found = yield* decodeRows(rows)
     return {
       results: found.map(({ next: _next, snippet, ...row }) => ({ ...row, ...highlighted(snippet) })),
       next: found.at(-1)?.next ?? null

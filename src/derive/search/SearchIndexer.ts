@@ -14,6 +14,7 @@ import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
 import { transaction } from "../../stores/postgres/Transactions.ts"
 import { isolated } from "../Isolation.ts"
 import * as SearchSchema from "./SearchSchema.ts"
+import { allRows } from "../../stores/postgres/RowDecoders.ts"
 
 /** The number of contents in one transaction. */
 const batchSize = 200
@@ -25,8 +26,8 @@ const longestBody = 300_000
 const Key = Schema.Struct({ connectionId: Schema.String, externalId: Schema.String })
 const Pending = Schema.Struct({ ...Key.fields, position: Schema.BigIntFromString })
 type Pending = typeof Pending.Type
-const decodePending = Schema.decodeUnknownEffect(Schema.Array(Pending))
-const decodeKeys = Schema.decodeUnknownEffect(Schema.Array(Key))
+const decodePending = allRows(Pending)
+const decodeKeys = allRows(Key)
 
 const keysOf = (contents: ReadonlyArray<typeof Key.Type>) => [
   texts(contents.map(({ connectionId }) => connectionId)),
@@ -131,9 +132,7 @@ export const make = Effect.fnUntraced(function* (tables: ReadonlyArray<Table>) {
   const dependentsOf = tables.flatMap(dependents)
 
   const pending = sql`SELECT connection_id AS "connectionId", external_id AS "externalId", position::text AS position
-    FROM derived.pending ORDER BY position LIMIT ${batchSize}`.pipe(
-    Effect.flatMap((rows) => Effect.orDie(decodePending(rows)))
-  )
+    FROM derived.pending ORDER BY position LIMIT ${batchSize}`.pipe(Effect.flatMap(decodePending))
 
   const dequeue = (batch: ReadonlyArray<Pending>) =>
     sql`DELETE FROM derived.pending USING unnest(${int8s(batch.map(({ position }) => position))}) AS read
@@ -145,7 +144,7 @@ export const make = Effect.fnUntraced(function* (tables: ReadonlyArray<Table>) {
       const keys = keysOf(batch)
       // A purge waits for this lock, or has already removed the contents.
       yield* sql`SELECT pg_advisory_xact_lock_shared(1768187245, 2)`
-      const changed = yield* Effect.orDie(decodeKeys(yield* sql.unsafe(upsertAll, keys)))
+      const changed = yield* decodeKeys(yield* sql.unsafe(upsertAll, keys))
       yield* sql.unsafe(
         `DELETE FROM derived.search AS old USING unnest($1::uuid[], $2::text[]) AS given(connection_id, external_id)
           WHERE old.connection_id = given.connection_id AND old.external_id = given.external_id AND NOT EXISTS (

@@ -15,6 +15,7 @@ import * as Candidates from "./Candidates.ts"
 import * as IndexFunctions from "./IndexFunctions.ts"
 import * as QueryParser from "./QueryParser.ts"
 import * as Ranking from "./Ranking.ts"
+import { allRows, oneRow } from "../../stores/postgres/RowDecoders.ts"
 
 /** Grows when the functions change. */
 const functionsVersion = 10
@@ -29,22 +30,18 @@ const Profile = Schema.Struct({
   pgTrgm: Schema.NullOr(Schema.String)
 })
 const ProfileText = Schema.fromJsonString(Profile)
-const decodeProfile = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ profile: ProfileText })))
+const decodeProfile = allRows(Schema.Struct({ profile: ProfileText }))
 const encodeProfile = Schema.encodeEffect(ProfileText)
-const decodeExtensions = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ extension: Schema.String, schema: Schema.String }))
-)
-const decodeSchema = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ schema: Schema.String })]))
-const decodeLanguages = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ language: Schema.String })))
+const decodeExtensions = allRows(Schema.Struct({ extension: Schema.String, schema: Schema.String }))
+const decodeSchema = oneRow(Schema.Struct({ schema: Schema.String }))
+const decodeLanguages = allRows(Schema.Struct({ language: Schema.String }))
 
 /** The schemas of the extensions that search uses; undefined for an extension that the database lacks. */
 const extensions = SqlClient.SqlClient.use((sql) =>
   Effect.gen(function* () {
     const rows = yield* sql`SELECT extname AS extension, nspname AS schema FROM pg_extension
       JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname IN ('unaccent', 'pg_trgm')`
-    const found = new Map(
-      (yield* Effect.orDie(decodeExtensions(rows))).map(({ extension, schema }) => [extension, schema])
-    )
+    const found = new Map((yield* decodeExtensions(rows)).map(({ extension, schema }) => [extension, schema]))
     return { unaccent: found.get("unaccent"), pgTrgm: found.get("pg_trgm") } satisfies IndexFunctions.Extensions
   })
 )
@@ -101,7 +98,7 @@ export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effe
   }
   const present = Effect.gen(function* () {
     const rows = yield* sql`SELECT profile FROM derived.search_profile`
-    return (yield* Effect.orDie(decodeProfile(rows)))[0]?.profile
+    return (yield* decodeProfile(rows))[0]?.profile
   })
   const isCurrent = Effect.map(present, (found) => JSON.stringify(found) === JSON.stringify(wanted))
   if (yield* isCurrent) return
@@ -109,8 +106,8 @@ export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effe
     yield* sql`SELECT pg_advisory_xact_lock(1768187245, 4)`
     const found = yield* present
     if (JSON.stringify(found) === JSON.stringify(wanted)) return
-    const [{ schema }] = yield* Effect.orDie(decodeSchema(yield* sql`SELECT quote_ident(current_schema()) AS schema`))
-    const used = yield* Effect.orDie(decodeLanguages(yield* sql`SELECT DISTINCT language FROM derived.search_language`))
+    const { schema } = yield* decodeSchema(yield* sql`SELECT quote_ident(current_schema()) AS schema`)
+    const used = yield* decodeLanguages(yield* sql`SELECT DISTINCT language FROM derived.search_language`)
     const run = (statement: string) => sql.unsafe(statement).unprepared
     // A function may set a parameter of `pg_trgm` only in a session that has loaded it, unless a superuser creates it.
     if (has.pgTrgm !== undefined) yield* run(`SELECT ${IndexFunctions.identifier(has.pgTrgm)}.similarity('', '')`)

@@ -6,6 +6,7 @@ import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { copyBlob, hex } from "../Blobs.ts"
 import { byteas, int8s } from "../postgres/Parameters.ts"
 import { type Sides, through, wrong } from "./Rows.ts"
+import { allRows } from "../postgres/RowDecoders.ts"
 
 /** Bytes of bodies written at once, to bound the memory. */
 const bytesAtOnce = 8 * 1024 * 1024
@@ -13,13 +14,9 @@ const bytesAtOnce = 8 * 1024 * 1024
 /** How many blobs are looked up in the target at the same time. */
 const checksAtOnce = 16
 
-const decodeBodies = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ hash: Schema.Uint8Array, size: Schema.Int, large: Schema.Boolean }))
-)
-const decodeBytes = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ hash: Schema.Uint8Array, bytes: Schema.Uint8Array }))
-)
-const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.Uint8Array })))
+const decodeBodies = allRows(Schema.Struct({ hash: Schema.Uint8Array, size: Schema.Int, large: Schema.Boolean }))
+const decodeBytes = allRows(Schema.Struct({ hash: Schema.Uint8Array, bytes: Schema.Uint8Array }))
+const decodeHashes = allRows(Schema.Struct({ hash: Schema.Uint8Array }))
 
 /** Writes the bodies that the target lacks, and touches those that it has, so that they are not collected meanwhile. */
 export const copyBodies = Effect.fnUntraced(function* (
@@ -30,7 +27,7 @@ export const copyBodies = Effect.fnUntraced(function* (
     const rows = yield* target.sql`WITH found AS (
         SELECT hash FROM body WHERE hash = ANY(${byteas(hashes)}) ORDER BY hash FOR NO KEY UPDATE)
       UPDATE body SET touched_at = now() FROM found WHERE body.hash = found.hash RETURNING body.hash`
-    return new Set((yield* Effect.orDie(decodeHashes(rows))).map(({ hash }) => hex(hash)))
+    return new Set((yield* decodeHashes(rows)).map(({ hash }) => hex(hash)))
   })
   const write = (bodies: ReadonlyArray<{ hash: Uint8Array; size: number; bytes: Uint8Array | null }>) =>
     target.sql`INSERT INTO body (hash, size, bytes)
@@ -41,7 +38,7 @@ export const copyBodies = Effect.fnUntraced(function* (
 
   const small = Effect.fnUntraced(function* (hashes: ReadonlyArray<Uint8Array>) {
     const rows = yield* source.sql`SELECT hash, bytes FROM body WHERE hash = ANY(${byteas(hashes)})`
-    const bodies = yield* Effect.orDie(decodeBytes(rows))
+    const bodies = yield* decodeBytes(rows)
     for (const { bytes, hash } of bodies) {
       if (Buffer.compare(Crypto.createHash("sha256").update(bytes).digest(), hash) !== 0) {
         return yield* wrong(`the body ${hex(hash)} is not what was stored: the source's data is damaged`)
@@ -65,7 +62,7 @@ export const copyBodies = Effect.fnUntraced(function* (
     `SELECT hash, size::float8 AS size, bytes IS NULL AS large FROM body
      WHERE hash IN (SELECT body_hash FROM content WHERE connection_id = '${id}')`,
     Effect.fnUntraced(function* (rows) {
-      const bodies = yield* Effect.orDie(decodeBodies(rows))
+      const bodies = yield* decodeBodies(rows)
       const there = yield* touch(bodies.map(({ hash }) => hash))
       const missing = bodies.filter(({ hash }) => !there.has(hex(hash)))
       let batch: Array<Uint8Array> = []

@@ -5,6 +5,7 @@ import type * as SqlClient from "effect/sql/SqlClient"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import type { BlobStore } from "../Blobs.ts"
+import { allRows } from "../postgres/RowDecoders.ts"
 
 /** A database, and the store of its large bodies. */
 export interface Side {
@@ -41,8 +42,8 @@ export const ofConnection = (table: string, id: ConnectionId): string =>
     ? `task_id IN (SELECT id FROM task WHERE connection_id = '${id}')`
     : `${table === "connection" ? "id" : "connection_id"} = '${id}'`
 
-const decodeJson = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ json: Schema.String })))
-const decodeColumns = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ name: Schema.String })))
+const decodeJson = allRows(Schema.Struct({ json: Schema.String }))
+const decodeColumns = allRows(Schema.Struct({ name: Schema.String }))
 
 /** Encodes a hash in hex. */
 
@@ -69,11 +70,9 @@ export const through = <A, E, R>(
  * Copies these rows of a table. Changes are announced again, because transaction ids are valid only in one database.
  */
 export const copyRows = Effect.fnUntraced(function* ({ source, target }: Sides, table: string, where: string) {
-  const columns = yield* Effect.orDie(
-    decodeColumns(
-      yield* target.sql`SELECT column_name AS name FROM information_schema.columns
+  const columns = yield* decodeColumns(
+    yield* target.sql`SELECT column_name AS name FROM information_schema.columns
       WHERE table_schema = current_schema() AND table_name = ${table} ORDER BY ordinal_position`
-    )
   )
   const names = columns.map(({ name }) => name)
   const values = names.map((name) =>
@@ -90,7 +89,7 @@ export const copyRows = Effect.fnUntraced(function* ({ source, target }: Sides, 
     `rows_of_${table}`,
     `SELECT row_to_json(whole)::text AS json FROM ${table} AS whole WHERE ${where}`,
     Effect.fnUntraced(function* (rows) {
-      const json = (yield* Effect.orDie(decodeJson(rows))).map((row) => row.json)
+      const json = (yield* decodeJson(rows)).map((row) => row.json)
       yield* target.sql.unsafe(insert, [`[${json.join(",")}]`])
     })
   )

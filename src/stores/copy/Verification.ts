@@ -4,18 +4,18 @@ import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { belongings, ofConnection, type Side, wrong } from "./Rows.ts"
+import { oneRow } from "../postgres/RowDecoders.ts"
 
-const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ count: Schema.Int })]))
-const decodeTally = Schema.decodeUnknownEffect(
-  Schema.Tuple([
-    Schema.Struct({ contents: Schema.Int, bodies: Schema.Int, bytes: Schema.Int, digest: Schema.NullOr(Schema.String) })
-  ])
+const decodeCount = oneRow(Schema.Struct({ count: Schema.Int }))
+const decodeTally = oneRow(
+  Schema.Struct({ contents: Schema.Int, bodies: Schema.Int, bytes: Schema.Int, digest: Schema.NullOr(Schema.String) })
 )
 
 const countOf = (sql: SqlClient.SqlClient, table: string, id: ConnectionId) =>
-  sql
-    .unsafe(`SELECT count(*)::float8 AS count FROM ${table} WHERE ${ofConnection(table, id)}`)
-    .pipe(Effect.flatMap((rows) => Effect.map(Effect.orDie(decodeCount(rows)), ([row]) => row.count)))
+  sql.unsafe(`SELECT count(*)::float8 AS count FROM ${table} WHERE ${ofConnection(table, id)}`).pipe(
+    Effect.flatMap(decodeCount),
+    Effect.map(({ count }) => count)
+  )
 
 /** Returns counts and a digest of a connection's contents. Equal contents have equal digests, in any order. */
 const tally = (sql: SqlClient.SqlClient, id: ConnectionId) =>
@@ -24,9 +24,7 @@ const tally = (sql: SqlClient.SqlClient, id: ConnectionId) =>
         SELECT DISTINCT body_hash, size FROM content WHERE connection_id = ${id} AND body_hash IS NOT NULL) AS each) AS bytes,
       sum(('x' || left(md5(concat_ws('|', external_id, state, pending, revision, encode(body_hash, 'hex'), metadata,
         volatile)), 15))::bit(60)::bigint)::text AS digest
-    FROM content WHERE connection_id = ${id}`.pipe(
-    Effect.flatMap((rows) => Effect.map(Effect.orDie(decodeTally(rows)), ([row]) => row))
-  )
+    FROM content WHERE connection_id = ${id}`.pipe(Effect.flatMap(decodeTally))
 
 /**
  * Counts the rows of a connection in the source. Runs before the target's transaction, so that the transaction need not
@@ -59,7 +57,7 @@ export const verify = Effect.fnUntraced(function* (
     FROM (SELECT DISTINCT body_hash AS hash FROM content WHERE connection_id = ${id} AND body_hash IS NOT NULL) AS named
     LEFT JOIN body USING (hash)
     WHERE body.hash IS NULL OR body.bytes IS NOT NULL AND sha256(body.bytes) <> named.hash`
-  const [{ count }] = yield* Effect.orDie(decodeCount(damaged))
+  const { count } = yield* decodeCount(damaged)
   if (count > 0) return yield* wrong(`${count} bodies of ${name} did not arrive; begin again`)
   const { bodies, bytes, contents } = here
   return { name, contents, bodies, bytes }

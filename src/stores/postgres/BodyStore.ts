@@ -11,15 +11,16 @@ import * as Purge from "./Purge.ts"
 import { byteas, fromHex, interval } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { onOwnSession } from "./Transactions.ts"
+import { allRows, oneRow } from "./RowDecoders.ts"
 
 /** How many bodies one statement checks, so that it holds its locks only briefly. */
 const atOnce = 1000
 
-const decodeBody = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ bytes: Schema.NullOr(Schema.Uint8Array) })))
+const decodeBody = allRows(Schema.Struct({ bytes: Schema.NullOr(Schema.Uint8Array) }))
 const Step = Schema.Struct({ removed: Schema.Int, last: Schema.NullOr(Schema.Uint8Array) })
 type Step = typeof Step.Type
-const decodeStep = Schema.decodeUnknownEffect(Schema.Tuple([Step]))
-const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.String })))
+const decodeStep = oneRow(Step)
+const decodeHashes = allRows(Schema.Struct({ hash: Schema.String }))
 
 const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | BlobStore> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -44,8 +45,7 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
         SELECT (SELECT count(*) FROM removed)::int AS removed,
           (SELECT hash FROM looked ORDER BY hash OFFSET ${atOnce - 1}) AS last`.pipe(
       onOwnSession(sql),
-      Effect.flatMap((rows) => Effect.orDie(decodeStep(rows))),
-      Effect.map(([step]) => step)
+      Effect.flatMap(decodeStep)
     )
 
   /** Removes blobs without a row: the row was just removed, or a crash prevented it from being written. */
@@ -57,7 +57,7 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
           const hashes = group.map((blob) => blob.hash)
           const rows = yield* sql`SELECT encode(hash, 'hex') AS hash FROM body
               WHERE hash = ANY(${byteas(hashes.map(fromHex))})`
-          const named = new Set((yield* Effect.orDie(decodeHashes(rows))).map((row) => row.hash))
+          const named = new Set((yield* decodeHashes(rows)).map((row) => row.hash))
           const unnamed = hashes.filter((hash) => !named.has(hash))
           return yield* Effect.forEach(unnamed, (hash) =>
             Purge.removeBlob(sql, blobs, Buffer.from(hash, "hex"), untouched)
@@ -77,7 +77,7 @@ const make: Effect.Effect<BodyStore["Service"], never, SqlClient.SqlClient | Blo
           const rows = /^([0-9a-f]{2})*$/i.test(hash)
             ? yield* sql`SELECT bytes FROM body WHERE hash = decode(${hash}, 'hex')`
             : []
-          const [body] = yield* Effect.orDie(decodeBody(rows))
+          const [body] = yield* decodeBody(rows)
           if (body === undefined) return yield* absent(hash)
           return body.bytes === null ? blobs.read(hash, range) : Stream.succeed(bytesInRange(body.bytes, range))
         }).pipe(toStoreError("reading a body"))

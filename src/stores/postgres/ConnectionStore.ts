@@ -12,6 +12,7 @@ import type { BlobStore } from "../Blobs.ts"
 import * as Storable from "../Storable.ts"
 import * as Purge from "./Purge.ts"
 import {
+  allRows,
   connectionColumns,
   connectionIds as decodeConnectionIds,
   connections as decodeConnections
@@ -27,7 +28,7 @@ type Methods = ConnectionStore["Service"]
 /** Tables with rows of a connection (`connection_id`), except its contents, which are removed first (see Purge.ts). */
 const belongings = ["totals", "staged_deletion", "seen", "listing", "part", "task", "task_key", "run"]
 
-const decodeNames = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: ConnectionId, name: Schema.String })))
+const decodeNames = allRows(Schema.Struct({ id: ConnectionId, name: Schema.String }))
 
 const accountTaken = (name: string) => `creating the connection ${name}: its account has a connection already`
 
@@ -152,7 +153,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore> = Eff
     ),
 
     connectionNames: sql`SELECT id, name FROM connection ORDER BY name`.pipe(
-      Effect.flatMap((rows) => Effect.orDie(decodeNames(rows))),
+      Effect.flatMap(decodeNames),
       toStoreError("reading the names of the connections")
     ),
 

@@ -9,6 +9,7 @@ import { merge } from "../MergePatch.ts"
 import * as Storable from "../Storable.ts"
 import * as Totals from "./Totals.ts"
 import { texts } from "./Parameters.ts"
+import { allRows } from "./RowDecoders.ts"
 
 /**
  * Assignments that keep the transactions in which content became `stored` and `undeleted`, for statements that write
@@ -57,9 +58,7 @@ export const markGone = Effect.fnUntraced(function* (
     ${Totals.add(sql, connectionId, { moved: "moved" })}`
 })
 
-const decodeMetadata = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ id: Schema.String, metadata: Schema.JsonObject }))
-)
+const decodeMetadata = allRows(Schema.Struct({ id: Schema.String, metadata: Schema.JsonObject }))
 
 /** Merges patches into stored rows, in order. Writes and counts only the rows that change. */
 export const applyPatches = Effect.fnUntraced(function* (
@@ -72,7 +71,7 @@ export const applyPatches = Effect.fnUntraced(function* (
   const rows = yield* sql`SELECT external_id AS id, metadata FROM content
     WHERE connection_id = ${connectionId} AND external_id = ANY(${texts(patches.map((patch) => patch.externalId))})
       AND state = 'stored' FOR UPDATE`
-  const before = new Map((yield* Effect.orDie(decodeMetadata(rows))).map((row) => [row.id, row.metadata]))
+  const before = new Map((yield* decodeMetadata(rows)).map((row) => [row.id, row.metadata]))
   const after = new Map<string, Metadata>()
   for (const patch of patches) {
     const target = after.get(patch.externalId) ?? before.get(patch.externalId)

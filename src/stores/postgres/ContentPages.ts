@@ -7,7 +7,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type { ContentPage, ContentSelection } from "../../engine/model/Content.ts"
 import type { ContentStore } from "../../engine/store/ContentStore.ts"
 import * as Storable from "../Storable.ts"
-import { contentColumns, contentFields } from "./RowDecoders.ts"
+import { allRows, contentColumns, contentFields } from "./RowDecoders.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
 type Methods = Pick<ContentStore["Service"], "contents">
@@ -19,7 +19,7 @@ type Methods = Pick<ContentStore["Service"], "contents">
  */
 const lookAtMost = 20_000
 
-const decodeFound = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ ...contentFields, isEnd: Schema.Boolean })))
+const decodeFound = allRows(Schema.Struct({ ...contentFields, isEnd: Schema.Boolean }))
 
 /** Escapes the wildcards of `LIKE`. */
 const pattern = (text: string): string => `%${Storable.text(text).replaceAll(/[\\%_]/g, String.raw`\$&`)}%`
@@ -81,7 +81,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.g
         ORDER BY "isEnd", ${newest ? sql`at DESC, external_id DESC` : sql`external_id`}`
       const isUnbounded = kind !== undefined || text !== undefined || (!newest && (since ?? until) !== undefined)
       return (isUnbounded ? looking : plain).pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeFound(rows))),
+        Effect.flatMap(decodeFound),
         Effect.map((rows): ContentPage => {
           const found = rows.filter((row) => !row.isEnd)
           const contents = found.slice(0, limit).map((row) => ({ ...Struct.omit(row, ["isEnd"]), state }))

@@ -14,7 +14,7 @@ import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { ContentStore } from "../../engine/store/ContentStore.ts"
 import { BlobStore } from "../Blobs.ts"
 import * as ContentWriter from "./ContentWriter.ts"
-import { contentColumns, contents as decodeContents } from "./RowDecoders.ts"
+import { allRows, contentColumns, contents as decodeContents } from "./RowDecoders.ts"
 import * as ContentPages from "./ContentPages.ts"
 import { closeListing } from "./Listings.ts"
 import * as Purge from "./Purge.ts"
@@ -44,7 +44,7 @@ const CopyRow = Schema.Struct({
   hash: Schema.Uint8Array,
   size: Schema.Int
 })
-const decodeCopySources = Schema.decodeUnknownEffect(Schema.Array(CopyRow))
+const decodeCopySources = allRows(CopyRow)
 
 const copySourceOf = ({ hash, mediaType, occurredAt, size, title, ...row }: typeof CopyRow.Type): CopySource => ({
   ...row,
@@ -103,7 +103,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch | B
           media_type AS "mediaType", metadata, volatile, body_hash AS hash, size::float8 AS size
         FROM content WHERE connection_id = ${connectionId} AND body_key = ANY(${texts(bodyKeys.map(Storable.text))})
           AND state IN ('stored', 'deleted') AND body_hash IS NOT NULL`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeCopySources(rows))),
+        Effect.flatMap(decodeCopySources),
         Effect.map((rows) => new Map(rows.map((row) => [row.bodyKey, copySourceOf(row)]))),
         toStoreError("looking for copies")
       ),

@@ -22,6 +22,7 @@ import { moveTask } from "./TaskStore.ts"
 import { transaction } from "./Transactions.ts"
 import * as Totals from "./Totals.ts"
 import { bools, byteas, float8s, int8s, millis, texts, timestamps } from "./Parameters.ts"
+import { allRows } from "./RowDecoders.ts"
 
 /**
  * Writes a whole batch in one statement. `before` is the stored row, which the connection's lock keeps unchanged.
@@ -102,9 +103,7 @@ WITH input AS (
 )
 SELECT external_id, outcome FROM plan`
 
-const decodeOutcomes = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Tuple([Schema.String, Schema.Literals(["stored", "updated", "unchanged"])]))
-)
+const decodeOutcomes = allRows(Schema.Tuple([Schema.String, Schema.Literals(["stored", "updated", "unchanged"])]))
 
 const dateOf = (at: DateTime.Utc | undefined) => (at === undefined ? null : DateTime.toDateUtc(at))
 
@@ -144,7 +143,7 @@ const storeItems = Effect.fnUntraced(function* (
     texts(items.map((item) => item.bodyKey ?? null)),
     bools(items.map((item) => inScope.has(item.externalId)))
   ]).values
-  return new Map<string, WriteOutcome>(yield* Effect.orDie(decodeOutcomes(rows)))
+  return new Map<string, WriteOutcome>(yield* decodeOutcomes(rows))
 })
 
 /** Writes ledger rows and gone ids. `listed` are the ids that pages in scope listed. */

@@ -9,6 +9,7 @@ import { Database } from "../Database.ts"
 import * as FeedStore from "./FeedStore.ts"
 import * as Migrations from "./Migrations.ts"
 import { toStoreError } from "./SqlErrors.ts"
+import { oneRow } from "./RowDecoders.ts"
 
 export interface Inspection {
   /** The name of the database, without a password. */
@@ -22,7 +23,7 @@ export interface Inspection {
   readonly freeBytes: number | null
 }
 
-const decode = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ now: Schema.Finite })]))
+const decode = oneRow(Schema.Struct({ now: Schema.Finite }))
 
 const freeBytesOf = (folder: string) =>
   Effect.tryPromise(() => statfs(folder)).pipe(
@@ -36,7 +37,7 @@ export const inspect = Effect.gen(function* () {
   const before = yield* Clock.currentTimeMillis
   const rows = yield* sql`SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS now`
   const after = yield* Clock.currentTimeMillis
-  const [row] = yield* Effect.orDie(decode(rows))
+  const row = yield* decode(rows)
   return {
     database: name,
     schema: { found: yield* Migrations.version, supported: Migrations.supported },

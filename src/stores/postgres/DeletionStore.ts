@@ -19,29 +19,25 @@ import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import * as Totals from "./Totals.ts"
 import { transaction } from "./Transactions.ts"
-import { ids as decodeIds } from "./RowDecoders.ts"
+import { allRows, ids as decodeIds, oneRow } from "./RowDecoders.ts"
 
 type Methods = DeletionStore["Service"]
 
 const Count = Schema.Struct({ count: Schema.Int })
-const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Count]))
-const decodeCounts = Schema.decodeUnknownEffect(Schema.Array(Count))
-const decodeReady = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ waiting: Schema.Int, moved: Schema.Int, held: Schema.Int })])
-)
+const decodeCount = oneRow(Count)
+const decodeCounts = allRows(Count)
+const decodeReady = oneRow(Schema.Struct({ waiting: Schema.Int, moved: Schema.Int, held: Schema.Int }))
 const Head = Schema.Struct({ total: Schema.Int, token: Schema.String })
-const decodeHead = Schema.decodeUnknownEffect(Schema.Tuple([Head]))
-const decodeDeletions = Schema.decodeUnknownEffect(
-  Schema.Array(
-    Schema.Struct({
-      externalId: Schema.String,
-      kind: Schema.NullOr(Schema.String),
-      title: Schema.NullOr(Schema.String),
-      occurredAt: Schema.NullOr(Schema.DateTimeUtcFromDate),
-      cause: Schema.Literals(["event", "absence"]),
-      stagedAt: Schema.DateTimeUtcFromDate
-    })
-  )
+const decodeHead = oneRow(Head)
+const decodeDeletions = allRows(
+  Schema.Struct({
+    externalId: Schema.String,
+    kind: Schema.NullOr(Schema.String),
+    title: Schema.NullOr(Schema.String),
+    occurredAt: Schema.NullOr(Schema.DateTimeUtcFromDate),
+    cause: Schema.Literals(["event", "absence"]),
+    stagedAt: Schema.DateTimeUtcFromDate
+  })
 )
 
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = Effect.gen(function* () {
@@ -58,7 +54,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
       sql`SELECT count(*)::float8 AS total, concat_ws('.', count(*), coalesce(sum(hashtextextended(external_id, 1)), 0),
           coalesce(sum(hashtextextended(external_id, 2)), 0)) AS token
         FROM staged_deletion WHERE connection_id = ${connectionId} AND ${which}`,
-      (rows) => Effect.map(Effect.orDie(decodeHead(rows)), ([head]) => head)
+      decodeHead
     )
 
   /** Soft-deletes: the body stays, but readers no longer see the content. */
@@ -80,7 +76,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
           ${Totals.add(sql, connectionId, { moved: "moved", held: "- (SELECT count(*) FROM staged WHERE held)" })}
         )
         SELECT count(*)::float8 AS count FROM moved`,
-      (rows) => Effect.map(Effect.orDie(decodeCount(rows)), ([{ count }]) => count)
+      (rows) => Effect.map(decodeCount(rows), ({ count }) => count)
     )
 
   const endReading = (connectionId: ConnectionId, { changes }: Readiness) =>
@@ -98,8 +94,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
                 WHERE staged.connection_id = ${connectionId} AND staged.external_id = other.external_id)))::float8 AS moved,
           coalesce((SELECT deletions_held FROM totals WHERE connection_id = ${connectionId}), 0)::float8 AS held
         FROM staged_deletion WHERE connection_id = ${connectionId} AND NOT held AND ${isReady(readiness)}`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeReady(rows))),
-        Effect.map(([counts]) => counts),
+        Effect.flatMap(decodeReady),
         toStoreError("counting staged deletions")
       ),
 
@@ -110,8 +105,8 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
           SELECT 1 FROM content, began WHERE connection_id = ${connectionId} AND created_at < at
             AND (state = 'stored' OR state = 'deleted' AND updated_at >= at)
           ORDER BY external_id LIMIT ${PgTypes.int8(BigInt(atMost))}) AS found`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeCount(rows))),
-        Effect.map(([row]) => row.count),
+        Effect.flatMap(decodeCount),
+        Effect.map((row) => row.count),
         toStoreError("counting what was stored")
       ),
 
@@ -134,7 +129,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
         yield* endReading(connectionId, readiness)
         return yield* Effect.flatMap(
           sql`SELECT deletions_held::float8 AS count FROM totals WHERE connection_id = ${connectionId}`,
-          (rows) => Effect.map(Effect.orDie(decodeCounts(rows)), ([found]) => found?.count ?? 0)
+          (rows) => Effect.map(decodeCounts(rows), ([found]) => found?.count ?? 0)
         )
       }).pipe(inTransaction, toStoreError("holding deletions")),
 
@@ -173,7 +168,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
             staged_at AS "stagedAt"
           FROM staged_deletion LEFT JOIN content USING (connection_id, external_id)
           WHERE connection_id = ${connectionId} AND ${chosen} ORDER BY external_id LIMIT ${limit}`
-        const deletions = yield* Effect.orDie(decodeDeletions(rows))
+        const deletions = yield* decodeDeletions(rows)
         return { deletions, ...(yield* headOf(connectionId, chosen)) }
       }).pipe(inTransaction, toStoreError("reading staged deletions"))
     },

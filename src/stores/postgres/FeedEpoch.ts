@@ -1,7 +1,7 @@
 /**
  * Detects that transaction ids of this database are no longer comparable with earlier ones. After a restore, a copy or
  * a move, ids that readers of the feed have seen are used again, or new ids begin far below them. `meta.home` describes
- * the database in which the epoch began, in the parts that the role may read. If a part differs now, a new epoch begins:
+ * the database in which the epoch began, in the parts that the role may read. If one differs, a new epoch begins:
  *
  * - `system`, `database` and `table`: another cluster, another database in it, or recreated tables (a restored dump);
  * - `timeline`: a recovery to a point in time, or a standby that was promoted and may lack the last transactions. The
@@ -27,10 +27,9 @@ import type { Epoch } from "../../engine/model/Change.ts"
 import type { StoreError } from "../../engine/store/StoreError.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
+import { allRows, oneRow } from "./RowDecoders.ts"
 
-const decodeRights = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ system: Schema.Boolean, timeline: Schema.Boolean, file: Schema.Boolean })])
-)
+const decodeRights = oneRow(Schema.Struct({ system: Schema.Boolean, timeline: Schema.Boolean, file: Schema.Boolean }))
 
 /** Some services that speak PostgreSQL's protocol have no write-ahead log, and refuse to return its position. */
 const hasTimeline = (sql: SqlClient.SqlClient) =>
@@ -46,7 +45,7 @@ export const description = (sql: SqlClient.SqlClient) =>
     const rows = yield* sql`SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS system,
       has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE') AS timeline,
       has_function_privilege('pg_stat_file(text)', 'EXECUTE') AS file`
-    const [may] = yield* Effect.orDie(decodeRights(rows))
+    const may = yield* decodeRights(rows)
     const system = may.system ? "(SELECT system_identifier::text FROM pg_control_system())" : "NULL"
     const timeline =
       may.timeline && (yield* hasTimeline(sql)) ? "left(pg_walfile_name(pg_current_wal_lsn()), 8)" : "NULL"
@@ -76,15 +75,15 @@ const State = Schema.Struct({
   isKnown: Schema.Boolean,
   isSameAfterRecovery: Schema.Boolean
 })
-const decodeState = Schema.decodeUnknownEffect(Schema.Tuple([State]))
-const decodeEpoch = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct(epochFields)]))
+const decodeState = oneRow(State)
+const decodeEpoch = oneRow(Schema.Struct(epochFields))
 
 /** Reads the epoch, and compares the database in which it began with the present one. */
 const readState = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, present: Fragment, lock: Fragment) {
   const rows = yield* sql`SELECT ${sql.literal(epochColumns)}, ${isCurrent(sql, present)} AS "isCurrent",
       coalesce(meta.home::jsonb @> ${present}, false) AS "isKnown",
       ${isSameAfterRecovery(sql, present)} AS "isSameAfterRecovery" FROM meta ${lock}`
-  const [{ databaseId, id, number, ...comparison }] = yield* Effect.orDie(decodeState(rows))
+  const { databaseId, id, number, ...comparison } = yield* decodeState(rows)
   return { epoch: { databaseId, number, id }, ...comparison }
 })
 
@@ -105,7 +104,7 @@ const supersedeRuns = (sql: SqlClient.SqlClient) =>
   sql`UPDATE connection SET fence = connection.fence + 1000000, lease_until = least(lease_until, clock_timestamp())
     FROM (SELECT id FROM connection ORDER BY id FOR NO KEY UPDATE) AS locked WHERE connection.id = locked.id`
 
-const decodeCursors = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ cursor: Schema.String })))
+const decodeCursors = allRows(Schema.Struct({ cursor: Schema.String }))
 
 /**
  * Moves the cursors of webhooks into the epoch `to`. A recovery restores an earlier state of the database: every
@@ -118,7 +117,7 @@ const keepCursors = Effect.fnUntraced(function* (
   epochs: { readonly from: Epoch; readonly to: Epoch }
 ) {
   const rows = yield* sql`SELECT DISTINCT cursor FROM webhook WHERE cursor IS NOT NULL`
-  for (const { cursor } of yield* Effect.orDie(decodeCursors(rows))) {
+  for (const { cursor } of yield* decodeCursors(rows)) {
     const kept = Cursor.inEpoch(cursor, epochs)
     if (kept !== undefined) yield* sql`UPDATE webhook SET cursor = ${kept} WHERE cursor = ${cursor}`
   }
@@ -144,7 +143,7 @@ export const beginIfMoved = Effect.fn("FeedEpoch.beginIfMoved")(function* (optio
           epoch = CASE WHEN ${stays} THEN epoch ELSE epoch + 1 END,
           epoch_id = CASE WHEN ${stays} THEN epoch_id ELSE gen_random_uuid() END
         RETURNING ${sql.literal(epochColumns)}`
-      const [epoch] = yield* Effect.orDie(decodeEpoch(rows))
+      const epoch = yield* decodeEpoch(rows)
       if (!stays) yield* supersedeRuns(sql)
       yield* announceAnew(sql)
       if (before.isSameAfterRecovery && !options.always) yield* keepCursors(sql, { from: before.epoch, to: epoch })

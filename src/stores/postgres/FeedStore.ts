@@ -23,13 +23,13 @@ import { ConnectionId } from "../../engine/model/Connection.ts"
 import { FeedStore } from "../../engine/store/FeedStore.ts"
 import * as Storable from "../Storable.ts"
 import { epochColumns, epochFields, CurrentEpoch } from "./FeedEpoch.ts"
-import { contentColumns, contentFields } from "./RowDecoders.ts"
+import { allRows, contentColumns, contentFields, oneRow } from "./RowDecoders.ts"
 import { isUuid } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 
 type Methods = FeedStore["Service"]
 
-const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(FeedHolder))
+const decodeHolder = allRows(FeedHolder)
 
 /**
  * Returns the transaction that holds the feed back; null if none writes. A role without `pg_read_all_stats` sees only
@@ -46,7 +46,7 @@ export const holder = (sql: SqlClient.SqlClient): Effect.Effect<FeedHolder | nul
           greatest(0, extract(epoch FROM clock_timestamp() - prepared))::float8
         FROM pg_prepared_xacts
       ) AS writing ORDER BY age(xid) DESC LIMIT 1`,
-    (rows) => Effect.map(Effect.orDie(decodeHolder(rows)), ([found]) => found ?? null)
+    (rows) => Effect.map(decodeHolder(rows), ([found]) => found ?? null)
   )
 
 const Transaction = Schema.BigIntFromString
@@ -66,9 +66,9 @@ const Row = Schema.Struct({
   undeleted: Schema.NullOr(Transaction)
 })
 const decodeHead = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Head))
-const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
-const decodeChanged = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ newest: Schema.NullOr(Transaction), connections: Schema.Array(ConnectionId) })])
+const decodeRows = allRows(Row)
+const decodeChanged = oneRow(
+  Schema.Struct({ newest: Schema.NullOr(Transaction), connections: Schema.Array(ConnectionId) })
 )
 
 /** The newest visible change, read from the end of the index. */
@@ -124,7 +124,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
       return yield* changes(query)
     }
     const isEmpty = found.length === 1 && (found[0] as { readonly transaction: unknown }).transaction === null
-    const rows = isEmpty ? [] : yield* Effect.orDie(decodeRows(found.slice(0, query.limit)))
+    const rows = isEmpty ? [] : yield* decodeRows(found.slice(0, query.limit))
     const list = rows.map(({ change, connectionId, stored, transaction, undeleted, ...content }) => ({
       place: { transaction, row: { connectionId, externalId: content.externalId } },
       connectionId,
@@ -161,8 +161,8 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
       sql`SELECT ${sql.literal(newest)}::text AS newest,
           ARRAY(${from === 0n ? everChanged : changedSince(from)}) AS connections
         FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS head`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeChanged(rows))),
-        Effect.map(([{ connections, newest: last }]) => ({
+        Effect.flatMap(decodeChanged),
+        Effect.map(({ connections, newest: last }) => ({
           connections: new Set(connections),
           next: after(last, from)
         })),

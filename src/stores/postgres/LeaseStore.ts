@@ -20,6 +20,7 @@ import { failIfSuperseded, lockConnection } from "./Fence.ts"
 import * as Migrations from "./Migrations.ts"
 import { interval, millis } from "./Parameters.ts"
 import {
+  allRows,
   connectionColumns,
   connectionIds as decodeConnectionIds,
   connections as decodeConnections
@@ -28,10 +29,8 @@ import { interruptRuns } from "./RunStore.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { onOwnSession } from "./Transactions.ts"
 
-const decodeDue = Schema.decodeUnknownEffect(
-  Schema.Array(
-    Schema.Struct({ connectionId: ConnectionId, dueAt: Schema.DateTimeUtcFromDate, requested: Schema.Boolean })
-  )
+const decodeDue = allRows(
+  Schema.Struct({ connectionId: ConnectionId, dueAt: Schema.DateTimeUtcFromDate, requested: Schema.Boolean })
 )
 
 const Waiting = Schema.Struct({ retries: Schema.Boolean, deletions: Schema.Boolean, deletionsHeld: Schema.Int })
@@ -43,7 +42,7 @@ const decodeAcquired = Schema.decodeUnknownEffect(
     waiting: Waiting
   })
 )
-const decodeWaiting = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ waiting: Waiting })))
+const decodeWaiting = allRows(Schema.Struct({ waiting: Waiting }))
 
 const byId = (rows: ReadonlyArray<object>) =>
   Effect.map(decodeConnectionIds(rows), (ids) => new Map(Arr.zipWith(ids, rows, ({ id }, row) => [id, row])))
@@ -209,7 +208,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient | Cu
    */
   const waitingNow = Effect.fnUntraced(function* (connectionId: ConnectionId) {
     const rows = yield* sql`SELECT ${waitingColumn} FROM connection WHERE id = ${connectionId}`
-    const [read] = yield* Effect.orDie(decodeWaiting(rows))
+    const [read] = yield* decodeWaiting(rows)
     return read?.waiting ?? (yield* new Superseded({ connectionId }))
   })
 
@@ -262,7 +261,7 @@ const make: Effect.Effect<LeaseStore["Service"], never, SqlClient.SqlClient | Cu
             WHERE lease_until IS NULL OR lease_until <= statement_timestamp()
             ORDER BY task.due_at LIMIT ${limit})
         ) AS either GROUP BY id ORDER BY min(due_at) LIMIT ${limit}`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeDue(rows))),
+        Effect.flatMap(decodeDue),
         toStoreError("looking for connections that are due")
       )
   }

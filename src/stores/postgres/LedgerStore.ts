@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { LedgerStore } from "../../engine/store/LedgerStore.ts"
 import * as Storable from "../Storable.ts"
-import { ledger as decodeLedger, ledgerColumns } from "./RowDecoders.ts"
+import { allRows, ledger as decodeLedger, ledgerColumns, oneRow } from "./RowDecoders.ts"
 import { failIfSuperseded, lockConnection } from "./Fence.ts"
 import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -15,8 +15,8 @@ import { transaction } from "./Transactions.ts"
 
 type Methods = LedgerStore["Service"]
 
-const decodeMoved = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hasMoved: Schema.Boolean })))
-const decodeCount = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ count: Schema.Finite })]))
+const decodeMoved = allRows(Schema.Struct({ hasMoved: Schema.Boolean }))
+const decodeCount = oneRow(Schema.Struct({ count: Schema.Finite }))
 
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -44,7 +44,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
             RETURNING 1)
         SELECT EXISTS (SELECT FROM moved) AS "hasMoved" FROM ours`.pipe(
         Effect.tap(failIfSuperseded(fence)),
-        Effect.flatMap((rows) => Effect.orDie(decodeMoved(rows))),
+        Effect.flatMap(decodeMoved),
         Effect.map((rows) => rows.some(({ hasMoved }) => hasMoved)),
         toStoreError("making failed items due")
       ),
@@ -79,7 +79,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
             RETURNING ${sql.literal(Totals.movedColumns)}
           ), counted AS (${Totals.add(sql, connectionId, { moved: "moved" })})
           SELECT count(*)::float8 AS count FROM moved`
-        const [{ count }] = yield* Effect.orDie(decodeCount(rows))
+        const { count } = yield* decodeCount(rows)
         if (count > 0) {
           yield* sql`UPDATE connection SET due_at = least(due_at, clock_timestamp()) WHERE id = ${connectionId}`
         }

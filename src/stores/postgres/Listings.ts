@@ -9,8 +9,9 @@ import type { ConnectionId } from "../../engine/model/Connection.ts"
 import * as Storable from "../Storable.ts"
 import { markGone, unstage } from "./ContentChanges.ts"
 import { texts } from "./Parameters.ts"
+import { allRows } from "./RowDecoders.ts"
 
-const decodeOpen = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ marking: Schema.Boolean })))
+const decodeOpen = allRows(Schema.Struct({ marking: Schema.Boolean }))
 
 /** Closes the open listing and removes its marks. */
 export const closeListing = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, connectionId: ConnectionId) {
@@ -25,7 +26,7 @@ const openListing = Effect.fnUntraced(function* (
   listing: string
 ) {
   const rows = yield* sql`SELECT marking FROM listing WHERE connection_id = ${connectionId} AND listing = ${listing}`
-  const [open] = yield* Effect.orDie(decodeOpen(rows))
+  const [open] = yield* decodeOpen(rows)
   if (open !== undefined) return open.marking
   yield* closeListing(sql, connectionId)
   // If nothing was stored before the listing began, nothing can be absent from it, so it needs no marks.
@@ -33,7 +34,7 @@ const openListing = Effect.fnUntraced(function* (
     SELECT id, ${listing}, acquired_at, EXISTS (SELECT 1 FROM content
       WHERE connection_id = id AND state = 'stored' AND created_at < acquired_at)
     FROM connection WHERE id = ${connectionId} RETURNING marking`
-  const [made] = yield* Effect.orDie(decodeOpen(opened))
+  const [made] = yield* decodeOpen(opened)
   return made?.marking ?? false
 })
 

@@ -8,8 +8,9 @@ import { LockStore } from "../../engine/store/LockStore.ts"
 import { interval } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { onOwnSession } from "./Transactions.ts"
+import { allRows } from "./RowDecoders.ts"
 
-const decodeHolder = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ holder: Schema.String })))
+const decodeHolder = allRows(Schema.Struct({ holder: Schema.String }))
 
 const make: Effect.Effect<LockStore["Service"], never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -24,7 +25,7 @@ const make: Effect.Effect<LockStore["Service"], never, SqlClient.SqlClient> = Ef
       RETURNING 1`.pipe(onOwnSession(sql), toStoreError("taking a lock"))
     if (taken.length > 0) return Option.none()
     const [held] = yield* sql`SELECT holder FROM named_lock WHERE name = ${name}`.pipe(
-      Effect.flatMap((rows) => Effect.orDie(decodeHolder(rows))),
+      Effect.flatMap(decodeHolder),
       toStoreError("taking a lock")
     )
     // No row: the lock was released between the two statements.

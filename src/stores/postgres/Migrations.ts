@@ -22,6 +22,7 @@ import * as Tasks from "./migrations/Tasks.ts"
 import * as Totals from "./migrations/Totals.ts"
 import * as Webhooks from "./migrations/Webhooks.ts"
 import { isDuplicate, lostConnection, messageOf, toStoreError } from "./SqlErrors.ts"
+import { oneRow } from "./RowDecoders.ts"
 
 /** All migrations, by number and name. */
 export const migrations = {
@@ -59,20 +60,16 @@ export const supported = Object.keys(migrations).length
 
 const table = "idem_migration"
 
-const Version = Schema.Tuple([Schema.Struct({ version: Schema.Int })])
-const decodeVersion = Schema.decodeUnknownEffect(Version)
-const decodeExists = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ found: Schema.Boolean })]))
+const decodeVersion = oneRow(Schema.Struct({ version: Schema.Int }))
+const decodeExists = oneRow(Schema.Struct({ found: Schema.Boolean }))
 
 /** Reads the schema of this database: 0 if Idem has never migrated it. */
 export const version: Effect.Effect<number, StoreError, SqlClient.SqlClient> = SqlClient.SqlClient.use((sql) =>
   Effect.gen(function* () {
-    const [{ found }] = yield* Effect.flatMap(sql`SELECT to_regclass(${table}) IS NOT NULL AS found`, (rows) =>
-      Effect.orDie(decodeExists(rows))
-    )
+    const { found } = yield* decodeExists(yield* sql`SELECT to_regclass(${table}) IS NOT NULL AS found`)
     if (!found) return 0
     const rows = yield* sql`SELECT coalesce(max(migration_id), 0) AS version FROM idem_migration`
-    const [row] = yield* Effect.orDie(decodeVersion(rows))
-    return row.version
+    return (yield* decodeVersion(rows)).version
   }).pipe(toStoreError("reading the schema's version"))
 )
 

@@ -8,34 +8,33 @@ import { LedgerState } from "../../engine/model/Content.ts"
 import { Totals } from "../../engine/model/Overview.ts"
 import { OverviewStore } from "../../engine/store/OverviewStore.ts"
 import { toStoreError } from "./SqlErrors.ts"
+import { oneRow } from "./RowDecoders.ts"
 
 type Methods = OverviewStore["Service"]
 
-const decode = Schema.decodeUnknownEffect(
-  Schema.Tuple([
-    Schema.Struct({
-      connections: Schema.Array(
-        Schema.Struct({
-          domain: Schema.String,
-          state: ConnectionState,
-          count: Schema.Int
-        })
-      ),
-      ledger: Schema.Array(
-        Schema.Struct({
-          domain: Schema.String,
-          state: LedgerState,
-          count: Schema.Int
-        })
-      ),
-      deletionsHeld: Schema.Array(Schema.Struct({ domain: Schema.String, count: Schema.Int })),
-      sessions: Schema.Array(Schema.Struct({ state: Schema.String, count: Schema.Int })),
-      overdueSeconds: Schema.Finite
-    })
-  ])
+const decode = oneRow(
+  Schema.Struct({
+    connections: Schema.Array(
+      Schema.Struct({
+        domain: Schema.String,
+        state: ConnectionState,
+        count: Schema.Int
+      })
+    ),
+    ledger: Schema.Array(
+      Schema.Struct({
+        domain: Schema.String,
+        state: LedgerState,
+        count: Schema.Int
+      })
+    ),
+    deletionsHeld: Schema.Array(Schema.Struct({ domain: Schema.String, count: Schema.Int })),
+    sessions: Schema.Array(Schema.Struct({ state: Schema.String, count: Schema.Int })),
+    overdueSeconds: Schema.Finite
+  })
 )
 
-const decodeTotals = Schema.decodeUnknownEffect(Schema.Tuple([Totals]))
+const decodeTotals = oneRow(Totals)
 
 /** Reads the overview in one statement. The sessions are those with the application name `idem` in this database. */
 const query = `WITH summed AS (
@@ -74,16 +73,11 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.map(SqlC
         coalesce(sum(deleted), 0)::float8 AS deleted, coalesce(sum(bytes), 0)::float8 AS bytes,
         coalesce(sum(deletions_held), 0)::float8 AS "deletionsHeld"
       FROM totals WHERE connection_id = ${connectionId}`.pipe(
-      Effect.flatMap((rows) => Effect.orDie(decodeTotals(rows))),
-      Effect.map(([totals]) => totals),
+      Effect.flatMap(decodeTotals),
       toStoreError("reading totals")
     ),
 
-  overview: sql.unsafe(query).pipe(
-    Effect.flatMap((rows) => Effect.orDie(decode(rows))),
-    Effect.map(([overview]) => overview),
-    toStoreError("looking at the whole")
-  )
+  overview: sql.unsafe(query).pipe(Effect.flatMap(decode), toStoreError("looking at the whole"))
 }))
 
 export const layer: Layer.Layer<OverviewStore, never, SqlClient.SqlClient> = Layer.effect(OverviewStore, make)

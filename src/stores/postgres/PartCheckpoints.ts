@@ -9,11 +9,10 @@ import type { ContentStore } from "../../engine/store/ContentStore.ts"
 import * as Storable from "../Storable.ts"
 import { texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
+import { allRows } from "./RowDecoders.ts"
 
 // In an array, so that any JSON value, also null, arrives unchanged.
-const decodeParts = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ key: Schema.String, checkpoint: Schema.Tuple([Schema.Json]) }))
-)
+const decodeParts = allRows(Schema.Struct({ key: Schema.String, checkpoint: Schema.Tuple([Schema.Json]) }))
 
 export const make: Effect.Effect<Pick<ContentStore["Service"], "parts">, never, SqlClient.SqlClient> = Effect.map(
   SqlClient.SqlClient,
@@ -22,7 +21,7 @@ export const make: Effect.Effect<Pick<ContentStore["Service"], "parts">, never, 
       sql`SELECT key, json_build_array(checkpoint) AS checkpoint FROM part
         WHERE connection_id = ${connectionId} AND owner_id = ${taskId ?? connectionId}
           AND key = ANY(${texts(keys.filter(Storable.isId))})`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeParts(rows))),
+        Effect.flatMap(decodeParts),
         Effect.map((rows) => new Map(rows.map(({ checkpoint, key }) => [key, checkpoint[0]]))),
         toStoreError("reading parts")
       )

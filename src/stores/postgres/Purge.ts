@@ -26,7 +26,7 @@ import { BlobStore, hex } from "../Blobs.ts"
 import { byteas, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
-import { connectionIds as decodeConnectionIds, ids as decodeIds } from "./RowDecoders.ts"
+import { allRows, connectionIds as decodeConnectionIds, ids as decodeIds } from "./RowDecoders.ts"
 
 /** Contents in one transaction. Other connections that store the same bodies wait for it, so it is small. */
 const atOnce = 500
@@ -37,10 +37,8 @@ const checksAtOnce = 16
 /** Shorter than the idle limit of a commit's transaction in PostgreSQL. */
 const checkTimeout = Duration.seconds(8)
 
-const decodeHashes = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ hash: Schema.NullOr(Schema.Uint8Array) })))
-const decodeBodies = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ hash: Schema.Uint8Array, size: Schema.Int, large: Schema.Boolean }))
-)
+const decodeHashes = allRows(Schema.Struct({ hash: Schema.NullOr(Schema.Uint8Array) }))
+const decodeBodies = allRows(Schema.Struct({ hash: Schema.Uint8Array, size: Schema.Int, large: Schema.Boolean }))
 /** Where a step of a purge ended: a time as PostgreSQL writes it, and an id. */
 interface Place {
   readonly at: string
@@ -52,7 +50,7 @@ const Purged = Schema.Struct({
   hash: Schema.NullOr(Schema.Uint8Array),
   neverStored: Schema.Boolean
 })
-const decodePurged = Schema.decodeUnknownEffect(Schema.Array(Purged))
+const decodePurged = allRows(Purged)
 
 /**
  * Removes a blob without a row in `body`, unless it was touched within `untouchedFor`. Returns true if it was removed.
@@ -120,7 +118,7 @@ export const lockKept = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, i
 
 /** Removes the given bodies that no content refers to any more, in the transaction that removed the contents. */
 const dropUnnamed = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, rows: ReadonlyArray<unknown>) {
-  const named = (yield* Effect.orDie(decodeHashes(rows))).flatMap(({ hash }) => (hash === null ? [] : [hash]))
+  const named = (yield* decodeHashes(rows)).flatMap(({ hash }) => (hash === null ? [] : [hash]))
   if (named.length === 0) return []
   const hashes = byteas(named)
   // In the order in which commits lock them.
@@ -128,7 +126,7 @@ const dropUnnamed = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, rows:
   const removed = yield* sql`DELETE FROM body WHERE hash = ANY(${hashes})
       AND (SELECT true FROM content WHERE content.body_hash = body.hash LIMIT 1) IS NULL
     RETURNING hash, size::float8 AS size, bytes IS NULL AS large`
-  return yield* Effect.orDie(decodeBodies(removed))
+  return yield* decodeBodies(removed)
 })
 
 /** Removes the rows that were derived from these contents, in the same transaction. */
@@ -239,7 +237,7 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
             media_type = NULL, metadata = '{}', volatile = '{}'
           WHERE connection_id = ${connectionId} AND external_id = ANY(ARRAY(SELECT id FROM old WHERE NOT never_stored)))
       SELECT id, at::text AS at, hash, never_stored AS "neverStored" FROM old ORDER BY old.at, id`.pipe(
-      Effect.flatMap((rows) => Effect.orDie(decodePurged(rows)))
+      Effect.flatMap(decodePurged)
     )
 
   const purge = Effect.fnUntraced(function* (connectionId: ConnectionId, before: DateTime.Utc) {

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { onOwnSession } from "./Transactions.ts"
+import { oneRow } from "./RowDecoders.ts"
 
 /** Rows looked at by one step, so that none holds its locks, or the feed, for long. */
 export const atOnce = 1000
@@ -21,7 +22,7 @@ const nilId = "00000000-0000-0000-0000-000000000000"
 
 const Step = Schema.Struct({ removed: Schema.Int, after: Schema.NullOr(After) })
 type Step = typeof Step.Type
-const decodeStep = Schema.decodeUnknownEffect(Schema.Tuple([Step]))
+const decodeStep = oneRow(Step)
 
 /**
  * Returns the columns of a step's result. The step's queries are `old`, which looks at `atOnce` rows (`id`, `at`) in
@@ -39,7 +40,7 @@ export const inSteps = Effect.fnUntraced(function* (
   let after: After | null = { at: "-infinity", id: nilId }
   while (after !== null) {
     const rows: ReadonlyArray<unknown> = yield* onOwnSession(sql)(step(after))
-    const [done]: readonly [Step] = yield* Effect.orDie(decodeStep(rows))
+    const done: Step = yield* decodeStep(rows)
     removed += done.removed
     after = done.after
   }

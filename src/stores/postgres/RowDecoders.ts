@@ -15,14 +15,20 @@ const Time = Schema.DateTimeUtcFromDate
 /** Like `Schema.NullOr`, which would first try, and fail, to read null as the other schema. */
 const nullOr = <S extends Schema.Top>(schema: S) => Schema.Union([Schema.Null, schema])
 
-/** Decodes all rows. A row of another shape is a defect: a mistake in our code, or a changed schema. */
-const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
+/** Makes a decoder of rows. A row of another shape is a defect: a mistake in our code, or a changed schema. */
+export const allRows = <A, I>(schema: Schema.Codec<A, I>) => {
   const decode = Schema.decodeUnknownEffect(Schema.Array(schema))
   return (rows: unknown): Effect.Effect<ReadonlyArray<A>> => Effect.orDie(decode(rows))
 }
 
-export const ids = decoder(Schema.Struct({ id: Schema.String }))
-export const connectionIds = decoder(Schema.Struct({ id: ConnectionId }))
+/** Makes a decoder of the row of a statement that returns exactly one. */
+export const oneRow = <A, I>(schema: Schema.Codec<A, I>) => {
+  const decode = Schema.decodeUnknownEffect(Schema.Tuple([schema]))
+  return (rows: unknown): Effect.Effect<A> => Effect.map(Effect.orDie(decode(rows)), ([row]) => row)
+}
+
+export const ids = allRows(Schema.Struct({ id: Schema.String }))
+export const connectionIds = allRows(Schema.Struct({ id: ConnectionId }))
 
 // The array distinguishes JSON's null from a missing checkpoint.
 const checkpointColumn =
@@ -35,7 +41,7 @@ export const connectionColumns = `id, name, domain, account, config, credentials
   lease_until AS until, failures, guarded, asked_wait_until AS "askedWaitUntil", member_of AS "memberOf",
   member_id AS "memberId", estimate, created_at AS "createdAt"`
 
-const decodeConnectionRows = decoder(
+const decodeConnectionRows = allRows(
   Schema.Struct({
     id: ConnectionId,
     name: Schema.String,
@@ -98,7 +104,7 @@ const taskFields = {
 }
 const taskFieldNames = Struct.keys(taskFields)
 const TaskFields = Schema.Struct(taskFields)
-const decodeTaskRows = decoder(TaskFields)
+const decodeTaskRows = allRows(TaskFields)
 
 const taskOf = ({ message, reason, ...row }: typeof TaskFields.Type): TaskRow => ({
   ...row,
@@ -111,7 +117,7 @@ export const encodeTask = Schema.encodeSync(Schema.fromJsonString(Schema.toCodec
 export const tasks = (rows: unknown): Effect.Effect<ReadonlyArray<TaskRow>> =>
   Effect.map(decodeTaskRows(rows), (decoded) => decoded.map(taskOf))
 
-const decodeTaskSummaries = decoder(
+const decodeTaskSummaries = allRows(
   Schema.Struct({
     ...taskFields,
     ...RunCounts.Counts.fields,
@@ -139,7 +145,7 @@ export const runColumns = `id, connection_id AS "connectionId", task_id AS "task
   ${RunCounts.names.map((name) => `${countColumn(name)}::float8 AS "${name}"`).join(", ")}, problems, notes,
   error_reason AS "reason", error_message AS "message", started_at AS "startedAt", finished_at AS "finishedAt"`
 
-const decodeRunRows = decoder(
+const decodeRunRows = allRows(
   Schema.Struct({
     id: RunId,
     connectionId: ConnectionId,
@@ -192,7 +198,7 @@ export const ledgerColumns = `external_id AS "externalId", pending AS state, tri
   coalesce(reason, '') AS reason, coalesce(message, '') AS message, attempts,
   CASE WHEN pending = 'failed' THEN next_attempt_at END AS "nextAttemptAt"`
 
-const decodeLedgerRows = decoder(
+const decodeLedgerRows = allRows(
   Schema.Struct({
     externalId: Schema.String,
     state: LedgerState,
@@ -229,6 +235,6 @@ export const contentFields = {
   updatedAt: Time
 }
 
-export const contents: (rows: unknown) => Effect.Effect<ReadonlyArray<ContentRow>> = decoder(
+export const contents: (rows: unknown) => Effect.Effect<ReadonlyArray<ContentRow>> = allRows(
   Schema.Struct(contentFields)
 )

@@ -14,7 +14,7 @@ import { maxKept, type RunId } from "../../engine/model/Run.ts"
 import * as RunCounts from "../../engine/model/RunCounts.ts"
 import { RunStore } from "../../engine/store/RunStore.ts"
 import * as Storable from "../Storable.ts"
-import { countColumn, runColumns, runs as decodeRuns } from "./RowDecoders.ts"
+import { allRows, countColumn, runColumns, runs as decodeRuns } from "./RowDecoders.ts"
 import type { CurrentEpoch } from "./FeedEpoch.ts"
 import { makeCheck } from "./Fence.ts"
 import { type After, atOnce, inSteps, stepOf } from "./RemovalSteps.ts"
@@ -86,14 +86,12 @@ const pruneTasks = (sql: SqlClient.SqlClient, olderThan: Duration.Duration, afte
 /** The counts in the statistics by hour. */
 const byHour = ["stored", "updated", "unchanged", "failed", "deleted", "apiCalls", "quotaUnits"] as const
 
-const decodeHours = Schema.decodeUnknownEffect(
-  Schema.Array(
-    Schema.Struct({
-      hour: Schema.DateTimeUtcFromDate,
-      runs: Schema.Int,
-      ...Struct.pick(RunCounts.Counts.fields, byHour)
-    })
-  )
+const decodeHours = allRows(
+  Schema.Struct({
+    hour: Schema.DateTimeUtcFromDate,
+    runs: Schema.Int,
+    ...Struct.pick(RunCounts.Counts.fields, byHour)
+  })
 )
 
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = Effect.gen(function* () {
@@ -158,7 +156,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
         SELECT each.hour, coalesce(runs, 0) AS runs, ${filled}
         FROM generate_series((SELECT hour FROM began), (SELECT hour FROM last), interval '1 hour') AS each (hour)
         LEFT JOIN ran USING (hour) ORDER BY each.hour`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeHours(rows))),
+        Effect.flatMap(decodeHours),
         toStoreError("summing up the runs of a connection")
       )
   } satisfies Methods

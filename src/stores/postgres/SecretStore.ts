@@ -8,6 +8,7 @@ import { type Sealed, SecretStore } from "../../engine/store/SecretStore.ts"
 import { fromHex, interval, isUuid } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
+import { allRows } from "./RowDecoders.ts"
 
 type Methods = SecretStore["Service"]
 
@@ -19,8 +20,8 @@ const Row = Schema.Struct({
   account: Schema.NullOr(Schema.String),
   sealed: Schema.Uint8Array
 })
-const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
-const decodeSealed = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ sealed: Schema.Uint8Array })))
+const decodeRows = allRows(Row)
+const decodeSealed = allRows(Schema.Struct({ sealed: Schema.Uint8Array }))
 
 const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -41,7 +42,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
         WHERE substring(sealed FROM 2 FOR 8) <> ${fromHex(keyId)}
           AND (kind COLLATE "C", id) > (${after?.kind ?? ""}, ${after?.id ?? ""})
         ORDER BY kind COLLATE "C", id LIMIT ${limit}`.pipe(
-        Effect.flatMap((rows) => Effect.orDie(decodeRows(rows))),
+        Effect.flatMap(decodeRows),
         Effect.map((rows) =>
           rows.map(({ account, domain, id, kind, name, sealed }): Sealed => {
             const subject = name === null || domain === null || account === null ? null : { name, domain, account }
@@ -98,7 +99,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
       sql`DELETE FROM sign_in WHERE state_hash = ${fromHex(stateHash)}
         RETURNING CASE WHEN expires_at > clock_timestamp() THEN sealed END AS sealed`.pipe(
         Effect.map((rows) => rows.filter((row) => row["sealed"] !== null)),
-        Effect.flatMap((rows) => Effect.orDie(decodeSealed(rows))),
+        Effect.flatMap(decodeSealed),
         Effect.map(([row]) => Option.fromUndefinedOr(row?.sealed)),
         inTransaction,
         toStoreError("taking a sign-in that is under way")

@@ -12,7 +12,7 @@ import { resumes, TaskId, type TaskRequest } from "../../engine/model/Task.ts"
 import { TaskStore } from "../../engine/store/TaskStore.ts"
 import { StoreError } from "../../engine/store/StoreError.ts"
 import * as Storable from "../Storable.ts"
-import { countColumn, encodeTask, ids as decodeIds, taskColumns, tasks, taskSummaries } from "./RowDecoders.ts"
+import { allRows, countColumn, encodeTask, ids as decodeIds, taskColumns, tasks, taskSummaries } from "./RowDecoders.ts"
 import type { CurrentEpoch } from "./FeedEpoch.ts"
 import { lockConnection, makeCheck } from "./Fence.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
@@ -21,8 +21,8 @@ import { transaction } from "./Transactions.ts"
 
 type Methods = TaskStore["Service"]
 
-const decodeConnected = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ connected: Schema.Boolean })))
-const decodeKnown = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ same: Schema.Boolean, id: TaskId })))
+const decodeConnected = allRows(Schema.Struct({ connected: Schema.Boolean }))
+const decodeKnown = allRows(Schema.Struct({ same: Schema.Boolean, id: TaskId }))
 
 // Held deletions are a state and not a sum: the number of the last run is used.
 const sums = RunCounts.names
@@ -140,7 +140,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
         // The lock makes the second of two simultaneous requests find the task of the first.
         const [connection] = yield* Effect.flatMap(
           sql`SELECT credentials IS NOT NULL AS connected FROM connection WHERE id = ${connectionId} FOR NO KEY UPDATE`,
-          (rows) => Effect.orDie(decodeConnected(rows))
+          decodeConnected
         )
         if (connection === undefined) return { _tag: "Gone" } as const
         const { key } = request
@@ -149,7 +149,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
           const [known] = yield* Effect.flatMap(
             sql`SELECT digest = ${PgTypes.bytea(digest)} AS same, task_id AS id FROM task_key
               WHERE connection_id = ${connectionId} AND key = ${Storable.text(key.key)}`,
-            (rows) => Effect.orDie(decodeKnown(rows))
+            decodeKnown
           )
           if (known !== undefined && !known.same) return { _tag: "KeyTaken" } as const
           const before = known === undefined ? Option.none() : yield* byId(known.id)

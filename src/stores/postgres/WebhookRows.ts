@@ -1,9 +1,9 @@
 /** The columns and rows of webhooks and their messages. */
-import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ChangeKind } from "../../engine/model/Change.ts"
 import { ConnectionId } from "../../engine/model/Connection.ts"
 import { MessageId, MessageState, WebhookId, WebhookState } from "../../engine/model/Webhook.ts"
+import { allRows } from "./RowDecoders.ts"
 
 const Time = Schema.DateTimeUtcFromDate
 
@@ -41,14 +41,9 @@ const MessageRow = Schema.Struct({
   attemptedAt: Schema.NullOr(Time)
 })
 
-const decoder = <A, I>(schema: Schema.Codec<A, I>) => {
-  const decode = Schema.decodeUnknownEffect(Schema.Array(schema))
-  // A row of another shape is a defect.
-  return (rows: unknown): Effect.Effect<ReadonlyArray<A>> => Effect.orDie(decode(rows))
-}
-export const decodeWebhooks = decoder(Schema.Struct(webhookFields))
-export const decodeCounted = decoder(Schema.Struct({ ...webhookFields, pending: Schema.Int, dead: Schema.Int }))
-export const decodeDeliveryStates = decoder(
+export const decodeWebhooks = allRows(Schema.Struct(webhookFields))
+export const decodeCounted = allRows(Schema.Struct({ ...webhookFields, pending: Schema.Int, dead: Schema.Int }))
+export const decodeDeliveryStates = allRows(
   Schema.Struct({
     ...webhookFields,
     messageId: Schema.NullOr(MessageId),
@@ -56,6 +51,6 @@ export const decodeDeliveryStates = decoder(
     isWaiting: Schema.Boolean
   })
 )
-export const decodeMessages = decoder(MessageRow)
-export const decodeClaims = decoder(Schema.Struct({ ...MessageRow.fields, claim: Schema.BigInt, body: Schema.String }))
-export const decodeStates = decoder(Schema.Struct({ state: WebhookState }))
+export const decodeMessages = allRows(MessageRow)
+export const decodeClaims = allRows(Schema.Struct({ ...MessageRow.fields, claim: Schema.BigInt, body: Schema.String }))
+export const decodeStates = allRows(Schema.Struct({ state: WebhookState }))
