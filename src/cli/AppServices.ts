@@ -15,6 +15,7 @@ import type * as LeasedSlice from "../engine/sync/LeasedSlice.ts"
 import type { Rekeyed } from "../engine/secrets/Rekey.ts"
 import type { NameTaken, StartError } from "../engine/store/StoreError.ts"
 import type { WebhookStore } from "../engine/store/WebhookStore.ts"
+import type { Copied, CopiedWebhook } from "../stores/Copy.ts"
 import type { Inspection } from "../stores/postgres/DatabaseInspection.ts"
 import type { ApiClient } from "../http/client/ApiClient.ts"
 import * as CommandFailure from "./CommandFailure.ts"
@@ -50,14 +51,9 @@ export class AppServices extends Context.Service<
      */
     readonly copy: (options: CopyOptions) => Effect.Effect<
       {
-        readonly copied: ReadonlyArray<{
-          readonly name: string
-          readonly contents: number
-          readonly bodies: number
-          readonly bytes: number
-        }>
+        readonly copied: ReadonlyArray<Copied>
         readonly skipped: ReadonlyArray<string>
-        readonly webhooks: ReadonlyArray<{ readonly id: string; readonly name: string }>
+        readonly webhooks: ReadonlyArray<CopiedWebhook>
         readonly tokens: ReadonlyArray<string>
         readonly source: string
       },

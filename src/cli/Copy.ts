@@ -65,7 +65,7 @@ export const copy = Command.make(
       return yield* output.answer({ bodies, bytes }, () =>
         bodies === 0
           ? "all large bodies are already in their place"
-          : `${bodies === 1 ? "1 large body" : `${TextFormat.count(bodies)} large bodies`} (${TextFormat.bytes(bytes)}) moved`
+          : `${TextFormat.many(bodies, "large body", "large bodies")} (${TextFormat.bytes(bytes)}) moved`
       )
     }
     const configured = yield* Config.option(Config.Redacted("IDEM_COPY_FROM"))
@@ -104,7 +104,7 @@ export const copy = Command.make(
       {
         copied: copied.map((one) => ({ ...one })),
         skipped: [...skipped],
-        webhooks: [...webhooks],
+        webhooks: webhooks.map((one) => ({ ...one })),
         tokens: [...tokens]
       },
       () =>
@@ -112,7 +112,7 @@ export const copy = Command.make(
           ...copied.map(
             ({ bodies, bytes, contents, name }) =>
               `${TextFormat.oneLine(name)} copied: ${TextFormat.many(contents, "row")}, ` +
-              `${bodies === 1 ? "1 body" : `${TextFormat.count(bodies)} bodies`} (${TextFormat.bytes(bytes)})`
+              `${TextFormat.many(bodies, "body", "bodies")} (${TextFormat.bytes(bytes)})`
           ),
           ...skipped.map((name) => `${TextFormat.oneLine(name)} was copied before, and stays unchanged`),
           ...webhooks.map(

@@ -166,7 +166,7 @@ export const purge = Command.make(
       () =>
         [
           `${TextFormat.many(deleted, "deleted content")} of ${TextFormat.oneLine(name)} purged: ` +
-            `${bodies === 1 ? "1 body" : `${TextFormat.count(bodies)} bodies`} removed, ${TextFormat.bytes(bytes)}`,
+            `${TextFormat.many(bodies, "body", "bodies")} removed, ${TextFormat.bytes(bytes)}`,
           ...(gone === 0 ? [] : [`${TextFormat.many(gone, "id")} forgotten that were gone before they were stored`])
         ].join("\n")
     )

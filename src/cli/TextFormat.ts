@@ -53,7 +53,8 @@ export const author = (row: { readonly from: string | null; readonly in: string 
 export const count = (value: number): string => value.toLocaleString("en-US")
 
 /** "1 message", "2,000 messages". */
-export const many = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`
+export const many = (value: number, noun: string, plural = `${noun}s`): string =>
+  `${count(value)} ${value === 1 ? noun : plural}`
 
 /** Describes the transaction that the feed waits for. */
 export const feedHolder = ({ application, process }: FeedHolder): string => {

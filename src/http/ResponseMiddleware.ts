@@ -106,8 +106,8 @@ const problemOf = (
   return HttpServerRespondable.isRespondable(known) ? known : undefined
 }
 
-/** Returns the problem for responses of the toolkit that have only a status. */
-const bare = (response: HttpServerResponse.HttpServerResponse): Problem | undefined => {
+/** Returns the problem for a response of the router that has only a status; undefined for any other. */
+const problemOfStatus = (response: HttpServerResponse.HttpServerResponse): Problem | undefined => {
   if (response.status < 400) return undefined
   const { body } = response
   const isText = body._tag === "Uint8Array" && body.contentType.startsWith("text/plain")
@@ -125,7 +125,7 @@ const bare = (response: HttpServerResponse.HttpServerResponse): Problem | undefi
 }
 
 /** The `Retry-After`, in seconds, while the database can't be reached or the process is shutting down. */
-const comeBack = "5"
+const retryAfter = "5"
 
 const stopped = new Problems.UnavailableProblem({ detail: "the process is stopping; try again" })
 
@@ -150,11 +150,11 @@ export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | Routes | S
     })
 
     const finished = Effect.fnUntraced(function* (given: HttpServerResponse.HttpServerResponse) {
-      const problem = bare(given)
+      const problem = problemOfStatus(given)
       const response = problem === undefined ? given : yield* Problems.toResponse(problem)
       const headers = {
         ...(response.status === 503 && response.headers["retry-after"] === undefined
-          ? { "retry-after": comeBack }
+          ? { "retry-after": retryAfter }
           : {}),
         ...(stopping.isOpen() ? { connection: "close" } : {})
       }

@@ -13,6 +13,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Mime from "effect/http/Mime"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import type { ByteRange } from "../../engine/model/Content.ts"
 import { PreconditionFailedProblem, RangeProblem, toResponse } from "../Problems.ts"
 import type { Body } from "./ContentLookup.ts"
 
@@ -61,17 +62,12 @@ export const fileName = (title: string | null, externalId: string, type: string)
     : `${base}${Option.match(Mime.getExtension(essence), { onNone: () => "", onSome: (ending) => `.${ending}` })}`
 }
 
-interface Range {
-  readonly start: number
-  readonly end: number
-}
-
 /**
  * Returns the range that a `Range` header requests, from `start` (inclusive) to `end` (exclusive). Returns
  * `unsatisfiable` if it lies outside of the body. Returns undefined for the whole body, if the header is absent, has
  * another unit, is malformed, or lists several ranges.
  */
-export const rangeOf = (header: string | undefined, size: number): Range | "unsatisfiable" | undefined => {
+export const rangeOf = (header: string | undefined, size: number): ByteRange | "unsatisfiable" | undefined => {
   const [, first = "", last = ""] = /^bytes= *(\d{0,15})-(\d{0,15}) *$/i.exec(header ?? "") ?? []
   if (first === "" && last === "") return undefined
   if (first === "") {
