@@ -83,6 +83,47 @@ const waysIn = ({ credentialsSchema }: Integration): string =>
     .map(({ title }) => `${title.charAt(0).toLowerCase()}${title.slice(1)}`)
     .join(", or ")
 
+const helpOf = (domain: string): string => `idem connect ${domain} --help`
+
+/** Fails if the integration does not accept this config. Without an integration, the remote server checks it. */
+const checkConfig = Effect.fnUntraced(function* (integration: Integration | undefined, json: Schema.Json) {
+  if (integration === undefined) return
+  yield* Effect.mapError(integration.decodeConfig(json), (error) =>
+    CommandFailure.usage(
+      `--config: ${ConfigErrors.explain(error.issue, { secret: false })} (${helpOf(integration.domain)})`
+    )
+  )
+})
+
+/** Fails if the integration does not accept these credentials. */
+const checkCredentials = Effect.fnUntraced(function* (integration: Integration | undefined, json: Schema.Json) {
+  if (integration === undefined) return
+  const help = helpOf(integration.domain)
+  yield* Effect.mapError(integration.decodeCredentials(json), (error) => {
+    const isMissing = JSON.stringify(json) === "{}" && integration.signIn !== undefined
+    return CommandFailure.usage(
+      isMissing
+        ? `--credentials are missing: to sign in with the browser, give only {"clientId": …, "clientSecret": …}; or give ${waysIn(integration)} (${help})`
+        : `--credentials: ${ConfigErrors.explain(error.issue, { secret: true })} (${help})`
+    )
+  })
+})
+
+/** Returns the connection of this name; undefined if there is none. Fails if it is one of another domain. */
+const connectionToChange = Effect.fnUntraced(function* (input: { readonly domain: string; readonly name: string }) {
+  const { connections } = yield* ApiClient
+  const before = yield* connections.get({ params: { connection: input.name } }).pipe(
+    Effect.map((found) => (found.name === input.name ? found : undefined)),
+    Effect.catchTag("NotFoundProblem", () => Effect.undefined)
+  )
+  if (before !== undefined && before.domain !== input.domain) {
+    return yield* CommandFailure.usage(
+      `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
+    )
+  }
+  return before
+})
+
 interface Flags {
   readonly domain: Option.Option<string>
   readonly name: Option.Option<string>
@@ -139,25 +180,6 @@ export const connect = Command.make(
     const isKnown = domains.includes(input.domain)
     // A remote server may have other integrations, and reports unknown domains itself.
     const integration = isKnown ? yield* integrations.get(input.domain) : undefined
-    const help = `idem connect ${input.domain} --help`
-
-    const checkConfig = Effect.fnUntraced(function* (json: Schema.Json) {
-      if (integration === undefined) return
-      yield* Effect.mapError(integration.decodeConfig(json), (error) =>
-        CommandFailure.usage(`--config: ${ConfigErrors.explain(error.issue, { secret: false })} (${help})`)
-      )
-    })
-    const checkCredentials = Effect.fnUntraced(function* (json: Schema.Json) {
-      if (integration === undefined) return
-      yield* Effect.mapError(integration.decodeCredentials(json), (error) => {
-        const isMissing = JSON.stringify(json) === "{}" && integration.signIn !== undefined
-        return CommandFailure.usage(
-          isMissing
-            ? `--credentials are missing: to sign in with the browser, give only {"clientId": …, "clientSecret": …}; or give ${waysIn(integration)} (${help})`
-            : `--credentials: ${ConfigErrors.explain(error.issue, { secret: true })} (${help})`
-        )
-      })
-    })
 
     const given = input.credentials === undefined ? undefined : yield* Arguments.withKeyFile(input.credentials)
     // The name is displayed everywhere, so it can't be redacted, even if it equals a password.
@@ -182,27 +204,19 @@ export const connect = Command.make(
       )
     }
     const { config } = input
-    if (config !== undefined) yield* checkConfig(config)
+    if (config !== undefined) yield* checkConfig(integration, config)
     if (credentials !== undefined) {
-      yield* checkCredentials(credentials)
+      yield* checkCredentials(integration, credentials)
       yield* RemoteServer.refuseInClear
     }
 
     yield* AppServices.ask(
       Effect.gen(function* () {
         const { connections } = yield* ApiClient
-        const before = yield* connections.get({ params: { connection: input.name } }).pipe(
-          Effect.map((found) => (found.name === input.name ? found : undefined)),
-          Effect.catchTag("NotFoundProblem", () => Effect.undefined)
-        )
-        if (before !== undefined && before.domain !== input.domain) {
-          return yield* CommandFailure.usage(
-            `${input.name} is a connection of ${before.domain}, not of ${input.domain}: choose another name`
-          )
-        }
+        const before = yield* connectionToChange(input)
         const isNew = before === undefined
         // A new connection without a config has an empty one, which may lack required fields.
-        if (isNew && config === undefined) yield* checkConfig({})
+        if (isNew && config === undefined) yield* checkConfig(integration, {})
         const at = config ?? before?.config ?? {}
         const known =
           client ??
@@ -210,7 +224,7 @@ export const connect = Command.make(
             ? undefined
             : yield* SignIn.clientOfSettings(integration, at))
         const signsIn = input.signIn || client !== undefined || (isNew && given === undefined && known !== undefined)
-        if (isNew && credentials === undefined && !signsIn) yield* checkCredentials({})
+        if (isNew && credentials === undefined && !signsIn) yield* checkCredentials(integration, {})
         const granted =
           signsIn && SignIn !== undefined && integration !== undefined
             ? yield* Effect.andThen(RemoteServer.refuseInClear, SignIn.run({ integration, config: at, client: known }))
