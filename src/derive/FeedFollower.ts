@@ -27,6 +27,7 @@ import * as PendingTexts from "./extract/PendingTexts.ts"
 import { isolated } from "./Isolation.ts"
 import * as MirrorTables from "./MirrorTables.ts"
 import { allRows, oneRow } from "../stores/postgres/RowDecoders.ts"
+import * as AdvisoryLocks from "../stores/postgres/AdvisoryLocks.ts"
 
 /** The lock of the process that derives. */
 export const lockName = "derive"
@@ -55,7 +56,7 @@ const keyOf = (connectionId: string, externalId: string) => `${connectionId}/${e
 
 /** Returns the contents that are unchanged since they were read. Takes the lock that purges wait for. */
 const present = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, changes: ChangePage["changes"]) {
-  yield* sql`SELECT pg_advisory_xact_lock_shared(1768187245, 2)`
+  yield* AdvisoryLocks.share(sql, "derivedRows")
   const rows = yield* sql`SELECT given.connection_id || '/' || given.external_id AS key
     FROM unnest(${texts(changes.map(({ connectionId }) => connectionId))}::uuid[],
       ${texts(changes.map(({ content }) => content.externalId))},

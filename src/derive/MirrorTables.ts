@@ -12,6 +12,7 @@ import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
 import { createView, viewsOf } from "./MirrorViews.ts"
 import { allRows } from "../stores/postgres/RowDecoders.ts"
+import * as AdvisoryLocks from "../stores/postgres/AdvisoryLocks.ts"
 
 /** Increase this when rows of `mirror.content`, or the way rows are written, change. */
 const ownVersion = 1
@@ -161,7 +162,7 @@ export const ensure = (
     })
     if (yield* isCurrent) return tables
     yield* Effect.gen(function* () {
-      yield* sql`SELECT pg_advisory_xact_lock(1768187245, 3)`
+      yield* AdvisoryLocks.take(sql, "mirror")
       if (yield* isCurrent) return
       const present = yield* Effect.flatMap(
         sql`SELECT table_name AS relation, column_name AS "column" FROM information_schema.columns

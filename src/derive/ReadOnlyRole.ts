@@ -7,6 +7,7 @@ import { UsageError } from "../engine/Engine.ts"
 import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
 import { allRows, oneRow } from "../stores/postgres/RowDecoders.ts"
+import * as AdvisoryLocks from "../stores/postgres/AdvisoryLocks.ts"
 
 /** The role that owns `derived.query`. It cannot log in. */
 export const readerRole = "idem_reader"
@@ -42,7 +43,7 @@ export const ensure = Effect.gen(function* () {
   const run = (statement: string) => sql.unsafe(statement).unprepared
   return yield* Effect.gen(function* () {
     // Concurrent grants of the same rights would fail, so only one of several first queries runs them.
-    yield* sql`SELECT pg_advisory_xact_lock(1768187245, 3)`
+    yield* AdvisoryLocks.take(sql, "mirror")
     if ((yield* ownerOf(sql)) === readerRole) return true
     // Roles are shared by the whole server: Idem in another database may be creating the role at the same time. A role
     // that may not create roles must not try to, if an administrator has created it.

@@ -20,7 +20,7 @@ import { texts } from "./postgres/Parameters.ts"
 import { toStoreError } from "./postgres/SqlErrors.ts"
 import { transactionOnce } from "./postgres/Transactions.ts"
 import { allRows, ids as decodeIds } from "./postgres/RowDecoders.ts"
-import { lockCount } from "./postgres/WebhookStore.ts"
+import * as AdvisoryLocks from "./postgres/AdvisoryLocks.ts"
 
 /** A copied connection. `bytes` is the size of its `bodies`, each counted once. */
 export interface Copied {
@@ -174,7 +174,7 @@ const copyWebhooks = (options: Options, missing: Effect.Success<ReturnType<typeo
     Effect.gen(function* () {
       const { sql } = options.target
       const sealed = yield* options.resealWebhook({ id, name }, secret)
-      yield* lockCount(sql)
+      yield* AdvisoryLocks.take(sql, "webhooks")
       yield* refuseTooMany(options, 1)
       yield* copyRows(options, "webhook", `id = '${id}'`)
       yield* sql`UPDATE webhook SET secret = ${sealed}, cursor = NULL WHERE id = ${id}`

@@ -17,6 +17,7 @@ import { isolated } from "../Isolation.ts"
 import * as FormatReader from "./FormatReader.ts"
 import { type Extracted, TextExtractor } from "./TextExtractor.ts"
 import { allRows } from "../../stores/postgres/RowDecoders.ts"
+import * as AdvisoryLocks from "../../stores/postgres/AdvisoryLocks.ts"
 
 /** The number of contents in one step. */
 const batchSize = 50
@@ -139,7 +140,7 @@ export const make = Effect.gen(function* () {
   const writeAll = (all: ReadonlyArray<readonly [Due, Extracted]>) =>
     Effect.gen(function* () {
       // A purge waits for this lock, or has already removed the rows.
-      yield* sql`SELECT pg_advisory_xact_lock_shared(1768187245, 2)`
+      yield* AdvisoryLocks.share(sql, "derivedRows")
       yield* Effect.forEach(all, ([of, found]) => write(of, found), { discard: true })
     }).pipe(transaction(sql))
 

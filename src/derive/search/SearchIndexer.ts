@@ -15,6 +15,7 @@ import { transaction } from "../../stores/postgres/Transactions.ts"
 import { isolated } from "../Isolation.ts"
 import * as SearchSchema from "./SearchSchema.ts"
 import { allRows } from "../../stores/postgres/RowDecoders.ts"
+import * as AdvisoryLocks from "../../stores/postgres/AdvisoryLocks.ts"
 
 /** The number of contents in one transaction. */
 const batchSize = 200
@@ -143,7 +144,7 @@ export const make = Effect.fnUntraced(function* (tables: ReadonlyArray<Table>) {
     Effect.gen(function* () {
       const keys = keysOf(batch)
       // A purge waits for this lock, or has already removed the contents.
-      yield* sql`SELECT pg_advisory_xact_lock_shared(1768187245, 2)`
+      yield* AdvisoryLocks.share(sql, "derivedRows")
       const changed = yield* decodeKeys(yield* sql.unsafe(upsertAll, keys))
       yield* sql.unsafe(
         `DELETE FROM derived.search AS old USING unnest($1::uuid[], $2::text[]) AS given(connection_id, external_id)

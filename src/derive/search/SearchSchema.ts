@@ -16,6 +16,7 @@ import * as IndexFunctions from "./IndexFunctions.ts"
 import * as QueryParser from "./QueryParser.ts"
 import * as Ranking from "./Ranking.ts"
 import { allRows, oneRow } from "../../stores/postgres/RowDecoders.ts"
+import * as AdvisoryLocks from "../../stores/postgres/AdvisoryLocks.ts"
 
 /** Grows when the functions change. */
 const functionsVersion = 10
@@ -103,7 +104,7 @@ export const ensure: Effect.Effect<void, StoreError, SqlClient.SqlClient> = Effe
   const isCurrent = Effect.map(present, (found) => JSON.stringify(found) === JSON.stringify(wanted))
   if (yield* isCurrent) return
   yield* Effect.gen(function* () {
-    yield* sql`SELECT pg_advisory_xact_lock(1768187245, 4)`
+    yield* AdvisoryLocks.take(sql, "search")
     const found = yield* present
     if (JSON.stringify(found) === JSON.stringify(wanted)) return
     const { schema } = yield* decodeSchema(yield* sql`SELECT quote_ident(current_schema()) AS schema`)

@@ -9,6 +9,7 @@ import { fromHex, interval, isUuid } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 import { allRows } from "./RowDecoders.ts"
+import * as AdvisoryLocks from "./AdvisoryLocks.ts"
 
 type Methods = SecretStore["Service"]
 
@@ -74,7 +75,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient> = Effect.gen(func
 
     retireKey: (keyId) =>
       Effect.gen(function* () {
-        yield* sql`SELECT pg_advisory_xact_lock(1768187245, 1)`
+        yield* AdvisoryLocks.take(sql, "retiredKeys")
         const rows = yield* sql`INSERT INTO retired_key (key_id) SELECT ${fromHex(keyId)}
           WHERE NOT EXISTS (SELECT FROM ${all} WHERE substring(sealed FROM 2 FOR 8) = ${fromHex(keyId)})
           ON CONFLICT (key_id) DO UPDATE SET key_id = excluded.key_id RETURNING 1`

@@ -14,14 +14,12 @@ import { type After, atOnce, inSteps, stepOf } from "./RemovalSteps.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
 import * as WebhookRows from "./WebhookRows.ts"
+import * as AdvisoryLocks from "./AdvisoryLocks.ts"
 
 const int4 = PgTypes.int4
 const kinds = (changes: ReadonlyArray<string> | null | undefined) =>
   changes === null || changes === undefined ? null : texts(changes)
 const storable = (value: string | null) => (value === null ? null : Storable.text(value))
-
-/** Locks the number of webhooks until the end of the transaction, so that it stays within its limit. */
-export const lockCount = (sql: SqlClient.SqlClient) => sql`SELECT pg_advisory_xact_lock(1768187245, 5)`
 
 /** Removes messages in this state that were last sent before that time. */
 const pruneMessages = (
@@ -75,7 +73,7 @@ const make = Effect.gen(function* () {
   return WebhookStore.of({
     create: (given, most) =>
       // A statement of its own takes the lock, so that the insert counts the webhooks that others created meanwhile.
-      lockCount(sql).pipe(
+      AdvisoryLocks.take(sql, "webhooks").pipe(
         Effect.andThen(sql`INSERT INTO webhook AS w (id, name, url, connection_id, changes, secret, cursor)
           SELECT ${given.id}::uuid, ${Storable.text(given.name)}, ${Storable.text(given.url)},
             ${given.connectionId}::uuid, ${kinds(given.changes)}::text[], ${given.secret}::bytea, ${given.cursor}
