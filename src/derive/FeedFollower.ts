@@ -175,8 +175,6 @@ export const make = Effect.fnUntraced(function* (
       )
   )
 
-  const restart = sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`
-
   /** Removes rows that were derived from contents that are no longer in the feed. */
   const sweep = Effect.forEach(
     [...tables.map(({ name }) => name), "text", "pending", "search"],
@@ -192,7 +190,7 @@ export const make = Effect.fnUntraced(function* (
     const { cursor, generation, rebuilding } = yield* state
     const page = yield* pageAfter(cursor)
     if (page === undefined) {
-      yield* restart
+      yield* MirrorTables.beginAgain(sql)
       return { changes: 0, more: true }
     }
     const next = Cursor.ofChange(page.epoch, undefined, page.next)

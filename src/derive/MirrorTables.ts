@@ -133,6 +133,10 @@ export class MirrorNewer extends Schema.TaggedError<MirrorNewer>()("MirrorNewer"
   }
 }
 
+/** Has the follower derive all content again, from the beginning of the feed. */
+export const beginAgain = (sql: SqlClient.SqlClient) =>
+  sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`
+
 /**
  * Brings the tables and views up to date, and returns the tables. If a projection has a new version or a new column,
  * all content is derived again.
@@ -179,7 +183,7 @@ export const ensure = (
         yield* sql`INSERT INTO derived.projection (domain, version) VALUES (${domain}, ${version})
           ON CONFLICT (domain) DO UPDATE SET version = excluded.version`
       }
-      yield* sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`
+      yield* beginAgain(sql)
     }).pipe(transaction(sql))
     return tables
   }).pipe(toStoreError("preparing the schema mirror"))

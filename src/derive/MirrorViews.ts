@@ -1,7 +1,6 @@
 /** The views of the schema `mirror`: one for each table, with the names of connections, and one for attachments. */
 import type { Table } from "../contract/Projection.ts"
-
-const quoted = (value: string): string => `'${value.replaceAll("'", "''")}'`
+import { literal } from "../stores/postgres/Parameters.ts"
 
 interface ViewColumn {
   readonly name: string
@@ -74,8 +73,8 @@ export const createView = (
   const view = `mirror."${name}"`
   return [
     `CREATE OR REPLACE VIEW ${view} AS SELECT ${ordered.map(({ name, sql }) => `${sql} AS "${name}"`).join(", ")} ${from}`,
-    `COMMENT ON VIEW ${view} IS ${quoted(description)}`,
-    ...ordered.map(({ description, name }) => `COMMENT ON COLUMN ${view}."${name}" IS ${quoted(description)}`)
+    `COMMENT ON VIEW ${view} IS ${literal(description)}`,
+    ...ordered.map(({ description, name }) => `COMMENT ON COLUMN ${view}."${name}" IS ${literal(description)}`)
   ]
 }
 
@@ -92,7 +91,7 @@ const sourceOf = (table: Table): string =>
     ...Object.entries(table.lookups ?? {}).map(
       ([name, { on, prefix, table: other }]) =>
         `LEFT JOIN derived."${other}" AS "${name}_of" ON "${name}_of".connection_id = t.connection_id
-          AND "${name}_of".external_id = ${quoted(prefix)} || t."${on}"`
+          AND "${name}_of".external_id = ${literal(prefix)} || t."${on}"`
     )
   ].join(" ")
 

@@ -124,10 +124,7 @@ export const make = Effect.gen(function* () {
   const rebuild = Effect.andThen(
     // The tables must exist, in this version.
     follower,
-    Effect.andThen(
-      sql`UPDATE derived.follower SET cursor = NULL, generation = generation + 1, rebuilding = true`,
-      PendingTexts.redrive
-    )
+    Effect.andThen(MirrorTables.beginAgain(sql), PendingTexts.redrive)
   ).pipe(Effect.asVoid, toStoreError("rebuilding the schema mirror"), Effect.provideContext(context))
 
   const setLanguage = (connection: string, language: string) =>

@@ -16,7 +16,7 @@ import { NameTaken, StoreError } from "../engine/store/StoreError.ts"
 import { copyBodies } from "./copy/Bodies.ts"
 import { belongings, copyRows, copyTable, type Sides, wrong } from "./copy/Rows.ts"
 import { measure, verify } from "./copy/Verification.ts"
-import { texts } from "./postgres/Parameters.ts"
+import { literal, texts } from "./postgres/Parameters.ts"
 import { toStoreError } from "./postgres/SqlErrors.ts"
 import { transactionOnce } from "./postgres/Transactions.ts"
 import { allRows, ids as decodeIds } from "./postgres/RowDecoders.ts"
@@ -105,11 +105,7 @@ const copyTokens = Effect.fnUntraced(function* (options: Options) {
     Effect.flatMap(sql`SELECT name FROM read_token ORDER BY name`, decodeTokens)
   const there = new Set((yield* names(target.sql)).map(({ name }) => name))
   const missing = (yield* names(source.sql)).map(({ name }) => name).filter((name) => !there.has(name))
-  yield* copyRows(
-    options,
-    "read_token",
-    `name = ANY(ARRAY[${missing.map((name) => `'${name.replaceAll("'", "''")}'`).join()}]::text[])`
-  )
+  yield* copyRows(options, "read_token", `name = ANY(ARRAY[${missing.map(literal).join()}]::text[])`)
   return missing
 })
 

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SearchField, Table } from "../../contract/Projection.ts"
 import type { StoreError } from "../../engine/store/StoreError.ts"
-import { int8s, texts } from "../../stores/postgres/Parameters.ts"
+import { int8s, literal, texts } from "../../stores/postgres/Parameters.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
 import { transaction } from "../../stores/postgres/Transactions.ts"
 import { isolated } from "../Isolation.ts"
@@ -34,8 +34,6 @@ const keysOf = (contents: ReadonlyArray<typeof Key.Type>) => [
   texts(contents.map(({ connectionId }) => connectionId)),
   texts(contents.map(({ externalId }) => externalId))
 ]
-
-const literal = (value: string): string => `'${value.replaceAll("'", "''")}'`
 
 /** The SQL of the field that a column is searched by: a fixed field, or one that depends on another column. */
 const fieldOf = (field: SearchField): string =>

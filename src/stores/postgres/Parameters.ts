@@ -25,6 +25,9 @@ export const millis = (duration: Duration.Duration): number => Math.min(Duration
 export const interval = (sql: SqlClient.SqlClient, duration: Duration.Duration): Fragment =>
   sql`${PgTypes.float8(millis(duration))}::float8 * interval '1 millisecond'`
 
+/** A text as a literal, for statements that take no parameters. */
+export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
+
 /** Returns true if the text can be the id of a row. PostgreSQL would refuse any other text. */
 export const isUuid = (id: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)
 
