@@ -85,12 +85,12 @@ const longestMessage = 4000
 
 /** Runs a read in a read-only transaction, with the rights of the reader role if that role exists. */
 const reading =
-  (isolated: boolean) =>
+  (hasReaderRole: boolean) =>
   <A, E, R>(read: Effect.Effect<A, E, R>) =>
     SqlClient.SqlClient.use((sql) =>
       Effect.gen(function* () {
         yield* sql`SET TRANSACTION READ ONLY`.unprepared
-        if (isolated) yield* sql`SET LOCAL ROLE ${sql(readerRole)}`.unprepared
+        if (hasReaderRole) yield* sql`SET LOCAL ROLE ${sql(readerRole)}`.unprepared
         yield* sql`SELECT set_config('statement_timeout', '10000', true), set_config('enable_seqscan', 'on', true)`
         return yield* read
       }).pipe(transaction(sql))
@@ -107,7 +107,7 @@ const joined = `mirror.content AS content
 const fields = `content.connection, content.id, content.kind, content.title, ${senderOf} AS "from",
   content.occurred_at AS at`
 
-export const make = (isolated: boolean) => {
+export const make = (hasReaderRole: boolean) => {
   /** Reads a content with its attachments, and a page of its text or, with `part`, of the text of an attachment. */
   const get = Effect.fnUntraced(function* (
     names: Names,
@@ -137,7 +137,7 @@ export const make = (isolated: boolean) => {
         coalesce(length(text), 0) AS length
       FROM mirror.attachment WHERE connection = ${connection} AND content = ${id} ORDER BY part LIMIT 100`
     return Option.some<Content>({ ...found, attachments: yield* decodeAttachments(parts) })
-  }, reading(isolated))
+  }, reading(hasReaderRole))
 
   /** Returns the conversation of a content, newest first; empty if it has none. */
   const thread = Effect.fnUntraced(function* (names: Names, ref: Ref, page: Page) {
@@ -163,7 +163,7 @@ export const make = (isolated: boolean) => {
         AND content.id = ANY(${texts(ids)})
       ORDER BY content.occurred_at DESC, content.id LIMIT ${page.limit + 1} OFFSET ${page.offset}`
     return paged(yield* decodeMessages(rows), page)
-  }, reading(isolated))
+  }, reading(hasReaderRole))
 
   return { get, thread }
 }

@@ -24,7 +24,7 @@ import { toStoreError } from "../stores/postgres/SqlErrors.ts"
 import { transaction } from "../stores/postgres/Transactions.ts"
 import * as ContentProjector from "./ContentProjector.ts"
 import * as PendingTexts from "./extract/PendingTexts.ts"
-import { isolated } from "./Isolation.ts"
+import { bisected } from "./BisectedWrite.ts"
 import * as MirrorTables from "./MirrorTables.ts"
 import { allRows, oneRow } from "../stores/postgres/RowDecoders.ts"
 import * as AdvisoryLocks from "../stores/postgres/AdvisoryLocks.ts"
@@ -210,7 +210,7 @@ export const make = Effect.fnUntraced(function* (
       if (mine.length === 0) return
       const kept = yield* present(sql, page.changes)
       const current = derived.filter(({ change }) => kept.has(keyOf(change.connectionId, change.content.externalId)))
-      yield* isolated(
+      yield* bisected(
         current,
         (some) => (some.length === 0 ? Effect.void : sql.withTransaction(write(sql, tables, some))),
         ({ change, rows }, cause) =>

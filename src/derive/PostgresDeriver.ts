@@ -142,7 +142,7 @@ export const make = Effect.gen(function* () {
 
   const read = <A, E>(use: (reads: ReturnType<typeof AgentReads.make>) => Effect.Effect<A, E, SqlClient.SqlClient>) =>
     Effect.andThen(views, ReadOnlyRole.ensure).pipe(
-      Effect.flatMap((isolated) => reading.withPermit(use(AgentReads.make(isolated)))),
+      Effect.flatMap((hasReaderRole) => reading.withPermit(use(AgentReads.make(hasReaderRole)))),
       Effect.provideContext(context)
     )
 

@@ -13,7 +13,7 @@ import { fromHex } from "../../stores/postgres/Parameters.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
 import { transaction } from "../../stores/postgres/Transactions.ts"
 import * as Storable from "../../stores/Storable.ts"
-import { isolated } from "../Isolation.ts"
+import { bisected } from "../BisectedWrite.ts"
 import * as FormatReader from "./FormatReader.ts"
 import { type Extracted, TextExtractor } from "./TextExtractor.ts"
 import { allRows } from "../../stores/postgres/RowDecoders.ts"
@@ -145,7 +145,7 @@ export const make = Effect.gen(function* () {
     }).pipe(transaction(sql))
 
   const store = (all: ReadonlyArray<readonly [Due, Extracted]>) =>
-    isolated(all, writeAll, ([of], cause) =>
+    bisected(all, writeAll, ([of], cause) =>
       Effect.andThen(
         Effect.logError(`the text of ${of.externalId} can't be stored`, cause).pipe(
           Effect.annotateLogs({ connection: of.connectionId })

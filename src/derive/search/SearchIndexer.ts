@@ -12,7 +12,7 @@ import type { StoreError } from "../../engine/store/StoreError.ts"
 import { int8s, literal, texts } from "../../stores/postgres/Parameters.ts"
 import { toStoreError } from "../../stores/postgres/SqlErrors.ts"
 import { transaction } from "../../stores/postgres/Transactions.ts"
-import { isolated } from "../Isolation.ts"
+import { bisected } from "../BisectedWrite.ts"
 import * as SearchSchema from "./SearchSchema.ts"
 import { allRows } from "../../stores/postgres/RowDecoders.ts"
 import * as AdvisoryLocks from "../../stores/postgres/AdvisoryLocks.ts"
@@ -175,7 +175,7 @@ export const make = Effect.fnUntraced(function* (tables: ReadonlyArray<Table>) {
   /** Indexes one batch. Returns the number of its contents. */
   const step: Effect.Effect<number, StoreError> = Effect.gen(function* () {
     const batch = yield* pending
-    if (batch.length > 0) yield* isolated(batch, index, giveUp)
+    if (batch.length > 0) yield* bisected(batch, index, giveUp)
     return batch.length
   }).pipe(toStoreError("indexing for search"))
 

@@ -1,4 +1,4 @@
-/** Writes many items at once, so that an item that can't be written does not prevent the others. */
+/** Writes many items at once. If that fails, the item that can't be written is found by bisection and left out. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -22,7 +22,7 @@ const isOfData = (cause: Cause.Cause<unknown>): boolean => {
  * Writes the items with `write`. If that fails because of their values, writes each half separately, down to single
  * items, which are passed to `giveUp`. A failure of the database itself is returned unchanged.
  */
-export const isolated = <A, E, R>(
+export const bisected = <A, E, R>(
   items: ReadonlyArray<A>,
   write: (items: ReadonlyArray<A>) => Effect.Effect<void, E, R>,
   giveUp: (item: A, cause: Cause.Cause<E>) => Effect.Effect<void, E, R>
@@ -32,7 +32,7 @@ export const isolated = <A, E, R>(
     if (first === undefined) return Effect.failCause(cause)
     if (items.length === 1) return giveUp(first, cause)
     const middle = Math.ceil(items.length / 2)
-    return Effect.forEach([items.slice(0, middle), items.slice(middle)], (half) => isolated(half, write, giveUp), {
+    return Effect.forEach([items.slice(0, middle), items.slice(middle)], (half) => bisected(half, write, giveUp), {
       discard: true
     })
   })
