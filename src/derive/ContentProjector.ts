@@ -41,7 +41,7 @@ export interface Derived {
   readonly text: Text | undefined
 }
 
-const storable = (value: Value): Value =>
+const storableValue = (value: Value): Value =>
   typeof value === "string"
     ? Storable.text(value)
     : typeof value === "object" && value !== null
@@ -60,19 +60,19 @@ const indexable = (value: Value): Value =>
     : value
 
 /** Returns a function that makes the values of rows storable in these tables. */
-const rowsOf = (tables: ReadonlyArray<Table>) => {
+const storableRows = (tables: ReadonlyArray<Table>) => {
   const indexed = new Map(tables.map(({ indexes = [], key = [], name }) => [name, new Set([...indexes, ...key])]))
   return (table: string, row: Row): Row =>
     Object.fromEntries(
       Object.entries(row).map(([name, value]) => {
-        const kept = storable(value)
-        return [name, indexed.get(table)?.has(name) === true ? indexable(kept) : kept]
+        const stored = storableValue(value)
+        return [name, indexed.get(table)?.has(name) === true ? indexable(stored) : stored]
       })
     )
 }
 
 /** Returns the time if its year has four digits, which the columns require, else null. */
-const year = (at: DateTime.Utc | null): DateTime.Utc | null =>
+const withFourDigits = (at: DateTime.Utc | null): DateTime.Utc | null =>
   at !== null && /^\d{4}-/.test(DateTime.formatIso(at)) ? at : null
 
 const contentRow = (domain: string, { content }: Change): { readonly table: string; readonly row: Row } => ({
@@ -82,7 +82,7 @@ const contentRow = (domain: string, { content }: Change): { readonly table: stri
     kind: content.kind,
     state: content.state,
     title: content.title,
-    occurred_at: isoOf(year(content.occurredAt)),
+    occurred_at: isoOf(withFourDigits(content.occurredAt)),
     media_type: content.mediaType,
     size: content.size,
     sha256: content.hash,
@@ -125,12 +125,19 @@ export const make = (projections: ReadonlyMap<string, Projection>) => {
       {
         projection,
         check: rowCheck(projection.tables),
-        storableRow: rowsOf(projection.tables),
-        kept: new Set(projection.tables.flatMap(({ keepsDeleted, name }) => (keepsDeleted === true ? [name] : [])))
+        storableRow: storableRows(projection.tables),
+        keepingDeleted: new Set(
+          projection.tables.flatMap(({ keepsDeleted, name }) => (keepsDeleted === true ? [name] : []))
+        )
       }
     ])
   )
-  const byDefault = { projection: none, check: rowCheck([]), storableRow: rowsOf([]), kept: new Set<string>() }
+  const withoutProjection = {
+    projection: none,
+    check: rowCheck([]),
+    storableRow: storableRows([]),
+    keepingDeleted: new Set<string>()
+  }
 
   return Effect.fnUntraced(function* (
     domain: string,
@@ -139,15 +146,15 @@ export const make = (projections: ReadonlyMap<string, Projection>) => {
     const { content } = change
     const own = contentRow(domain, change)
     const isDeleted = content.state === "deleted"
-    const { check, kept, projection, storableRow } = projectors.get(domain) ?? byDefault
+    const { check, keepingDeleted, projection, storableRow } = projectors.get(domain) ?? withoutProjection
     // A purged content has no rows: the purge has removed them, and a rebuild does not create them.
     if (content.hash === null) return { change, rows: [], text: undefined }
-    if (isDeleted && kept.size === 0) return { change, rows: [own], text: undefined }
+    if (isDeleted && keepingDeleted.size === 0) return { change, rows: [own], text: undefined }
     const input: ProjectedContent = {
       externalId: content.externalId,
       kind: content.kind ?? "",
       title: content.title,
-      occurredAt: year(content.occurredAt),
+      occurredAt: withFourDigits(content.occurredAt),
       mediaType: content.mediaType,
       metadata: content.metadata,
       size: content.size,
@@ -169,7 +176,7 @@ export const make = (projections: ReadonlyMap<string, Projection>) => {
         )
       )
     )
-    const rows = projected.rows.filter(({ table }) => !isDeleted || kept.has(table))
+    const rows = projected.rows.filter(({ table }) => !isDeleted || keepingDeleted.has(table))
     const deletedAt = isDeleted ? isoOf(content.updatedAt) : null
     return {
       change,
@@ -177,7 +184,7 @@ export const make = (projections: ReadonlyMap<string, Projection>) => {
         own,
         ...rows.map(({ row, table }) => ({
           table,
-          row: { ...storableRow(table, row), ...(kept.has(table) ? { deleted_at: deletedAt } : {}) }
+          row: { ...storableRow(table, row), ...(keepingDeleted.has(table) ? { deleted_at: deletedAt } : {}) }
         }))
       ],
       text: isDeleted && rows.length === 0 ? undefined : storableText(projected.text)

@@ -58,13 +58,17 @@ export const make = Effect.gen(function* () {
    * Extracts and indexes the texts of the contents that the follower has derived. The extractor's workers end with the
    * scope.
    */
-  const makeFinish = Effect.fnUntraced(function* ({ tables }: Effect.Success<typeof follower>) {
+  const makeExtraction = Effect.fnUntraced(function* ({ tables }: Effect.Success<typeof follower>) {
     const texts = yield* Effect.provide(PendingTexts.make, yield* Layer.build(TextExtractor.layer))
     const indexer = yield* SearchIndexer.make(tables)
     return Effect.fnUntraced(function* (
-      pieces: (work: Effect.Effect<number, StoreError>) => Effect.Effect<number, StoreError> = identity
+      throttled: (work: Effect.Effect<number, StoreError>) => Effect.Effect<number, StoreError> = identity
     ) {
-      const step = Effect.zipWith(pieces(texts.step), pieces(indexer.step), (extracted, indexed) => extracted + indexed)
+      const step = Effect.zipWith(
+        throttled(texts.step),
+        throttled(indexer.step),
+        (extracted, indexed) => extracted + indexed
+      )
       yield* Effect.repeat(step, { until: (done) => done === 0 })
     })
   })
@@ -73,8 +77,8 @@ export const make = Effect.gen(function* () {
     const done = yield* Effect.gen(function* () {
       const following = yield* follower
       const changes = yield* following.catchUp
-      const finish = yield* makeFinish(following)
-      yield* finish()
+      const extractAndIndex = yield* makeExtraction(following)
+      yield* extractAndIndex()
       return changes
     }).pipe(Effect.scoped, Lock.withFreeLock(FeedFollower.lockName))
     return Option.match(done, {
@@ -85,14 +89,14 @@ export const make = Effect.gen(function* () {
 
   const followAlone = Effect.gen(function* () {
     const following = yield* follower
-    const finish = yield* makeFinish(following)
+    const extractAndIndex = yield* makeExtraction(following)
     // Rows do not wait for texts, because these may be slow to extract, or wait for an unreachable blob store.
     const hasMore = yield* Latch.make(true)
     const again = Effect.andThen(hasMore.open, Effect.sleep(pause))
     // A command of another process may have caused work too, by setting a search language.
-    const finishing = Effect.timeoutOption(hasMore.await, idlePause).pipe(
+    const extracting = Effect.timeoutOption(hasMore.await, idlePause).pipe(
       Effect.andThen(hasMore.close),
-      Effect.andThen(finish(Throttle.make(Throttle.isBusy))),
+      Effect.andThen(extractAndIndex(Throttle.make(Throttle.isBusy))),
       Effect.catch(({ message }) =>
         Effect.logWarning(`extracting texts failed, and is tried again: ${message}`).pipe(Effect.andThen(again))
       ),
@@ -107,7 +111,7 @@ export const make = Effect.gen(function* () {
       yield* hasMore.open
       if (!more) yield* following.waitForChanges
     }).pipe(Effect.forever)
-    return yield* Effect.raceFirst(rows, finishing)
+    return yield* Effect.raceFirst(rows, extracting)
   }).pipe(Effect.scoped)
 
   const follow = Lock.withFreeLock(FeedFollower.lockName)(followAlone).pipe(

@@ -62,7 +62,7 @@ export type Partial =
   | { readonly _tag: "text"; readonly text: Text; readonly parts: ReadonlyArray<Part> }
   | { readonly _tag: "part"; readonly part: Part }
 
-export const none = (format: string, reason: Reason, message: string): Text => ({
+export const withoutText = (format: string, reason: Reason, message: string): Text => ({
   format,
   text: null,
   truncated: false,
@@ -70,7 +70,10 @@ export const none = (format: string, reason: Reason, message: string): Text => (
   message
 })
 
-const found = (format: string, { text, truncated }: { readonly text: string; readonly truncated: boolean }): Text => ({
+const withText = (
+  format: string,
+  { text, truncated }: { readonly text: string; readonly truncated: boolean }
+): Text => ({
   format,
   text,
   truncated,
@@ -92,15 +95,16 @@ export const mail = async (bytes: Uint8Array, most: number, depth: number, isCut
   const email = await Mail.read(bytes, most, isCut)
   const texts = new Map<string, Text>()
   return {
-    text: found("mail", email),
+    text: withText("mail", email),
     parts: email.attachments.map(({ bytes: _bytes, charset: _charset, ...rest }) => ({ ...rest, ...unread })),
     read: async (index, room) => {
       const attachment = email.attachments[index]
       if (attachment === undefined) throw new RangeError(`there is no attachment ${index}`)
       const { bytes: content, charset, ...rest } = attachment
       if (rest.sha256 === null)
-        return { ...rest, ...none("", "too-large", "the email is too large, so it is not read") }
-      if (room <= 0) return { ...rest, ...none("", "too-large", "the texts of the email before it are too long") }
+        return { ...rest, ...withoutText("", "too-large", "the email is too large, so it is not read") }
+      if (room <= 0)
+        return { ...rest, ...withoutText("", "too-large", "the texts of the email before it are too long") }
       const mediaType = charset === undefined ? rest.mediaType : `${rest.mediaType}; charset=${charset}`
       const hints = { mediaType, fileName: rest.fileName ?? undefined }
       const key = `${rest.sha256} ${Format.of(content, hints)} ${mediaType}`
@@ -121,8 +125,8 @@ export const text = async (bytes: Uint8Array, hints: Format.Hints, isCut: boolea
     return await byFormat[format](bytes, hints, isCut, depth)
   } catch (error) {
     return error instanceof Unreadable
-      ? none(format, error.reason, error.message)
-      : none(format, "damaged", "it is damaged, or of another type than it claims")
+      ? withoutText(format, error.reason, error.message)
+      : withoutText(format, "damaged", "it is damaged, or of another type than it claims")
   }
 }
 
@@ -138,14 +142,14 @@ const textual =
   (format: string, read: (source: string) => Promise<{ readonly text: string; readonly truncated: boolean }>): Reader =>
   async (bytes, hints, isCut) => {
     const result = await read(decoded(bytes, hints, isCut))
-    return found(format, { ...result, truncated: result.truncated || isCut })
+    return withText(format, { ...result, truncated: result.truncated || isCut })
   }
 
 /** Reads a format that needs all bytes. */
 const whole =
   (format: string, read: Reader): Reader =>
   async (bytes, hints, isCut, depth) =>
-    isCut ? none(format, "too-large", "it is too large to be read") : await read(bytes, hints, isCut, depth)
+    isCut ? withoutText(format, "too-large", "it is too large to be read") : await read(bytes, hints, isCut, depth)
 
 const byFormat: Readonly<Record<Format.Format, Reader>> = {
   text: textual("text", async (source) => ({ text: tidy(cut(source, mostText)), truncated: source.length > mostText })),
@@ -153,13 +157,13 @@ const byFormat: Readonly<Record<Format.Format, Reader>> = {
   xml: textual("xml", async (source) => (await import("./Markup.ts")).xml(source, mostText)),
   calendar: textual("calendar", async (source) => (await import("./ContentLines.ts")).contentLines(source, mostText)),
   vcard: textual("vcard", async (source) => (await import("./ContentLines.ts")).contentLines(source, mostText)),
-  pdf: whole("pdf", async (bytes) => found("pdf", await (await import("./Pdf.ts")).read(bytes, mostText))),
+  pdf: whole("pdf", async (bytes) => withText("pdf", await (await import("./Pdf.ts")).read(bytes, mostText))),
   zip: whole("zip", async (bytes) => {
     const { kind, ...result } = (await import("./Office.ts")).read(bytes, mostText)
-    return found(kind, result)
+    return withText(kind, result)
   }),
   mail: async (bytes, _hints, isCut, depth) => {
-    if (depth > deepest) return none("mail", "unsupported", `it is nested deeper than ${deepest} emails`)
+    if (depth > deepest) return withoutText("mail", "unsupported", `it is nested deeper than ${deepest} emails`)
     const email = await mail(bytes, mostText, depth, isCut)
     const pieces = [(await import("./Mail.ts")).head(bytes), email.text.text ?? ""]
     let length = pieces.join("").length
@@ -173,10 +177,15 @@ const byFormat: Readonly<Record<Format.Format, Reader>> = {
       pieces.push(piece)
     }
     const all = pieces.filter((piece) => piece !== "").join("\n\n")
-    return found("mail", { text: cut(all, mostText), truncated: !isWhole || all.length > mostText })
+    return withText("mail", { text: cut(all, mostText), truncated: !isWhole || all.length > mostText })
   },
-  ole: async () => none("ole", "unsupported", "it is a binary Office file from before 2007, or an encrypted one"),
-  rtf: async () => none("rtf", "unsupported", "rich text (RTF) is not read"),
+  ole: async () =>
+    withoutText("ole", "unsupported", "it is a binary Office file from before 2007, or an encrypted one"),
+  rtf: async () => withoutText("rtf", "unsupported", "rich text (RTF) is not read"),
   binary: async (_bytes, { mediaType }) =>
-    none("binary", "unsupported", `it holds no text${mediaType === undefined ? "" : ` (${tidy(cut(mediaType, 100))})`}`)
+    withoutText(
+      "binary",
+      "unsupported",
+      `it holds no text${mediaType === undefined ? "" : ` (${tidy(cut(mediaType, 100))})`}`
+    )
 }

@@ -44,13 +44,13 @@ const reasonOf = ({ message, reason }: FormatReader.Text): string | null =>
   reason === null ? null : message === null ? reason : `${reason}: ${message}`
 
 /** The result for a missing body: its blob is missing, or a purge has removed it. */
-const gone: Extracted = { text: FormatReader.none("", "damaged", "its body is not stored any more"), parts: [] }
+const gone: Extracted = { text: FormatReader.withoutText("", "damaged", "its body is not stored any more"), parts: [] }
 
 /** The reason of such a text. A rebuild tries it again, because the body may have been restored. */
 export const goneReason = reasonOf(gone.text)
 
 /** The result for a file whose text the database refuses to store. */
-const refused: Extracted = { text: FormatReader.none("", "damaged", "its text can't be stored"), parts: [] }
+const refused: Extracted = { text: FormatReader.withoutText("", "damaged", "its text can't be stored"), parts: [] }
 
 /** How often a file that took too much time or memory is tried: a busy machine may be the cause. */
 const mostAttempts = 3

@@ -58,7 +58,7 @@ const program = Path.join(import.meta.dirname, `Worker${Path.extname(import.meta
 const isFailure = Schema.is(WorkerPool.WorkerFailed)
 
 const explain = ({ message, reason }: WorkerPool.WorkerFailed): FormatReader.Text =>
-  FormatReader.none("", reason === "unreadable" ? "damaged" : reason, message)
+  FormatReader.withoutText("", reason === "unreadable" ? "damaged" : reason, message)
 
 export const make = Effect.fnUntraced(function* (limits: Limits) {
   const pool = yield* WorkerPool.make<FormatReader.Question, null, FormatReader.Partial>({ program, ...limits })
@@ -99,9 +99,9 @@ export const make = Effect.fnUntraced(function* (limits: Limits) {
       parts = parts.with(tried, { ...culprit, ...failure })
       tried += 1
     }
-    const rest = FormatReader.none("", "time", "the attachments before it took too long to read")
+    const rest = FormatReader.withoutText("", "time", "the attachments before it took too long to read")
     return {
-      text: text ?? FormatReader.none("", "damaged", "it cannot be read"),
+      text: text ?? FormatReader.withoutText("", "damaged", "it cannot be read"),
       parts: parts.map((part, index) => (index < tried ? part : { ...part, ...rest }))
     } satisfies Extracted
   })

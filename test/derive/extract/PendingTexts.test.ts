@@ -132,7 +132,7 @@ it.layer(layer, { excludeTestServices: true })("texts of bodies that can't be re
 })
 
 const part: FormatReader.Part = {
-  ...FormatReader.none("binary", "unsupported", "it holds no text"),
+  ...FormatReader.withoutText("binary", "unsupported", "it holds no text"),
   part: 0,
   fileName: null,
   mediaType: "application/x",
@@ -158,7 +158,7 @@ const extracting = (answers: Readonly<Record<string, TextExtractor.Extracted>>) 
         extract: ({ bytes }) =>
           Effect.map(Stream.runCollect(bytes({ start: 0, end: 100 })), (chunks) => {
             const found = answers[Buffer.concat(chunks).toString()]
-            return found ?? { text: FormatReader.none("", "unsupported", "of another test"), parts: [] }
+            return found ?? { text: FormatReader.withoutText("", "unsupported", "of another test"), parts: [] }
           })
       })
     )
