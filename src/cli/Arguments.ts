@@ -88,6 +88,14 @@ export const textArgument = (
 /** `--after CURSOR`. */
 export const after = textFlag("after", "CURSOR", "continue after this cursor: `next` of the previous page", Cursor)
 
+/** Fails because the API refuses the cursor of `--after`. */
+export const refusedAfter = ({ message }: { readonly message: string }) =>
+  Effect.fail(CommandFailure.usage(`--after can't be used: ${message}`))
+
+/** Returns a flag's value under its name in the request; nothing if the flag was not given. */
+export const given = <K extends string, A>(name: K, value: Option.Option<A>) =>
+  (Option.isNone(value) ? {} : { [name]: value.value }) as { readonly [Name in K]?: A }
+
 /** The connection of a command. */
 export const connection = Argument.String("connection").pipe(
   Argument.withDescription("the connection's name"),

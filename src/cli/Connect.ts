@@ -103,7 +103,8 @@ const checkCredentials = Effect.fnUntraced(function* (integration: Integration |
     const isMissing = JSON.stringify(json) === "{}" && integration.signIn !== undefined
     return CommandFailure.usage(
       isMissing
-        ? `--credentials are missing: to sign in with the browser, give only {"clientId": …, "clientSecret": …}; or give ${waysIn(integration)} (${help})`
+        ? '--credentials are missing: to sign in with the browser, give only {"clientId": …, "clientSecret": …}; ' +
+            `or give ${waysIn(integration)} (${help})`
         : `--credentials: ${ConfigErrors.explain(error.issue, { secret: true })} (${help})`
     )
   })
@@ -234,7 +235,7 @@ export const connect = Command.make(
         const configured = config ?? (isNew || signsIn ? at : undefined)
         const payload = {
           ...(configured === undefined ? {} : { config: configured }),
-          ...(Option.isNone(flags.every) ? {} : { every: flags.every.value })
+          ...Arguments.given("every", flags.every)
         }
         const secret = granted === undefined ? {} : { credentials: Redacted.make(granted) }
         const connected = yield* before === undefined

@@ -46,16 +46,11 @@ export const contents = Command.make(
           state: input.state,
           order: "id",
           limit: input.limit,
-          ...Option.match(input.text, { onNone: () => ({}), onSome: (text) => ({ text }) }),
-          ...Option.match(input.after, { onNone: () => ({}), onSome: (after) => ({ after }) })
+          ...Arguments.given("text", input.text),
+          ...Arguments.given("after", input.after)
         }
       })
-    ).pipe(
-      Effect.catchTag(["CursorProblem", "CursorGoneProblem"], ({ message }) =>
-        Effect.fail(CommandFailure.usage(`--after can't be used: ${message}`))
-      ),
-      AppServices.ask
-    )
+    ).pipe(Effect.catchTag(["CursorProblem", "CursorGoneProblem"], Arguments.refusedAfter), AppServices.ask)
     const table = yield* output.table
     const text = () => {
       if (rows.length === 0) {

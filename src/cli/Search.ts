@@ -11,7 +11,6 @@ import * as ContentNames from "../http/contents/ContentNames.ts"
 import { Query, SearchResult, Word } from "../http/search/SearchEndpoints.ts"
 import * as AppServices from "./AppServices.ts"
 import * as Arguments from "./Arguments.ts"
-import * as CommandFailure from "./CommandFailure.ts"
 import { Output } from "./Output.ts"
 import * as TextFormat from "./TextFormat.ts"
 import * as Time from "./Time.ts"
@@ -51,24 +50,19 @@ export const search = Command.make(
   Effect.fn("search")(function* ({ after, connection, from, kind, limit, query, since, until }) {
     const output = yield* Output
     const window = yield* Time.window(Option.getOrUndefined(since)?.time, Option.getOrUndefined(until)?.time)
-    const given = { connection, from, kind, after }
     const { next, results } = yield* ApiClient.use((api) =>
       api.searches.search({
         query: {
           q: query,
           limit,
           ...window,
-          ...Object.fromEntries(
-            Object.entries(given).flatMap(([name, value]) => (Option.isSome(value) ? [[name, value.value]] : []))
-          )
+          ...Arguments.given("connection", connection),
+          ...Arguments.given("from", from),
+          ...Arguments.given("kind", kind),
+          ...Arguments.given("after", after)
         }
       })
-    ).pipe(
-      Effect.catchTag(["CursorProblem", "CursorGoneProblem"], ({ message }) =>
-        Effect.fail(CommandFailure.usage(`--after can't be used: ${message}`))
-      ),
-      AppServices.ask
-    )
+    ).pipe(Effect.catchTag(["CursorProblem", "CursorGoneProblem"], Arguments.refusedAfter), AppServices.ask)
     const { bold, dim } = output.style
     yield* output.answer({ results: results.map((result) => encodeResult(result)), next }, () => {
       if (results.length === 0) {

@@ -23,10 +23,6 @@ const encodePing = Schema.encodeSync(Documents.Pinged)
 
 const webhook = Argument.String("webhook").pipe(Argument.withDescription("the webhook's id or name"))
 
-/** Returns a flag's value under its name in the request; nothing if the flag was not given. */
-const given = <K extends string, A>(name: K, value: Option.Option<A>) =>
-  (Option.isNone(value) ? {} : { [name]: value.value }) as { readonly [Name in K]?: A }
-
 /** Finds the webhook with this id or name. */
 const find = Effect.fnUntraced(function* (ref: string) {
   const api = yield* ApiClient
@@ -130,8 +126,8 @@ const create = Command.make(
           payload: {
             url: input.url,
             from: input.from,
-            ...given("name", input.name),
-            ...given("connection", input.connection),
+            ...Arguments.given("name", input.name),
+            ...Arguments.given("connection", input.connection),
             ...(input.changes.length === 0 ? {} : { changes: input.changes })
           }
         })
@@ -191,7 +187,11 @@ const messages = Command.make(
     const { messages: rows, next } = yield* withWebhook(input.webhook, (api, _, params) =>
       api.webhooks.messages({
         params,
-        query: { limit: input.limit, ...given("state", input.state), ...given("after", input.after) }
+        query: {
+          limit: input.limit,
+          ...Arguments.given("state", input.state),
+          ...Arguments.given("after", input.after)
+        }
       })
     )
     const table = yield* output.table
