@@ -9,9 +9,9 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Connection } from "../../http/connections/ConnectionDocuments.ts"
 import * as Documents from "../../http/contents/ContentDocuments.ts"
-import { ApiClient, body, BodyError } from "../../http/client/ApiClient.ts"
-import { failed, type Failure } from "../CommandFailure.ts"
-import * as TextFormat from "../TextFormat.ts"
+import { ApiClient } from "../../http/client/ApiClient.ts"
+import type { Failure } from "../CommandFailure.ts"
+import { type Body, bodyOf, type ReadError, unlessCut, unlessPurged } from "./Bodies.ts"
 import type { Folder } from "./Folder.ts"
 import * as Mbox from "./Mbox.ts"
 import * as Names from "./Names.ts"
@@ -33,12 +33,6 @@ interface Exported {
   readonly gone: number
   readonly bytes: number
 }
-
-type ReadError =
-  | Effect.Error<ReturnType<ApiClient["Service"]["contents"]["listInFull"]>>
-  | Effect.Error<ReturnType<ApiClient["Service"]["contents"]["get"]>>
-  | Effect.Error<ReturnType<typeof body>>
-  | BodyError
 
 type ReadStream<A = Uint8Array> = Stream.Stream<A, ReadError>
 type Write = Effect.Effect<Exported, ReadError | Failure, ApiClient>
@@ -65,56 +59,6 @@ const rowsOf = (connection: Connection): Stream.Stream<Documents.Content, ReadEr
       )
     )
   )
-
-interface Found {
-  readonly hash: string | null
-  readonly size: number
-  readonly bytes: Stream.Stream<Uint8Array, BodyError>
-}
-
-/**
- * Returns the body, or `Option.none` if the content is no longer stored: it was deleted and purged since its row was
- * read.
- */
-const bodyOf = (
-  connection: Connection,
-  row: Documents.Content
-): Effect.Effect<Option.Option<Found>, ReadError, ApiClient> =>
-  row.hash === null
-    ? Effect.succeedSome({ hash: null, size: row.size, bytes: Stream.empty })
-    : body(connection.id, row.externalId).pipe(
-        Effect.asSome,
-        Effect.catchTag("NotFoundProblem", () => Effect.succeedNone)
-      )
-
-/** Returns `Option.none` if the body failed while it was read because the content was purged meanwhile. */
-const unlessPurged =
-  (connection: Connection, row: Documents.Content) =>
-  <A, E, R>(writing: Effect.Effect<A, E | BodyError, R>) =>
-    writing.pipe(
-      Effect.asSome,
-      Effect.catchIf(
-        (error): error is BodyError => error instanceof BodyError,
-        (error) =>
-          Effect.flatMap(bodyOf(connection, row), (found) =>
-            Option.isNone(found) ? Effect.succeedNone : Effect.fail(error)
-          )
-      )
-    )
-
-/** If a body was purged after a part of it was written, fails with an error that says what to do. */
-const unlessCut =
-  (connection: Connection, row: Documents.Content) =>
-  <A, R>(bytes: Stream.Stream<A, ReadError, R>) =>
-    Stream.catch(bytes, (error) =>
-      Effect.fail(error).pipe(
-        unlessPurged(connection, row),
-        Effect.andThen(
-          failed("Export", `${TextFormat.quoted(row.externalId)} was purged while it was read: export again`)
-        ),
-        Stream.fromEffect
-      )
-    )
 
 /**
  * Returns true for an email, by the media type. Without a media type, messages of any source count as emails, and so
@@ -172,7 +116,7 @@ const writeAll = Effect.fnUntraced(function* (
   folder: Folder,
   name: string,
   rows: Stream.Stream<Documents.Content, ReadError, ApiClient>,
-  lineOf: (row: Documents.Content) => ((found: Found) => ReadStream) | undefined
+  lineOf: (row: Documents.Content) => ((body: Body) => ReadStream) | undefined
 ) {
   let written = 0
   let skipped = 0
@@ -237,7 +181,7 @@ const base64 = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint
 const encode = Schema.encodeSync(Documents.Content)
 
 /** Returns the line of a content: its fields, then `bodyEncoding` (`utf8` or `base64`) and `body`. */
-const ndjsonOf = (row: Documents.Content, body: Found["bytes"]): Stream.Stream<Uint8Array, ReadError> => {
+const ndjsonOf = (row: Documents.Content, body: Body["bytes"]): Stream.Stream<Uint8Array, ReadError> => {
   const head = JSON.stringify(encode(row)).slice(0, -1)
   const line = (encoding: string) => encoder.encode(`${head},"bodyEncoding":"${encoding}","body":`)
   const inQuotes = <E, R>(encoded: Stream.Stream<Uint8Array, E, R>) =>
