@@ -21,16 +21,16 @@ export const maxTitleLength = 1000
 
 const encoder = new TextEncoder()
 
-/** Returns why this text can't be an external id, or undefined if it can. */
-export const externalIdProblem = (id: string): string | undefined => {
-  if (typeof id !== "string") return "an external id must be a text"
-  if (id.length === 0) return "an external id may not be empty"
-  if (id.includes("\0")) return "an external id may not hold a NUL character"
-  if (!id.isWellFormed()) return "an external id must be well-formed Unicode (no lone surrogates)"
+/** Returns why this text can't be an external id, or undefined if it can. The reason begins with the subject. */
+export const externalIdProblem = (id: string, subject = "an external id"): string | undefined => {
+  if (typeof id !== "string") return `${subject} must be a text`
+  if (id.length === 0) return `${subject} may not be empty`
+  if (id.includes("\0")) return `${subject} may not hold a NUL character`
+  if (!id.isWellFormed()) return `${subject} must be well-formed Unicode (no lone surrogates)`
   // A UTF-16 unit is at most three bytes of UTF-8: only a long id need be counted.
   const mayBeLong = id.length * 3 > maxExternalIdBytes
   return mayBeLong && (id.length > maxExternalIdBytes || encoder.encode(id).length > maxExternalIdBytes)
-    ? `an external id may have at most ${maxExternalIdBytes} bytes`
+    ? `${subject} may have at most ${maxExternalIdBytes} bytes`
     : undefined
 }
 

@@ -38,10 +38,8 @@ export const pageProblem = (page: { readonly parts?: ReadonlyArray<unknown> | un
 
 /** Checks an account. The rules are those of an external id. */
 export const account = (given: string): Effect.Effect<string, IntegrationError> => {
-  const problem = externalIdProblem(given)
-  return problem === undefined
-    ? Effect.succeed(given)
-    : Effect.fail(malformed(`\`account\`: ${problem.replace("an external id", "it")}`))
+  const problem = externalIdProblem(given, "`account`: it")
+  return problem === undefined ? Effect.succeed(given) : Effect.fail(malformed(problem))
 }
 
 const amount = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))

@@ -15,10 +15,10 @@ import * as MessageText from "../MessageText.ts"
 const bytesOf = (checkpoint: Schema.Json): number => Buffer.byteLength(JSON.stringify(checkpoint))
 
 const partProblem = ({ checkpoint, key }: PartMove<Schema.Json>): string | undefined => {
-  const problem = externalIdProblem(key)
+  const problem = externalIdProblem(key, "the key of a part: it")
   const bytes = bytesOf(checkpoint)
   return problem !== undefined
-    ? `the key of a part: ${problem.replace("an external id", "it")}`
+    ? problem
     : bytes > maxPartBytes
       ? `the checkpoint of part ${JSON.stringify(key)} has ${bytes} bytes, more than ${maxPartBytes}`
       : undefined

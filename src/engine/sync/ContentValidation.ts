@@ -17,8 +17,8 @@ const texts = ["title", "mediaType", "revision", "bodyKey"] as const
 const objects = ["metadata", "volatile"] as const
 
 /**
- * Returns the length of the metadata as JSON. Fails with the reason why these fields can't be stored. A value of a wrong
- * type would fail the commit, and with it all items of its batch, at every poll again.
+ * Returns the length of the metadata as JSON. Fails with the reason why these fields can't be stored. A value of a
+ * wrong type would fail the commit, and with it all items of its batch, at every poll again.
  */
 export const metadataLength = (content: Omit<Content, "body" | "kind">): Result.Result<number, string> => {
   const text = texts.find((name) => content[name] !== undefined && typeof content[name] !== "string")
@@ -34,10 +34,8 @@ export const metadataLength = (content: Omit<Content, "body" | "kind">): Result.
     return Result.fail("`occurredAt` must be a DateTime, or absent")
   }
   // An index has the keys. PostgreSQL refuses entries of more than 2,704 bytes.
-  const keyProblem = content.bodyKey === undefined ? undefined : externalIdProblem(content.bodyKey)
-  return keyProblem === undefined
-    ? Result.succeed(length)
-    : Result.fail(`\`bodyKey\`: ${keyProblem.replace("an external id", "it")}`)
+  const keyProblem = content.bodyKey === undefined ? undefined : externalIdProblem(content.bodyKey, "`bodyKey`: it")
+  return keyProblem === undefined ? Result.succeed(length) : Result.fail(keyProblem)
 }
 
 const notBytes = SessionValues.malformed("`body` must be a Uint8Array, or a stream of them")
