@@ -1,8 +1,10 @@
 /** Parameters and fields that several endpoints share. */
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { UsageError } from "../engine/Engine.ts"
 
 /** An annotation for endpoints and groups whose requests contain no credential, so that errors may quote the input. */
 export const NoSecrets = Context.Reference<boolean>("idem/http/Parameters", { defaultValue: () => false })
@@ -64,6 +66,18 @@ export const wholeNumber = (minimum: number, maximum: number) => {
   const form = { expected: `a whole number from ${minimum} to ${maximum}` }
   return Schema.Number.pipe(Schema.check(Schema.isInt(form).abort(), Schema.isBetween({ minimum, maximum }, form)))
 }
+
+/** Fails unless a window begins before it ends. */
+export const requireOrder = ({
+  since,
+  until
+}: {
+  readonly since?: DateTime.Utc | undefined
+  readonly until?: DateTime.Utc | undefined
+}): Effect.Effect<void, UsageError> =>
+  since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)
+    ? Effect.fail(new UsageError({ message: "since must be before until" }))
+    : Effect.void
 
 /** The query parameter `limit`: 1 to `max`. */
 export const limit = (max: number, standard: number) =>

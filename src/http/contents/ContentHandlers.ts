@@ -1,12 +1,10 @@
 /** The handlers of contents and their changes. */
-import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { Deriver } from "../../derive/Deriver.ts"
-import { UsageError } from "../../engine/Engine.ts"
 import { contentRow } from "../../engine/feed/ChangeDocument.ts"
 import * as ContentList from "../../engine/feed/ContentList.ts"
 import * as Feed from "../../engine/feed/Feed.ts"
@@ -19,6 +17,7 @@ import { LedgerStore } from "../../engine/store/LedgerStore.ts"
 import { CommandApi } from "../CommandApi.ts"
 import { ledgerRow } from "../connections/ConnectionDocuments.ts"
 import * as ConnectionLookup from "../connections/ConnectionLookup.ts"
+import { requireOrder } from "../Parameters.ts"
 import { asProblem } from "../Problems.ts"
 import { Stopping } from "../ShutdownSignal.ts"
 import * as BodyResponse from "./BodyResponse.ts"
@@ -43,10 +42,7 @@ export const layer = HttpApiBuilder.group(
 
     const page = Effect.fnUntraced(function* (ref: string, query: ContentList.Query) {
       const { id } = yield* ConnectionLookup.find(connections, ref)
-      const { since, until } = query
-      if (since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)) {
-        return yield* new UsageError({ message: "since must be before until" })
-      }
+      yield* requireOrder(query)
       const { contents: rows, next } = yield* Effect.provideContext(ContentList.list(id, query), context)
       const names = yield* ContentNames.find(ports.contents, id, rows)
       return <Row>(document: (row: ContentRow) => Row) => ({

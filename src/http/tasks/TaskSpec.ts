@@ -2,8 +2,9 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type { SyncTask } from "../../contract/SyncTask.ts"
-import { UsageError } from "../../engine/Engine.ts"
+import type { UsageError } from "../../engine/Engine.ts"
 import * as MessageText from "../../engine/MessageText.ts"
+import { requireOrder } from "../Parameters.ts"
 import type { SyncRequest } from "./TaskEndpoints.ts"
 
 /**
@@ -34,9 +35,7 @@ export const specOfRequest = ({ since, until, ...rest }: SyncRequest): string =>
 /** Converts the request to a task of the engine. */
 export const taskOf = Effect.fnUntraced(function* (request: SyncRequest): Effect.fn.Return<SyncTask, UsageError> {
   const { since, until } = request
-  if (since !== undefined && until !== undefined && !DateTime.isLessThan(since, until)) {
-    return yield* new UsageError({ message: "since must be before until" })
-  }
+  yield* requireOrder(request)
   const window = { ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) }
   return {
     force: request.force ?? false,
