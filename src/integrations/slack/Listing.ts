@@ -41,37 +41,17 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Page } from "../../contract/Page.ts"
 import type { Parts } from "../../contract/Parts.ts"
 import * as SyncTask from "../../contract/SyncTask.ts"
 import { type Checkpoint, type Part } from "./Checkpoint.ts"
-import { changedAt, load, type Pages, save, type State } from "./State.ts"
-import * as CompletePasses from "./CompletePasses.ts"
+import { changedAt, load, type Pages } from "./State.ts"
 import * as Directory from "./Directory.ts"
 import * as EventDelivery from "./EventDelivery.ts"
 import * as HistoryPasses from "./HistoryPasses.ts"
-import * as HistoryReader from "./HistoryReader.ts"
-import type { Env } from "./MessageRefs.ts"
-import * as MessageSearch from "./MessageSearch.ts"
-import * as HintLookups from "./HintLookups.ts"
-import * as PlanLimit from "./PlanLimit.ts"
-import { type ListingContext, type Settings, sweepEvery, visitsPerRound } from "./ConversationVisits.ts"
-import * as ConversationVisits from "./ConversationVisits.ts"
+import type { ListingContext, Settings } from "./ConversationVisits.ts"
+import * as Poll from "./Poll.ts"
+import { envOf, listChannels } from "./Poll.ts"
 import { tsOf } from "./Timestamp.ts"
-
-/** The usual upper bound of the time between two slices of one poll: a later slice may belong to another sync. */
-const sliceGap = Duration.toMillis("15 seconds")
-/** How often a poll visits the conversations if its slices are further apart. */
-const roundEvery = Duration.toMillis("5 minutes")
-const usersEvery = Duration.toMillis("1 hour")
-/** How often a pass reads each history again while events are received. */
-const sweepWhileListening = Duration.days(7)
-/**
- * How often conversations are listed while events are received, and how soon after a hint about an unknown
- * conversation.
- */
-const directoryEvery = Duration.toMillis("1 hour")
-const directoryForUnknown = Duration.toMillis("5 minutes")
 
 export const make = (
   settings: Settings,
@@ -92,31 +72,9 @@ export const make = (
       const isLive = SyncTask.isLive(task)
       const isListening = isLive && EventDelivery.begin(state, parts.hinted, now)
       const context = { settings, task, state, parts, isListening, time, now }
-      return isLive ? live(context) : bounded(context)
+      return isLive ? Poll.live(context) : bounded(context)
     })
   )
-
-const channels = ({ parts, settings, state, task, time }: ListingContext): Pages => {
-  const { bot, channels: named, client, types } = settings
-  return Directory.channels(
-    { now: time, parts, client, task, types, named, bot, asContent: task.window === undefined },
-    state
-  )
-}
-
-const envOf = ({ settings, state, task, time }: ListingContext): Env => ({
-  client: settings.client,
-  task,
-  files: settings.files,
-  limit: settings.limit,
-  callsPerStep: settings.callsPerStep,
-  now: time,
-  planLimit: PlanLimit.make(state, time),
-  since: task.window?.since === undefined ? undefined : tsOf(task.window.since.epochMilliseconds),
-  until: task.window?.until === undefined ? undefined : tsOf(task.window.until.epochMilliseconds)
-})
-
-const empty = (state: State): Page<Checkpoint, Part> => ({ listed: [], download: [], ...save(state) })
 
 /**
  * Lists every conversation between the task's bounds. Replies in the window may belong to parents up to `lookback`
@@ -127,7 +85,7 @@ const bounded = (context: ListingContext): Pages => {
   const since = task.window?.since
   const isListed = state.conversations.size > 0 && state.listing === undefined
   const withUsers = task.window === undefined && state.users.at === undefined
-  return (isListed ? Stream.empty : channels(context)).pipe(
+  return (isListed ? Stream.empty : listChannels(context)).pipe(
     Stream.concat(
       Stream.suspend(() => (withUsers ? Directory.users({ client: settings.client, task }, state, now) : Stream.empty))
     ),
@@ -140,171 +98,4 @@ const bounded = (context: ListingContext): Pages => {
       })
     )
   )
-}
-
-const live = (context: ListingContext): Pages => {
-  const { isListening, now, parts, settings, state, task, time } = context
-  const env = envOf(context)
-  const longest = settings.sweepEvery ?? (isListening ? sweepWhileListening : sweepEvery)
-  const skip = new Set<string>()
-
-  const visits = ConversationVisits.make(context, { env, skip, longest: Duration.toMillis(longest) })
-
-  const isKnown = (part: string) => state.conversations.has(part.split("/")[0] ?? "")
-
-  /** Continues the round. */
-  const round: Pages = Stream.suspend(() => {
-    const channels = [...visits.due()]
-    const all = HistoryReader.inSequence(() => {
-      const channel = channels.shift()
-      return channel === undefined ? undefined : visits.visit(channel, false)
-    })
-    const end = Stream.suspend(() => {
-      state.allowance = state.round?.calls ?? 0
-      state.movedAt = time()
-      state.rounds = (state.rounds ?? 0) + 1
-      MessageSearch.forgetVisited(state)
-      delete state.round
-      return Stream.make(empty(state))
-    })
-    return Stream.concat(all, end)
-  })
-
-  const begin = (again: boolean): Pages =>
-    Stream.suspend(() => {
-      state.round = { startedAt: time(), again, calls: 0, extra: 0 }
-      state.roundAt = state.round.startedAt
-      const isListed = isListening && now - (state.listedAt ?? 0) < directoryEvery
-      return isListed ? round : Stream.concat(channels(context), round)
-    })
-
-  /** Lists the conversations, and visits new ones. */
-  const directory: Pages = Stream.concat(
-    channels(context),
-    Stream.suspend(() => {
-      const fresh = Array.from(state.conversations).flatMap(([id, { archived, part }]) =>
-        archived || part.visitedAt !== undefined ? [] : [id]
-      )
-      HintLookups.wait(state, fresh.slice(0, visitsPerRound))
-      return Stream.empty
-    })
-  )
-
-  /** Continues a listing of the conversations that the previous slice did not complete. */
-  const unfinished: Pages = Stream.suspend(() => (state.listing === undefined ? Stream.empty : directory))
-
-  const looks = HintLookups.make(env, state)
-  const hinted: Pages = Stream.suspend(() =>
-    HistoryReader.inSequence(() => {
-      const [part] = state.hinted ?? []
-      if (part === undefined) return undefined
-      if (/^(users|files)\//.test(part) || (part.includes("/") && isKnown(part))) return looks.at(part)
-      state.hinted = (state.hinted ?? []).filter((one) => one !== part)
-      const isStale = now - (state.listedAt ?? 0) >= directoryForUnknown
-      if (part === "channels" || (!isKnown(part) && isStale)) {
-        // The part is looked up once its conversation is known.
-        if (part !== "channels") HintLookups.wait(state, [part])
-        return directory
-      }
-      return isKnown(part) ? visits.visit(part, true) : Stream.empty
-    })
-  )
-
-  const search: Pages = Stream.unwrap(
-    Effect.gen(function* () {
-      if (isListening || !MessageSearch.isDue(state, now) || (yield* settings.bot)) return Stream.empty
-      yield* MessageSearch.find(settings.client, state, now)
-      return Stream.empty
-    })
-  )
-
-  const users: Pages = Stream.suspend(() =>
-    state.users.cursor !== undefined || state.users.at === undefined || now - state.users.at >= usersEvery
-      ? Directory.users({ client: settings.client, task }, state, now)
-      : Stream.empty
-  )
-
-  const isNew = (id: string) => state.conversations.has(id) && state.conversations.get(id)?.part.historyAt === undefined
-  const backfill: Pages = Stream.suspend(() =>
-    HistoryPasses.make(env, state, skip, {
-      now,
-      listing: `backfill since ${state.tour.at}`,
-      isDue: isNew,
-      spend: (calls) => {
-        state.allowance = Math.max(0, state.allowance - calls)
-        return true
-      }
-    })
-  )
-
-  const sweep: Pages = HistoryPasses.make(env, state, skip, {
-    now,
-    isDue: (id) => {
-      const { archived, part } = state.conversations.get(id) ?? { archived: true, part: {} }
-      const isOld = part.historyAt !== undefined && now - part.historyAt >= Duration.toMillis(longest)
-      return !archived && part.historyAt !== undefined && (part.history !== undefined || isOld)
-    },
-    spend: (calls) => {
-      state.spent = { ...state.spent, history: state.spent.history + calls }
-      return state.spent.history < settings.historyCalls
-    },
-    onNew: (channel, ts) => EventDelivery.onUnhinted(state, channel, ts, now)
-  })
-
-  const passes = backfill.pipe(
-    Stream.concat(CompletePasses.make({ ...settings, sweepEvery: longest }, env, state, now, skip)),
-    Stream.concat(sweep),
-    Stream.map((page) => {
-      state.rounds = 0
-      return { ...page, checkpoint: { ...page.checkpoint, rounds: 0 } }
-    })
-  )
-  const rest = Stream.concat(users, passes)
-
-  const end: Pages = Stream.suspend(() => {
-    state.ended = true
-    state.movedAt = time()
-    return Stream.make({ ...empty(state), problems: EventDelivery.problems(state) })
-  })
-
-  const regular = (isSamePoll: boolean): Pages => {
-    const isNewPoll = state.ended
-    state.ended = false
-    if (isNewPoll) {
-      state.spent = { history: 0, complete: 0 }
-      state.rounds = 0
-    }
-    if (state.round !== undefined) {
-      // The next slice of the same poll ends with its round. After an interruption, conversations that were visited
-      // before it may have changed, so another round follows.
-      const isLast = state.round.again || isSamePoll
-      const next = isLast ? Stream.empty : Stream.concat(begin(true), rest)
-      return round.pipe(Stream.concat(rest), Stream.concat(next), Stream.concat(end))
-    }
-    const { allowance, roundAt = 0, rounds = 0 } = state
-    const isRecent = isSamePoll || now - roundAt <= roundEvery
-    const mayGoOn = allowance > 0 || !Array.from(state.conversations.keys()).some(isNew)
-    if (isNewPoll || (rounds === 0 && !(isRecent && mayGoOn))) {
-      return begin(false).pipe(Stream.concat(rest), Stream.concat(end))
-    }
-    // A sync that follows an interrupted one looks like its next slice, so a round ends it, unless the previous slice
-    // ended with one. A late slice may follow an old round: then a second round ends it.
-    const enough = isSamePoll ? 1 : 2
-    const last = Stream.suspend(() => ((state.rounds ?? 0) >= enough ? Stream.empty : begin(false)))
-    return rest.pipe(Stream.concat(last), Stream.concat(end))
-  }
-
-  return Stream.suspend(() => {
-    // The first page of the slice stores the hints, whichever page it is, because only one slice gets them.
-    HintLookups.wait(state, parts.hinted.parts)
-    // Read before visits change the time.
-    const isSamePoll = !state.ended && now - state.movedAt <= sliceGap
-    const first = Stream.concat(unfinished, parts.hinted.only || isSamePoll ? hinted : Stream.concat(search, hinted))
-    return parts.hinted.only
-      ? first
-      : Stream.concat(
-          first,
-          Stream.suspend(() => regular(isSamePoll))
-        )
-  })
 }
