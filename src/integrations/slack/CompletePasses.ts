@@ -76,11 +76,11 @@ export const make = (settings: Settings, env: Env, state: State, now: number, sk
    * Returns true once the whole workspace has been examined, in as many rounds as that takes. Absent messages are
    * deleted only then, so that a source that loses everything is noticed before the first deletion.
    */
-  const isAllVisited = () => nextSuspect() === undefined && isVisitedAll(state)
+  const isExamined = () => nextSuspect() === undefined && isVisitedAll(state)
 
   /** Returns the page that completes the passes, if the last pass ended before the last visit. */
   const completion = (): Pages | undefined => {
-    if (state.absentSince === undefined || state.pass !== undefined || !isAllVisited()) return undefined
+    if (state.absentSince === undefined || state.pass !== undefined || !isExamined()) return undefined
     delete state.absentSince
     state.passes += 1
     const listing = `all visited, pass ${state.passes} since ${now}`
@@ -110,7 +110,7 @@ export const make = (settings: Settings, env: Env, state: State, now: number, sk
       delete state.pass
       advance(begun.channel)
       // Absent messages are deleted when the whole workspace was examined, or at the end of the tour.
-      const complete = begun.suspect ? isAllVisited() : state.tour.next === undefined
+      const complete = begun.suspect ? isExamined() : state.tour.next === undefined
       if (complete) delete state.absentSince
       return { ...save(state), complete }
     }
