@@ -78,7 +78,7 @@ const newest = `(SELECT changed_xid FROM content WHERE changed_xid < horizon ORD
 const after = (newest: bigint | null, from: bigint): bigint => (newest === null || newest < from ? from : newest + 1n)
 
 /** The columns of a change without its transaction id, which is read as a number for ordering. */
-const toldColumns = [...Object.keys(contentFields), "connectionId", "change", "stored", "undeleted"]
+const changeColumns = [...Object.keys(contentFields), "connectionId", "change", "stored", "undeleted"]
   .map((name) => `"${name}"`)
   .join(", ")
 
@@ -91,7 +91,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
   const head = sql`SELECT now.*, ${sql.literal(newest)} AS newest
     FROM (SELECT ${sql.literal(epochColumns)}, ${isCurrent} AS "isCurrent",
       pg_snapshot_xmin(pg_current_snapshot()) AS horizon FROM meta) AS now`
-  const told = sql.literal(`${toldColumns}, visible.transaction::text AS transaction`)
+  const columns = sql.literal(`${changeColumns}, visible.transaction::text AS transaction`)
 
   const changes: Methods["changes"] = Effect.fnUntraced(function* (query) {
     const { transaction, row } = query.after ?? { transaction: 0n, row: null }
@@ -105,7 +105,7 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
     // The bounds of one range of the index, which is read in order until the page is full.
     const found = yield* sql`WITH head AS MATERIALIZED (${head})
       SELECT head."databaseId", head.number, head.id, head."isCurrent", head.horizon::text AS horizon,
-        head.newest::text AS newest, ${told}
+        head.newest::text AS newest, ${columns}
       FROM head LEFT JOIN LATERAL (
         SELECT ${sql.literal(contentColumns)}, changed_xid AS transaction, connection_id AS "connectionId", change,
           CASE change WHEN 'stored' THEN changed_xid ELSE stored_xid END::text AS stored,

@@ -26,7 +26,7 @@ import { BlobStore, hex } from "../Blobs.ts"
 import { byteas, texts } from "./Parameters.ts"
 import { toStoreError } from "./SqlErrors.ts"
 import { transaction } from "./Transactions.ts"
-import { allRows, connectionIds as decodeConnectionIds, ids as decodeIds } from "./RowDecoders.ts"
+import { allRows, connectionIds as decodeConnectionIds } from "./RowDecoders.ts"
 
 /** Contents in one transaction. Other connections that store the same bodies wait for it, so it is small. */
 const atOnce = 500
@@ -37,7 +37,7 @@ const checksAtOnce = 16
 /** Shorter than the idle limit of a commit's transaction in PostgreSQL. */
 const checkTimeout = Duration.seconds(8)
 
-const decodeHashes = allRows(Schema.Struct({ hash: Schema.NullOr(Schema.Uint8Array) }))
+const decodeRemoved = allRows(Schema.Struct({ id: Schema.String, hash: Schema.NullOr(Schema.Uint8Array) }))
 const decodeBodies = allRows(Schema.Struct({ hash: Schema.Uint8Array, size: Schema.Int, large: Schema.Boolean }))
 /** Where a step of a purge ended: a time as PostgreSQL writes it, and an id. */
 interface Place {
@@ -116,9 +116,12 @@ export const lockKept = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, i
   return yield* new StoreError({ message, cause: message })
 })
 
-/** Removes the given bodies that no content refers to any more, in the transaction that removed the contents. */
-const dropUnnamed = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, rows: ReadonlyArray<unknown>) {
-  const named = (yield* decodeHashes(rows)).flatMap(({ hash }) => (hash === null ? [] : [hash]))
+/** Removes the bodies of these contents that no content refers to any more, in the transaction that removed them. */
+const dropUnnamed = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  contents: ReadonlyArray<{ readonly hash: Uint8Array | null }>
+) {
+  const named = contents.flatMap(({ hash }) => (hash === null ? [] : [hash]))
   if (named.length === 0) return []
   const hashes = byteas(named)
   // In the order in which commits lock them.
@@ -130,14 +133,8 @@ const dropUnnamed = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, rows:
 })
 
 /** Removes the rows that were derived from these contents, in the same transaction. */
-const forgetDerived = Effect.fnUntraced(function* (
-  sql: SqlClient.SqlClient,
-  connectionId: ConnectionId,
-  rows: ReadonlyArray<unknown>
-) {
-  const ids = yield* decodeIds(rows)
-  if (ids.length > 0) yield* sql`SELECT derived.forget(${connectionId}, ${texts(ids.map(({ id }) => id))})`
-})
+const forgetDerived = (sql: SqlClient.SqlClient, connectionId: ConnectionId, ids: ReadonlyArray<string>) =>
+  ids.length === 0 ? Effect.void : sql`SELECT derived.forget(${connectionId}, ${texts(ids)})`
 
 /** Messages of webhooks that are pending or dead and contain changes of this connection: one row for each change. */
 const changesInMessages = (sql: SqlClient.SqlClient, connectionId: ConnectionId) =>
@@ -148,9 +145,8 @@ const changesInMessages = (sql: SqlClient.SqlClient, connectionId: ConnectionId)
 const emptyInMessages = Effect.fnUntraced(function* (
   sql: SqlClient.SqlClient,
   connectionId: ConnectionId,
-  rows: ReadonlyArray<unknown>
+  ids: ReadonlyArray<string>
 ) {
-  const ids = (yield* decodeIds(rows)).map(({ id }) => id)
   if (ids.length === 0) return
   const isPurged = sql`change ->> 'connection' = ${connectionId} AND change #>> '{content,externalId}' = ANY(${texts(ids)})`
   yield* sql`WITH emptied AS (
@@ -204,15 +200,16 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
     while (after !== undefined) {
       const step: Step = yield* Effect.gen(function* () {
         // An array is looked up by the key under any plan.
-        const rows = yield* sql`WITH removed AS (
+        const found = yield* sql`WITH removed AS (
             DELETE FROM content WHERE connection_id = ${connectionId} AND external_id = ANY(ARRAY(
               SELECT external_id FROM content WHERE connection_id = ${connectionId} AND external_id > ${after}
               ORDER BY external_id LIMIT ${atOnce} FOR UPDATE))
             RETURNING body_hash AS hash, external_id AS id)
           SELECT hash, id FROM removed ORDER BY id`
-        yield* forgetDerived(sql, connectionId, rows)
-        const last = rows.length === atOnce ? (yield* decodeIds(rows)).at(-1) : undefined
-        return { last: last?.id, bodies: yield* dropUnnamed(sql, rows) }
+        const rows = yield* decodeRemoved(found)
+        const ids = rows.map(({ id }) => id)
+        yield* forgetDerived(sql, connectionId, ids)
+        return { last: ids.length === atOnce ? ids.at(-1) : undefined, bodies: yield* dropUnnamed(sql, rows) }
       }).pipe(inTransaction)
       yield* dropBlobs(step.bodies)
       after = step.last
@@ -251,8 +248,9 @@ export const make: Effect.Effect<Methods, never, SqlClient.SqlClient | BlobStore
         if (found.length === 0) return { gone: 0, deleted: 0, bodies: [], last: undefined }
         const rows = yield* purgeRows(connectionId, before, from)
         const deleted = rows.filter(({ neverStored }) => !neverStored)
-        yield* emptyInMessages(sql, connectionId, deleted)
-        yield* forgetDerived(sql, connectionId, deleted)
+        const ids = deleted.map(({ id }) => id)
+        yield* emptyInMessages(sql, connectionId, ids)
+        yield* forgetDerived(sql, connectionId, ids)
         return {
           gone: rows.length - deleted.length,
           deleted: deleted.length,
