@@ -52,20 +52,20 @@ export const acquire = Effect.fnUntraced(function* (
 })
 
 /** Like `acquire`, but waits while the lease is taken. Calls `onTaken` for each new holder. */
-export const acquireWaiting = (
+export const acquireWaiting = Effect.fnUntraced(function* (
   connectionId: ConnectionId,
   onTaken: (holder: string) => Effect.Effect<void>
-): Effect.Effect<Acquired, StoreError | Superseded, ConnectionStore | LeaseStore> => {
-  const next = (told: string): Effect.Effect<Acquired, StoreError | Superseded, ConnectionStore | LeaseStore> =>
-    Effect.flatMap(acquire(connectionId), (acquired) => {
-      if (acquired._tag === "Acquired") return Effect.succeed(acquired)
-      const tell = told === acquired.holder ? Effect.void : onTaken(acquired.holder)
-      // Only the wait is interruptible: an interruption after the lease was acquired would leave it unreleased.
-      const wait = Effect.interruptible(Effect.andThen(tell, Effect.sleep("250 millis")))
-      return Effect.flatMap(wait, () => next(acquired.holder))
-    })
-  return next("")
-}
+): Effect.fn.Return<Acquired, StoreError | Superseded, ConnectionStore | LeaseStore> {
+  let holder: string | undefined
+  while (true) {
+    const acquired = yield* acquire(connectionId)
+    if (acquired._tag === "Acquired") return acquired
+    const report = acquired.holder === holder ? Effect.void : onTaken(acquired.holder)
+    // Only the wait is interruptible: an interruption after the lease was acquired would leave it unreleased.
+    yield* Effect.interruptible(Effect.andThen(report, Effect.sleep("250 millis")))
+    holder = acquired.holder
+  }
+})
 
 /**
  * Renews the lease until interrupted. Fails if the lease is lost (`Superseded`), or if the run makes no progress for
