@@ -114,10 +114,10 @@ const defect = (cause: Cause.Cause<unknown>): CommandFailure.Failure => {
   const squashed = Cause.squash(cause)
   // Some settings are read in effects that can't fail, so their errors are defects.
   if (squashed instanceof Config.ConfigError) return CommandFailure.fromError(squashed)
-  const said = squashed instanceof Error ? squashed.message : String(squashed)
+  const message = squashed instanceof Error ? squashed.message : String(squashed)
   return CommandFailure.failed(
     "Defect",
-    `unexpected error: ${TextFormat.short(said, 300)}; to report it, add the stack that IDEM_DEBUG=1 shows`
+    `unexpected error: ${TextFormat.short(message, 300)}; to report it, add the stack that IDEM_DEBUG=1 shows`
   )
 }
 

@@ -19,9 +19,9 @@ const indented = (text: string): string => SafeText.lines(text).replaceAll("\n",
 
 const forPeople = Logger.map(Logger.formatStructured, ({ annotations, cause, level, message, timestamp }) => {
   const named = Object.entries(annotations).map(([name, value]) => ` ${name}=${SafeText.oneLine(asText(value))}`)
-  const said = (Array.isArray(message) ? message : [message]).map(asText).join(" ")
+  const text = (Array.isArray(message) ? message : [message]).map(asText).join(" ")
   const why = cause === undefined ? "" : `\n  ${indented(cause)}`
-  return `${timestamp.slice(11, 19)} ${styled(level)} ${indented(said)}${SafeText.oneLine(named.join(""))}${why}`
+  return `${timestamp.slice(11, 19)} ${styled(level)} ${indented(text)}${SafeText.oneLine(named.join(""))}${why}`
 })
 
 const forPrograms = Logger.map(Logger.formatJson, SafeText.json)

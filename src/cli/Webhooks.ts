@@ -90,11 +90,11 @@ const list = Effect.fn("webhooks")(function* () {
 /** Prints a webhook with its new secret, which is shown only here. */
 const withSecret = (
   { secret, ...given }: Documents.Webhook & { readonly secret: string },
-  said: string,
+  heading: string,
   style: Style
 ): string =>
   [
-    `${style.good(said)} ${style.bold(TextFormat.oneLine(given.name))}`,
+    `${style.good(heading)} ${style.bold(TextFormat.oneLine(given.name))}`,
     TextFormat.fields([
       ["  id", given.id],
       ["  url", TextFormat.oneLine(given.url)],

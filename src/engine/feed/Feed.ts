@@ -86,7 +86,7 @@ export const make = Effect.fnUntraced(function* ({ longestPause = defaultLongest
    * Makes one query, and wakes the readers of connections that changed. Returns true if any changed. A reader that
    * joins during the query is served by the next one.
    */
-  const look = Effect.gen(function* () {
+  const wakeReaders = Effect.gen(function* () {
     const asking = [...waiters]
     const [first, ...rest] = asking.map(({ from }) => from)
     if (first === undefined) return false
@@ -112,7 +112,7 @@ export const make = Effect.fnUntraced(function* ({ longestPause = defaultLongest
         pause = shortestPause
         yield* Effect.sleep(pause)
       }
-      pause = (yield* look) ? shortestPause : Math.min(pause * 1.5, longestPause)
+      pause = (yield* wakeReaders) ? shortestPause : Math.min(pause * 1.5, longestPause)
     }
     // This runs in the same synchronous step as the check for readers, so that a reader that joins next starts a new
     // poller.

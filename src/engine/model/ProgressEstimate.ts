@@ -61,8 +61,8 @@ export const next = (
 ): Estimate => {
   const ended = Math.max(before?.ended ?? 0, done.ended)
   const listed = done.remaining === undefined ? undefined : done.known + done.remaining
-  const said = listed ?? options.items
-  const expected = said === undefined ? undefined : Math.max(said, done.known, before?.expected ?? 0)
+  const total = listed ?? options.items
+  const expected = total === undefined ? undefined : Math.max(total, done.known, before?.expected ?? 0)
   if (expected === undefined) return { ended, expected, fraction: undefined, remainingMs: undefined }
   const fraction = Math.min(1, Math.max(before?.fraction ?? 0, expected === 0 ? 1 : ended / expected))
   const left = Math.max(0, expected - ended)

@@ -91,15 +91,15 @@ const make = Effect.gen(function* () {
     Effect.provideService(ConnectionGroup.isOwned(connectionId), Sharding.Sharding, sharding)
 
   /** Returns when this process no longer owns the connection, or the connection has changed. */
-  const changed = (connection: Connection) => {
-    const look = Effect.gen(function* () {
+  const untilChanged = (connection: Connection) => {
+    const hasChanged = Effect.gen(function* () {
       if (!(yield* isOurs(connection.id))) return true
       return yield* Effect.match(connections.connection(connection.id), {
         onFailure: () => false,
         onSuccess: (now) => !isSame(connection, now)
       })
     })
-    return Effect.asVoid(Effect.repeat(Effect.delay(look, watchEvery), { until: (isChanged) => isChanged }))
+    return Effect.asVoid(Effect.repeat(Effect.delay(hasChanged, watchEvery), { until: (isChanged) => isChanged }))
   }
 
   /**
@@ -117,7 +117,7 @@ const make = Effect.gen(function* () {
     return problems.hints === message ? Effect.void : connections.setHintsProblem(id, message ?? null)
   }
 
-  const pass = (connection: Connection, hint: Hint) =>
+  const receive = (connection: Connection, hint: Hint) =>
     Effect.suspend(() => {
       const isHint: boolean = Predicate.isObject(hint)
       if (!isHint) return Effect.fail(SessionValues.malformed("a hint must be an object"))
@@ -135,12 +135,12 @@ const make = Effect.gen(function* () {
     Effect.gen(function* () {
       const openedAt = yield* Clock.currentTimeMillis
       const watched = Stream.onFirst(hints, () => record(connection, undefined))
-      const end = yield* Stream.runForEach(watched, (hint) => pass(connection, hint)).pipe(
+      const end = yield* Stream.runForEach(watched, (hint) => receive(connection, hint)).pipe(
         Effect.tapError((error) =>
           error._tag === "IntegrationError" && isRefusal(error) ? record(connection, error) : Effect.void
         ),
         Effect.match({ onFailure: ({ message }) => message, onSuccess: () => "the source ended the stream" }),
-        Effect.raceFirst(Effect.as(changed(connection), undefined)),
+        Effect.raceFirst(Effect.as(untilChanged(connection), undefined)),
         Effect.ensuring(Effect.sync(() => pending.setListening(connection.id, false)))
       )
       if (end === undefined) return

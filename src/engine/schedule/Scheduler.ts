@@ -221,7 +221,7 @@ const schedule = Effect.gen(function* () {
       )
 
   // Connections that wait for a slot remain the longest due, so the query asks for that many more.
-  const look = Effect.gen(function* () {
+  const wakeDue = Effect.gen(function* () {
     const limit = Math.min(woken.size + dueAtOnce, wokenAtMost)
     for (const due of yield* leases.due(limit)) {
       if (woken.size >= wokenAtMost) return
@@ -232,7 +232,7 @@ const schedule = Effect.gen(function* () {
     }
   }).pipe(Effect.catchTag("StoreError", (error) => Effect.logWarning(error.message)))
 
-  return yield* Effect.forever(Effect.andThen(look, Effect.timeoutOption(Queue.take(ended), tick)))
+  return yield* Effect.forever(Effect.andThen(wakeDue, Effect.timeoutOption(Queue.take(ended), tick)))
 })
 
 /**

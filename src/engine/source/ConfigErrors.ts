@@ -164,9 +164,13 @@ const isNameable = (name: string, known: ReadonlyArray<string>): boolean =>
   inCommonUse.has(name.toLowerCase().replaceAll(/[_-]/g, ""))
 
 const wrong = (place: Place, text: string | undefined, issue: SchemaIssue.Issue): Problem => {
-  const said = text ?? lowerFirst(oneLine(format(issue)))
+  const explanation = text ?? lowerFirst(oneLine(format(issue)))
   const { path } = place
-  return { kind: "wrong", text: path === "" ? said : `${path}${text === undefined ? ":" : ""} ${said}`, path }
+  return {
+    kind: "wrong",
+    text: path === "" ? explanation : `${path}${text === undefined ? ":" : ""} ${explanation}`,
+    path
+  }
 }
 
 /** Leaves out a field that is missing only because its name is misspelt. */

@@ -95,8 +95,8 @@ const reconcileMembers = Effect.fnUntraced(function* (
     for (const left of existing.values()) {
       if (yield* retire(left, `its account is no longer in ${owner.name}`)) done.retired += 1
     }
-    const said = Object.entries(done).flatMap(([what, count]) => (count > 0 ? [`${count} ${what}`] : []))
-    if (said.length > 0) yield* Effect.logInfo(`connections of ${owner.name}: ${said.join(", ")}`)
+    const counts = Object.entries(done).flatMap(([what, count]) => (count > 0 ? [`${count} ${what}`] : []))
+    if (counts.length > 0) yield* Effect.logInfo(`connections of ${owner.name}: ${counts.join(", ")}`)
   })
 
   const decoded = Effect.fnUntraced(function* (wanted: Member<unknown, unknown>) {

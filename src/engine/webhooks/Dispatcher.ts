@@ -111,7 +111,7 @@ export const run: Effect.Effect<never, never, Services> = Effect.gen(function* (
   const fibers = yield* FiberMap.make<WebhookId>()
   const nudges = new Map<WebhookId, Queue.Queue<void>>()
 
-  const look = Effect.gen(function* () {
+  const dispatch = Effect.gen(function* () {
     const work = yield* store.deliveryStates
     const isDue = new Map(work.map(({ next, webhook }) => [webhook.id, next !== null && Duration.isZero(next.in)]))
     for (const [webhookId, queue] of nudges) {
@@ -134,7 +134,7 @@ export const run: Effect.Effect<never, never, Services> = Effect.gen(function* (
     Effect.catchTag("StoreError", ({ message }) => Effect.andThen(Effect.logWarning(message), Effect.sleep(pause)))
   )
 
-  return yield* Effect.forever(Effect.andThen(look, Effect.sleep(tick)))
+  return yield* Effect.forever(Effect.andThen(dispatch, Effect.sleep(tick)))
 }).pipe(Effect.scoped, Effect.provide(SecureRandom.layerWebCrypto))
 
 export type Services = WebhookStore | Feed.Feed | Vault | Sender

@@ -48,8 +48,8 @@ const notInNames = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\
 
 /** Returns the name of the download: the title, or the last part of the id, with an extension for the type. */
 export const fileName = (title: string | null, externalId: string, type: string): string => {
-  const said = title === null || title.trim() === "" ? (externalId.split("/").at(-1) ?? "") : title
-  const plain = Array.from(said.replace(notInNames, " ").replaceAll(/\s+/g, " "))
+  const chosen = title === null || title.trim() === "" ? (externalId.split("/").at(-1) ?? "") : title
+  const plain = Array.from(chosen.replace(notInNames, " ").replaceAll(/\s+/g, " "))
     .slice(0, 120)
     .join("")
     .replaceAll(/^[. ]+|[. ]+$/g, "")

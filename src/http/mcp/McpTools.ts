@@ -88,7 +88,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     })
   })
 
-  const said = <A, E extends { readonly message: string }>(work: Effect.Effect<A, E>) =>
+  const asToolResult = <A, E extends { readonly message: string }>(work: Effect.Effect<A, E>) =>
     Effect.mapError(work, ({ message }) => ({ error: message }))
 
   /** Searches the connections that may be read; with a name only that one. */
@@ -107,9 +107,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
   })
 
   const tools = reading.toLayer({
-    sources: () => said(Effect.flatMap(readable(), (connections) => withNotice(connections, {}))),
+    sources: () => asToolResult(Effect.flatMap(readable(), (connections) => withNotice(connections, {}))),
     search: ({ after, connection, limit = 20, query }) =>
-      said(
+      asToolResult(
         Effect.gen(function* () {
           const { connections, items, next } = yield* searched(connection, { text: query, limit, after })
           return yield* withNotice(connections, { next, results: items })
@@ -117,7 +117,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       ),
     // A query without words returns the newest contents first, and its fields are indexed.
     list: ({ after, channel, connection, folder, from, kind, limit = 20, since, until }) =>
-      said(
+      asToolResult(
         Effect.gen(function* () {
           const text = [channel?.replace(/^#/, ""), folder]
             .flatMap((place) => (place === undefined ? [] : [`in:"${place.replaceAll('"', " ")}"`]))
@@ -127,9 +127,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
           return yield* withNotice(connections, { next, items: items.map(({ snippet: _snippet, ...rest }) => rest) })
         })
       ),
-    get: ({ connection, id, offset = 0, part }) => said(content(connection, id, offset, part)),
+    get: ({ connection, id, offset = 0, part }) => asToolResult(content(connection, id, offset, part)),
     thread: ({ connection, id, limit = 20, offset = 0 }) =>
-      said(
+      asToolResult(
         Effect.gen(function* () {
           const connections = yield* readable(connection)
           const { items, next } = yield* deriver.reads.thread(names(connections), { connection, id }, { limit, offset })
@@ -140,7 +140,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   const queries = querying.toLayer({
     sql: ({ query }) =>
-      said(
+      asToolResult(
         Effect.gen(function* () {
           if ((yield* options.scope) !== undefined) {
             return yield* new UsageError({

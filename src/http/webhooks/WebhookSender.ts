@@ -44,8 +44,8 @@ const explain = ({ reason }: HttpClientError.HttpClientError): string => {
     () => [cause]
   )
   const code = Option.getOrUndefined(Schema.decodeUnknownOption(Coded)(first))?.code
-  const said = code === undefined ? undefined : words[code]
-  if (said !== undefined) return said
+  const explanation = code === undefined ? undefined : words[code]
+  if (explanation !== undefined) return explanation
   return oneLine(first instanceof Error && first.message !== "" ? first.message : (code ?? "the request failed")).slice(
     0,
     300

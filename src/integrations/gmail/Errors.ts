@@ -160,9 +160,9 @@ export const classify = (
   const body = Option.getOrUndefined(decodeBody(failure.body))
   const error = body?.error
   const message = typeof error === "string" ? (body?.error_description ?? error) : error?.message
-  const said = message === undefined ? undefined : redact(message, secrets.map(Redacted.value))
+  const redacted = message === undefined ? undefined : redact(message, secrets.map(Redacted.value))
   const reasons = reasonsOf(body)
-  const quoted = said === undefined ? "" : `: ${said.replace(/\s+/g, " ").slice(0, 200)}`
+  const quoted = redacted === undefined ? "" : `: ${redacted.replace(/\s+/g, " ").slice(0, 200)}`
   const { status } = failure
 
   if (status === undefined) return unreachable(what, failure.network ?? "no answer")

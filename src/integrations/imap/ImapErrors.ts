@@ -43,11 +43,13 @@ const isUnchecked = /^(5\d\d|internal_failure|server_error|temporarily_unavailab
 const refusedLogin = (failure: Failure, text: string, isToken: boolean): IntegrationError => {
   if (!isToken) return Errors.unauthorized(text)
   const status = tokenStatusOf(failure)
-  const said = status === undefined ? text : `${text} (status ${status})`
+  const withStatus = status === undefined ? text : `${text} (status ${status})`
   return status !== undefined && isUnchecked.test(status)
-    ? Errors.transient(`${said}: the server could not check the access token; if that stays so, it needs a new one`)
+    ? Errors.transient(
+        `${withStatus}: the server could not check the access token; if that stays so, it needs a new one`
+      )
     : Errors.unauthorized(
-        `${said}: the server refuses the access token, which may have expired or be another account's`
+        `${withStatus}: the server refuses the access token, which may have expired or be another account's`
       )
 }
 

@@ -34,15 +34,15 @@ export const read = ({ before, isWhole, mailbox, pass, source, task }: Options):
       const { name, path } = mailbox
       const live = isLive(task)
       const capabilities = yield* client.capabilities
-      const look = Effect.gen(function* () {
+      const examine = Effect.gen(function* () {
         const opened = yield* client.examine(path)
         const place: Place = { name, path, validity: opened.validity }
         return { opened, place, found: yield* uids(client, place, 1, endOf(opened), daysOf(task)) }
       })
-      const isShort = ({ found, opened }: Effect.Success<typeof look>) =>
+      const isShort = ({ found, opened }: Effect.Success<typeof examine>) =>
         task.window === undefined && found.length < opened.messages
-      const first = yield* look
-      const seen = isShort(first) ? yield* look : first
+      const first = yield* examine
+      const seen = isShort(first) ? yield* examine : first
       const isIncomplete = isShort(seen)
       const { found, opened, place } = seen
       const resumed = before?.below !== undefined && before.validity === opened.validity ? before : undefined

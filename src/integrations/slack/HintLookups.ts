@@ -72,9 +72,9 @@ export const make = (env: MessageRefs.Env, state: State): HintLookups => {
 
   const deleted = Effect.fnUntraced(function* (part: string, channel: string, ts: string, thread: string | undefined) {
     /** Requests the message itself, or the newest one before it. */
-    const look = (latest: string) =>
+    const newestUpTo = (latest: string) =>
       client.ask("conversations.history", { channel, latest, inclusive: true, limit: 1 }, Thread.Messages)
-    const answer = yield* look(ts)
+    const answer = yield* newestUpTo(ts)
     const isThere =
       isRefusal(answer) ||
       answer.is_limited === true ||
@@ -82,7 +82,7 @@ export const make = (env: MessageRefs.Env, state: State): HintLookups => {
     if (isThere) return nothing(part)
     const begin = thread ?? ts
     if (mayHide(begin, env.now())) {
-      const behind = thread === undefined ? answer : yield* look(begin)
+      const behind = thread === undefined ? answer : yield* newestUpTo(begin)
       if (isRefusal(behind) || behind.messages.length === 0) return nothing(part)
     }
     if (thread === undefined) forget(channel, ts)
