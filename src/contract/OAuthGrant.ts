@@ -41,10 +41,10 @@ export const fields = {
 }
 
 /** The fields that every grant has. */
-export type Grant = Schema.Struct.Type<typeof fields>
+type Grant = Schema.Struct.Type<typeof fields>
 
 /** The token endpoint that refreshes a grant. */
-export interface Endpoint<G> {
+interface Endpoint<G> {
   readonly grant: G
   readonly tokenUrl: URL
   /** Converts the provider's own form of response into that of RFC 6749. */

@@ -21,7 +21,7 @@ import * as SocketMode from "./slack/SocketMode.ts"
 import { projection } from "./slack/Projection.ts"
 import { guide, signIn } from "./slack/SignIn.ts"
 
-export const Config = Schema.Struct({
+const Config = Schema.Struct({
   channels: field(Schema.optionalKey(Schema.Array(Schema.NonEmptyString).pipe(Schema.check(Schema.isMinLength(1)))), {
     title: "Only these conversations",
     description: "Ids or names; empty mirrors all that the token may read.",
@@ -77,7 +77,7 @@ export const Config = Schema.Struct({
   ),
   quota: field(Schema.optionalKey(Integration.QuotaConfig), Integration.aboutQuota)
 })
-export type Config = typeof Config.Type
+type Config = typeof Config.Type
 
 const Identity = Schema.Struct({ team_id: Schema.String, user_id: Schema.String })
 

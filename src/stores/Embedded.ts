@@ -50,7 +50,7 @@ export class Embedded extends Context.Service<
   }
 >()("idem/stores/Embedded") {}
 
-export interface Options {
+interface Options {
   /** The requested folder. It is created if it does not exist. */
   readonly folder: string
   /** Additional settings of PostgreSQL, for a server that this user starts. */

@@ -36,7 +36,7 @@ const keyOf = (token: Redacted.Redacted<string>): Effect.Effect<Buffer> =>
     )
   )
 
-export interface Sessions {
+interface Sessions {
   readonly make: Effect.Effect<string>
   readonly isValid: (cookie: string) => Effect.Effect<boolean, StoreError>
   /** Signs the session out in every process of the database: its cookie is no longer accepted. */

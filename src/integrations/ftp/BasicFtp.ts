@@ -27,7 +27,7 @@ import * as Names from "./Names.ts"
 import * as Remote from "./Remote.ts"
 import * as Errors from "../server/Errors.ts"
 
-export interface Options {
+interface Options {
   readonly call: Call
   readonly network: Network
   readonly host: string

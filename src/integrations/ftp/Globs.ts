@@ -4,7 +4,7 @@
  */
 import picomatch from "picomatch"
 
-export interface Globs {
+interface Globs {
   /** Returns true if a file is selected. */
   readonly takes: (path: string) => boolean
   /** Returns true if a folder may contain selected files. Other folders are not listed. */

@@ -55,7 +55,7 @@ const decoder = () => {
   }
 }
 
-export interface RawReader {
+interface RawReader {
   /**
    * Takes the next bytes of the response, and returns the bytes of the message that they complete. Throws `Unreadable`.
    */

@@ -19,7 +19,7 @@ import * as Capabilities from "./Capabilities.ts"
 import * as ImapErrors from "./ImapErrors.ts"
 import * as Names from "./Names.ts"
 
-export interface Options {
+interface Options {
   readonly call: Call
   readonly network: Network
   readonly host: string

@@ -18,7 +18,7 @@ import type { Call } from "../../contract/Integration.ts"
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as Errors from "./Errors.ts"
 
-export interface Options<Client> {
+interface Options<Client> {
   readonly call: Call
   readonly max: number
   readonly open: Effect.Effect<Client, IntegrationError>
@@ -45,7 +45,7 @@ export interface Size {
   readonly restore: (connections: number, oneMore: boolean) => Effect.Effect<void>
 }
 
-export interface Connections<out Client> {
+interface Connections<out Client> {
   /** Waits for a free connection, outside of any `call`, because a call's deadline does not include the queue. */
   readonly get: Effect.Effect<Connection<Client>, never, Scope.Scope>
   readonly request: Connection<Client>["request"]

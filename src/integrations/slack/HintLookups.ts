@@ -42,7 +42,7 @@ export const wait = (state: State, parts: ReadonlyArray<string>): void => {
   state.hinted = [...new Set([...kept, ...channels.slice(0, maxWaiting)])]
 }
 
-export interface HintLookups {
+interface HintLookups {
   /** Returns the pages of the part. The part is removed from the state with the last page. */
   readonly at: (part: string) => Pages
 }

@@ -9,7 +9,7 @@ import { promisify } from "node:util"
 import { codeOf } from "../../engine/SystemErrors.ts"
 import { type EmbeddedError, io } from "./EmbeddedError.ts"
 
-export interface Postmaster {
+interface Postmaster {
   readonly pid: number
   /** The full path of its socket; undefined until the server has one. */
   readonly socket: string | undefined
