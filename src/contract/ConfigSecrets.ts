@@ -83,6 +83,12 @@ const set = (json: Json, [key, ...rest]: Path, value: Json): Json => {
   return isObject(json) ? { ...json, [key]: set(json[key], rest, value) ?? null } : json
 }
 
+/** Returns the secrets that are texts. */
+export const texts = (ast: SchemaAST.AST, config: Schema.Json): ReadonlyArray<string> =>
+  pathsOf(ast, config)
+    .map((path) => get(config, path))
+    .filter((value): value is string => typeof value === "string" && value !== mask)
+
 /** Returns the config with the mask in place of its secrets. */
 export const masked = (ast: SchemaAST.AST, config: Schema.Json): Schema.Json =>
   pathsOf(ast, config).reduce((shown, path) => set(shown, path, mask) ?? null, config)

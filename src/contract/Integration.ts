@@ -51,6 +51,8 @@ export interface Integration {
   readonly deletionLimits: DeletionLimits | undefined
   /** Checks a config. Returns it as JSON, with its scope, its address and its quota. */
   readonly decodeConfig: (input: unknown) => Effect.Effect<DecodedConfig, Schema.SchemaError>
+  /** Returns the secrets in a config, which the source's errors might repeat. */
+  readonly configSecrets: (config: Schema.Json) => ReadonlyArray<string>
   /** Returns a config for documents: with a mask in place of the secrets (see ConfigSecrets.ts). */
   readonly maskConfig: (config: Schema.Json) => Schema.Json
   /** Returns a changed config with the stored secrets where it masks or omits them. */
@@ -243,6 +245,7 @@ export const make: {
         leftOut: definition.leftOut?.(decoded) ?? []
       }
     }),
+    configSecrets: (json) => ConfigSecrets.texts(definition.config.ast, json),
     maskConfig: (json) => ConfigSecrets.masked(definition.config.ast, json),
     keepSecrets: (json, stored) => ConfigSecrets.kept(definition.config.ast, json, stored),
     readsCheckpoint: listing.readsCheckpoint,

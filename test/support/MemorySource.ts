@@ -123,6 +123,7 @@ const Config = Schema.Struct({
   note: Schema.optionalKey(Schema.String),
   /** The URL of the server that receives the credentials. */
   server: Schema.optionalKey(Schema.String),
+  apiKey: Schema.optionalKey(Schema.Redacted(Schema.String)),
   quota: Schema.optionalKey(Integration.QuotaConfig)
 })
 
