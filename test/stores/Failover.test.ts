@@ -1,13 +1,16 @@
 /** A failover to a standby that lacks the last commits of runs that continue. */
 import { assert, it } from "@effect/vitest"
+import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
 import { WholeStore } from "../../src/testing/WholeStore.ts"
 import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import * as Database from "../support/Postgres.ts"
+import * as PostgresCluster from "../support/PostgresCluster.ts"
 import { item, page, running, take, ttl } from "./scenario.ts"
 
 const store = Layer.unwrap(Effect.as(Postgres.migrate, Layer.provide(Postgres.layer, Blobs.layer)))
@@ -53,4 +56,26 @@ it.effect("a fence whose acquisition was lost in a failover is not given out aga
     assert.notStrictEqual(taken.fence, fence.fence)
     assert.strictEqual((yield* Effect.flip(commit({ items: [item("a")] })))._tag, "Superseded")
   }).pipe(Effect.provide(layer))
+)
+
+// A failover may restart Idem too, while its address already leads to the standby, and before that is promoted.
+it.live("a process that started on the standby begins an epoch once the standby is promoted", () =>
+  Effect.gen(function* () {
+    const primary = yield* PostgresCluster.create()
+    const password = Redacted.value(primary.password)
+    yield* primary.query(`CREATE ROLE owner LOGIN PASSWORD '${password}'`)
+    yield* primary.query("CREATE DATABASE mail OWNER owner")
+    /** The owner of the database may not stat the server's files. */
+    const mail = (cluster: PostgresCluster.Cluster) =>
+      PgClient.layer({ path: cluster.socket(), username: "owner", password: cluster.password, database: "mail" })
+    const began = yield* Effect.provide(Postgres.migrate, mail(primary))
+    const standby = yield* primary.copyAsStandby
+    yield* Effect.gen(function* () {
+      const store = yield* WholeStore
+      assert.strictEqual((yield* store.epoch).number, began.epoch.number)
+      yield* primary.kill
+      yield* standby.promote
+      assert.strictEqual((yield* store.epoch).number, began.epoch.number + 1)
+    }).pipe(Effect.provide(store), Effect.provide(mail(standby)))
+  }).pipe(Effect.scoped)
 )

@@ -31,10 +31,16 @@ import { allRows, oneRow } from "./RowDecoders.ts"
 
 const decodeRights = oneRow(Schema.Struct({ system: Schema.Boolean, timeline: Schema.Boolean, file: Schema.Boolean }))
 
+/**
+ * The timeline of the write-ahead log. A standby refuses to return the position of its log: a process that starts there
+ * learns the timeline once the standby is promoted.
+ */
+const timelineNow = "CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END"
+
 /** Some services that speak PostgreSQL's protocol have no write-ahead log, and refuse to return its position. */
 const hasTimeline = (sql: SqlClient.SqlClient) =>
   Effect.catchIf(
-    Effect.as(sql`SELECT pg_walfile_name(pg_current_wal_lsn())`, true),
+    Effect.as(sql`SELECT ${sql.literal(timelineNow)}`, true),
     (error) => isSqlError(error) && error.reason._tag !== "ConnectionError",
     () => Effect.succeed(false)
   )
@@ -47,8 +53,7 @@ export const description = (sql: SqlClient.SqlClient) =>
       has_function_privilege('pg_stat_file(text)', 'EXECUTE') AS file`
     const may = yield* decodeRights(rows)
     const system = may.system ? "(SELECT system_identifier::text FROM pg_control_system())" : "NULL"
-    const timeline =
-      may.timeline && (yield* hasTimeline(sql)) ? "left(pg_walfile_name(pg_current_wal_lsn()), 8)" : "NULL"
+    const timeline = may.timeline && (yield* hasTimeline(sql)) ? timelineNow : "NULL"
     const file = may.file ? `(SELECT extract(epoch FROM change)::text FROM pg_stat_file('PG_VERSION'))` : "NULL"
     return sql.literal(`jsonb_strip_nulls(jsonb_build_object('system', ${system},
       'database', (SELECT oid::text FROM pg_database WHERE datname = current_database()),
