@@ -253,7 +253,7 @@ export class Server extends Grants {
         expiresIn: this.expiresIn
       })
     }
-    return this.refresh(form, this.expiresIn)
+    return this.exchange(form, this.expiresIn)
   }
 
   private resultOf(seen: Seen, body: string): readonly [number, string] {

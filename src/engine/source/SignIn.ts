@@ -3,10 +3,12 @@
  * server, so pending sign-ins are sealed and kept in the store under the hash of their state: for 10 minutes, for one
  * use, at most 1,000.
  */
+import * as Cache from "effect/Cache"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -158,6 +160,12 @@ const PendingSignIn = Schema.Struct({
 })
 const PendingSignInJson = Schema.toCodecJson(PendingSignIn)
 
+/** A redirect from the provider: the secret of the browser, and the query. */
+interface Redirect {
+  readonly browser: string
+  readonly query: string
+}
+
 const sha256 = (text: string) => createHash("sha256").update(text)
 
 const expired = () =>
@@ -175,6 +183,59 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
       const secrets = yield* SecretStore
       const vault = yield* Vault
       const integrations = yield* Integrations
+      const scope = yield* Effect.scope
+
+      const exchange = Effect.fn("SignIn.finish")(function* ({ browser, query }: Redirect) {
+        const parameters = new URLSearchParams(query)
+        const stateHash = sha256(parameters.get("state") ?? "").digest("hex")
+        const sealed = yield* secrets.takeSignIn(stateHash)
+        if (Option.isNone(sealed)) return yield* expired()
+        const begun = yield* vault.unseal(sealed.value, signInContext(stateHash)).pipe(
+          Effect.flatMap(Schema.decodeUnknownEffect(PendingSignInJson)),
+          // The state was sealed with a former key, or by another version.
+          Effect.mapError(expired)
+        )
+        // Another person may have begun the sign-in and sent this link, to connect an account of theirs.
+        if (!timingSafeEqual(sha256(browser).digest(), sha256(begun.browser).digest())) {
+          return yield* new OAuth.SignInError({
+            reason: "Refused",
+            message: "this sign-in was started in another browser: start it again in this one"
+          })
+        }
+        const integration = yield* integrations.get(begun.domain)
+        const before = Option.getOrUndefined(yield* connections.connectionByName(begun.name))
+        const { config } = yield* ConnectionConfig.wanted(integration, begun.config, before)
+        const { address, provider, signIn } = yield* providerOf(integration, config)
+        const moved = CredentialAddress.changed(begun.address, address)
+        if (moved.length > 0) {
+          return yield* new OAuth.SignInError({
+            reason: "Refused",
+            message: `${moved.join(" and ")} of ${MessageText.quoted(begun.name)} was changed meanwhile: start again`
+          })
+        }
+        const network = yield* SourceNetwork.of(yield* isGuardedAt(integration, address, before)).pipe(
+          Effect.mapError(({ message }) => new UsageError({ message }))
+        )
+        const credentials = yield* OAuth.finish({ signIn, provider, pending: begun.pending, parameters, network })
+        return yield* engine.connect({
+          domain: begun.domain,
+          name: begun.name,
+          // The grant belongs to the address at which it was issued, even if the config has changed meanwhile.
+          config: begun.config ?? config,
+          credentials,
+          signedIn: true,
+          every: begun.everyMs === null ? undefined : Duration.millis(begun.everyMs)
+        })
+      })
+      /**
+       * Finishes a redirect in a fiber of its own. The person may close or reload the page meanwhile, which interrupts
+       * its request, and the code is spent: the exchange continues, and a redirect that comes again gets its result.
+       */
+      const redirects = yield* Cache.make({
+        capacity: 100,
+        timeToLive: lifetime,
+        lookup: (redirect: Redirect) => Effect.forkIn(exchange(redirect), scope)
+      })
 
       return SignIn.of({
         begin: Effect.fn("SignIn.begin")(function* (input) {
@@ -212,46 +273,12 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
           return { url }
         }),
 
-        finish: Effect.fn("SignIn.finish")(function* ({ browser, parameters }) {
-          const stateHash = sha256(parameters.get("state") ?? "").digest("hex")
-          const sealed = yield* secrets.takeSignIn(stateHash)
-          if (Option.isNone(sealed)) return yield* expired()
-          const begun = yield* vault.unseal(sealed.value, signInContext(stateHash)).pipe(
-            Effect.flatMap(Schema.decodeUnknownEffect(PendingSignInJson)),
-            // The state was sealed with a former key, or by another version.
-            Effect.mapError(expired)
+        finish: Effect.fnUntraced(function* ({ browser, parameters }) {
+          const redirect = { browser, query: parameters.toString() }
+          return yield* Effect.flatMap(Cache.get(redirects, redirect), Fiber.join).pipe(
+            // Without the database, the sign-in is still pending.
+            Effect.tapErrorTag("StoreError", () => Cache.invalidate(redirects, redirect))
           )
-          // Another person may have begun the sign-in and sent this link, to connect an account of theirs.
-          if (!timingSafeEqual(sha256(browser).digest(), sha256(begun.browser).digest())) {
-            return yield* new OAuth.SignInError({
-              reason: "Refused",
-              message: "this sign-in was started in another browser: start it again in this one"
-            })
-          }
-          const integration = yield* integrations.get(begun.domain)
-          const before = Option.getOrUndefined(yield* connections.connectionByName(begun.name))
-          const { config } = yield* ConnectionConfig.wanted(integration, begun.config, before)
-          const { address, provider, signIn } = yield* providerOf(integration, config)
-          const moved = CredentialAddress.changed(begun.address, address)
-          if (moved.length > 0) {
-            return yield* new OAuth.SignInError({
-              reason: "Refused",
-              message: `${moved.join(" and ")} of ${MessageText.quoted(begun.name)} was changed meanwhile: start again`
-            })
-          }
-          const network = yield* SourceNetwork.of(yield* isGuardedAt(integration, address, before)).pipe(
-            Effect.mapError(({ message }) => new UsageError({ message }))
-          )
-          const credentials = yield* OAuth.finish({ signIn, provider, pending: begun.pending, parameters, network })
-          return yield* engine.connect({
-            domain: begun.domain,
-            name: begun.name,
-            // The grant belongs to the address at which it was issued, even if the config has changed meanwhile.
-            config: begun.config ?? config,
-            credentials,
-            signedIn: true,
-            every: begun.everyMs === null ? undefined : Duration.millis(begun.everyMs)
-          })
         })
       })
     })

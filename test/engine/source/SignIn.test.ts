@@ -1,5 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import { Engine } from "../../../src/engine/Engine.ts"
@@ -9,6 +12,7 @@ import * as Vault from "../../../src/engine/secrets/Vault.ts"
 import { integration as slack } from "../../../src/integrations/Slack.ts"
 import * as Blobs from "../../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../../src/stores/Postgres.ts"
+import * as GmailServer from "../../support/GmailServer.ts"
 import * as Database from "../../support/Postgres.ts"
 import * as Provider from "../../support/Provider.ts"
 import { me, redirectUri, layerOver, layer, client, begin, finish } from "./signInFixture.ts"
@@ -115,6 +119,30 @@ describe("signing in", () => {
       assert.deepStrictEqual(yield* signIn.keep({ token: "xoxp-2" }, { token: "xoxp-1" }), { token: "xoxp-2" })
       assert.deepStrictEqual(yield* signIn.keep({ token: "xoxp-2" }, { other: true }), { token: "xoxp-2" })
     })
+  )
+
+  // A page that is slow is loaded again, and some browsers and extensions load each page twice (better-auth#7710).
+  it.live("is finished although its browser has left, and a redirect that comes again gets the same connection", () =>
+    Effect.gen(function* () {
+      const server = yield* GmailServer.make({ email: me })
+      server.authorize("the code")
+      const { url } = yield* begin({ config: { rootUrl: server.url } })
+      const state = new URL(url).searchParams.get("state") ?? ""
+      const redirect = finish(new URLSearchParams({ state, code: "the code" }))
+      const exchanged = yield* Deferred.make<void>()
+      server.holds = ({ method }) => method === "oauth2.token"
+      server.before("oauth2.token", () => Deferred.doneUnsafe(exchanged, Exit.void))
+      const left = yield* Effect.forkChild(redirect)
+      yield* Deferred.await(exchanged)
+      yield* Fiber.interrupt(left)
+      const again = yield* Effect.forkChild(redirect, { startImmediately: true })
+      server.release()
+      assert.strictEqual((yield* Fiber.join(again)).connection.account, me)
+      assert.strictEqual((yield* redirect).connection.account, me)
+      assert.strictEqual(server.count("oauth2.token"), 1)
+      const other = yield* Effect.flip(finish(new URLSearchParams({ state, code: "the code" }), "another browser"))
+      assert.match(other.message, /was completed before/)
+    }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
   it.live("may end in another process than it began in", () =>
