@@ -18,3 +18,12 @@ export const of = (request: HttpServerRequest.HttpServerRequest, configured: Opt
   })
   return `${origin}/sign-in/callback`
 }
+
+/**
+ * Returns true if the page that made the request has another host than `IDEM_PUBLIC_URL`. The browser would not send
+ * its cookie there, so the sign-in could not end.
+ */
+export const isElsewhere = (request: HttpServerRequest.HttpServerRequest, publicUrl: URL): boolean => {
+  const { origin } = request.headers
+  return origin !== undefined && URL.canParse(origin) && new URL(origin).hostname !== publicUrl.hostname
+}

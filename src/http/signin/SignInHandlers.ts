@@ -3,7 +3,9 @@ import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import { randomBytes } from "node:crypto"
+import { UsageError } from "../../engine/Engine.ts"
 import * as EngineSignIn from "../../engine/source/SignIn.ts"
 import { isSecure } from "../security/Authentication.ts"
 import { Api } from "../Api.ts"
@@ -30,6 +32,12 @@ export const layer = HttpApiBuilder.group(
     const publicUrl = yield* RedirectUri.publicUrl
     return handlers.handleAll({
       begin: Effect.fnUntraced(function* ({ payload, request }) {
+        if (Option.isSome(publicUrl) && RedirectUri.isElsewhere(request, publicUrl.value)) {
+          const { href } = publicUrl.value
+          return yield* new UsageError({
+            message: `open this page at ${href} to sign in: the provider sends the browser back there (IDEM_PUBLIC_URL)`
+          })
+        }
         const given = request.cookies[cookieName]
         // One browser may have several pending sign-ins.
         const browser = isBinding(given) ? given : randomBytes(32).toString("base64url")

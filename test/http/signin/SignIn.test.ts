@@ -117,11 +117,16 @@ describe("signing in over HTTP", () => {
     }).pipe(Effect.provide(serverLayer({ IDEM_API_TOKEN: token })))
   )
 
-  it.live("is sent back to where IDEM_PUBLIC_URL says", () =>
+  it.live("is sent back to where IDEM_PUBLIC_URL says, and begins only on a page of that host", () =>
     Effect.gen(function* () {
-      const { url } = yield* begin(yield* Server.url, {}, {})
+      const server = yield* Server.url
+      const { url } = yield* begin(server, {}, {})
       const asked = new URL(url).searchParams
       assert.strictEqual(asked.get("redirect_uri"), "https://idem.example/mail/sign-in/callback")
+      // The callback would come without the cookie, which the browser keeps for the other host.
+      const elsewhere = yield* begin(server, {}, { origin: server, "sec-fetch-site": "same-origin" })
+      assert.strictEqual(elsewhere.status, 422)
+      assert.match(elsewhere.detail, /^open this page at https:\/\/idem\.example\/mail\/ to sign in/)
     }).pipe(Effect.provide(serverLayer({ IDEM_PUBLIC_URL: "https://idem.example/mail/" })))
   )
 })
