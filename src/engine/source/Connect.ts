@@ -156,9 +156,9 @@ const decode = Effect.fnUntraced(function* (
   const given = input.credentials ?? undefined
   const stored = before === undefined || given !== undefined ? undefined : yield* storedCredentials(before)
   if (before !== undefined && wanted.isKept)
-    yield* ConnectionConfig.staysAt(integration, before, config, "secrets of the config")
+    yield* ConnectionConfig.requireSameAddress(integration, before, config, "secrets of the config")
   if (before !== undefined && stored !== undefined && JSON.stringify(stored) !== "{}") {
-    yield* ConnectionConfig.staysAt(integration, before, config, "credentials")
+    yield* ConnectionConfig.requireSameAddress(integration, before, config, "credentials")
   }
   const decoded = yield* integration.decodeCredentials(given ?? stored ?? {}).pipe(
     toUsageError("credentials", domain),

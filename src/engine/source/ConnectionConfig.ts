@@ -35,7 +35,7 @@ export const wanted = (
  * Fails if stored secrets would be sent to a changed address: the person who changes the address may control the new
  * one, so the secrets must be given again.
  */
-export const staysAt = Effect.fnUntraced(function* (
+export const requireSameAddress = Effect.fnUntraced(function* (
   integration: Integration,
   before: Connection,
   config: DecodedConfig,
