@@ -21,6 +21,9 @@ const makeMirror = (account: ReturnType<typeof MemoryAccount.make>) => {
   const known = new Map<string, ReadonlyArray<string>>()
   const parts = new Map<string, Part>()
   const problems: Array<string> = []
+  /** The listed ids of all pages, and the remaining number of each page that tells it. */
+  const listed: Array<string> = []
+  const remaining: Array<number> = []
   let checkpoint: Checkpoint | undefined
   /** The open pass, with what was stored when it began: nothing else can be absent from it. */
   let pass: { readonly name: string; readonly before: Set<string>; readonly covers: Array<Coverage> } | undefined
@@ -39,6 +42,8 @@ const makeMirror = (account: ReturnType<typeof MemoryAccount.make>) => {
       else parts.set(key, part)
     }
     const { listing } = page
+    listed.push(...page.listed.map(({ externalId }) => externalId))
+    if (page.remaining !== undefined) remaining.push(page.remaining)
     if (listing !== undefined && pass?.name !== listing) {
       pass = { name: listing, before: new Set(known.keys()), covers: [] }
     }
@@ -89,7 +94,7 @@ const makeMirror = (account: ReturnType<typeof MemoryAccount.make>) => {
     )
     return made
   })
-  return { known, list, problems }
+  return { known, list, listed, problems, remaining }
 }
 
 const names = ["INBOX", "a", "a/b"]
@@ -130,9 +135,10 @@ it.effect.prop(
       const since = at(Math.min(from, to))
       const until = at(Math.max(from, to))
       for (const window of [{ since, until }, { since }, { until }]) {
-        const { known, list } = makeMirror(account)
+        const { known, list, problems } = makeMirror(account)
         account.fetched.clear()
         yield* list(undefined, { ...poll, window })
+        assert.deepStrictEqual(problems, [])
         const isIn = (millis: number, slack = 0) =>
           (!("since" in window) || millis >= DateTime.toEpochMillis(since) - slack) &&
           (!("until" in window) || millis < DateTime.toEpochMillis(until) + slack)
@@ -151,6 +157,47 @@ it.effect.prop(
 )
 
 describe("an account", () => {
+  for (const kind of ["qresync", "condstore"] as const) {
+    it.effect(`is listed newest first, each message once, however short the slices are (${kind})`, () =>
+      Effect.gen(function* () {
+        const account = MemoryAccount.make(kind)
+        for (const [name, count] of [
+          ["INBOX", 1_100],
+          ["a", 700]
+        ] as const) {
+          account.append(account.mailboxes.get(name) ?? account.create(name), count)
+        }
+        const { list, listed, remaining } = makeMirror(account)
+        for (let slices = 0; slices < 6; slices++) assert.strictEqual(yield* list(1), 1)
+        assert.strictEqual(yield* list(), 0)
+        const expected = [...account.messages().keys()].map((id) => id.split("/"))
+        assert.deepStrictEqual(
+          listed.map((id) => id.split("/")),
+          ["INBOX", "a"].flatMap((name) => expected.filter(([mailbox]) => mailbox === name).toReversed())
+        )
+        assert.deepStrictEqual(remaining, [1_300, 800, 700, 200, 0, 0])
+      })
+    )
+
+    it.effect(`asks for body keys only of messages that may be copies of stored ones (${kind})`, () =>
+      Effect.gen(function* () {
+        const account = MemoryAccount.make(kind)
+        account.append(account.mailboxes.get("INBOX") ?? account.create("INBOX"), 3)
+        const { list } = makeMirror(account)
+        yield* list()
+        assert.deepStrictEqual(account.requests, ["LIST", "EXAMINE", "SEARCH", "FETCH"])
+        account.append(account.create("later"), 2)
+        yield* list()
+        assert.deepStrictEqual(account.requests, ["LIST", "EXAMINE", "SEARCH", "FETCH", "FETCH"])
+        account.expunge(account.mailboxes.get("INBOX") ?? account.create("INBOX"), 1, 1)
+        yield* list()
+        // Without VANISHED, the blocks that differ are compared: no message is fetched for that.
+        const changes = ["LIST", "EXAMINE", "FETCH"]
+        assert.deepStrictEqual(account.requests, kind === "qresync" ? changes : [...changes, "SEARCH"])
+      })
+    )
+  }
+
   for (const kind of ["qresync", "condstore", "plain"] as const) {
     it.effect(`loses a message that came and went while its first pass was interrupted (${kind})`, () =>
       Effect.gen(function* () {
