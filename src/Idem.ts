@@ -23,7 +23,6 @@ import { afterSync } from "./derive/Deriver.ts"
 import { Engine } from "./engine/Engine.ts"
 import { ContentState } from "./engine/model/Content.ts"
 import * as ConfigErrors from "./engine/source/ConfigErrors.ts"
-import { Integrations } from "./engine/source/Integrations.ts"
 import { Change, ContentRow } from "./engine/feed/ChangeDocument.ts"
 import { ConnectionStore } from "./engine/store/ConnectionStore.ts"
 import type { StartError } from "./engine/store/StoreError.ts"
@@ -179,7 +178,7 @@ const decodeChanges = decoded(ChangesQuery, "query")
 const connect = Effect.fnUntraced(function* (request: ConnectRequest) {
   const { config, credentials, domain, every, name } = yield* decodeConnection(request)
   const connected = yield* (yield* Engine).connect({ domain, name, config, credentials, every })
-  return encodeConnected(yield* ConnectionHandlers.connected(yield* Integrations, connected))
+  return encodeConnected(yield* ConnectionHandlers.connected(connected))
 }, Problems.asProblem)
 
 const sync = Effect.fnUntraced(function* (name: string, asked: SyncTaskRequest) {

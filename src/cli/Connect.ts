@@ -205,9 +205,6 @@ export const connect = Command.make(
       )
     }
     const { config } = input
-    if (config !== undefined && integration !== undefined) {
-      yield* Effect.forEach(integration.configSecrets(config), output.hide, { discard: true })
-    }
     if (config !== undefined) yield* checkConfig(integration, config)
     if (credentials !== undefined) {
       yield* checkCredentials(integration, credentials)

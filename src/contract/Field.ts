@@ -35,10 +35,41 @@ export const aboutFields = (ast: SchemaAST.AST): ReadonlyMap<string, About> =>
       : []
   )
 
-/** Returns true for the schema of a secret. */
-export const isRedacted = (ast: SchemaAST.AST): boolean => {
+const isRedacted = (ast: SchemaAST.AST): boolean => {
   const representation = ast.annotations?.["representation"]
   return Predicate.hasProperty(representation, "id") && representation.id === "effect/schema/Redacted"
+}
+
+/** Returns the path of a secret in values of this schema: `token`, `servers[].token`. Undefined if there is none. */
+export const secretIn = (ast: SchemaAST.AST, path = "", seen = new Set<SchemaAST.AST>()): string | undefined => {
+  if (isRedacted(ast)) return path
+  if (seen.has(ast)) return undefined
+  seen.add(ast)
+  const first = (types: ReadonlyArray<SchemaAST.AST>, at: string) =>
+    types.map((type) => secretIn(type, at, seen)).find((found) => found !== undefined)
+  const below = (name: string) => (path === "" ? name : `${path}.${name}`)
+  switch (ast._tag) {
+    case "Objects":
+      return (
+        ast.propertySignatures
+          .map(({ name, type }) => secretIn(type, below(String(name)), seen))
+          .find((found) => found !== undefined) ??
+        first(
+          ast.indexSignatures.map(({ type }) => type),
+          below("*")
+        )
+      )
+    case "Arrays":
+      return first([...ast.elements, ...ast.rest], `${path}[]`)
+    case "Union":
+      return first(ast.types, path)
+    case "Declaration":
+      return first(ast.typeParameters, path)
+    case "Suspend":
+      return first([ast.thunk()], path)
+    default:
+      return undefined
+  }
 }
 
 /** The names of the fields that hold secrets. */

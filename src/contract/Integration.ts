@@ -5,9 +5,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as ConfigSecrets from "./ConfigSecrets.ts"
 import type { Definition, DeletionLimits, Guide, OpenOptions, RefreshCredentials, Session } from "./Definition.ts"
-import { jsonSchema } from "./Field.ts"
+import { jsonSchema, secretIn } from "./Field.ts"
 import type { Callback, Hint, Received } from "./Hints.ts"
 import { IntegrationError, Unauthorized } from "./IntegrationError.ts"
 import * as ListingCodec from "./ListingCodec.ts"
@@ -51,12 +50,6 @@ export interface Integration {
   readonly deletionLimits: DeletionLimits | undefined
   /** Checks a config. Returns it as JSON, with its scope, its address and its quota. */
   readonly decodeConfig: (input: unknown) => Effect.Effect<DecodedConfig, Schema.SchemaError>
-  /** Returns the secrets in a config, which the source's errors might repeat. */
-  readonly configSecrets: (config: Schema.Json) => ReadonlyArray<string>
-  /** Returns a config for documents: with a mask in place of the secrets (see ConfigSecrets.ts). */
-  readonly maskConfig: (config: Schema.Json) => Schema.Json
-  /** Returns a changed config with the stored secrets where it masks or omits them. */
-  readonly keepSecrets: (config: Schema.Json, stored: Schema.Json | undefined) => ConfigSecrets.Kept
   /** Checks credentials. Returns them as JSON with the secrets in clear: only for sealing. */
   readonly decodeCredentials: (input: unknown) => Effect.Effect<Schema.Json, Schema.SchemaError>
   /** Returns the budgets of a connection. Config and credentials must have been decoded before. */
@@ -110,7 +103,7 @@ export interface DecodedConfig {
 const hasFields = ({ ast }: Schema.Top): boolean =>
   ast._tag !== "Objects" || ast.propertySignatures.length > 0 || ast.indexSignatures.length > 0
 
-/** Turns a definition into an integration. */
+/** Turns a definition into an integration. Throws a `TypeError` if the schema of the config has a secret. */
 export const make: {
   /** For an integration with parts. */
   <Config extends object, Credentials, Checkpoint, Part>(
@@ -120,6 +113,13 @@ export const make: {
 } = <Config extends object, Credentials, Checkpoint, Part>(
   definition: Definition<Config, Credentials, Checkpoint, Part>
 ): Integration => {
+  const secret = secretIn(definition.config.ast)
+  if (secret !== undefined) {
+    throw new TypeError(
+      `${definition.domain}: the config has the secret \`${secret}\`: ` +
+        "declare it in `credentials`, which are sealed before they are stored"
+    )
+  }
   const config = Schema.toCodecJson(definition.config)
   const credentials = Schema.toCodecJson(definition.credentials)
   // A field that the schema does not name is usually a typing error: report it instead of dropping it.
@@ -245,9 +245,6 @@ export const make: {
         leftOut: definition.leftOut?.(decoded) ?? []
       }
     }),
-    configSecrets: (json) => ConfigSecrets.texts(definition.config.ast, json),
-    maskConfig: (json) => ConfigSecrets.masked(definition.config.ast, json),
-    keepSecrets: (json, stored) => ConfigSecrets.kept(definition.config.ast, json, stored),
     readsCheckpoint: listing.readsCheckpoint,
     decodeCredentials: (input) => Effect.flatMap(decodeCredentials(input), encodeCredentials),
     budgets: Effect.fnUntraced(function* (options) {

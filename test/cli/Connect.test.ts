@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as IntegrationError from "../../src/contract/IntegrationError.ts"
-import { fromContext } from "../../src/testing/WholeStore.ts"
 import { fault, MemorySource } from "../support/MemorySource.ts"
 import * as CommandLine from "./CommandLine.ts"
 
@@ -43,37 +42,6 @@ describe("idem connect", () => {
         firstSyncByBytesMs: null,
         next: "idem sync work"
       })
-    })
-  )
-
-  it.effect("shows no secret of the config, in a list, a document or an error, and keeps it", () =>
-    Effect.gen(function* () {
-      const source = new MemorySource()
-      const { context, run } = yield* CommandLine.make(source)
-      const connect = (config: object) =>
-        run([
-          "connect",
-          "memory",
-          "--name",
-          "work",
-          "--config",
-          JSON.stringify(config),
-          "--credentials",
-          '{"token": "t"}'
-        ])
-      const apiKey = "s3cret-of-the-config"
-      source.answer = () => fault(new IntegrationError.Unauthorized({ message: `no such key: ${apiKey}` }))
-      const refused = yield* connect({ apiKey })
-      assert.deepStrictEqual([refused.code, refused.stderr], [1, "idem: no such key: …\n"])
-      source.answer = () => Effect.void
-      yield* connect({ apiKey })
-      yield* connect({ apiKey: "<redacted>", folder: "m" })
-      for (const command of ["connections", "status"]) {
-        const [work] = CommandLine.json(yield* run([command, "--json"]))["connections"]
-        assert.deepStrictEqual(work["config"], { apiKey: "<redacted>", folder: "m" })
-      }
-      const [stored] = yield* fromContext(context).connections
-      assert.deepStrictEqual<unknown>(stored?.config, { apiKey, folder: "m" })
     })
   )
 

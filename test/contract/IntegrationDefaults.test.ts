@@ -43,6 +43,27 @@ describe("an integration whose definition leaves out what it may", () => {
     })
   )
 
+  it("is not made if a field of its config is a secret, however deep", () => {
+    const Secret = Schema.Redacted(Schema.String)
+    const Server = Schema.Struct({ host: Schema.String, token: Schema.NullOr(Secret) })
+    interface Tree {
+      readonly leaves: ReadonlyArray<Tree>
+    }
+    const Tree: Schema.Codec<Tree> = Schema.Struct({ leaves: Schema.Array(Schema.suspend(() => Tree)) })
+    const cases = [
+      [Schema.Struct({ token: Secret }), "token"],
+      [Schema.Struct({ token: Schema.optional(Secret) }), "token"],
+      [Schema.Struct({ first: Server, servers: Schema.Array(Server) }), "first.token"],
+      [Schema.Struct({ servers: Schema.Array(Server) }), "servers[].token"],
+      [Schema.Struct({ byName: Schema.Record(Schema.String, Secret) }), "byName.*"],
+      [Schema.Struct({ tree: Tree, login: Schema.Tuple([Schema.String, Secret]) }), "login[]"]
+    ] as const
+    for (const [config, path] of cases) {
+      assert.throws(() => minimal({ config: config as never }), `feed: the config has the secret \`${path}\``)
+    }
+    minimal({ config: Schema.Struct({ ...Config.fields, tree: Tree }) })
+  })
+
   it("tells whether its config and its credentials have fields", () => {
     const of = (config: Schema.Codec<object, unknown>) =>
       make({

@@ -123,7 +123,6 @@ const Config = Schema.Struct({
   note: Schema.optionalKey(Schema.String),
   /** The URL of the server that receives the credentials. */
   server: Schema.optionalKey(Schema.String),
-  apiKey: Schema.optionalKey(Schema.Redacted(Schema.String)),
   quota: Schema.optionalKey(Integration.QuotaConfig)
 })
 

@@ -8,7 +8,6 @@ import type { Budget, DecodedConfig, Estimate, Integration, Quota } from "../../
 import type { IntegrationError } from "../../contract/IntegrationError.ts"
 import * as CredentialAddress from "../network/CredentialAddress.ts"
 import * as ConfigErrors from "./ConfigErrors.ts"
-import * as ConnectionConfig from "./ConnectionConfig.ts"
 import { type Connected, type ConnectInput, SourceError, UsageError } from "../Engine.ts"
 import { Integrations } from "./Integrations.ts"
 import * as RunMeter from "../telemetry/RunMeter.ts"
@@ -105,6 +104,28 @@ export const requireDomain = ({ domain, name }: Connection, wanted: string): Eff
         new UsageError({ message: `${name} is a connection of ${domain}, not of ${wanted}: choose another name` })
       )
 
+/**
+ * Fails if stored credentials would be sent to a changed address: the person who changes the address may control the
+ * new one, so the credentials must be given again.
+ */
+const requireSameAddress = Effect.fnUntraced(function* (
+  integration: Integration,
+  before: Connection,
+  config: DecodedConfig,
+  credentials: Schema.Json
+) {
+  if (JSON.stringify(credentials) === "{}") return
+  const fields = CredentialAddress.changed(yield* CredentialAddress.of(integration, before.config), config.address)
+  if (fields.length === 0) return
+  return yield* new UsageError({
+    needsCredentials: true,
+    message:
+      `${fields.join(" and ")} of ${MessageText.quoted(before.name)} says where its credentials are sent, ` +
+      "and those that are stored were given for another address: give the credentials again together with this " +
+      "change, or connect it under another name"
+  })
+})
+
 /** Returns the connection to change; undefined if the name is new. Fails if this input can't change it. */
 const connectionToChange = Effect.fnUntraced(function* ({ domain, name }: ConnectInput) {
   const connections = yield* ConnectionStore
@@ -151,15 +172,12 @@ const decode = Effect.fnUntraced(function* (
 ) {
   const { domain, name, signedIn } = input
   yield* refuseIgnoredValues(integration, input)
-  const wanted = yield* ConnectionConfig.wanted(integration, input.config, before)
-  const config = yield* integration.decodeConfig(wanted.config).pipe(toUsageError("config", domain))
+  const config = yield* integration
+    .decodeConfig(input.config ?? before?.config ?? {})
+    .pipe(toUsageError("config", domain))
   const given = input.credentials ?? undefined
   const stored = before === undefined || given !== undefined ? undefined : yield* storedCredentials(before)
-  if (before !== undefined && wanted.isKept)
-    yield* ConnectionConfig.requireSameAddress(integration, before, config, "secrets of the config")
-  if (before !== undefined && stored !== undefined && JSON.stringify(stored) !== "{}") {
-    yield* ConnectionConfig.requireSameAddress(integration, before, config, "credentials")
-  }
+  if (before !== undefined && stored !== undefined) yield* requireSameAddress(integration, before, config, stored)
   const decoded = yield* integration.decodeCredentials(given ?? stored ?? {}).pipe(
     toUsageError("credentials", domain),
     Effect.mapError((error) =>

@@ -21,7 +21,6 @@ import { type Connected, Engine, type SourceError, UsageError } from "../Engine.
 import * as ConfigErrors from "./ConfigErrors.ts"
 import { Integrations } from "./Integrations.ts"
 import { isGuardedAt, requireDomain } from "./Connect.ts"
-import * as ConnectionConfig from "./ConnectionConfig.ts"
 import * as SourceNetwork from "../network/SourceNetwork.ts"
 import * as OAuth from "./OAuth.ts"
 import { credentialsContext, signInContext, Vault } from "../secrets/Vault.ts"
@@ -204,7 +203,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
         }
         const integration = yield* integrations.get(begun.domain)
         const before = Option.getOrUndefined(yield* connections.connectionByName(begun.name))
-        const { config } = yield* ConnectionConfig.wanted(integration, begun.config, before)
+        const config = begun.config ?? before?.config ?? {}
         const { address, provider, signIn } = yield* providerOf(integration, config)
         const moved = CredentialAddress.changed(begun.address, address)
         if (moved.length > 0) {
@@ -221,7 +220,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
           domain: begun.domain,
           name: begun.name,
           // The grant belongs to the address at which it was issued, even if the config has changed meanwhile.
-          config: begun.config ?? config,
+          config,
           credentials,
           signedIn: true,
           every: begun.everyMs === null ? undefined : Duration.millis(begun.everyMs)
@@ -242,7 +241,7 @@ export const layer: Layer.Layer<SignIn, never, Engine | ConnectionStore | Secret
           const integration = yield* integrations.get(input.domain)
           const before = Option.getOrUndefined(yield* connections.connectionByName(input.name))
           if (before !== undefined) yield* requireDomain(before, input.domain)
-          const { config } = yield* ConnectionConfig.wanted(integration, input.config, before)
+          const config = input.config ?? before?.config ?? {}
           const { address, provider, signIn } = yield* providerOf(integration, config)
           yield* isGuardedAt(integration, address, before)
           const known =

@@ -39,7 +39,6 @@ export const Connection = Schema.Struct({
   failures: Schema.Int,
   /** The process that runs the connection now; null if none does. */
   holder: Schema.NullOr(Schema.String),
-  /** The config, with `<redacted>` in place of its secrets; null if this process does not have the integration. */
   config: Schema.Json,
   /** The name of the connection that created this one for one of its accounts; null if a person created it. */
   memberOf: Schema.NullOr(Schema.String),
@@ -126,16 +125,11 @@ const stateOf = (connection: Model.Connection, now: DateTime.Utc): Connection["s
   return connection.paused === null ? "idle" : "paused"
 }
 
-/** Makes the document of a connection. */
+/** Makes the document of a connection. `owner` is the connection that created it. */
 export const connection = (
   of: Model.Connection,
   now: DateTime.Utc,
-  known: {
-    /** The connection that created it. */
-    readonly owner: Pick<Model.Connection, "name"> | undefined
-    /** The config without its secrets. */
-    readonly config: Schema.Json
-  }
+  owner: Pick<Model.Connection, "name"> | undefined
 ): Connection => {
   const state = stateOf(of, now)
   return {
@@ -156,8 +150,8 @@ export const connection = (
       of.askedWaitUntil !== null && DateTime.isGreaterThan(of.askedWaitUntil, now) ? of.askedWaitUntil : null,
     failures: of.failures,
     holder: state === "running" ? (of.lease?.holder ?? null) : null,
-    config: known.config,
-    memberOf: known.owner?.name ?? null,
+    config: of.config,
+    memberOf: owner?.name ?? null,
     createdAt: of.createdAt
   }
 }
@@ -202,8 +196,6 @@ export const status = (
   now: DateTime.Utc,
   known: {
     readonly owner: Model.Connection | undefined
-    /** The config without its secrets. */
-    readonly config: Schema.Json
     readonly members: Status["members"]
     readonly totals: Overview.Totals
     readonly leftOut: ReadonlyArray<string>
@@ -220,7 +212,7 @@ export const status = (
   const millisPerItem = ((of.estimate?.unitsPerItem ?? 0) / unitsPerMinute) * 60_000
   const size = { items: of.estimate?.items, millisPerItem }
   return {
-    ...connection(of, now, known),
+    ...connection(of, now, known.owner),
     members,
     totals,
     ledger: totals.failed + totals.dead + totals.deferred,

@@ -7,7 +7,6 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { Engine, type Connected as EngineConnected } from "../../engine/Engine.ts"
 import { Integrations } from "../../engine/source/Integrations.ts"
-import * as ConnectionConfig from "../../engine/source/ConnectionConfig.ts"
 import * as Members from "../../engine/source/Members.ts"
 import * as MessageText from "../../engine/MessageText.ts"
 import { type Connection, pausedByPerson } from "../../engine/model/Connection.ts"
@@ -32,17 +31,17 @@ const millis = (duration: Duration.Duration | undefined): number | null =>
   duration === undefined ? null : Math.round(Duration.toMillis(duration))
 
 /** The document of a connection that the engine created or changed. */
-export const connected = Effect.fnUntraced(function* (
-  integrations: Integrations["Service"],
-  { connection, created, estimate, firstSync, firstSyncByBytes, leftOut }: EngineConnected
-) {
-  const configOf = yield* ConnectionConfig.shown(integrations, [connection])
+export const connected = Effect.fnUntraced(function* ({
+  connection,
+  created,
+  estimate,
+  firstSync,
+  firstSyncByBytes,
+  leftOut
+}: EngineConnected) {
   return {
-    connection: Documents.connection(connection, yield* DateTime.now, {
-      // This connection is not a member: a member is changed only through the connection that created it.
-      owner: undefined,
-      config: configOf(connection)
-    }),
+    // This connection is not a member: a member is changed only through the connection that created it.
+    connection: Documents.connection(connection, yield* DateTime.now, undefined),
     created,
     items: estimate.items ?? null,
     unitsPerItem: estimate.unitsPerItem,
@@ -86,11 +85,7 @@ export const layer = HttpApiBuilder.group(
       member === null ? Effect.undefined : Effect.map(connections.connection(member.of), Option.getOrUndefined)
     const shown = Effect.fnUntraced(function* (ref: string) {
       const connection = yield* find(ref)
-      const configOf = yield* ConnectionConfig.shown(integrations, [connection])
-      return Documents.connection(connection, yield* DateTime.now, {
-        owner: yield* ownerOf(connection),
-        config: configOf(connection)
-      })
+      return Documents.connection(connection, yield* DateTime.now, yield* ownerOf(connection))
     })
 
     return handlers.handleAll({
@@ -99,22 +94,14 @@ export const layer = HttpApiBuilder.group(
         const all = yield* connections.connections
         const byId = new Map(all.map((each) => [each.id, each]))
         const ownerOf = ({ member }: Connection) => (member === null ? undefined : byId.get(member.of))
-        const configOf = yield* ConnectionConfig.shown(integrations, all)
-        return {
-          connections: all.map((each) =>
-            Documents.connection(each, now, { owner: ownerOf(each), config: configOf(each) })
-          )
-        }
+        return { connections: all.map((each) => Documents.connection(each, now, ownerOf(each))) }
       }, asProblem),
 
       create: Effect.fnUntraced(function* ({ payload }) {
         const { config = {}, credentials, domain, every, name } = payload
         if (Option.isSome(yield* connections.connectionByName(name))) return yield* new NameTaken({ name })
         const given = credentials === undefined ? {} : Redacted.value(credentials)
-        return yield* connected(
-          integrations,
-          yield* engine.connect({ domain, name, config, credentials: given, every })
-        )
+        return yield* connected(yield* engine.connect({ domain, name, config, credentials: given, every }))
       }, asProblem),
 
       get: Effect.fnUntraced(function* ({ params }) {
@@ -131,10 +118,6 @@ export const layer = HttpApiBuilder.group(
         const hasMembers = Option.exists(integration, ({ members }) => members !== undefined)
         return Documents.status(connection, yield* DateTime.now, {
           owner: yield* ownerOf(connection),
-          config: Option.match(integration, {
-            onNone: () => null,
-            onSome: ({ maskConfig }) => maskConfig(connection.config)
-          }),
           members: hasMembers ? yield* Members.count(connections, connection.id) : null,
           totals: yield* overviews.totals(connection.id),
           leftOut: config?.leftOut ?? [],
@@ -149,10 +132,7 @@ export const layer = HttpApiBuilder.group(
         const { domain, name } = yield* find(params.connection)
         const { config, credentials, every, signedIn } = payload
         const given = credentials === undefined ? undefined : Redacted.value(credentials)
-        return yield* connected(
-          integrations,
-          yield* engine.connect({ domain, name, config, credentials: given, signedIn, every })
-        )
+        return yield* connected(yield* engine.connect({ domain, name, config, credentials: given, signedIn, every }))
       }, asProblem),
 
       remove: Effect.fnUntraced(

@@ -9,8 +9,7 @@ import { connection } from "../../support/HttpServer.ts"
 it("a refused stream of events stands among the problems of a connection", () => {
   const inbox = { place: "inbox", message: "no access" }
   const problems = { current: [inbox], found: [], hints: "open: invalid_auth" }
-  const known = { owner: undefined, config: {} }
-  assert.deepStrictEqual(Documents.connection({ ...connection, problems }, connection.createdAt, known).problems, [
+  assert.deepStrictEqual(Documents.connection({ ...connection, problems }, connection.createdAt, undefined).problems, [
     inbox,
     { place: "events", message: "open: invalid_auth" }
   ])
@@ -22,7 +21,6 @@ it("the progress of a forced task goes on from run to run, and ends at what is s
   const progress = (kind: RunKind, forced: { readonly counts: RunCounts.Counts } | undefined) =>
     Documents.status(connection, DateTime.add(startedAt, { minutes: 1 }), {
       owner: undefined,
-      config: {},
       members: null,
       totals: { stored: 1000, failed: 0, dead: 0, deferred: 0, deleted: 0, bytes: 0, deletionsHeld: 0 },
       leftOut: [],
