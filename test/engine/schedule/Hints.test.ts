@@ -191,10 +191,7 @@ describe("hints", () => {
     })
   )
 
-  /**
-   * Polls a connection whose stream is `faulty` at its first three openings. Runs `check` while the connection has a
-   * problem, and returns once the stream listens and the problem is gone.
-   */
+  /** Polls a connection whose stream is `faulty` three times. Runs `check` while that is a problem of it. */
   const recoversFrom = (
     faulty: MemorySource["hints"],
     check: (row: Effect.Effect<Connection, StoreError>) => Effect.Effect<void, StoreError>
