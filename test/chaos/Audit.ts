@@ -31,7 +31,9 @@ const statements = [
       END IF;
       RETURN NULL;
     END $$`,
-  `CREATE TRIGGER chaos_content AFTER INSERT OR UPDATE ON content FOR EACH ROW EXECUTE FUNCTION chaos_content()`,
+  // The beginning of an epoch changes the transaction ids alone, and without a lease.
+  `CREATE TRIGGER chaos_content AFTER INSERT OR UPDATE OF state, pending, attempts, next_attempt_at, revision, metadata,
+    volatile, body_hash, scope_epoch ON content FOR EACH ROW EXECUTE FUNCTION chaos_content()`,
   `CREATE FUNCTION chaos_checkpoint() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
       IF NEW.checkpoint::text IS DISTINCT FROM OLD.checkpoint::text AND NOT coalesce(chaos_holds(OLD.lease_holder), false)

@@ -7,11 +7,9 @@ import * as Schedule from "./Schedule.ts"
 import * as Seed from "./Seed.ts"
 import * as Server from "./Server.ts"
 
-/** Starts a lane, which ends with the scope. */
-export const lane = Effect.map(Effect.all([Server.start, Process.pool]), ([server, pool]): Seed.Lane => ({
-  server,
-  pool
-}))
+/** Starts a lane, which ends with the scope, on the embedded PostgreSQL or on this version of the system's. */
+export const lane = (major?: string) =>
+  Effect.map(Effect.all([Server.start(major), Process.pool]), ([server, pool]): Seed.Lane => ({ server, pool }))
 
 export interface Options {
   readonly seeds: ReadonlyArray<number>

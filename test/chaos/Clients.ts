@@ -1,10 +1,12 @@
 /**
- * Clients of a seed over HTTP: they receive webhooks, submit tasks and read ranges of bodies. They repeat a request
- * until a process responds, because seeds kill the server.
+ * Clients of a seed over HTTP: they receive webhooks, follow the changes, submit tasks and read ranges of bodies. They
+ * repeat a request until a process responds, because seeds kill the server. After a failover, the database may lack the
+ * last requests that it accepted: then the clients create the webhook again, and forget the tasks.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Endpoint from "./Endpoint.ts"
+import * as FeedReader from "./FeedReader.ts"
 import type { Random } from "./Random.ts"
 import { sameBytes, type StoredRow } from "./Source.ts"
 import type { Tally } from "./Tally.ts"
@@ -20,7 +22,11 @@ interface Answer {
 interface Task {
   readonly connection: string
   readonly id: string
+  /** The number of failovers before it was submitted. */
+  readonly failovers: number
 }
+
+const decodeWebhook = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Struct({ id: Schema.String })))
 
 const decodeTask = Schema.decodeUnknownSync(
   Schema.fromJsonString(
@@ -47,10 +53,11 @@ export type Clients = Effect.Success<ReturnType<typeof make>>
 
 export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }: Options) {
   const endpoint = yield* Endpoint.make(tally)
-  const tasks: Array<Task> = []
+  let tasks: Array<Task> = []
   let webhooks = 0
   let keys = 0
-  let path = ""
+  let webhook = { path: "", id: "" }
+  let failovers = 0
 
   /** Makes one attempt. Returns undefined if no process responds. */
   const attempt = (url: string, init: () => RequestInit): Effect.Effect<Answer | undefined> =>
@@ -89,12 +96,28 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
 
   /** Creates the webhook. If the response is lost, a second webhook remains, which receives every message too. */
   const listen = Effect.gen(function* () {
+    let path = ""
     const answer = yield* request("creating a webhook", "/webhooks", () => {
       webhooks += 1
       path = `/hook/${webhooks}`
       return { method: "POST", headers: json, body: JSON.stringify({ url: endpoint.url(path), from: "beginning" }) }
     })
-    if (answer !== undefined && answer.status !== 201) problems.push(`creating a webhook: ${textOf(answer)}`)
+    if (answer === undefined) return
+    if (answer.status === 201) webhook = { path, id: decodeWebhook(textOf(answer)).id }
+    else problems.push(`creating a webhook: ${textOf(answer)}`)
+  })
+
+  const reader = FeedReader.make({
+    get: (path) =>
+      Effect.map(
+        attempt(path, () => ({})),
+        (answer) =>
+          answer === undefined || answer.broken !== undefined
+            ? undefined
+            : { status: answer.status, text: textOf(answer) }
+      ),
+    tally,
+    problems
   })
 
   const submitOnce = Effect.fnUntraced(function* (connection: string, key: string, body: object) {
@@ -114,25 +137,30 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
     tally.order("a task over HTTP")
     keys += 1
     const key = `key ${keys}`
+    const before = failovers
     const id = yield* submitOnce(connection, key, body)
     if (id === undefined) return
     note(`task ${id} of ${connection}: ${JSON.stringify(body)}`)
-    tasks.push({ connection, id })
+    tasks.push({ connection, id, failovers: before })
     if (!twice) return
     const again = yield* submitOnce(connection, key, body)
-    if (again !== undefined && again !== id) problems.push(`the key of task ${id} gave another task, ${again}`)
+    if (again === undefined || again === id) return
+    if (before === failovers) problems.push(`the key of task ${id} gave another task, ${again}`)
+    else tasks.push({ connection, id: again, failovers })
   })
 
   /** The tasks that have not ended. */
   const unfinished = Effect.gen(function* () {
     const found: Array<string> = []
-    for (const { connection, id } of tasks) {
+    for (const task of tasks) {
+      const { connection, id } = task
       const answer = yield* request(
         "reading a task",
         `/connections/${encodeURIComponent(connection)}/tasks/${id}`,
         () => ({})
       )
-      if (answer === undefined || answer.status !== 200) {
+      if (answer?.status === 404 && task.failovers < failovers) tasks = tasks.filter((one) => one !== task)
+      else if (answer === undefined || answer.status !== 200) {
         found.push(`task ${id} can't be read: ${answer === undefined ? "no answer" : textOf(answer)}`)
       } else {
         const { finishedAt, status } = decodeTask(textOf(answer))
@@ -193,11 +221,27 @@ export const make = Effect.fnUntraced(function* ({ note, port, problems, tally }
   return {
     endpoint,
     listen,
+    reader,
+    /** Called before a standby takes over, and after. */
+    failOver: (isOver: boolean) => {
+      endpoint.failOver(isOver)
+      reader.failOver(isOver)
+      if (isOver) failovers += 1
+    },
+    /** Creates the webhook again if the database has lost it in a failover. */
+    listenAgain: Effect.gen(function* () {
+      if (failovers === 0) return
+      const answer = yield* request("reading a webhook", `/webhooks/${webhook.id}`, () => ({}))
+      if (answer?.status === 404) yield* listen
+    }),
     submit,
     unfinished,
     readRanges,
-    /** Returns the changes that were not delivered to the webhook yet. */
-    missing: (changed: ReadonlyArray<Endpoint.Changed>) => endpoint.missing(path, changed),
+    /** Returns the changes that were not delivered to the webhook yet, or not read by the reader. */
+    missing: (changed: ReadonlyArray<Endpoint.Changed>) => [
+      ...endpoint.missing(webhook.path, changed),
+      ...reader.differences(changed)
+    ],
     /** Notes that all submitted tasks have ended. */
     meetTasks: () => tally.meet("a task over HTTP", tasks.length)
   }

@@ -1,7 +1,8 @@
 /**
  * The endpoint of a webhook, with ordered faults, and the rules that its messages must keep: each change is delivered
  * at least once and in order, even if the sender is killed (docs/webhooks). Content that changes twice between two
- * messages is reported once, with its latest change.
+ * messages is reported once, with its latest change. After a failover, a webhook continues at its position in the
+ * database, which may lack the last messages: the order begins again there.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -41,6 +42,8 @@ interface Message {
   readonly id: string
   readonly body: string
   isTaken: boolean
+  /** Rules on the order apply to messages of one sequence. */
+  readonly sequence: number
 }
 
 export const make = Effect.fnUntraced(function* (tally: Tally) {
@@ -49,6 +52,8 @@ export const make = Effect.fnUntraced(function* (tally: Tally) {
   /** The messages of each webhook, by its path, in the order of their first arrival. */
   const webhooks = new Map<string, Array<Message>>()
   const problems: Array<string> = []
+  let sequence = 0
+  let isFailingOver = false
 
   receiver.answer = (response, nth) => {
     const request = receiver.received[nth]
@@ -57,11 +62,15 @@ export const make = Effect.fnUntraced(function* (tally: Tally) {
     webhooks.set(request.path, messages)
     const id = String(request.headers["webhook-id"])
     const last = messages.at(-1)
-    const known = messages.find((message) => message.id === id)
+    // During a failover, messages come from the former primary and from the new one, so each is a sequence of its own.
+    if (isFailingOver) sequence += 1
+    const found = messages.findLast((message) => message.id === id)
+    const known = found?.sequence === sequence || found === last ? found : undefined
     if (known !== undefined && known !== last) problems.push(`the message ${id} came again after a later one`)
     if (known !== undefined && known.body !== request.body) problems.push(`the message ${id} came with another body`)
-    if (known === undefined && last?.isTaken === false) problems.push(`${id} came before ${last.id} was taken`)
-    const message = known ?? { id, body: request.body, isTaken: false }
+    if (known === undefined && last?.isTaken === false && last.sequence === sequence)
+      problems.push(`${id} came before ${last.id} was taken`)
+    const message = known ?? { id, body: request.body, isTaken: false, sequence }
     if (known === undefined) messages.push(message)
     else if (known.isTaken) tally.meet("a message delivered again")
     const fault = faults.shift()
@@ -76,7 +85,9 @@ export const make = Effect.fnUntraced(function* (tally: Tally) {
 
   /** Changes in the order of their delivery. */
   const changesOf = (messages: ReadonlyArray<Message>) =>
-    messages.flatMap((message) => (message.isTaken ? decodeBody(message.body).data.changes : []))
+    messages.flatMap(({ body, isTaken, sequence }) =>
+      isTaken ? decodeBody(body).data.changes.map((change) => ({ ...change, sequence })) : []
+    )
 
   return {
     /** Returns the URL of another webhook. Its rules are checked separately. */
@@ -86,13 +97,18 @@ export const make = Effect.fnUntraced(function* (tally: Tally) {
       for (let index = 0; index < times; index += 1) faults.push(how)
     },
     heal: () => void faults.splice(0),
+    /** Called before a standby takes over, and after. */
+    failOver: (isOver: boolean) => {
+      isFailingOver = !isOver
+      sequence += 1
+    },
     /** Returns the violations of the order so far. */
     violations: (): ReadonlyArray<string> => [
       ...problems,
       ...[...webhooks].flatMap(([path, messages]) => {
         const latest = new Map<string, string>()
-        return changesOf(messages).flatMap(({ connection, content: { externalId, updatedAt } }) => {
-          const key = `${connection} ${externalId}`
+        return changesOf(messages).flatMap(({ connection, content: { externalId, updatedAt }, sequence }) => {
+          const key = `${sequence} ${connection} ${externalId}`
           const before = latest.get(key) ?? ""
           latest.set(key, updatedAt)
           return updatedAt < before ? [`${path}: an older change of ${externalId} came after a newer one`] : []

@@ -6,10 +6,11 @@ import { ConnectionId } from "../../src/engine/model/Connection.ts"
 import type { Clients } from "./Clients.ts"
 import type { Lean } from "./Process.ts"
 import type { MirroredSource, Requests } from "./MirroredSources.ts"
+import type { Broken } from "./Protocol.ts"
 import type { Event } from "./Schedule.ts"
 import type { SeedDatabase } from "./SeedDatabase.ts"
 import type { SeedProcesses } from "./SeedProcesses.ts"
-import type { Server } from "./Server.ts"
+import type { Server, Standby } from "./Server.ts"
 import type { Tally } from "./Tally.ts"
 import * as Verify from "./Verify.ts"
 
@@ -20,6 +21,9 @@ export interface Options {
   readonly requests: Requests
   readonly processes: SeedProcesses
   readonly clients: Clients | undefined
+  /** Present if the schedule fails over to it. */
+  readonly standby: Standby | undefined
+  readonly broken: Broken | undefined
   /** While this file exists, the disk of large bodies is full. */
   readonly fullDisk: string
   readonly note: (line: string) => void
@@ -29,7 +33,7 @@ export interface Options {
 type EventOf<Tag extends Event["_tag"]> = Extract<Event, { readonly _tag: Tag }>
 
 export const make = (options: Options) => {
-  const { clients, database, fullDisk, mirrored, note, processes, requests, server, tally } = options
+  const { broken, clients, database, fullDisk, mirrored, note, processes, requests, server, standby, tally } = options
   const background: Array<Fiber.Fiber<void>> = []
 
   /** Adds items, and terminates the session of a commit while later items are being processed. */
@@ -92,6 +96,25 @@ export const make = (options: Options) => {
     )
   })
 
+  const downloadsMade = () => mirrored.map(({ source }) => source.downloads()?.made ?? 0)
+  let madeBeforeLag: ReadonlyArray<number> = []
+
+  /** Promotes the standby. The downloads whose commits it lacks are made again. */
+  const failOver = Effect.fnUntraced(function* (standby: Standby, { first, lost: atLeast }: EventOf<"Failover">) {
+    tally.order("a failover that lost commits")
+    yield* Effect.timeoutOption(standby.lacks(atLeast), "10 seconds")
+    clients?.failOver(false)
+    const lost = yield* standby.takeOver({ first, unnoticed: broken === "epoch" ? database.name : undefined })
+    clients?.failOver(true)
+    note(`the standby took over, and lacks ${lost} transactions`)
+    if (lost > 0) tally.meet("a failover that lost commits")
+    processes.disrupted(processes.all.length)
+    downloadsMade().forEach((made, index) => {
+      const target = mirrored[index]
+      if (target !== undefined) target.forced += made - (madeBeforeLag[index] ?? 0)
+    })
+  })
+
   const happen = Effect.fnUntraced(function* (event: Event) {
     const target = "source" in event ? mirrored[event.source] : undefined
     const struck = "process" in event ? processes.all[event.process] : undefined
@@ -119,6 +142,16 @@ export const make = (options: Options) => {
         processes.disrupted(processes.all.length)
         note(`the database: ${event.how}`)
         yield* event.how === "sessions" ? server.cut(database.name) : server.restart(event.how)
+        return
+      case "Lag":
+        if (standby === undefined) return
+        yield* standby.caughtUp
+        madeBeforeLag = downloadsMade()
+        yield* standby.disconnect
+        note("the standby lags")
+        return
+      case "Failover":
+        if (standby !== undefined) yield* failOver(standby, event)
         return
       case "TerminateCommit":
         if (target !== undefined) yield* terminateCommit(target, event)

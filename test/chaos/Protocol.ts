@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import { ConnectionId } from "../../src/engine/model/Connection.ts"
 
 /** Faults that are built in on purpose, to prove that the harness detects them. */
-export const Broken = Schema.Literals(["fence", "transaction", "key"])
+export const Broken = Schema.Literals(["fence", "transaction", "key", "epoch"])
 export type Broken = typeof Broken.Type
 
 /** The seed's database, and the settings of the process. */

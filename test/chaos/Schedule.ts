@@ -44,6 +44,14 @@ export type Event =
   | { readonly _tag: "Stop"; readonly process: number }
   /** Restarts the server, in order or by a crash, or only terminates every session of this database. */
   | { readonly _tag: "Database"; readonly how: "fast" | "immediate" | "sessions" }
+  /** Interrupts the replication to the standby, which lacks all later commits. */
+  | { readonly _tag: "Lag" }
+  /**
+   * Kills the primary and promotes its standby, once the standby lacks this many transactions or 10 seconds have
+   * passed. With `first`, the standby is promoted before the primary is killed, so that a run can continue without an
+   * interruption.
+   */
+  | { readonly _tag: "Failover"; readonly lost: number; readonly first: boolean }
   /** Terminates the session of a commit while the commit waits and later items are being processed. */
   | { readonly _tag: "TerminateCommit"; readonly source: number; readonly deed: Deed }
   /** A client submits a task over HTTP: a poll, some ids, or everything by force. */
@@ -186,8 +194,30 @@ export const generate = (seed: number, kind: Schedule["kind"] = "lean"): Schedul
       event: random.weighted(events)()
     }
   })
-  return { seed, kind, processes, inFolder, serves, sources, steps }
+  // Drawn last, so that seeds without a failover keep their meaning.
+  if (kind !== "lean" || !random.chance(0.15)) return { seed, kind, processes, inFolder, serves, sources, steps }
+  return { seed, kind, processes, inFolder, serves: true, sources, steps: failingOver(steps, random) }
 }
+
+/**
+ * Adds a failover to these steps. The standby lags during none of them, so that the same run commits before and after
+ * the failover, or during some of them, as in a recovery to a point in time: the sources have moved on since.
+ */
+const failingOver = (steps: ReadonlyArray<Step>, random: Random): ReadonlyArray<Step> => {
+  const step = (event: Event): Step => ({ requests: random.between(1, 12), milliseconds: 600, event })
+  const lag = random.between(0, steps.length)
+  const failover = Math.min(steps.length, lag + random.pick([0, 0, 1, 2, 6]))
+  return [
+    ...steps.slice(0, lag),
+    step({ _tag: "Lag" }),
+    ...steps.slice(lag, failover),
+    step({ _tag: "Failover", lost: random.between(1, 12), first: random.chance(0.7) }),
+    ...steps.slice(failover)
+  ]
+}
+
+/** True if the database fails over to a standby, and a reader of the changes follows it. */
+export const failsOver = ({ steps }: Schedule): boolean => steps.some(({ event }) => event._tag === "Failover")
 
 /** Gives Gmail's pages 3 messages: a batch of 5 ends a page together with the page's own items. */
 const smallPages = 4
@@ -213,6 +243,29 @@ export const insisting = (seed: number, domain: Domain, event: (random: Random) 
     serves: false,
     sources: [{ domain, ending: undefined, items: 40, seed: smallPages }],
     steps: steps.flatMap((step) => [change(), step])
+  }
+}
+
+/** Returns a schedule in which a run commits pages that a failover then loses. */
+export const losing = (seed: number): Schedule => {
+  const random = new Random(seed)
+  const after = (requests: number, event: Event): Step => ({
+    requests,
+    milliseconds: 3000 * Math.min(1, requests),
+    event
+  })
+  return {
+    ...generate(seed),
+    // No other process takes the lease, so that the run continues.
+    processes: 1,
+    serves: false,
+    sources: [{ domain: "gmail", ending: undefined, items: 40, seed: smallPages }],
+    steps: [
+      // Slow responses: the run mostly waits for the source, and not for a session that the failover ends.
+      after(0, { _tag: "Fault", source: 0, deed: { deed: 12, which: 0, size: 200 } }),
+      after(random.between(2, 12), { _tag: "Lag" }),
+      after(1, { _tag: "Failover", lost: random.between(1, 2), first: true })
+    ]
   }
 }
 

@@ -18,7 +18,7 @@ import * as MirroredSources from "./MirroredSources.ts"
 import type { Pool } from "./Process.ts"
 import type { Broken } from "./Protocol.ts"
 import { Random } from "./Random.ts"
-import type * as Schedules from "./Schedule.ts"
+import * as Schedules from "./Schedule.ts"
 import * as SeedDatabase from "./SeedDatabase.ts"
 import * as SeedProcesses from "./SeedProcesses.ts"
 import type { Server } from "./Server.ts"
@@ -86,6 +86,7 @@ const play = Effect.fnUntraced(function* (
 ) {
   const { pool, server } = lane
   const { broken, patience = defaultPatience } = options
+  const standby = Schedules.failsOver(schedule) ? yield* server.standBy : undefined
   const database = yield* SeedDatabase.make(server, "seed", schedule.seed)
   const { ask } = database
   const folder = yield* Effect.acquireRelease(
@@ -99,9 +100,24 @@ const play = Effect.fnUntraced(function* (
   const clients = schedule.serves
     ? yield* Clients.make({ port: () => processes.all[0]?.port(), tally, note, problems })
     : undefined
-  if (clients !== undefined) yield* Effect.forkScoped(clients.listen)
+  if (clients !== undefined) {
+    yield* Effect.forkScoped(clients.listen)
+    yield* Effect.forkScoped(clients.reader.read)
+  }
 
-  const events = Events.make({ server, database, mirrored, requests, processes, clients, fullDisk, note, tally })
+  const events = Events.make({
+    server,
+    database,
+    mirrored,
+    requests,
+    processes,
+    clients,
+    standby,
+    broken,
+    fullDisk,
+    note,
+    tally
+  })
   for (const step of schedule.steps) {
     yield* requests.after(step.requests, step.milliseconds)
     yield* events.happen(step.event)
@@ -129,6 +145,7 @@ const play = Effect.fnUntraced(function* (
   let isRight = yield* convergence.mirrors
   yield* events.ended
   if (isRight && clients !== undefined) {
+    yield* clients.listenAgain
     isRight = yield* convergence.clients
     if (isRight) clients.meetTasks()
   }

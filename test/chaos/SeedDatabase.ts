@@ -30,13 +30,13 @@ export const make = Effect.fnUntraced(function* (server: Server, prefix: string,
     applicationName: "chaos"
   })
   const context = yield* Layer.build(Layer.provideMerge(Postgres.layer, Layer.merge(sql, Blobs.layerMemory)))
-  return {
-    name,
-    ask: (effect) =>
-      Effect.provideContext(effect, context).pipe(
-        Effect.catchDefect((defect) => Effect.fail(defect)),
-        Effect.retry({ times: 60, schedule: Schedule.spaced("100 millis") }),
-        Effect.orDie
-      )
-  } satisfies SeedDatabase
+  const ask: SeedDatabase["ask"] = (effect) =>
+    Effect.provideContext(effect, context).pipe(
+      Effect.catchDefect((defect) => Effect.fail(defect)),
+      Effect.retry({ times: 60, schedule: Schedule.spaced("100 millis") }),
+      Effect.orDie
+    )
+  // Notes where the database is, as the start of `idem serve` does: without that, a failover is not noticed.
+  yield* ask(Postgres.migrate)
+  return { name, ask } satisfies SeedDatabase
 })

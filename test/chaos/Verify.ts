@@ -158,6 +158,11 @@ export const standing = Effect.map(
         FROM run ORDER BY started_at DESC LIMIT 6`
     ),
     said(
+      `SELECT 'webhook ' || url || ' is ' || state || ' at ' || coalesce(cursor, 'the beginning') || ', messages: '
+        || coalesce((SELECT string_agg(concat_ws(' ', m.state, attempts, next_attempt_at, error), '; ')
+          FROM webhook_message AS m WHERE webhook_id = webhook.id), 'none') AS said FROM webhook`
+    ),
+    said(
       `SELECT key || ' is in ' || phase
         || ' for ' || cooldown_until - extract(epoch FROM clock_timestamp()) * 1000 || ' ms, forgotten in '
         || expires_at - extract(epoch FROM clock_timestamp()) * 1000 || ' ms, learned ' || learned_limit

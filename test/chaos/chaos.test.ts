@@ -13,7 +13,7 @@ import { Tally } from "./Tally.ts"
 
 /** Two lanes for all tests, because starting their servers and processes takes longer than playing a seed. */
 class Lanes extends Context.Service<Lanes, ReadonlyArray<Seed.Lane>>()("test/chaos/Lanes") {
-  static readonly layer = Layer.effect(Lanes, Effect.replicateEffect(Chaos.lane, 2))
+  static readonly layer = Layer.effect(Lanes, Effect.replicateEffect(Chaos.lane(), 2))
 }
 
 const quiet = Layer.succeed(References.MinimumLogLevel, "Error")
@@ -59,14 +59,15 @@ layer(Lanes.layer.pipe(Layer.provideMerge(quiet)), { excludeTestServices: true }
     const cases: ReadonlyArray<readonly [Broken, string, (seed: number) => Schedule.Schedule]> = [
       ["fence", "a fence that is not checked", freezing],
       ["transaction", "a page that ends in another transaction than its items", freezing],
-      ["key", "content that is not written by its key", editing]
+      ["key", "content that is not written by its key", editing],
+      ["epoch", "a run that continues although a failover has lost its pages", Schedule.losing]
     ]
 
     it.effect("nothing where nothing is broken", () =>
       Effect.gen(function* () {
         const [lane] = yield* Lanes
         assert(lane !== undefined)
-        for (const schedule of [freezing, editing]) {
+        for (const schedule of [freezing, editing, Schedule.losing]) {
           const [control] = yield* Chaos.run({ seeds: [1], lanes: [lane], schedule })
           assert.deepStrictEqual(control?.problems, [])
         }

@@ -3,9 +3,11 @@
  *
  * `--from N` begins with that seed; `--seed N --verbose` replays one seed and prints its events as they occur; `--lanes
  * N` plays that many seeds at a time, each with its own PostgreSQL; `--cli` plays them with the unchanged command line,
- * and `--copy` plays seeds of `idem copy`, which take about 20 seconds each; `--break fence|transaction|key` breaks the
- * store on purpose; `--patience SECONDS` limits the wait for a healed seed. At the end, the faults are listed with how
- * often each was ordered and met; a fault that was ordered often and never met fails the run.
+ * and `--copy` plays seeds of `idem copy`, which take about 20 seconds each; `--failover` plays only seeds whose
+ * database fails over to a standby; `--postgres 15` uses that version of the system; `--break
+ * fence|transaction|key|epoch` breaks the store on purpose; `--patience SECONDS` limits the wait for a healed seed. At
+ * the end, the faults are listed with how often each was ordered and met; a fault that was ordered often and never met
+ * fails the run.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Duration from "effect/Duration"
@@ -27,6 +29,8 @@ const { values } = parseArgs({
     verbose: { type: "boolean", default: false },
     cli: { type: "boolean", default: false },
     copy: { type: "boolean", default: false },
+    failover: { type: "boolean", default: false },
+    postgres: { type: "string" },
     break: { type: "string" },
     patience: { type: "string", default: "120" }
   }
@@ -40,14 +44,19 @@ const broken = values.break === undefined ? undefined : Schema.decodeUnknownSync
 const kind = values.copy ? "copy" : values.cli ? "cli" : "lean"
 const schedule = (seed: number) => Schedule.generate(seed, kind)
 
+/** The numbers of the seeds to play. */
+const seeds = Array.from({ length: values.failover ? count * 100 : count }, (_, index) => from + index)
+  .filter((seed) => !values.failover || Schedule.failsOver(schedule(seed)))
+  .slice(0, count)
+
 const program = Effect.gen(function* () {
   if (one !== undefined) console.log(Schedule.describeSchedule(schedule(one)))
   const startedAt = Date.now()
   let failures = 0
   const tally = new Tally()
   const verdicts = yield* Chaos.run({
-    seeds: Array.from({ length: count }, (_, index) => from + index),
-    lanes: yield* Effect.replicateEffect(Chaos.lane, one === undefined ? Number(values.lanes) : 1),
+    seeds,
+    lanes: yield* Effect.replicateEffect(Chaos.lane(values.postgres), one === undefined ? Number(values.lanes) : 1),
     broken,
     patience: Duration.seconds(Number(values.patience)),
     schedule,
