@@ -21,7 +21,7 @@ import * as Database from "../support/Postgres.ts"
 import * as PostgresTime from "./postgresTime.ts"
 import * as Laws from "./lawsOfWebhooks.ts"
 import { waiting, whileLocked } from "./locking.ts"
-import { create, createAtMost } from "./webhookFixture.ts"
+import { create, createAtMost, enqueue } from "./webhookFixture.ts"
 import { item, page, running, settle, Time, AwaitVisible } from "./scenario.ts"
 
 /** Simulates the passing of time by making all stored times older. */
@@ -192,4 +192,14 @@ it.live("after a purge no table holds the title, and after a disconnection none 
       [[1], [1]]
     )
   }).pipe(Effect.provide(postgres))
+)
+
+it.live("a message is written where the server has no write-ahead log", () =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`CREATE SCHEMA without_log`
+    yield* sql`CREATE FUNCTION without_log.pg_current_wal_lsn() RETURNS pg_lsn LANGUAGE plpgsql
+      AS 'BEGIN RAISE feature_not_supported; END'`
+    yield* Effect.provide(Effect.flatMap(create(), enqueue), Postgres.layer)
+  }).pipe(Effect.provide(Database.layerWith({ startupOptions: "-c search_path=without_log,pg_catalog,public" })))
 )

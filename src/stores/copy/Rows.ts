@@ -45,8 +45,6 @@ export const ofConnection = (table: string, id: ConnectionId): string =>
 const decodeJson = allRows(Schema.Struct({ json: Schema.String }))
 const decodeColumns = allRows(Schema.Struct({ name: Schema.String }))
 
-/** Encodes a hash in hex. */
-
 /** Returns the error for a row or body that can't be copied. */
 export const wrong = (what: string) => new StoreError({ message: `copying: ${what}`, cause: what })
 

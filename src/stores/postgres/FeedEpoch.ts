@@ -46,7 +46,7 @@ const hasTimeline = (sql: SqlClient.SqlClient) =>
   )
 
 /** Returns the SQL of the database's present description: a `jsonb` of the parts that this role may read. */
-export const description = (sql: SqlClient.SqlClient) =>
+const description = (sql: SqlClient.SqlClient) =>
   Effect.gen(function* () {
     const rows = yield* sql`SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS system,
       has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE') AS timeline,
@@ -61,7 +61,7 @@ export const description = (sql: SqlClient.SqlClient) =>
   })
 
 /** Returns a condition on `meta`: the epoch began in this database. No part that both descriptions have differs. */
-export const isCurrent = (sql: SqlClient.SqlClient, present: Fragment): Fragment =>
+const isCurrent = (sql: SqlClient.SqlClient, present: Fragment): Fragment =>
   sql`NOT EXISTS (SELECT 1 FROM jsonb_each(meta.home::jsonb) AS was JOIN jsonb_each(${present}) AS now USING (key)
     WHERE was.value <> now.value)`
 

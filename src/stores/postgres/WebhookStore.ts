@@ -6,9 +6,10 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import { failedTooLong, resetsFailures, WebhookId } from "../../engine/model/Webhook.ts"
+import type { StoreError } from "../../engine/store/StoreError.ts"
 import { WebhookStore } from "../../engine/store/WebhookStore.ts"
 import * as Storable from "../Storable.ts"
-import { description, isCurrent } from "./FeedEpoch.ts"
+import * as FeedEpoch from "./FeedEpoch.ts"
 import { interval, isUuid, texts } from "./Parameters.ts"
 import { type After, atOnce, inSteps, stepOf } from "./RemovalSteps.ts"
 import { toStoreError } from "./SqlErrors.ts"
@@ -38,6 +39,7 @@ const pruneMessages = (
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const { isCurrent } = yield* FeedEpoch.CurrentEpoch
   const columns = sql.literal(WebhookRows.webhookColumns)
   const columnsOfMessage = sql.literal(WebhookRows.messageColumns)
   const inTransaction = transaction(sql)
@@ -140,7 +142,6 @@ const make = Effect.gen(function* () {
 
     enqueue: Effect.fnUntraced(
       function* (seen, { message, to }) {
-        const present = yield* description(sql)
         const changes = message?.changes ?? []
         // The page may have been read before a disconnection or a purge, and still hold the removed content. Both lock
         // the row of the connection, which excludes this lock, and then look for messages: either they see this
@@ -157,7 +158,7 @@ const make = Effect.gen(function* () {
         const rows = yield* sql`WITH moved AS (
           UPDATE webhook SET cursor = ${to}
           WHERE id = ${seen.id} AND state = 'active' AND cursor IS NOT DISTINCT FROM ${seen.cursor}
-            AND EXISTS (SELECT 1 FROM meta WHERE ${isCurrent(sql, present)})
+            AND EXISTS (SELECT 1 FROM meta WHERE ${isCurrent})
             AND changes IS NOT DISTINCT FROM ${kinds(seen.changes)}::text[] AND NOT EXISTS (
               SELECT 1 FROM webhook_message m
               WHERE m.webhook_id = webhook.id AND m.state = 'pending' AND NOT m.redelivered)
@@ -268,4 +269,6 @@ const make = Effect.gen(function* () {
   })
 })
 
-export const layer: Layer.Layer<WebhookStore, never, SqlClient.SqlClient> = Layer.effect(WebhookStore, make)
+export const layer: Layer.Layer<WebhookStore, StoreError, SqlClient.SqlClient> = Layer.effect(WebhookStore, make).pipe(
+  Layer.provide(FeedEpoch.layer)
+)
