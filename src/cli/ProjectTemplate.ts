@@ -51,7 +51,7 @@ const refusal = (status: number, message: string): Idem.Reason => {
   return new Idem.Transient({ message })
 }
 
-const notes = Idem.Integration.make({
+export const notes = Idem.Integration.make({
 ${identity}  credentials: Schema.Struct({
     token: Idem.field(Schema.Redacted(Schema.String), { title: "Token", description: "Of your account.", example: "…" })
   }),
@@ -134,7 +134,7 @@ import * as Idem from "@idem-sync/idem/contract"
 const Page = Schema.Struct({ notes: Schema.Array(Schema.Unknown), next: Schema.NullOr(Schema.String) })
 const Note = Schema.Struct({ id: Schema.String, title: Schema.String, text: Schema.String })
 
-const notes = Idem.rest({
+export const notes = Idem.rest({
 ${identity}${scope}  baseUrl: ({ url }) => url,
   // Or basic, header, oauth2, none.
   auth: { type: "bearer" },
@@ -191,7 +191,7 @@ import type * as Conformance from "@idem-sync/idem/testing"
 import { notes } from "../src/notes.ts"
 
 /** The source that the laws script. */
-const scripted = Effect.acquireRelease(
+export const scripted = Effect.acquireRelease(
   Effect.callback<{ readonly server: Http.Server; readonly source: Conformance.ScriptedSource }>((resume) => {
     const texts = new Map<string, { readonly text: string; readonly version: number }>()
 ${isRest ? "" : "    const failing = new Set<string>()\n"}    let requests = 0
