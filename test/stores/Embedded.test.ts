@@ -206,6 +206,8 @@ describe("Embedded", () => {
       const dead = yield* Effect.scoped(
         Effect.tap(Embedded.make({ folder }), ({ pid }) => Effect.sync(() => process.kill(pid, "SIGKILL")))
       )
+      // The system takes a moment to end a killed process.
+      yield* Effect.repeat(EmbeddedUser.runs(dead.pid), { until: (runs) => !runs })
       const uid = yield* file.owner(cluster)
       const other = yield* Effect.acquireRelease(
         Effect.sync(() =>
