@@ -70,8 +70,7 @@ const inspect = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
   if (Option.isNone(mark) && isOutside && !isNew) {
     return yield* refuse(`${place.name} is not where this database's large bodies are: ${place.hint}`)
   }
-  // A process that was killed after it created the file, before it wrote the id, leaves an empty file.
-  if (Option.isSome(mark) && mark.value !== "" && mark.value !== id) return yield* ofAnother(place)
+  if (Option.isSome(mark) && !id.startsWith(mark.value)) return yield* ofAnother(place)
   return { id, isOutside, isOwn: Option.contains(mark, id) }
 })
 
@@ -82,7 +81,9 @@ const claim = Effect.fnUntraced(function* (place: Place, isNew: boolean) {
   if (!isOwn) {
     // If two processes are the first at the same time, one writes the id, and the other reads it.
     yield* file.create(id)
-    if (Option.contains(yield* file.read, "")) yield* file.replace(id)
+    const written = Option.getOrElse(yield* file.read, () => "")
+    // A kill or a full disk, while the id was written, leaves the beginning of it.
+    if (written !== id && id.startsWith(written)) yield* file.replace(id)
     if (!Option.contains(yield* file.read, id)) return yield* ofAnother(place)
   }
   if (!isOutside) yield* noteOutside(true)
