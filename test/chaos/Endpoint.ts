@@ -10,24 +10,19 @@ import * as Receiver from "../support/Receiver.ts"
 import type { EndpointFault } from "./Schedule.ts"
 import type { Tally } from "./Tally.ts"
 
+/** A change, as readers of the feed and receivers of webhooks get it: the fields that the harness uses. */
+export const Change = Schema.Struct({
+  connection: Schema.String,
+  content: Schema.Struct({
+    externalId: Schema.String,
+    state: Schema.String,
+    hash: Schema.NullOr(Schema.String),
+    updatedAt: Schema.String
+  })
+})
+
 const decodeBody = Schema.decodeUnknownSync(
-  Schema.fromJsonString(
-    Schema.Struct({
-      data: Schema.Struct({
-        changes: Schema.Array(
-          Schema.Struct({
-            connection: Schema.String,
-            content: Schema.Struct({
-              externalId: Schema.String,
-              state: Schema.String,
-              hash: Schema.NullOr(Schema.String),
-              updatedAt: Schema.String
-            })
-          })
-        )
-      })
-    })
-  )
+  Schema.fromJsonString(Schema.Struct({ data: Schema.Struct({ changes: Schema.Array(Change) }) }))
 )
 
 /** A content that has changed at least once, with its present state in the database. */

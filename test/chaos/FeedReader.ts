@@ -4,25 +4,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Changed } from "./Endpoint.ts"
+import { Change, type Changed } from "./Endpoint.ts"
 import type { Tally } from "./Tally.ts"
 
 const decodePage = Schema.decodeUnknownSync(
-  Schema.fromJsonString(
-    Schema.Struct({
-      changes: Schema.Array(
-        Schema.Struct({
-          connection: Schema.String,
-          content: Schema.Struct({
-            externalId: Schema.String,
-            state: Schema.String,
-            hash: Schema.NullOr(Schema.String)
-          })
-        })
-      ),
-      next: Schema.String
-    })
-  )
+  Schema.fromJsonString(Schema.Struct({ changes: Schema.Array(Change), next: Schema.String }))
 )
 
 export interface Options {

@@ -126,7 +126,7 @@ it.layer(Layer.empty, { excludeTestServices: true })("copying", (it) => {
       yield* source.sql`DELETE FROM webhook WHERE name = 'w3'`
       const copied = yield* copy(source, target)
       assert.deepStrictEqual([copied.copied.length, copied.webhooks.length], [1, 2])
-      // What was copied before does not count again.
+      // Webhooks that were copied before do not count again.
       assert.deepStrictEqual((yield* copy(source, target)).webhooks, [])
     }).pipe(Effect.scoped)
   )

@@ -1,4 +1,4 @@
-/** What a slice records: its row, and its metrics. */
+/** The records of a slice: its row, and its metrics. */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** Whatever happens to an account between and during polls, a mirror of it ends as the account is. */
+/** A mirror of an account ends as the account is, after any changes between and during polls. */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

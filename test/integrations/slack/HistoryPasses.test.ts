@@ -1,4 +1,4 @@
-/** What a pass over a history leaves in the state of its conversation. */
+/** The state of a conversation after a pass over its history. */
 import { assert, describe, it } from "@effect/vitest"
 import type { Conversation, Place } from "../../../src/integrations/slack/Checkpoint.ts"
 import { noTally, tallied } from "../../../src/integrations/slack/DeletionSigns.ts"
@@ -38,7 +38,7 @@ describe("a pass over a history", () => {
   it("marks the conversation if the last pass counted other messages up to the same time", () => {
     const before = { tally: tallyOf(["20.000000", "10.000000"], "25.000000"), oldest: "10.000000" }
     assert.deepStrictEqual(read(before, messages), whole)
-    // One was deleted; or one was deleted and another one shown again.
+    // A message was deleted; or one was deleted, and another one is shown again.
     const suspect = { ...whole, suspect: true }
     const deleted = { tally: tallyOf(["20.000000", "15.000000", "10.000000"], "25.000000") }
     assert.deepStrictEqual(read(deleted, messages), suspect)
