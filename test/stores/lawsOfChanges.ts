@@ -230,6 +230,20 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store | Time, E>): voi
       })
     )
 
+    it.effect("who begins after all changes reads what changes later, and nothing before", () =>
+      Effect.gen(function* () {
+        const store = yield* WholeStore
+        const { commit, id } = yield* running()
+        yield* commit({ items: [item("a")] })
+        yield* Effect.flatten(AwaitVisible)
+        const { next } = yield* store.changed(2n ** 63n - 1n)
+        const after = { transaction: next, row: null }
+        assert.deepStrictEqual(told(yield* read({ connectionId: id, after })), [])
+        yield* commit({ items: [item("b")] })
+        assert.deepStrictEqual(told(yield* read({ connectionId: id, after })), ["b stored"])
+      })
+    )
+
     it.effect("one query returns the connections with changes, and the position for the next query", () =>
       Effect.gen(function* () {
         const store = yield* WholeStore

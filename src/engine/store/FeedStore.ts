@@ -25,7 +25,7 @@ export class FeedStore extends Context.Service<
     readonly holder: Effect.Effect<FeedHolder | null, StoreError>
     /**
      * Returns the connections whose changes became visible since this transaction, and the transaction to continue
-     * from. Makes one cheap query.
+     * from, which a reader of the feed can begin at, however far `from` is ahead. Makes one cheap query.
      */
     readonly changed: (
       from: bigint

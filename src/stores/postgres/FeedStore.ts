@@ -68,7 +68,11 @@ const Row = Schema.Struct({
 const decodeHead = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Head))
 const decodeRows = allRows(Row)
 const decodeChanged = oneRow(
-  Schema.Struct({ newest: Schema.NullOr(Transaction), connections: Schema.Array(ConnectionId) })
+  Schema.Struct({
+    newest: Schema.NullOr(Transaction),
+    horizon: Transaction,
+    connections: Schema.Array(ConnectionId)
+  })
 )
 
 /** The newest visible change, read from the end of the index. */
@@ -158,13 +162,14 @@ const make: Effect.Effect<Methods, never, SqlClient.SqlClient | CurrentEpoch> = 
     holder: holder(sql).pipe(toStoreError("looking for what the feed waits for")),
 
     changed: (from) =>
-      sql`SELECT ${sql.literal(newest)}::text AS newest,
+      sql`SELECT ${sql.literal(newest)}::text AS newest, horizon::text AS horizon,
           ARRAY(${from === 0n ? everChanged : changedSince(from)}) AS connections
         FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS head`.pipe(
         Effect.flatMap(decodeChanged),
-        Effect.map(({ connections, newest: last }) => ({
+        Effect.map(({ connections, horizon, newest: last }) => ({
           connections: new Set(connections),
-          next: after(last, from)
+          // A place above the horizon would seem to be of a future that the database has lost.
+          next: from > horizon ? horizon : after(last, from)
         })),
         toStoreError("looking for changes")
       )
