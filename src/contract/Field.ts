@@ -40,36 +40,39 @@ const isRedacted = (ast: SchemaAST.AST): boolean => {
   return Predicate.hasProperty(representation, "id") && representation.id === "effect/schema/Redacted"
 }
 
+/** Returns the schemas inside this one, each with the path of its values. */
+const schemasIn = (ast: SchemaAST.AST, path: string): ReadonlyArray<readonly [SchemaAST.AST, string]> => {
+  const at = (types: ReadonlyArray<SchemaAST.AST>, place: string) => types.map((type) => [type, place] as const)
+  const below = (name: string) => (path === "" ? name : `${path}.${name}`)
+  switch (ast._tag) {
+    case "Objects":
+      return [
+        ...ast.propertySignatures.map(({ name, type }) => [type, below(String(name))] as const),
+        ...ast.indexSignatures.map(({ type }) => [type, below("*")] as const)
+      ]
+    case "Arrays":
+      return at([...ast.elements, ...ast.rest], `${path}[]`)
+    case "Union":
+      return at(ast.types, path)
+    case "Declaration":
+      return at(ast.typeParameters, path)
+    case "Suspend":
+      return at([ast.thunk()], path)
+    default:
+      return []
+  }
+}
+
 /** Returns the path of a secret in values of this schema: `token`, `servers[].token`. Undefined if there is none. */
 export const secretIn = (ast: SchemaAST.AST, path = "", seen = new Set<SchemaAST.AST>()): string | undefined => {
   if (isRedacted(ast)) return path
   if (seen.has(ast)) return undefined
   seen.add(ast)
-  const first = (types: ReadonlyArray<SchemaAST.AST>, at: string) =>
-    types.map((type) => secretIn(type, at, seen)).find((found) => found !== undefined)
-  const below = (name: string) => (path === "" ? name : `${path}.${name}`)
-  switch (ast._tag) {
-    case "Objects":
-      return (
-        ast.propertySignatures
-          .map(({ name, type }) => secretIn(type, below(String(name)), seen))
-          .find((found) => found !== undefined) ??
-        first(
-          ast.indexSignatures.map(({ type }) => type),
-          below("*")
-        )
-      )
-    case "Arrays":
-      return first([...ast.elements, ...ast.rest], `${path}[]`)
-    case "Union":
-      return first(ast.types, path)
-    case "Declaration":
-      return first(ast.typeParameters, path)
-    case "Suspend":
-      return first([ast.thunk()], path)
-    default:
-      return undefined
+  for (const [type, at] of schemasIn(ast, path)) {
+    const found = secretIn(type, at, seen)
+    if (found !== undefined) return found
   }
+  return undefined
 }
 
 /** The names of the fields that hold secrets. */

@@ -23,9 +23,14 @@ export class WorkerFailed extends Schema.TaggedError<WorkerFailed>()("WorkerFail
 /** A message of a worker: a part of the answer, the whole answer, or a failure. */
 export type Reply<Answer, Partial = never> =
   | { readonly partial: Partial }
-  /** `isLarge`: the worker has grown beyond the memory that an idle one may keep. */
-  | { readonly answer: Answer; readonly isLarge: boolean }
+  | Answered<Answer>
   | { readonly failed: true }
+
+interface Answered<Answer> {
+  readonly answer: Answer
+  /** True if the worker has grown beyond the memory that an idle one may keep. */
+  readonly isLarge: boolean
+}
 
 export interface Options {
   /** The path of the worker's program, which calls `WorkerProcess.serve`. */
@@ -100,14 +105,12 @@ export const make = Effect.fnUntraced(function* <Question extends Serializable, 
   )
   const pool = yield* Pool.makeWithTTL({ acquire: start, min: 0, max: atOnce, timeToLive: keptWarm })
 
-  type Whole = Extract<Reply<Answer, Partial>, { readonly answer: Answer }>
-
   const answerOf = (worker: ChildProcess, question: Question, onPartial: (partial: Partial) => void) =>
-    Effect.callback<Whole, WorkerFailed>((resume) => {
+    Effect.callback<Answered<Answer>, WorkerFailed>((resume) => {
       const detach = () => {
         worker.off("message", replied).off("error", failed).off("exit", exited)
       }
-      const end = (result: Effect.Effect<Whole, WorkerFailed>) => {
+      const end = (result: Effect.Effect<Answered<Answer>, WorkerFailed>) => {
         detach()
         resume(result)
       }
