@@ -98,13 +98,21 @@ const survive = Effect.fnUntraced(function* (
   return ended
 })
 
-/** Adds enough items to fill four pages, whatever the page size, or 1,200. */
+/**
+ * Adds items until there are five pages, so that some are left after the second crash; at most 1,200 items. Two pages
+ * are enough if 1,200 items would not fill four.
+ */
 const fillPages = Effect.fnUntraced(function* (source: ScriptedSource) {
-  for (const count of [100, 300, 800]) {
+  const most = 1200
+  let items = 0
+  for (const count of [40, 60, 200, 300, 600]) {
     yield* source.add(count)
+    items += count
     const { process, watch } = yield* begin(source)
     yield* succeed(process, { dryRun: true })
-    if (watch.pages.filter(({ page }) => page.listed.length > 0).length >= 4) return
+    const sizes = watch.pages.map(({ page }) => page.listed.length).filter((size) => size > 0)
+    const isOfFullPages = sizes.length === 2 && Math.max(...sizes) * 3 >= most
+    if (sizes.length >= 5 || items === most || isOfFullPages) return
   }
 })
 
@@ -164,9 +172,9 @@ export const drafts: ReadonlyArray<Draft> = [
     remedy: "Acquire what you open with Effect.acquireRelease in `open`'s scope or in the body's stream",
     needs: ["open"],
     check: Effect.fnUntraced(function* (source) {
-      yield* source.add(20)
+      yield* source.add(12)
       const { credentials, integration } = source
-      for (let step = 1; step <= 15; step += 2) {
+      for (const step of [1, 2, 5, 10]) {
         const store = yield* makeStore
         const watch = watcher()
         const reached = yield* Deferred.make<void>()

@@ -116,15 +116,15 @@ export const ahead =
     })
 
 /** Small batches, so that a crash can occur at many places. */
-const batchItems = 7
-const groupItems = 12
+const batchItems = 10
+const groupItems = 10
 const concurrency = 4
 
 /**
  * The most downloads that a crash may lose: the batch whose commit is in flight, the batch that gathers meanwhile, and
- * the downloads in flight (with the buffer between them).
+ * the downloads in flight.
  */
-export const crashCost = 2 * groupItems + concurrency + 16
+export const crashCost = 2 * groupItems + concurrency
 
 /** The engine of one process. Several engines over one store simulate a restart. */
 export interface Process {
