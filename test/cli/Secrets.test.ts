@@ -10,12 +10,11 @@ import ssh2 from "ssh2"
 import * as FtpStandIn from "../support/ftp/FtpStandIn.ts"
 import * as SftpStandIn from "../support/ftp/SftpStandIn.ts"
 import * as GmailServer from "../support/GmailServer.ts"
-import { type Ended, programFile } from "../support/IdemProcess.ts"
+import { type Ended, programFile, run } from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"
 import * as SlackServer from "../support/SlackServer.ts"
-import * as CommandLine from "./CommandLine.ts"
 
-/** Serves as a process, with the most verbose output, until all due connections were polled. */
+/** Serves, with the most verbose output, until all due connections were polled. */
 const serve = (env: Readonly<Record<string, string>>) =>
   new Promise<Ended>((resolve) => {
     const child = spawn(process.execPath, [programFile("src/main.ts"), "serve", "--log-level", "trace"], {
@@ -72,12 +71,12 @@ describe("secrets", () => {
       const url = yield* Database.makeUrl
       const env = { DATABASE_URL: url, IDEM_SECRET_KEY: oldKey.toString("base64"), IDEM_DEBUG: "1" }
       const ended: Array<Ended> = []
-      const app = CommandLine.ofApp()
       const idem = (args: ReadonlyArray<string>, more: Readonly<Record<string, string>> = {}) =>
-        app([...args, "--log-level", "trace"], { env: { ...env, ...more } }).pipe(
-          Effect.map((one) => ({ ...one, stdout: one.stdout.toString() })),
-          Effect.tap((one) => Effect.sync(() => ended.push(one)))
-        )
+        Effect.promise(async () => {
+          const one = await run([...args, "--log-level", "trace"], { env: { ...env, ...more } })
+          ended.push(one)
+          return one
+        })
       const connect = (domain: string, name: string, config: unknown, credentials: unknown) => [
         "connect",
         domain,

@@ -15,20 +15,16 @@ export const idOf = (index: number): string => `message-${String(index).padStart
 
 const indexOf = (externalId: string): number => Number(externalId.slice("message-".length))
 
-export const contentOf = (index: number, body: Content["body"], mediaType = "message/rfc822"): Content => ({
+export const contentOf = (index: number, body: Content["body"]): Content => ({
   kind: "message",
   title: `Message ${index}`,
-  mediaType,
+  mediaType: "message/rfc822",
   metadata: { threadId: `thread ${index % 100}`, labels: { INBOX: true } },
   body
 })
 
 /** Makes the integration `instant`, with `count` items and these bodies. */
-export const integration = (
-  count: number,
-  bodyOf: (index: number) => Content["body"],
-  mediaType?: string
-): Integration.Integration =>
+export const integration = (count: number, bodyOf: (index: number) => Content["body"]): Integration.Integration =>
   Integration.make<object, object, number>({
     domain: "instant",
     config: Schema.Struct({}),
@@ -40,10 +36,7 @@ export const integration = (
       Effect.succeed({
         account: Effect.succeed("nobody"),
         estimate: Effect.succeed({ items: count, unitsPerItem: 0 }),
-        download: ({ externalId }) => {
-          const index = indexOf(externalId)
-          return Effect.sync(() => contentOf(index, bodyOf(index), mediaType))
-        },
+        download: ({ externalId }) => Effect.sync(() => contentOf(indexOf(externalId), bodyOf(indexOf(externalId)))),
         list: (task, checkpoint) =>
           Stream.paginate(
             Option.getOrElse(checkpoint, () => 0),
