@@ -1,4 +1,4 @@
-/** Runs the real command line in this process, over a scripted source, and captures its output. */
+/** Runs the real command line in this process, and captures its output. */
 import { assert } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -16,10 +16,12 @@ import * as Sink from "effect/Sink"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
+import * as App from "../../src/App.ts"
 import * as Cli from "../../src/cli/Cli.ts"
 import * as RemoteServer from "../../src/cli/RemoteServer.ts"
 import { AppServices } from "../../src/cli/AppServices.ts"
 import { Deriver } from "../../src/derive/Deriver.ts"
+import type { Integration } from "../../src/contract/Integration.ts"
 import type { Inspection } from "../../src/stores/postgres/DatabaseInspection.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as LocalApi from "../../src/http/client/LocalApi.ts"
@@ -132,6 +134,13 @@ const runner =
       return { code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() }
     })
 
+/**
+ * Returns a function that runs command lines with the services of a process: on the database that `env` names, with its
+ * settings alone, the built-in integrations, and these. No config file is read.
+ */
+export const ofApp = (integrations: ReadonlyArray<Integration> = []) =>
+  runner(Layer.provide(App.layer, Layer.succeed(App.AddedIntegrations, Effect.succeed(integrations))))
+
 /** A deriver that has extracted these texts, by external id. */
 const withTexts = (texts: Readonly<Record<string, string | null>>): Deriver => {
   const none = Deriver.defaultValue()
@@ -159,7 +168,10 @@ const withTexts = (texts: Readonly<Record<string, string | null>>): Deriver => {
   }
 }
 
-/** Creates a database that exists until the scope closes, and returns a function that runs command lines on it. */
+/**
+ * Creates a database in memory and a scripted source, which exist until the scope closes, and returns a function that
+ * runs command lines on them.
+ */
 export const make = Effect.fnUntraced(function* (
   source: MemorySource,
   engine: Parameters<typeof TestEngine.layer>[1] = {},

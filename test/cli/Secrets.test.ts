@@ -10,11 +10,12 @@ import ssh2 from "ssh2"
 import * as FtpStandIn from "../support/ftp/FtpStandIn.ts"
 import * as SftpStandIn from "../support/ftp/SftpStandIn.ts"
 import * as GmailServer from "../support/GmailServer.ts"
-import { type Ended, programFile, run } from "../support/IdemProcess.ts"
+import { type Ended, programFile } from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"
 import * as SlackServer from "../support/SlackServer.ts"
+import * as CommandLine from "./CommandLine.ts"
 
-/** Serves, with the most verbose output, until all due connections were polled. */
+/** Serves as a process, with the most verbose output, until all due connections were polled. */
 const serve = (env: Readonly<Record<string, string>>) =>
   new Promise<Ended>((resolve) => {
     const child = spawn(process.execPath, [programFile("src/main.ts"), "serve", "--log-level", "trace"], {
@@ -71,12 +72,12 @@ describe("secrets", () => {
       const url = yield* Database.makeUrl
       const env = { DATABASE_URL: url, IDEM_SECRET_KEY: oldKey.toString("base64"), IDEM_DEBUG: "1" }
       const ended: Array<Ended> = []
+      const app = CommandLine.ofApp()
       const idem = (args: ReadonlyArray<string>, more: Readonly<Record<string, string>> = {}) =>
-        Effect.promise(async () => {
-          const one = await run([...args, "--log-level", "trace"], { env: { ...env, ...more } })
-          ended.push(one)
-          return one
-        })
+        app([...args, "--log-level", "trace"], { env: { ...env, ...more } }).pipe(
+          Effect.map((one) => ({ ...one, stdout: one.stdout.toString() })),
+          Effect.tap((one) => Effect.sync(() => ended.push(one)))
+        )
       const connect = (domain: string, name: string, config: unknown, credentials: unknown) => [
         "connect",
         domain,

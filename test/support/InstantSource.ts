@@ -15,16 +15,20 @@ export const idOf = (index: number): string => `message-${String(index).padStart
 
 const indexOf = (externalId: string): number => Number(externalId.slice("message-".length))
 
-export const contentOf = (index: number, body: Content["body"]): Content => ({
+export const contentOf = (index: number, body: Content["body"], mediaType = "message/rfc822"): Content => ({
   kind: "message",
   title: `Message ${index}`,
-  mediaType: "message/rfc822",
+  mediaType,
   metadata: { threadId: `thread ${index % 100}`, labels: { INBOX: true } },
   body
 })
 
 /** Makes the integration `instant`, with `count` items and these bodies. */
-export const integration = (count: number, bodyOf: (index: number) => Content["body"]): Integration.Integration =>
+export const integration = (
+  count: number,
+  bodyOf: (index: number) => Content["body"],
+  mediaType?: string
+): Integration.Integration =>
   Integration.make<object, object, number>({
     domain: "instant",
     config: Schema.Struct({}),
@@ -36,7 +40,10 @@ export const integration = (count: number, bodyOf: (index: number) => Content["b
       Effect.succeed({
         account: Effect.succeed("nobody"),
         estimate: Effect.succeed({ items: count, unitsPerItem: 0 }),
-        download: ({ externalId }) => Effect.sync(() => contentOf(indexOf(externalId), bodyOf(indexOf(externalId)))),
+        download: ({ externalId }) => {
+          const index = indexOf(externalId)
+          return Effect.sync(() => contentOf(index, bodyOf(index), mediaType))
+        },
         list: (task, checkpoint) =>
           Stream.paginate(
             Option.getOrElse(checkpoint, () => 0),
