@@ -1,79 +1,11 @@
-import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { type ChildProcess, spawn } from "node:child_process"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
 import * as Path from "node:path"
-
-const main = Path.resolve(import.meta.dirname, "../../src/main.ts")
-
-interface Ended {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-const start = (args: ReadonlyArray<string>, env: Record<string, string> = {}): ChildProcess =>
-  spawn(process.execPath, [main, ...args], {
-    env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "", ...env },
-    stdio: ["ignore", "pipe", "pipe"]
-  })
-
-const ended = (child: ChildProcess): Promise<Ended> =>
-  new Promise((resolve) => {
-    let stdout = ""
-    let stderr = ""
-    child.stdout?.on("data", (chunk) => (stdout += chunk))
-    child.stderr?.on("data", (chunk) => (stderr += chunk))
-    child.on("close", (code) => resolve({ code, stdout, stderr }))
-  })
-
-const idem = (args: ReadonlyArray<string>, env: Record<string, string> = {}): Promise<Ended> => ended(start(args, env))
-
-/** Resolves once the child has written this to stdout. */
-const said = (child: ChildProcess, text: string): Promise<void> =>
-  new Promise((resolve, reject) => {
-    let seen = ""
-    child.stdout?.on("data", (chunk) => {
-      seen += chunk
-      if (seen.includes(text)) resolve()
-    })
-    child.on("close", () => reject(new Error(`it ended, having said: ${seen}`)))
-  })
+import * as EmbeddedUser from "../support/EmbeddedUser.ts"
+import { repository, run, runFile, serve, start } from "../support/IdemProcess.ts"
+import * as CommandLine from "./CommandLine.ts"
 
 describe("the process", () => {
-  it("ends with the codes of its commands, each error in one line", async () => {
-    assert.deepStrictEqual(await idem(["--version"]), { code: 0, stdout: "idem v0.1.0\n", stderr: "" })
-    const wrong = await idem(["snyc"])
-    assert.deepStrictEqual([wrong.code, wrong.stdout], [2, ""])
-    assert.match(wrong.stderr, /^idem: there is no command "snyc"[^\n]*\n$/)
-    const away = await idem(["status", "--json"], {
-      DATABASE_URL: "postgresql://me:hunter2@127.0.0.1:1/idem",
-      IDEM_SECRET_KEY: "00".repeat(32)
-    })
-    assert.strictEqual(away.code, 1)
-    assert.include(JSON.parse(away.stdout).error.message, "127.0.0.1:1")
-    assert.strictEqual(away.stderr.split("\n").length, 2, away.stderr)
-    assert.notInclude(away.stdout + away.stderr, "hunter2")
-  })
-
-  it("ends with 2 if a setting is not valid, before it opens the database", async () => {
-    const database = { DATABASE_URL: "postgresql://me@127.0.0.1:1/idem", IDEM_SECRET_KEY: "00".repeat(32) }
-    const cases = [
-      [
-        { IDEM_SOURCE_ALLOW: "10.0.0.0/99" },
-        /^idem: IDEM_SOURCE_ALLOW: "10\.0\.0\.0\/99" is not a host, address or net/
-      ],
-      [{ DATABASE_URL: `${database.DATABASE_URL}?sslmod=require` }, /^idem: DATABASE_URL: .* did you mean sslmode\?\n$/]
-    ] as const
-    for (const [setting, expected] of cases) {
-      for (const command of ["serve", "status", "sync me"]) {
-        const { code, stderr } = await idem(command.split(" "), { ...database, ...setting })
-        assert.strictEqual(code, 2, stderr)
-        assert.match(stderr, expected)
-      }
-    }
-  })
-
   it("loads neither the database, the engine nor the tables for help, the version and wrong usage", async () => {
     const hook = [
       'import { registerHooks } from "node:module"',
@@ -81,48 +13,85 @@ describe("the process", () => {
       "registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) })",
       'process.on("exit", () => process.stderr.write("LOADED" + JSON.stringify(loaded)))'
     ].join("\n")
-    const options = { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(hook)}` }
-    for (const args of [["--version"], ["--help"], ["sync"], ["snyc"]]) {
-      const { stderr } = await idem(args, options)
-      const loaded = JSON.parse(stderr.slice(stderr.indexOf("LOADED") + 6)) as ReadonlyArray<string>
-      assert.isTrue(loaded.some((url) => url.endsWith("/src/cli/Cli.ts")))
-      const wrong = loaded.filter((url) =>
+    const env = { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(hook)}` }
+    const cases: ReadonlyArray<readonly [arg: string, code: number, stdout: RegExp, stderr: RegExp]> = [
+      ["--version", 0, /^idem v0\.1\.0\n$/, /^$/],
+      ["--help", 0, /USAGE/, /^$/],
+      ["sync", 2, /^$/, /^idem: [^\n]*the connection is missing[^\n]*\n$/],
+      ["snyc", 2, /^$/, /^idem: there is no command "snyc"[^\n]*\n$/]
+    ]
+    for (const [arg, code, stdout, stderr] of cases) {
+      // Not the bundle, whose files are not those of the sources.
+      const ended = await runFile(Path.join(repository, "src/main.ts"), [arg], { env })
+      const [told = "", loaded = ""] = ended.stderr.split("LOADED")
+      assert.strictEqual(ended.code, code, told)
+      assert.match(ended.stdout, stdout)
+      assert.match(told, stderr)
+      const urls = JSON.parse(loaded) as ReadonlyArray<string>
+      assert.isTrue(urls.some((url) => url.endsWith("/src/cli/Cli.ts")))
+      const wrong = urls.filter((url) =>
         /\/src\/(App\.ts|stores\/|engine\/sync\/|http\/client\/(?!Api|Server)|cli\/Table\.ts)/.test(url)
       )
-      assert.deepStrictEqual(wrong, [], args.join(" "))
+      assert.deepStrictEqual(wrong, [], arg)
     }
   })
 
+  it("says in one line, without the password, where its database is not reached", async () => {
+    const away = await run(["status", "--json"], {
+      env: { DATABASE_URL: "postgresql://me:hunter2@127.0.0.1:1/idem", IDEM_SECRET_KEY: "00".repeat(32) }
+    })
+    assert.strictEqual(away.code, 1)
+    assert.include(JSON.parse(away.stdout).error.message, "127.0.0.1:1")
+    assert.strictEqual(away.stderr.split("\n").length, 2, away.stderr)
+    assert.notInclude(away.stdout + away.stderr, "hunter2")
+  })
+
+  it.effect("ends with 2 if a setting is not valid, before it opens the database", () =>
+    Effect.gen(function* () {
+      const app = CommandLine.ofApp()
+      const database = { DATABASE_URL: "postgresql://me@127.0.0.1:1/idem", IDEM_SECRET_KEY: "00".repeat(32) }
+      const cases = [
+        [
+          { IDEM_SOURCE_ALLOW: "10.0.0.0/99" },
+          /^idem: IDEM_SOURCE_ALLOW: "10\.0\.0\.0\/99" is not a host, address or net/
+        ],
+        [
+          { DATABASE_URL: `${database.DATABASE_URL}?sslmod=require` },
+          /^idem: DATABASE_URL: .* did you mean sslmode\?\n$/
+        ]
+      ] as const
+      for (const [setting, expected] of cases) {
+        for (const command of ["serve", "status", "sync me"]) {
+          const { code, stderr } = yield* app(command.split(" "), { env: { ...database, ...setting } })
+          assert.strictEqual(code, 2, stderr)
+          assert.match(stderr, expected)
+        }
+      }
+    })
+  )
+
   it("ends quietly where nobody reads its output", async () => {
-    const child = start(["--help"])
-    child.stdout?.destroy()
-    const { code, stderr } = await ended(child)
+    const { child, ended } = start(["--help"])
+    child.stdout.destroy()
+    const { code, stderr } = await ended
     assert.deepStrictEqual([code, stderr], [0, ""])
   })
-})
 
-describe("the process, on a database of its own", () => {
-  let folder = ""
-  beforeAll(() => {
-    folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-cli-"))
-    Fs.chmodSync(folder, 0o755)
-  })
-  afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))
-
-  it("serves until it is told to stop, while other commands work beside it", async () => {
-    const env = { IDEM_DATA_DIR: Path.join(folder, "data"), PORT: "0" }
-    const serving = start(["serve"], env)
-    const stopped = ended(serving)
-    await said(serving, "serving")
-    const list = await idem(["connections", "--json"], env)
-    assert.deepStrictEqual([list.code, list.stdout], [0, '{"connections":[]}\n'], list.stderr)
-    const migrated = JSON.parse((await idem(["migrate", "--json"], env)).stdout)
-    assert.strictEqual(migrated.before, migrated.after)
-    const unknown = await idem(["sync", "work", "--json"], env)
-    assert.strictEqual(unknown.code, 2)
-    assert.include(JSON.parse(unknown.stdout).error, { reason: "UnknownConnection" })
-    serving.kill("SIGTERM")
-    const { code, stderr } = await stopped
-    assert.strictEqual(code, 0, stderr)
-  })
+  it.live("serves until it is told to stop, while other commands work beside it", () =>
+    Effect.gen(function* () {
+      const env = { IDEM_DATA_DIR: yield* EmbeddedUser.folderWithData }
+      const { child, ended } = yield* serve({ ...env, PORT: "0" })
+      const list = yield* Effect.promise(() => run(["connections", "--json"], { env }))
+      assert.deepStrictEqual([list.code, list.stdout], [0, '{"connections":[]}\n'], list.stderr)
+      const app = CommandLine.ofApp()
+      const migrated = CommandLine.json(yield* app(["migrate", "--json"], { env }))
+      assert.strictEqual(migrated["before"], migrated["after"])
+      const unknown = yield* app(["sync", "work", "--json"], { env })
+      assert.strictEqual(unknown.code, 2)
+      assert.include(CommandLine.json(unknown)["error"], { reason: "UnknownConnection" })
+      child.kill("SIGTERM")
+      const { code, stderr } = yield* Effect.promise(() => ended)
+      assert.strictEqual(code, 0, stderr)
+    })
+  )
 })

@@ -54,8 +54,8 @@ const endOf = (child: ReturnType<typeof spawnFile>): Promise<Ended> =>
     child.on("close", (code) => resolve({ code, stdout, stderr }))
   })
 
-/** Runs a program to its end. */
-const runFile = (file: string, args: ReadonlyArray<string>, options: Options): Promise<Ended> =>
+/** Runs a file to its end. */
+export const runFile = (file: string, args: ReadonlyArray<string>, options: Options): Promise<Ended> =>
   endOf(spawnFile(file, args, options))
 
 /** Starts the command line. */
