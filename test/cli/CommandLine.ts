@@ -18,10 +18,10 @@ import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import * as App from "../../src/App.ts"
 import * as Cli from "../../src/cli/Cli.ts"
+import * as ConfigFile from "../../src/cli/ConfigFile.ts"
 import * as RemoteServer from "../../src/cli/RemoteServer.ts"
 import { AppServices } from "../../src/cli/AppServices.ts"
 import { Deriver } from "../../src/derive/Deriver.ts"
-import type { Integration } from "../../src/contract/Integration.ts"
 import type { Inspection } from "../../src/stores/postgres/DatabaseInspection.ts"
 import { Integrations } from "../../src/engine/source/Integrations.ts"
 import * as LocalApi from "../../src/http/client/LocalApi.ts"
@@ -135,11 +135,11 @@ const runner =
     })
 
 /**
- * Returns a function that runs command lines with the services of a process: on the database that `env` names, with its
- * settings alone, the built-in integrations, and these. No config file is read.
+ * Returns a function that runs command lines with the services of a process, on the database and with the settings that
+ * `env` names. `added` replaces the integrations of the config file.
  */
-export const ofApp = (integrations: ReadonlyArray<Integration> = []) =>
-  runner(Layer.provide(App.layer, Layer.succeed(App.AddedIntegrations, Effect.succeed(integrations))))
+export const ofApp = (added = ConfigFile.load) =>
+  runner(Layer.provide(App.layer, Layer.succeed(App.AddedIntegrations, added)))
 
 /** A deriver that has extracted these texts, by external id. */
 const withTexts = (texts: Readonly<Record<string, string | null>>): Deriver => {

@@ -1,10 +1,16 @@
-import { assert, describe, it } from "vitest"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { UsageError } from "../../src/engine/Engine.ts"
+import { github } from "../example/GitHub.ts"
 import { inFolder, repository, run, runProgram } from "../support/IdemProcess.ts"
+import * as CommandLine from "./CommandLine.ts"
 
 const example = JSON.stringify(Path.join(repository, "test/example/GitHub.ts"))
-const contract = JSON.stringify(Path.join(repository, "src/contract/Contract.ts"))
+
+/** The settings of a command that is not to reach a database. */
+const env = { DATABASE_URL: "postgresql://me@127.0.0.1:1/idem", IDEM_SECRET_KEY: "00".repeat(32) }
 
 /** Broken config files, and the messages about them. */
 const broken: ReadonlyArray<readonly [why: string, text: string, said: string | RegExp]> = [
@@ -77,39 +83,41 @@ describe("an idem.config.ts that is broken", () => {
       assert.deepStrictEqual(Fs.readdirSync(folder), ["idem.config.ts"])
     }))
 
-  it("stops each command that opens sources, and no other", () =>
-    inFolder(async (folder) => {
-      Fs.writeFileSync(Path.join(folder, "idem.config.ts"), "throw 1")
+  it.effect("stops each command that opens sources, and no other", () =>
+    Effect.gen(function* () {
+      const app = CommandLine.ofApp(Effect.fail(new UsageError({ message: "the file can't be loaded" })))
       for (const args of [["serve"], ["connect", "gmail", "--name", "a"], ["sync", "a"], ["retry", "a"]]) {
-        assert.strictEqual((await run(args, { cwd: folder })).code, 2, args.join(" "))
+        const { code, stderr } = yield* app(args, { env })
+        assert.deepStrictEqual([code, stderr], [2, "idem: the file can't be loaded\n"], args.join(" "))
       }
-      assert.strictEqual((await run(["--help"], { cwd: folder })).code, 0)
-      const away = { DATABASE_URL: "postgresql://me@127.0.0.1:1/idem", IDEM_SECRET_KEY: "00".repeat(32) }
-      const status = await run(["status"], { cwd: folder, env: away })
+      assert.strictEqual((yield* app(["--help"])).code, 0)
+      const status = yield* app(["status"], { env })
       assert.deepStrictEqual([status.code, status.stderr.includes("127.0.0.1:1")], [1, true], status.stderr)
-    }))
+    })
+  )
 })
 
 describe("idem.config.ts", () => {
-  it("is looked for in the working directory, and may be missing", () =>
-    inFolder(async (folder) => {
-      const { code, stderr } = await run(["connect", "github", "--name", "a"], { cwd: folder })
+  it.effect("may be missing", () =>
+    Effect.gen(function* () {
+      const { code, stderr } = yield* CommandLine.ofApp()(["connect", "github", "--name", "a"], { env })
       assert.strictEqual(code, 2)
       assert.include(
         stderr,
         'there is no integration "github"; there are: ftp, gmail, gmail-domain, imap, rss, slack (your own are listed in'
       )
-    }))
+    })
+  )
 
   it("is named by IDEM_CONFIG, and then must be there", () =>
     inFolder(async (folder) => {
-      const missing = await run(["sync", "a"], { cwd: folder, env: { IDEM_CONFIG: "mine.ts" } })
-      assert.strictEqual(missing.code, 2)
-      assert.include(missing.stderr, `${Path.join(folder, "mine.ts")}: there is no such file`)
-      Fs.writeFileSync(
-        Path.join(folder, "mine.ts"),
-        `import { github } from ${example}\nexport default { integrations: [github] }`
+      const file = Path.join(folder, "mine.ts")
+      const missing = await Effect.runPromise(
+        CommandLine.ofApp()(["sync", "a"], { env: { ...env, IDEM_CONFIG: file } })
       )
+      assert.strictEqual(missing.code, 2)
+      assert.include(missing.stderr, `${file}: there is no such file`)
+      Fs.writeFileSync(file, `import { github } from ${example}\nexport default { integrations: [github] }`)
       const wrong = await run(["connect", "github", "--name", "a", "--config", "{}"], {
         cwd: folder,
         env: { IDEM_CONFIG: "mine.ts" }
@@ -118,15 +126,12 @@ describe("idem.config.ts", () => {
       assert.include(wrong.stderr, "--config: repository is missing")
     }))
 
-  it("may put another integration in the place of one that is built in", () =>
-    inFolder(async (folder) => {
-      Fs.writeFileSync(
-        Path.join(folder, "idem.config.ts"),
-        `import { defineConfig } from ${contract}\nimport { github } from ${example}\n` +
-          `export default defineConfig({ integrations: [{ ...github, domain: "gmail" }] })`
-      )
-      const { code, stderr } = await run(["connect", "gmail", "--name", "a", "--config", "{}"], { cwd: folder })
+  it.effect("may put another integration in the place of one that is built in", () =>
+    Effect.gen(function* () {
+      const app = CommandLine.ofApp(Effect.succeed([{ ...github, domain: "gmail" }]))
+      const { code, stderr } = yield* app(["connect", "gmail", "--name", "a", "--config", "{}"], { env })
       assert.strictEqual(code, 2)
       assert.include(stderr, "--config: repository is missing")
-    }))
+    })
+  )
 })

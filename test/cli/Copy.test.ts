@@ -17,7 +17,7 @@ describe("idem copy", () => {
   const scope = Scope.makeUnsafe()
   const database = () => Effect.runPromise(Scope.provide(makeUrl, scope))
   let [data, folder] = ["", ""]
-  const app = CommandLine.ofApp(instant.integrations)
+  const app = CommandLine.ofApp(Effect.succeed(instant.integrations))
   const run = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) =>
     Effect.runPromise(app(args, { env }))
   const idem = async (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) => {
