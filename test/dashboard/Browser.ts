@@ -56,8 +56,6 @@ export interface Look {
   readonly width?: number
   readonly height?: number
   readonly scheme?: "light" | "dark"
-  /** The cookies of another window. */
-  readonly session?: Awaited<ReturnType<BrowserContext["storageState"]>> | undefined
 }
 
 /** Opens a new window. */
@@ -67,8 +65,7 @@ export const open = async (browser: Browser, look: Look = {}): Promise<Watched> 
     colorScheme: look.scheme ?? "light",
     locale: "en-GB",
     timezoneId: "UTC",
-    reducedMotion: "reduce",
-    ...(look.session === undefined ? {} : { storageState: look.session })
+    reducedMotion: "reduce"
   })
   context.setDefaultTimeout(hung)
   const errors: Array<string> = []
@@ -90,11 +87,15 @@ export const until = async (page: Page, expression: string): Promise<void> => {
   while ((await page.evaluate(expression)) !== true) await page.evaluate("new Promise(requestAnimationFrame)")
 }
 
-/** Returns the serious and critical findings of axe-core on the present page, one a line. */
-export const faults = async (page: Page): Promise<ReadonlyArray<string>> => {
+/** The rules of axe-core whose findings depend on the theme. */
+const colourRules = ["color-contrast", "link-in-text-block"]
+
+/** Returns the serious and critical findings of axe-core, or of these rules alone, on the present page, one a line. */
+export const faults = async (page: Page, rules?: ReadonlyArray<string>): Promise<ReadonlyArray<string>> => {
   if ((await page.evaluate("typeof axe")) === "undefined") await page.evaluate(Axe.source)
+  const options = { iframes: false, resultTypes: ["violations"], ...(rules === undefined ? {} : { runOnly: rules }) }
   const found = await page.evaluate(
-    "axe.run(document, { iframes: false, resultTypes: ['violations'] }).then(({ violations }) => violations)"
+    `axe.run(document, ${JSON.stringify(options)}).then(({ violations }) => violations)`
   )
   return (found as ReadonlyArray<Axe.Result>)
     .filter(({ impact }) => impact === "serious" || impact === "critical")
@@ -115,23 +116,26 @@ const overflows = async (page: Page): Promise<ReadonlyArray<string>> =>
       .map((part) => part.tagName + "." + part.className + ": " + part.scrollWidth + " in " + part.clientWidth + " px")
   `)) as ReadonlyArray<string>
 
+/** A phone, a narrow and a wide window: each layout of the style sheet in which a page may be too wide. */
+const widths = [320, 768, 1280]
+
 /**
- * Returns the findings of axe-core on the present page, in both themes, and the parts that are too wide, at each
- * supported width. Restores the page's theme.
+ * Returns the findings of axe-core on the present page, in the narrowest and the widest window and in both themes, and
+ * the parts that are too wide in each layout. Restores the page's theme.
  */
 export const faultsAtEachWidth = async (page: Page): Promise<ReadonlyArray<string>> => {
   const found: Array<string> = []
   const isDark = await page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
   const [own, other] = isDark === true ? (["dark", "light"] as const) : (["light", "dark"] as const)
-  for (const width of [320, 360, 390, 768, 1280]) {
+  for (const width of widths) {
     await page.setViewportSize({ width, height: 900 })
     // Plots are redrawn in the first of these frames.
     for (let frame = 0; frame < 2; frame += 1) await page.evaluate("new Promise(requestAnimationFrame)")
     const these = [...(await overflows(page))]
-    if (width === 390 || width === 1280) these.push(...(await faults(page)))
+    if (width !== 768) these.push(...(await faults(page)))
     if (width === 1280) {
       await page.emulateMedia({ colorScheme: other })
-      these.push(...(await faults(page)).map((fault) => `${other}: ${fault}`))
+      these.push(...(await faults(page, colourRules)).map((fault) => `${other}: ${fault}`))
       await page.emulateMedia({ colorScheme: own })
     }
     found.push(...these.map((fault) => `at ${width} px: ${fault}`))

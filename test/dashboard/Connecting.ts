@@ -32,7 +32,7 @@ export const connecting = (it: Tests): void => {
 
   it.effect("connects an account by signing in at its provider, and comes back to it", () =>
     scenario(async ({ google, signedIn }) => {
-      const { context, page } = await signedIn()
+      const { page } = await signedIn()
       await page.getByRole("link", { name: "Connect an account" }).first().click()
       await page.getByRole("link", { name: "Gmail" }).click()
       await page.getByLabel("Name").fill("signed in")
@@ -51,7 +51,6 @@ export const connecting = (it: Tests): void => {
       await stored(page, 1)
       await page.getByRole("link", { name: /^Contents/ }).click()
       await page.getByRole("link", { name: "Hi", exact: true }).waitFor()
-      await context.close()
     })
   )
 
@@ -66,7 +65,7 @@ export const connecting = (it: Tests): void => {
       })
       // The rest is held until the page has shown the progress.
       gmail.holds = ({ method }) => method === "messages.get" && gmail.count("messages.get") > 250
-      const { context, page } = await signedIn()
+      const { page } = await signedIn()
       await page.getByRole("link", { name: "Connect an account" }).first().click()
       await page.getByRole("link", { name: "Gmail" }).click()
       await page.getByLabel("Name").fill("mail")
@@ -96,13 +95,12 @@ export const connecting = (it: Tests): void => {
       await page.getByRole("img", { name: /Items per hour, 12 hours: Stored 401, .*Failed \d/ }).waitFor()
       await page.getByRole("link", { name: "Failed: 1", exact: true }).waitFor()
       assert.deepStrictEqual(await Browser.faults(page), [])
-      await context.close()
     })
   )
 
   it.effect("shows why an item failed, and stores it when it is tried again", () =>
     scenario(async (dashboard) => {
-      const { context, page } = await dashboard.signedIn()
+      const { page } = await dashboard.signedIn()
       // Paused, so that no poll stores the item before a person does.
       await dashboard.api("POST", "/connections/mail/pause")
       await open(dashboard, page, "mail", "/ledger")
@@ -117,13 +115,12 @@ export const connecting = (it: Tests): void => {
       const { state, title } = await dashboard.api("GET", "/connections/mail/content?externalId=refused")
       assert.deepStrictEqual({ state, title }, { state: "stored", title: "Not to be had" })
       await dashboard.api("POST", "/connections/mail/resume")
-      await context.close()
     })
   )
 
   it.effect("downloads chosen ids again, and only those", () =>
     scenario(async (dashboard) => {
-      const { context, page } = await dashboard.signedIn()
+      const { page } = await dashboard.signedIn()
       await open(dashboard, page, "mail", "/runs")
       const [first = "", second = ""] = dashboard.gmail.mailbox.ids.filter((id) => id !== "hostile" && id !== "refused")
       dashboard.gmail.forgetSeen()
@@ -139,7 +136,6 @@ export const connecting = (it: Tests): void => {
       const asked = dashboard.gmail.seen.filter(({ method }) => method === "messages.get").map(({ id }) => id)
       assert.deepStrictEqual(asked.toSorted(), [first, second].toSorted())
       assert.strictEqual(dashboard.gmail.count("messages.list"), 0)
-      await context.close()
     })
   )
 
@@ -147,7 +143,7 @@ export const connecting = (it: Tests): void => {
     scenario(async (dashboard) => {
       const { mailbox } = dashboard.gmail
       for (const id of mailbox.ids.filter((each) => each !== "hostile").slice(0, 150)) mailbox.remove(id)
-      const { context, page } = await dashboard.signedIn()
+      const { page } = await dashboard.signedIn()
       await open(dashboard, page, "mail")
       await syncNow(page)
       await page.getByText("150 deletions held back for you").waitFor()
@@ -169,7 +165,6 @@ export const connecting = (it: Tests): void => {
       await page.getByText("No deletion waits for you").waitFor()
       const { totals } = await dashboard.api("GET", "/connections/mail")
       assert.deepInclude(totals, { stored: 252, deleted: 150, deletionsHeld: 0 })
-      await context.close()
     })
   )
 }

@@ -69,7 +69,7 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("what is stored
 
 const reading = async (scene: In) => {
   const { channel, files, first, ref } = await connected(scene)
-  const { context, errors, page } = await scene.signedIn()
+  const { errors, page } = await scene.signedIn()
   const at = (id: string) => `${scene.idem.url}/#/connections/${ref}/content?id=${encodeURIComponent(id)}`
 
   await page.goto(`${scene.idem.url}/#/connections/${ref}/contents?kind=message`)
@@ -138,5 +138,4 @@ const reading = async (scene: In) => {
   assert.strictEqual(await page.evaluate("String(globalThis.owned)"), "undefined")
   assert.deepStrictEqual(scene.trap.asked, [])
   assert.deepStrictEqual(errors, [])
-  await context.close()
 }

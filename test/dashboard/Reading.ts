@@ -8,7 +8,7 @@ import { connectionId, open, replaceStatus, scenario, type Tests } from "./Steps
 export const reading = (it: Tests): void => {
   it.effect("finds what is stored by its title, and pages through the rest", () =>
     scenario(async (dashboard) => {
-      const { context, page } = await dashboard.signedIn()
+      const { page } = await dashboard.signedIn()
       await open(dashboard, page, "mail", "/contents")
       await page.getByText("50 shown.").waitFor()
       await page.getByRole("button", { name: "Show more" }).click()
@@ -19,7 +19,6 @@ export const reading = (it: Tests): void => {
       await page.locator('[data-label="From"]').first().getByText(/\S/).waitFor()
       await page.getByLabel("State").selectOption("deleted")
       await page.getByText("Nothing fits").waitFor()
-      await context.close()
     })
   )
 
@@ -30,7 +29,7 @@ export const reading = (it: Tests): void => {
       while (!Array.isArray(found) || found.length === 0) {
         found = (await dashboard.api("GET", "/search?q=plain"))["results"]
       }
-      const { context, errors, page } = await dashboard.signedIn()
+      const { errors, page } = await dashboard.signedIn()
       await open(dashboard, page, "mail", "/runs")
       await page.keyboard.press("/")
       await page.keyboard.type("plain")
@@ -45,7 +44,6 @@ export const reading = (it: Tests): void => {
       await page.getByText("Nothing found").waitFor()
       await page.goBack()
       assert.deepStrictEqual(errors, [])
-      await context.close()
     })
   )
 
@@ -120,7 +118,6 @@ export const reading = (it: Tests): void => {
       assert.deepStrictEqual(elsewhere, [])
       assert.deepStrictEqual(dashboard.trap.asked, [])
       assert.deepStrictEqual(errors, [])
-      await context.close()
 
       // Without protection the same HTML reaches the trap, which proves that the trap works.
       const unprotected = await Browser.open(dashboard.chromium)
@@ -151,8 +148,6 @@ export const reading = (it: Tests): void => {
       assert.strictEqual(page.url(), address)
       assert.strictEqual(context.pages().length, 1)
       assert.deepStrictEqual(dashboard.trap.asked, [])
-      await context.unrouteAll({ behavior: "ignoreErrors" })
-      await context.close()
     })
   )
 
@@ -189,8 +184,6 @@ export const reading = (it: Tests): void => {
       await page.getByRole("img", { name: /^Quota units per hour.*the limit is 15,000 an hour$/ }).waitFor()
       await span.selectOption("48 hours")
       await page.getByText("No run in this time").waitFor()
-      await context.unrouteAll({ behavior: "ignoreErrors" })
-      await context.close()
     })
   )
 
@@ -208,7 +201,7 @@ export const reading = (it: Tests): void => {
         config: { slackApiUrl: slack.url, quota },
         credentials: { token: slack.token }
       })
-      const { context, errors, page } = await dashboard.signedIn()
+      const { errors, page } = await dashboard.signedIn()
       await page.getByRole("link", { name, exact: true }).click()
       await page.getByRole("heading", { name, level: 1, exact: true }).waitFor()
       await page.getByRole("link", { name: /^Contents/ }).click()
@@ -224,7 +217,6 @@ export const reading = (it: Tests): void => {
       assert.strictEqual(await page.evaluate("String(globalThis.owned)"), "undefined")
       assert.deepStrictEqual(dashboard.trap.asked, [])
       assert.deepStrictEqual(errors, [])
-      await context.close()
     })
   )
 }

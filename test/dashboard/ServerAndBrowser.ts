@@ -116,19 +116,27 @@ const make = Effect.gen(function* () {
     return JSON.parse(text) as Record<string, unknown>
   }
 
-  let session: Browser.Look["session"]
+  let window: Browser.Watched | undefined
 
-  /** Opens a window that is signed in. The token is entered in the first window only. */
-  const signedIn = async (look: Browser.Look = {}): Promise<Browser.Watched> => {
-    const watched = await Browser.open(chromium, { ...look, session })
-    await watched.page.goto(`${idem.url}/`)
-    if (session === undefined) {
-      await watched.page.getByLabel("Token").fill(token)
-      await watched.page.getByRole("button", { name: "Sign in" }).click()
+  /**
+   * Returns the window that is signed in, on the home page, without routes or recorded events. All tests share it,
+   * because another window would compile the dashboard and axe-core again.
+   */
+  const signedIn = async ({ width = 1280 } = {}): Promise<Browser.Watched> => {
+    const isNew = window === undefined
+    window ??= await Browser.open(chromium)
+    const { asked, context, errors, page } = window
+    await context.unrouteAll({ behavior: "ignoreErrors" })
+    await page.setViewportSize({ width, height: 900 })
+    errors.length = 0
+    asked.length = 0
+    await page.goto(`${idem.url}/`)
+    if (isNew) {
+      await page.getByLabel("Token").fill(token)
+      await page.getByRole("button", { name: "Sign in" }).click()
     }
-    await watched.page.getByRole("heading", { name: "Connections", level: 1 }).waitFor()
-    session ??= await watched.context.storageState()
-    return watched
+    await page.getByRole("heading", { name: "Connections", level: 1 }).waitFor()
+    return window
   }
 
   /** Runs one statement in the server's database. */

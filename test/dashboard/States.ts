@@ -7,7 +7,7 @@ import { connectEmpty, connectionId, open, replaceStatus, scenario, syncNow, typ
 export const states = (it: Tests): void => {
   it.effect("says what a pause means, and what the next step is", () =>
     scenario(async (dashboard) => {
-      const { context, page } = await dashboard.signedIn()
+      const { page } = await dashboard.signedIn()
       await open(dashboard, page, "mail")
       await page.getByRole("button", { name: "Pause" }).click()
       await page.getByText("Polling is paused").waitFor()
@@ -35,13 +35,12 @@ export const states = (it: Tests): void => {
       await page.getByRole("button", { name: "Replace the credentials" }).click()
       await page.getByText("Saved. The source was reached with it.").waitFor()
       await page.getByText("Polling is paused").waitFor({ state: "hidden" })
-      await context.close()
     })
   )
 
   it.effect("keeps what it shows while the server is away, says so, and goes on when it is back", () =>
     scenario(async ({ idem, signedIn }) => {
-      const { context, page } = await signedIn()
+      const { page } = await signedIn()
       await page.getByRole("link", { name: "mail", exact: true }).waitFor()
       await idem.stop()
       await page.getByText("The server does not answer").waitFor()
@@ -56,7 +55,6 @@ export const states = (it: Tests): void => {
       await idem.start()
       await page.getByText("The server does not answer").waitFor({ state: "hidden" })
       await page.getByRole("link", { name: "mail", exact: true }).waitFor()
-      await context.close()
     })
   )
 
@@ -71,7 +69,7 @@ export const states = (it: Tests): void => {
       for (const id of gmail.mailbox.ids.filter((each) => !/hostile|refused|unreadable/.test(each)).slice(0, 150)) {
         gmail.mailbox.remove(id)
       }
-      const { context, page } = await signedIn()
+      const { page } = await signedIn()
       await open(dashboard, page, "mail")
       await syncNow(page)
       await page.getByText("150 deletions held back for you").waitFor()
@@ -85,13 +83,12 @@ export const states = (it: Tests): void => {
       while ((await shown()) !== (await api("GET", "/connections/mail"))["lastCheckedAt"]);
       // Items that are retried automatically need no person.
       assert.strictEqual(await row.locator('[data-label="Needs you"] li').count(), 1)
-      await context.close()
     })
   )
 
   it.effect("has no serious fault by axe on any page in both themes, fits each width, and keeps to its policy", () =>
     scenario(async (dashboard) => {
-      const { context, errors, page } = await dashboard.signedIn({ width: 390 })
+      const { errors, page } = await dashboard.signedIn()
       const ref = await connectionId(dashboard, "mail")
       const pages = [
         "/",
@@ -115,7 +112,6 @@ export const states = (it: Tests): void => {
         assert.deepStrictEqual(await Browser.faultsAtEachWidth(page), [], at)
       }
       assert.deepStrictEqual(errors, [])
-      await context.close()
     })
   )
 
@@ -123,7 +119,7 @@ export const states = (it: Tests): void => {
     "can be used by keyboard alone: the first stop leads to the content, and a page that opens has the focus",
     () =>
       scenario(async (dashboard) => {
-        const { context, page } = await dashboard.signedIn()
+        const { page } = await dashboard.signedIn()
         await page.reload()
         await page.getByRole("link", { name: "mail", exact: true }).waitFor()
         await page.keyboard.press("Tab")
@@ -136,7 +132,6 @@ export const states = (it: Tests): void => {
         await page.getByRole("heading", { name: "mail", level: 1 }).waitFor()
         await page.locator("h1:focus").waitFor()
         assert.strictEqual(await focused(), "mail")
-        await context.close()
       })
   )
 
@@ -145,7 +140,7 @@ export const states = (it: Tests): void => {
       const { api, gmail, signedIn } = dashboard
       const accessToken = await connectEmpty(dashboard, "moving")
       const rootUrl = async () => ((await api("GET", "/connections/moving"))["config"] as { rootUrl: string }).rootUrl
-      const { context, page } = await signedIn()
+      const { page } = await signedIn()
       await open(dashboard, page, "moving", "/settings")
       const whole = page.getByLabel("Save the settings above with them")
       await page.getByLabel("Polled every").fill("never")
@@ -172,7 +167,6 @@ export const states = (it: Tests): void => {
       assert.strictEqual(dashboard.trap.asked.length, trapped)
       assert.strictEqual((await api("GET", "/connections/moving"))["every"], "7 minutes")
       assert.strictEqual(await whole.count(), 0)
-      await context.close()
     })
   )
 
@@ -206,14 +200,12 @@ export const states = (it: Tests): void => {
       typed.resolve()
       await page.getByText("Nothing found").waitFor()
       assert.strictEqual(await page.getByLabel("Sender").inputValue(), "an")
-      await context.unrouteAll({ behavior: "ignoreErrors" })
-      await context.close()
     })
   )
 
   it.effect("says that a paused connection runs a sync that a person asks for", () =>
     scenario(async (dashboard) => {
-      const { context, page } = await dashboard.signedIn()
+      const { page } = await dashboard.signedIn()
       await dashboard.api("POST", "/connections/typing/pause")
       await open(dashboard, page, "typing")
       await page.getByRole("button", { name: "Sync…" }).click()
@@ -226,25 +218,23 @@ export const states = (it: Tests): void => {
       let { state } = await dashboard.api("GET", "/connections/typing")
       while (state === "running") ({ state } = await dashboard.api("GET", "/connections/typing"))
       assert.strictEqual(state, "paused")
-      await context.close()
     })
   )
 
   it.effect("has its navigation on one line of a phone", () =>
     scenario(async (dashboard) => {
-      const { context, page } = await dashboard.signedIn({ width: 390 })
+      const { page } = await dashboard.signedIn({ width: 390 })
       const lines = await page.evaluate(
         `new Set([...document.querySelectorAll(".top nav > *")]
           .map((each) => Math.round(each.getBoundingClientRect().bottom / 8))).size`
       )
       assert.strictEqual(lines, 1)
-      await context.close()
     })
   )
 
   it.effect("deletes what is stored only once the connection's name was typed", () =>
     scenario(async (dashboard) => {
-      const { context, page } = await dashboard.signedIn()
+      const { page } = await dashboard.signedIn()
       await open(dashboard, page, "signed in", "/settings")
       await page.getByRole("button", { name: "Delete the connection and what is stored…" }).click()
       const confirm = page.getByRole("button", { name: "Delete for good" })
@@ -257,7 +247,6 @@ export const states = (it: Tests): void => {
       const names = (connections as ReadonlyArray<{ readonly name: string }>).map(({ name }) => name)
       assert.notInclude(names, "signed in")
       assert.include(names, "mail")
-      await context.close()
     })
   )
 
@@ -270,8 +259,6 @@ export const states = (it: Tests): void => {
       await page.getByText("The source asked Idem to wait").waitFor()
       await page.locator('.notice time[datetime="2099-01-01T00:00:00Z"]').waitFor()
       assert.deepStrictEqual(await Browser.faults(page), [])
-      await context.unrouteAll({ behavior: "ignoreErrors" })
-      await context.close()
     })
   )
 }

@@ -26,7 +26,7 @@ const lifeOf = async (receiver: Receiver.Receiver, { api, gmail, signedIn, sql }
     config: { rootUrl: gmail.url, quota },
     credentials: { accessToken: "token" }
   })
-  const { context, errors, page } = await signedIn()
+  const { errors, page } = await signedIn()
   await page.getByRole("link", { name: "Webhooks" }).click()
   await page.getByText("There is no webhook yet").waitFor()
 
@@ -93,5 +93,4 @@ const lifeOf = async (receiver: Receiver.Receiver, { api, gmail, signedIn, sql }
     errors.filter((error) => !/\b4\d\d\b/.test(error)),
     []
   )
-  await context.close()
 }
