@@ -1,28 +1,32 @@
 /** The pages of webhooks, in a real browser. */
-import { assert, describe, layer } from "@effect/vitest"
+import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as GmailServer from "../support/GmailServer.ts"
 import * as Receiver from "../support/Receiver.ts"
-import { skips } from "../support/Requirement.ts"
 import * as Browser from "./Browser.ts"
 import { quota, ServerAndBrowser } from "./ServerAndBrowser.ts"
+import type { Tests } from "./Steps.ts"
 
-describe.skipIf(skips("the dashboard's tests", Browser.missing))("the pages of webhooks", () => {
-  layer(ServerAndBrowser.layer, { excludeTestServices: true })((it) => {
-    it.effect("create, ping, redeliver, rotate and delete a webhook, and show each secret once", () =>
-      Effect.gen(function* () {
-        const receiver = yield* Receiver.make
-        const scene = yield* ServerAndBrowser
-        yield* Effect.promise(() => lifeOf(receiver, scene))
-      })
-    )
-  })
-})
+export const webhooks = (it: Tests): void => {
+  it.effect("create, ping, redeliver, rotate and delete a webhook, and show each secret once", () =>
+    Effect.gen(function* () {
+      const receiver = yield* Receiver.make
+      const gmail = yield* GmailServer.make()
+      const scene = yield* ServerAndBrowser
+      yield* Effect.promise(() => lifeOf(receiver, gmail, scene))
+    })
+  )
+}
 
-const lifeOf = async (receiver: Receiver.Receiver, { api, gmail, signedIn, sql }: ServerAndBrowser["Service"]) => {
+const lifeOf = async (
+  receiver: Receiver.Receiver,
+  gmail: GmailServer.Server,
+  { api, signedIn, sql }: ServerAndBrowser["Service"]
+) => {
   gmail.mailbox.add({ subject: "Sent on" })
   await api("POST", "/connections", {
     domain: "gmail",
-    name: "mail",
+    name: "sent on",
     config: { rootUrl: gmail.url, quota },
     credentials: { accessToken: "token" }
   })
@@ -38,7 +42,7 @@ const lifeOf = async (receiver: Receiver.Receiver, { api, gmail, signedIn, sql }
   await page.getByRole("alert").waitFor()
   await page.getByLabel("URL").fill(receiver.url)
   await page.getByLabel("Name").fill("a hook")
-  await page.getByLabel("Connection", { exact: true }).selectOption("mail")
+  await page.getByLabel("Connection", { exact: true }).selectOption("sent on")
   await page.getByLabel("undeleted").uncheck()
   await page.getByLabel("From the beginning").check()
   assert.deepStrictEqual(await Browser.faultsAtEachWidth(page), [])
@@ -46,7 +50,7 @@ const lifeOf = async (receiver: Receiver.Receiver, { api, gmail, signedIn, sql }
   await page.getByText("The secret is shown this once").waitFor()
   const first = await page.locator(".copy code").textContent()
   assert.match(String(first), /^whsec_/)
-  await page.getByText("stored, updated, deleted of mail").waitFor()
+  await page.getByText("stored, updated, deleted of sent on").waitFor()
   assert.deepStrictEqual(await Browser.faultsAtEachWidth(page), [])
 
   await page.getByRole("link", { name: "a hook" }).click()

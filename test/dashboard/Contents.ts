@@ -1,11 +1,10 @@
 /** The pages that show stored content for reading: messages in their threads, and previews of files. */
-import { assert, describe, layer } from "@effect/vitest"
-import * as Effect from "effect/Effect"
+import { assert } from "@effect/vitest"
 import * as Files from "../derive/extract/Files.ts"
-import { skips } from "../support/Requirement.ts"
 import * as Browser from "./Browser.ts"
 import * as Hostile from "./Hostile.ts"
-import { quota, ServerAndBrowser } from "./ServerAndBrowser.ts"
+import { quota, type ServerAndBrowser } from "./ServerAndBrowser.ts"
+import { scenario, type Tests } from "./Steps.ts"
 
 type In = ServerAndBrowser["Service"]
 
@@ -59,13 +58,9 @@ const connected = async ({ api, slack, trap }: In) => {
   return { channel, files, first, ref }
 }
 
-describe.skipIf(skips("the dashboard's tests", Browser.missing))("what is stored", () => {
-  layer(ServerAndBrowser.layer, { excludeTestServices: true })((it) => {
-    it.effect("is for reading: threads with names, emoji and links, and previews of files", () =>
-      Effect.flatMap(ServerAndBrowser, (scene) => Effect.promise(() => reading(scene)))
-    )
-  })
-})
+export const contents = (it: Tests): void => {
+  it.effect("is for reading: threads with names, emoji and links, and previews of files", () => scenario(reading))
+}
 
 const reading = async (scene: In) => {
   const { channel, files, first, ref } = await connected(scene)
