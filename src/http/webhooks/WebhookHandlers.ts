@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Cursor from "../../engine/feed/Cursor.ts"
 import type { ChangeKind } from "../../engine/model/Change.ts"
+import type { ConnectionId } from "../../engine/model/Connection.ts"
 import { UsageError } from "../../engine/Engine.ts"
 import { Vault, type VaultError } from "../../engine/secrets/Vault.ts"
 import { ConnectionStore } from "../../engine/store/ConnectionStore.ts"
@@ -87,6 +88,12 @@ export const layer = HttpApiBuilder.group(
     const seal = (id: WebhookId, secrets: Signature.Secrets) => sealable(Signature.seal(id, secrets))
     const unseal = (row: Webhook) => sealable(Signature.unseal(row.id, row.secret))
 
+    /** Returns the cursor of a reader that is told only what changes from now on. */
+    const cursorOfNow = Effect.fnUntraced(function* (connectionId: ConnectionId | null) {
+      const { next } = yield* feedStore.changed(end)
+      return Cursor.ofChange(yield* feedStore.epoch, connectionId ?? undefined, { transaction: next, row: null })
+    })
+
     return handlers.handleAll({
       list: () =>
         Effect.map(webhooks.webhooks, (all) => ({
@@ -98,11 +105,7 @@ export const layer = HttpApiBuilder.group(
         const secret = yield* secretOf(payload.secret)
         const ref = payload.connection ?? null
         const connectionId = ref === null ? null : yield* connectionOf(ref)
-        const place = { transaction: (yield* feedStore.changed(end)).next, row: null }
-        const cursor =
-          payload.from === "beginning"
-            ? null
-            : Cursor.ofChange(yield* feedStore.epoch, connectionId ?? undefined, place)
+        const cursor = payload.from === "beginning" ? null : yield* cursorOfNow(connectionId)
         const id = WebhookId.make(yield* random.uuidV4())
         const row = yield* webhooks.create(
           {
