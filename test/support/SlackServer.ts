@@ -69,8 +69,7 @@ export interface SlackServer extends Settings {
   fileRedirects: ReadonlyArray<string>
   /** Requests for files, with their authorization headers. */
   readonly fileRequests: Array<{ readonly path: string; readonly authorization: string | undefined }>
-  /** True if `open` in slack/Model.ts makes its calls with `fetch` and without sockets. */
-  withoutSockets: boolean
+  /** Makes calls of the API without a socket. Files, and calls for which a fault was ordered, use sockets. */
   readonly fetch: typeof globalThis.fetch
   /**
    * For calls without a socket: returns the seconds that a call of this method has to wait; undefined if it may
@@ -107,6 +106,9 @@ export const make = (options: Options = {}): Effect.Effect<SlackServer, never, S
         http.close(() => resume(Effect.void))
       })
   ).pipe(Effect.map(({ server }) => server))
+
+/** A header of requests that are recorded before they are sent. */
+const recorded = "x-recorded"
 
 const build = (options: Options) => {
   const workspace = new Workspace(options.now ?? 1_700_000_000)
@@ -166,6 +168,11 @@ const build = (options: Options) => {
     return given === token || given === userToken || accessTokens.has(given)
   }
 
+  const record = (method: string, args: Request["args"]) => {
+    requests.push({ method, args })
+    server.onRequest({ method, args })
+  }
+
   const apiCall = (
     request: NodeHttp.IncomingMessage,
     response: NodeHttp.ServerResponse,
@@ -173,24 +180,28 @@ const build = (options: Options) => {
     body: string
   ) => {
     const args = Object.fromEntries(new URLSearchParams(body))
-    requests.push({ method, args })
-    server.onRequest({ method, args })
+    if (request.headers[recorded] === undefined) record(method, args)
     if (faulty(method, response)) return
     answer(response, called(method, args, request.headers.authorization))
   }
 
-  /** A `fetch` without a socket, for thousands of calls. Supports only the API, without faults. */
   const inProcess: typeof globalThis.fetch = async (url, init) => {
-    const method = new URL(String(url)).pathname.replace(/^\/api\//, "")
+    const path = new URL(String(url)).pathname
+    const method = path.replace(/^\/api\//, "")
+    if (method === path) return fetch(url, init)
     const args = Object.fromEntries(new URLSearchParams(String(init?.body ?? "")))
-    requests.push({ method, args })
-    server.onRequest({ method, args })
+    const headers = new Headers(init?.headers)
+    record(method, args)
+    if ((faults.get(method) ?? []).length > 0) {
+      headers.set(recorded, "true")
+      return fetch(url, { ...init, headers })
+    }
     const retryAfter = server.limit(method)
     if (retryAfter !== undefined) {
-      const headers = { "retry-after": String(retryAfter), "content-type": "application/json" }
-      return new Response('{"ok":false,"error":"ratelimited"}', { status: 429, headers })
+      const waiting = { "retry-after": String(retryAfter), "content-type": "application/json" }
+      return new Response('{"ok":false,"error":"ratelimited"}', { status: 429, headers: waiting })
     }
-    const body = called(method, args, new Headers(init?.headers).get("authorization") ?? undefined)
+    const body = called(method, args, headers.get("authorization") ?? undefined)
     return new Response(JSON.stringify(body), { headers: { "content-type": "application/json" } })
   }
 
@@ -245,7 +256,6 @@ const build = (options: Options) => {
         fileRedirects: [],
         fileRequests: [],
         rotation: { refreshToken: "xoxe-1-first", clientSecret: "s3cret", refreshes: [] },
-        withoutSockets: false,
         fetch: inProcess,
         limit: () => undefined,
         expireTokens: () => accessTokens.clear()

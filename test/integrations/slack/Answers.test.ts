@@ -164,7 +164,9 @@ describe("what Slack answers", () => {
       server.onRequest = () => Deferred.doneUnsafe(asked, Exit.void)
       server.onAbandoned = () => Deferred.doneUnsafe(abandoned, Exit.void)
       server.fail("conversations.history", "no answer")
-      const session = yield* open(server)
+      const { token, url } = server
+      // By sockets alone, so that the server has the request when it is given up.
+      const session = yield* open({ token, url })
       const fiber = yield* Effect.forkChild(session.download({ externalId: `${general}/${ts}` }))
       yield* Deferred.await(asked)
       yield* Fiber.interrupt(fiber)

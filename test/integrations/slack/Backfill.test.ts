@@ -93,7 +93,6 @@ describe("the backfill", () => {
     Effect.gen(function* () {
       yield* TestClock.setTime(now * 1000)
       const server = yield* SlackServer.make({ now: now - days(40) })
-      server.withoutSockets = true
       const { workspace: slack } = server
       const channels = Array.from({ length: 4500 }, (_, index) => slack.addChannel(`channel-${index}`))
       for (const channel of channels) for (const text of ["one", "two"]) slack.post(channel, text)
@@ -166,7 +165,6 @@ describe("a workspace of many conversations", () => {
   const many = Effect.fnUntraced(function* (count: number) {
     yield* TestClock.setTime(now * 1000)
     const server = yield* SlackServer.make({ now: now - 60 })
-    server.withoutSockets = true
     const channels = Array.from({ length: count }, (_, index) => server.workspace.addChannel(`channel-${index}`))
     for (const [index, channel] of channels.entries()) {
       server.workspace.post(channel, "hello", { ts: at(index < 10 ? 60 : days(100 + (index % 200))) })

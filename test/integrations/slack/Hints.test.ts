@@ -208,7 +208,6 @@ describe("hints", () => {
     Effect.gen(function* () {
       yield* TestClock.setTime(now * 1000)
       const server = yield* SlackServer.make({ now })
-      server.withoutSockets = true
       const { workspace } = server
       for (let index = 0; index < 1000; index++) {
         workspace.post(workspace.addChannel(`channel ${index}`), "old", { ts: `${now - 20 * 86_400 - index}.000100` })

@@ -11,8 +11,6 @@ const day = 86_400
 interface Options {
   readonly token?: "user" | "bot"
   readonly channels?: ReadonlyArray<string>
-  /** Faults need sockets. */
-  readonly sockets?: boolean
 }
 
 /** A synced workspace of 250 conversations. All but one are dormant, and `old` is a thread from months ago. */
@@ -20,7 +18,6 @@ const synced = (options: Options = {}) =>
   Effect.gen(function* () {
     yield* TestClock.setTime(now * 1000)
     const server = yield* SlackServer.make({ now: now - 10_000 })
-    server.withoutSockets = options.sockets !== true
     const { workspace } = server
     const busy = workspace.addChannel("busy")
     const old = workspace.post(busy, "old", { ts: `${now - 90 * day}.000100` })
@@ -159,7 +156,7 @@ describe("search", () => {
 
   it.effect("fails no poll: Slack's refusal of the method, and its trouble, are left to the other calls", () =>
     Effect.gen(function* () {
-      const { dormant, isMirrored, poll, server, workspace } = yield* synced({ sockets: true })
+      const { dormant, isMirrored, poll, server, workspace } = yield* synced()
       for (const error of ["internal_error", "ratelimited", "not_allowed_token_type", "method_deprecated"]) {
         server.fail("search.messages", { error })
         workspace.post(dormant[0] ?? "", error)

@@ -59,7 +59,7 @@ export const bodyOf = (content: Content): Effect.Effect<string, IntegrationError
 const directly: Call = (_method, _units, effect) => effect
 
 export const open = (
-  server: Pick<SlackServer, "url" | "token"> & Partial<Pick<SlackServer, "fetch" | "withoutSockets">>,
+  server: Pick<SlackServer, "url" | "token"> & Partial<Pick<SlackServer, "fetch">>,
   config: Record<string, Schema.Json> = {},
   call: Call = directly,
   credentials: Schema.Json = { token: server.token },
@@ -69,7 +69,7 @@ export const open = (
     Slack.integration.open({
       config: { slackApiUrl: server.url, ...config },
       credentials,
-      network: server.withoutSockets === true ? { ...direct, fetch: server.fetch ?? fetch } : direct,
+      network: { ...direct, fetch: server.fetch ?? direct.fetch },
       call,
       saveCredentials
     })
