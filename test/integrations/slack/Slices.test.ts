@@ -32,11 +32,12 @@ for (const conversations of [1, 2, 3]) {
             const session = yield* open(server, { sweepEvery: "1 millis" })
             return yield* model.run(session, { pages })
           }).pipe(Effect.scoped)
-          for (let slices = 0; slices < 20; slices += 1) yield* slice
+          const isMirrored = () => mirrored(model).size === expected(server).size
+          for (let slices = 0; slices < 20 && !isMirrored(); slices += 1) yield* slice
           assert.deepStrictEqual(mirrored(model), expected(server))
           slack.delete(first, alone)
           // Only a complete pass proves that a message was deleted.
-          for (let slices = 0; slices < 200 && mirrored(model).size > expected(server).size; slices += 1) yield* slice
+          for (let slices = 0; slices < 200 && !isMirrored(); slices += 1) yield* slice
           assert.deepStrictEqual(mirrored(model), expected(server))
         }).pipe(Effect.scoped)
     )
@@ -75,8 +76,7 @@ for (const gap of [Duration.millis(100), Duration.minutes(1), Duration.minutes(1
       Effect.gen(function* () {
         for (const [conversations, pages] of [
           ...Array.from({ length: 4 }, (_, index) => [index + 1, 2] as const),
-          ...Array.from({ length: 8 }, (_, index) => [index + 1, 4] as const),
-          ...Array.from({ length: 3 }, (_, index) => [index + 16, 20] as const)
+          ...Array.from({ length: 8 }, (_, index) => [index + 1, 4] as const)
         ]) {
           const { check, post, sync } = yield* scene(conversations, pages, gap)
           for (let polls = 0; polls < 3; polls += 1) {
