@@ -38,7 +38,10 @@ const run = (script: string) =>
 
 let connections = 0
 
-/** Every fourth connection gets its own partition. With many partitions, each statement takes long to plan. */
+/**
+ * Every sixteenth connection gets its own partition, so that each property has some. With many partitions, each
+ * statement takes long to plan.
+ */
 const store = Layer.unwrap(
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -50,7 +53,7 @@ const store = Layer.unwrap(
         Effect.tap(store.createConnection(options), ({ id }) => {
           connections += 1
           const script = own.replaceAll("CONNECTION", id).replaceAll("content_large", `content_${connections}`)
-          return connections % 4 !== 1
+          return connections % 16 !== 1
             ? Effect.void
             : Effect.orDie(Effect.provideService(run(script), SqlClient.SqlClient, sql))
         })
