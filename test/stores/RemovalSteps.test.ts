@@ -48,7 +48,8 @@ it.layer(Postgres.layer.pipe(Layer.provide(Blobs.layer), Layer.provideMerge(clie
         yield* sql`INSERT INTO content (connection_id, external_id, state, body_hash, created_at, updated_at)
           SELECT ${id}::uuid, 'item ' || i, 'stored', sha256(convert_to('own ' || i, 'UTF8')), now(), now()
           FROM generate_series(1, ${rows}::int) AS i`
-        yield* sql`INSERT INTO body (hash, size, bytes) SELECT body_hash, 1, 'x' FROM content WHERE connection_id = ${id}`
+        yield* sql`INSERT INTO body (hash, size, bytes) SELECT body_hash, 1, 'x' FROM content
+          WHERE connection_id = ${id}`
         yield* sql`VACUUM ANALYZE`.unprepared
         const before = yield* looked
         // Rows that a transaction removes stay in the indexes for that transaction, as for each one that began before.
