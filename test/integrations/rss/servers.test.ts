@@ -15,9 +15,10 @@ import * as Path from "node:path"
 import { gzipSync } from "node:zlib"
 import * as SourceNetwork from "../../../src/engine/network/SourceNetwork.ts"
 import { integration } from "../../../src/integrations/Rss.ts"
+import * as CommandLine from "../../cli/CommandLine.ts"
 import { freePort } from "../../support/FreePort.ts"
 import * as FeedServer from "../../support/FeedServer.ts"
-import { inFolder, run } from "../../support/IdemProcess.ts"
+import { inFolder } from "../../support/IdemProcess.ts"
 import * as Postgres from "../../support/Postgres.ts"
 import { list } from "./listing.ts"
 
@@ -221,11 +222,12 @@ describe("a feed of software that is not ours: npm's feed, served by Express", (
           const texts = ["<p>Roses &amp; thorns</p>", "<p>Tulips</p>", "<p>Peonies</p>"]
           publish(folder, texts)
           const { close, log, url } = await site(folder)
+          const run = CommandLine.ofApp()
           const command = async (...args: ReadonlyArray<string>) => {
             const env = { DATABASE_URL: database, IDEM_SECRET_KEY: secretKey }
-            const ended = await run([...args, "--json"], { cwd: folder, env })
+            const ended = await Effect.runPromise(run([...args, "--json"], { env }))
             assert.strictEqual(ended.code, 0, ended.stderr)
-            return JSON.parse(ended.stdout)
+            return CommandLine.json(ended)
           }
           const idem = await createIdem({ database, secretKey })
           try {
@@ -251,13 +253,13 @@ describe("a feed of software that is not ours: npm's feed, served by Express", (
             assert.deepInclude(await idem.sync("rss.xml", { forceIds: [id] }), { downloads: 1, apiCalls: 1 })
 
             const config = JSON.stringify({ url: `${url}/rss.xml` })
-            assert.isFalse((await command("connect", "rss", "--name", "rss.xml", "--config", config)).created)
+            assert.isFalse((await command("connect", "rss", "--name", "rss.xml", "--config", config))["created"])
             const query = "thorns from:author label:gardens"
             let results: ReadonlyArray<Record<string, string>> = []
             // A transaction of another test on this server may hold the newest contents back.
             for (let attempt = 1; attempt <= 60 && results.length === 0; attempt += 1) {
               await command("derive")
-              results = (await command("search", query, "--connection", "atom.xml")).results
+              results = (await command("search", query, "--connection", "atom.xml"))["results"]
             }
             assert.deepStrictEqual(
               results.map(({ externalId, title }) => [externalId, title]),
