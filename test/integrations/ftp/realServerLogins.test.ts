@@ -22,12 +22,12 @@ const outcome = (source: Mirror.Source) =>
 describe("how many connections are allowed", () => {
   for (const cap of [2, 3]) {
     onPureFtpd(
-      `300 files come whole from a pure-ftpd that allows ${cap}`,
+      `60 files come whole from a pure-ftpd that allows ${cap}`,
       function* (server) {
-        for (let index = 0; index < 300; index++) write(server, `${index}`, `${index}`)
+        for (let index = 0; index < 60; index++) write(server, `${index}`, `${index}`)
         const opened = yield* Mirror.open(server)
         const results = yield* Mirror.downloadAll(opened, Mirror.chosen(yield* Mirror.list(opened)))
-        assert.strictEqual(results.size, 300)
+        assert.strictEqual(results.size, 60)
         for (const [id, { bytes, reason }] of results) assert.strictEqual(reason ?? bytes?.toString(), id)
         assert.isAtMost(opened.calls.get("connect") ?? 0, 6)
       },
