@@ -7,7 +7,8 @@ import * as Net from "node:net"
 import * as Readline from "node:readline"
 import { programFile } from "../support/IdemProcess.ts"
 
-const key = "00".repeat(32)
+/** The key of all processes, in hex. */
+export const secretKey = "00".repeat(32)
 
 export interface Member {
   readonly process: ChildProcess
@@ -28,7 +29,7 @@ export const envOf = ({ databaseUrl, env }: Settings): Record<string, string> =>
   PATH: process.env["PATH"] ?? "",
   HOME: process.env["HOME"] ?? "",
   DATABASE_URL: databaseUrl,
-  IDEM_SECRET_KEY: key,
+  IDEM_SECRET_KEY: secretKey,
   IDEM_CONFIG: programFile("test/cluster/idem.config.ts"),
   PORT: "0",
   // A slow machine may need longer than the default to stop.

@@ -10,12 +10,13 @@ describe("the end of a process", () => {
   it.live("under load loses nothing, and the next process downloads nothing that was stored", () =>
     Effect.gen(function* () {
       const database = yield* SharedDatabase.make
-      database.counter.delay = 10
-      const accounts = Array.from({ length: 20 }, (_, index) => `c${index}`)
+      database.counter.delay = 100
+      database.counter.pageSize = 10
+      const accounts = Array.from({ length: 8 }, (_, index) => `c${index}`)
       for (const name of accounts) yield* database.connect({ name, items: endless, every: "1 minute" })
       const settings = { databaseUrl: database.databaseUrl }
       const first = yield* Fleet.serving(settings)
-      yield* SharedDatabase.until(Effect.map(database.stored, (count) => count > 200))
+      yield* SharedDatabase.until(Effect.map(database.stored, (count) => count > 50))
       // So slow that the sync is far from its end, however late the signal arrives.
       database.counter.delay = 2000
       first.process.kill("SIGTERM")
@@ -79,13 +80,15 @@ describe("the end of a process", () => {
       const database = yield* SharedDatabase.make
       // Slow, so that only a few items are listed while processes start and stop.
       database.counter.delay = 1000
-      for (let index = 0; index < 24; index += 1) {
+      database.counter.atOnce = 10
+      database.counter.pageSize = 10
+      for (let index = 0; index < 12; index += 1) {
         yield* database.connect({ name: `c${index}`, items: endless, every: "1 minute" })
       }
       const settings = { databaseUrl: database.databaseUrl }
       const old = yield* Effect.all(
-        [1, 2, 3].map(() => Fleet.member(settings)),
-        { concurrency: 3 }
+        [1, 2].map(() => Fleet.member(settings)),
+        { concurrency: 2 }
       )
       const members = [...old]
       for (const member of old) {
