@@ -7,6 +7,9 @@ import { shrink } from "./Shrink.ts"
 /** Long enough for a far slower machine. */
 const timeout = 600_000
 
+/** The first seeds that meet a fault which none of the first 70 meets: `npm run simulate` finds others. */
+const rare = [99, 126, 144, 209, 215]
+
 const explain = (plan: Plan.Plan): string => {
   const { problems, trace } = play(shrink(plan), { isTraced: true })
   return [`seed ${plan.seed}`, ...trace, ...problems].join("\n")
@@ -35,17 +38,19 @@ describe("a simulation of the engine", () => {
   it(
     "holds for a block of seeds, in which each kind of fault that is ordered is met",
     () => {
-      const ordered = new Map<string, number>()
+      const ordered = new Set<string>()
       const met = new Set<string>()
-      for (let seed = 1; seed <= 250; seed += 1) {
+      for (const seed of [...Array.from({ length: 70 }, (_, index) => index + 1), ...rare]) {
         const plan = Plan.make(seed)
         const played = play(plan)
         if (played.problems.length > 0) assert.fail(explain(plan))
-        for (const [name, times] of played.ordered) ordered.set(name, (ordered.get(name) ?? 0) + times)
+        for (const name of played.ordered.keys()) ordered.add(name)
         for (const name of played.met.keys()) met.add(name)
       }
-      const often = [...ordered].flatMap(([name, times]) => (times >= 5 ? [name] : []))
-      assert.deepStrictEqual(often.filter((name) => !met.has(name)).toSorted(), [])
+      assert.deepStrictEqual(
+        [...ordered].filter((name) => !met.has(name)),
+        []
+      )
     },
     timeout
   )
