@@ -164,9 +164,7 @@ describe.concurrent("a cluster", () => {
       // Ten accounts of one owner: 10 units a second for all of them together, and 10 at the beginning.
       const quota = { items: 400, owner: "one", unitsPerMinute: 600, every: "1 day" } as const
       yield* database.connect({ ...quota, name: "apart" })
-      yield* Effect.forkScoped(
-        Effect.promise(() => IdemProcess.run(["sync", "apart"], { env: Fleet.envOf(settings) }))
-      )
+      yield* Effect.forkScoped(Effect.promise(() => IdemProcess.run(["sync", "apart"], { env: Fleet.envOf(settings) })))
       yield* SharedDatabase.until(Effect.sync(() => database.counter.of("apart").length > 0))
       const { pid } = yield* Fleet.member(settings)
       for (const name of names(9)) yield* database.connect({ ...quota, name })

@@ -1,6 +1,6 @@
 /**
  * Runs the commands of the documentation: every line of an `sh` block, page by page, against a real `idem serve` and a
- * stand-in for Gmail. A block that can't be run here is marked `sh no-run`.
+ * stand-in for Gmail. Commands of `idem` run in this process. A block that can't be run here is marked `sh no-run`.
  */
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
@@ -12,13 +12,14 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import packageJson from "../../package.json" with { type: "json" }
+import * as CommandLine from "../cli/CommandLine.ts"
 import * as GmailServer from "../support/GmailServer.ts"
 import { type Ended, programFile } from "../support/IdemProcess.ts"
 import * as Postgres from "../support/Postgres.ts"
 import { blocksOf, pages } from "./Pages.ts"
 
 const token = "a-token-of-the-documentation"
-const main = programFile("src/main.ts")
+const idem = CommandLine.ofApp()
 
 const folder = Effect.acquireRelease(
   Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "idem-docs-"))),
@@ -40,26 +41,27 @@ const scene = Effect.gen(function* () {
   const gmail = yield* GmailServer.make()
   for (let index = 0; index < 5; index += 1) gmail.mailbox.add({ id: `18c000${index}`, subject: `Letter ${index}` })
   const env = {
-    PATH: process.env["PATH"],
-    HOME: process.env["HOME"],
+    PATH: process.env["PATH"] ?? "",
+    HOME: process.env["HOME"] ?? "",
     DATABASE_URL: yield* Postgres.makeUrl,
     IDEM_SECRET_KEY: Buffer.alloc(32, 7).toString("base64"),
     IDEM_API_TOKEN: token,
     PORT: "0"
   }
-  const idem = (...args: ReadonlyArray<string>) =>
-    spawn(process.execPath, [main, ...args], { cwd, env, stdio: ["ignore", "pipe", "pipe"] })
   const config = JSON.stringify({ rootUrl: gmail.url, quota: { unitsPerMinute: 1_000_000_000 } })
   const credentials = JSON.stringify({ accessToken: "token" })
-  const prepared = [
+  for (const args of [
     ["connect", "gmail", "--name", "me", "--config", config, "--credentials", credentials],
     ["sync", "me"]
-  ]
-  for (const args of prepared) {
-    const { code, stderr } = yield* Effect.promise(() => ended(idem(...args)))
+  ]) {
+    const { code, stderr } = yield* idem(args, { env })
     assert.strictEqual(code, 0, stderr)
   }
-  const serve = idem("serve")
+  const serve = spawn(process.execPath, [programFile("src/main.ts"), "serve"], {
+    cwd,
+    env,
+    stdio: ["ignore", "pipe", "pipe"]
+  })
   const address = yield* Effect.acquireRelease(
     Effect.promise(
       () =>
@@ -83,6 +85,11 @@ class Scene extends Context.Service<Scene, Effect.Success<typeof scene>>()("test
 }
 
 const isNpm = (line: string): boolean => /^npm( |$)/.test(line)
+const isIdem = (line: string): boolean => line.startsWith("npx idem ")
+
+/** Returns the arguments of a line that calls `idem`. */
+const argumentsOf = (line: string): ReadonlyArray<string> =>
+  Array.from(line.replace(/ +# .*$/, "").matchAll(/"([^"]*)"|[^" ]+/g), ([word, quoted]) => quoted ?? word).slice(2)
 
 /**
  * Returns the lines of a page's `sh` blocks. Lines that call npm are checked in another test, because npm runs the
@@ -92,6 +99,18 @@ const linesOf = (page: (typeof pages)[number]): ReadonlyArray<string> =>
   blocksOf(page, "sh")
     .flatMap((block) => block.split("\n"))
     .filter((line) => line.trim() !== "")
+
+/** Runs an effect while this folder is the current one. */
+const inFolder = <A, E, R>(path: string, effect: Effect.Effect<A, E, R>) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      const former = process.cwd()
+      process.chdir(path)
+      return former
+    }),
+    () => effect,
+    (former) => Effect.sync(() => process.chdir(former))
+  )
 
 /** The shell function `api` from the page on the HTTP API, which other pages use. */
 const api = pages.flatMap(linesOf).find((line) => line.startsWith("api() {"))
@@ -104,15 +123,20 @@ describe("the documentation", () => {
       it.effect(page.path, () =>
         Effect.gen(function* () {
           const { address, cwd, env } = yield* Scene
+          for (const line of lines.filter(isIdem)) {
+            const { code, stderr } = yield* inFolder(cwd, idem(argumentsOf(line), { env }))
+            assert.strictEqual(code, 0, `${line}\n${stderr}`)
+          }
           const script = [
-            `npx() { shift; "${process.execPath}" "${main}" "$@"; }`,
             api ?? "",
-            ...lines.flatMap((line) => [
-              line,
-              `code=$?; [ $code = 0 ] || { echo "exit $code: $(cat)" >&2; exit 1; } <<'END'`,
-              line,
-              "END"
-            ])
+            ...lines
+              .filter((line) => !isIdem(line))
+              .flatMap((line) => [
+                line,
+                `code=$?; [ $code = 0 ] || { echo "exit $code: $(cat)" >&2; exit 1; } <<'END'`,
+                line,
+                "END"
+              ])
           ]
             .join("\n")
             .replaceAll("127.0.0.1:3000", address)

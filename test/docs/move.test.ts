@@ -5,7 +5,9 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { programFile, repository, run } from "../support/IdemProcess.ts"
+import * as CommandLine from "../cli/CommandLine.ts"
+import instant from "../cli/instant.config.ts"
+import { programFile, repository } from "../support/IdemProcess.ts"
 import { makeUrl } from "../support/Postgres.ts"
 
 const [, section = ""] = Fs.readFileSync(Path.join(repository, "docs/scale.md"), "utf8").split("### Move a connection")
@@ -19,15 +21,17 @@ describe("moving a connection between cells", () => {
     () =>
       Effect.gen(function* () {
         const [old, next] = [yield* makeUrl, yield* makeUrl]
-        const config = { IDEM_CONFIG: programFile("test/cli/instant.config.ts") }
-        const inOld = { ...config, DATABASE_URL: old, IDEM_SECRET_KEY: keyOf(1) }
-        const inNew = { ...config, DATABASE_URL: next, IDEM_SECRET_KEY: keyOf(2) }
-        const idem = (env: Readonly<Record<string, string>>, ...args: ReadonlyArray<string>) =>
-          Effect.promise(async () => {
-            const { code, stderr, stdout } = await run([...args, "--json"], { env })
-            assert.strictEqual(code, 0, stderr)
-            return JSON.parse(stdout)
-          })
+        const inOld = { DATABASE_URL: old, IDEM_SECRET_KEY: keyOf(1) }
+        const inNew = { DATABASE_URL: next, IDEM_SECRET_KEY: keyOf(2) }
+        const run = CommandLine.ofApp(Effect.succeed(instant.integrations))
+        const idem = Effect.fnUntraced(function* (
+          env: Readonly<Record<string, string>>,
+          ...args: ReadonlyArray<string>
+        ) {
+          const ended = yield* run([...args, "--json"], { env })
+          assert.strictEqual(ended.code, 0, ended.stderr)
+          return CommandLine.json(ended)
+        })
         const contents = (env: Readonly<Record<string, string>>, name: string) =>
           Effect.map(idem(env, "contents", name, "--limit", "1000"), ({ contents }) => contents)
         for (const name of ["work", "home"]) {
@@ -38,7 +42,8 @@ describe("moving a connection between cells", () => {
         assert.deepStrictEqual([work.length, home.length], [30, 30])
 
         const script = `idem() { "${process.execPath}" "${programFile("src/main.ts")}" "$@" || exit; }\n${commands}`
-        const env = { ...config, old, new: next, old_key: keyOf(1), new_key: keyOf(2) }
+        const config = programFile("test/cli/instant.config.ts")
+        const env = { IDEM_CONFIG: config, old, new: next, old_key: keyOf(1), new_key: keyOf(2) }
         const shell = spawn("bash", ["-c", script], { env: { PATH: process.env["PATH"], ...env }, stdio: "pipe" })
         let output = ""
         for (const stream of [shell.stdout, shell.stderr]) stream.on("data", (chunk) => (output += chunk))
@@ -61,8 +66,8 @@ describe("moving a connection between cells", () => {
         )
         assert.deepStrictEqual(yield* contents(inOld, "home"), home)
         for (const [env, name] of [[inNew, "work"] as const, [inOld, "home"] as const]) {
-          const shown = yield* Effect.promise(() => run(["show", name, "message-000000005", "--raw"], { env }))
-          assert.strictEqual(shown.stdout, "body 5", shown.stderr)
+          const shown = yield* run(["show", name, "message-000000005", "--raw"], { env })
+          assert.strictEqual(shown.stdout.toString(), "body 5", shown.stderr)
         }
       }).pipe(Effect.scoped),
     120_000
