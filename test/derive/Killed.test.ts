@@ -16,10 +16,11 @@ import * as Blobs from "../../src/stores/blobs/PostgresBlobs.ts"
 import * as Postgres from "../../src/stores/Postgres.ts"
 import { item, running } from "../stores/scenario.ts"
 import { awaitVisible } from "../stores/awaitVisible.ts"
-import { programFile, run as runIdem } from "../support/IdemProcess.ts"
+import * as CommandLine from "../cli/CommandLine.ts"
+import { programFile } from "../support/IdemProcess.ts"
 import * as Database from "../support/Postgres.ts"
 
-const count = 700
+const count = 300
 
 const rows = (query: string) => SqlClient.SqlClient.use((sql) => sql.unsafe(query).unprepared)
 
@@ -42,6 +43,8 @@ const fill = Effect.gen(function* () {
     yield* (yield* PostgresDeriver.make).catchUp
   }).pipe(Effect.provide(Layer.merge(store, registry)))
 })
+
+const idem = CommandLine.ofApp()
 
 const tables = ["content", "mail", "text", "search"]
 
@@ -114,30 +117,30 @@ it.live("a rebuild that is killed goes on where it was, in each of its stages", 
         tables.map(() => [{ count }])
       )
       const goOn = Effect.gen(function* () {
-        const ended = yield* Effect.promise(() => runIdem(["derive", "--json"], { env }))
-        assert.strictEqual(ended.code, 0, ended.stderr)
-        const { behind, derived } = yield* Schema.decodeUnknownEffect(Answer)(ended.stdout)
+        const { code, stderr, stdout } = yield* idem(["derive", "--json"], { env })
+        assert.strictEqual(code, 0, stderr)
+        const { behind, derived } = yield* Schema.decodeUnknownEffect(Answer)(stdout.toString())
         assert.strictEqual(behind, 0)
         return derived
       })
 
       // Rows are processed in pages of 100. Rows of the pages before the interrupted page are not derived again.
-      yield* killedAt(env, "content", "NEW.external_id = 'm0450'")
-      assert.strictEqual(yield* goOn, count - 400)
+      yield* killedAt(env, "content", "NEW.external_id = 'm0150'")
+      assert.strictEqual(yield* goOn, count - 100)
       assert.deepStrictEqual(yield* all, before)
 
       // A rebuild keeps texts whose bytes are unchanged, so the test resets some to have them extracted again.
       yield* rows(`UPDATE derived.text SET version = NULL, text = NULL, next_attempt = '-infinity'
-          WHERE external_id >= 'm0300'`)
-      yield* killedAt(env, "text", "NEW.external_id = 'm0560' AND NEW.version IS NOT NULL")
+          WHERE external_id >= 'm0100'`)
+      yield* killedAt(env, "text", "NEW.external_id = 'm0160' AND NEW.version IS NOT NULL")
       const unread = yield* rows("SELECT count(*)::int AS count FROM derived.text WHERE version IS NULL")
       assert.deepStrictEqual(unread, [{ count: 150 }])
       assert.strictEqual(yield* goOn, 0)
       assert.deepStrictEqual(yield* all, before)
 
       yield* rows("TRUNCATE derived.search")
-      yield* killedAt(env, "search", "NEW.external_id = 'm0450'")
-      assert.deepStrictEqual(yield* rows("SELECT count(*)::int AS count FROM derived.pending"), [{ count: 300 }])
+      yield* killedAt(env, "search", "NEW.external_id = 'm0250'")
+      assert.deepStrictEqual(yield* rows("SELECT count(*)::int AS count FROM derived.pending"), [{ count: 100 }])
       assert.strictEqual(yield* goOn, 0)
       assert.deepStrictEqual(yield* all, before)
     }).pipe(Effect.provide(PgClient.layer({ url: Redacted.make(url) })))
