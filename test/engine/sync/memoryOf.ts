@@ -56,7 +56,7 @@ const large = Stream.range(1, Number(size) / megabyte).pipe(
     return new Uint8Array(megabyte).fill(value)
   })
 )
-const lookedAt = 20_000
+const lookedAt = 10_000
 const smallAt = (index: number) => {
   if (index % lookedAt === 0) look()
   return small

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import * as CommandLine from "../../cli/CommandLine.ts"
 import * as IdemProcess from "../../support/IdemProcess.ts"
 
 const megabyte = 1024 * 1024
@@ -58,17 +59,23 @@ const started = Effect.fnUntraced(function* (
 
 const script = (path: string) => Path.join(IdemProcess.repository, path)
 
-it.live("eight messages of 35 MB are never in the memory of `idem serve` together", () =>
+it.live("four messages of 35 MB are never in the memory of `idem serve` together", () =>
   Effect.gen(function* () {
     const folder = yield* temporary
-    const mailbox = yield* started([script("test/support/gmail/largeMailbox.ts"), "8", String(35 * megabyte)], {
+    const mailbox = yield* started([script("test/support/gmail/largeMailbox.ts"), "4", String(35 * megabyte)], {
       env: {},
       cwd: folder,
       says: "\n"
     })
     const peakFile = Path.join(folder, "peak")
     const server = yield* started(
-      ["--expose-gc", "--import", script("test/support/peakMemory.ts"), script("src/main.ts"), "serve"],
+      [
+        "--expose-gc",
+        "--import",
+        script("test/support/peakMemory.ts"),
+        IdemProcess.programFile("src/main.ts"),
+        "serve"
+      ],
       {
         env: {
           IDEM_DATA_DIR: Path.join(folder, "data"),
@@ -82,8 +89,8 @@ it.live("eight messages of 35 MB are never in the memory of `idem serve` togethe
       }
     )
     const [, url = ""] = /^ {2}at (http:\S+),/m.exec(server.said) ?? []
-    const idem = (...args: ReadonlyArray<string>) =>
-      Effect.promise(() => IdemProcess.run(args, { cwd: folder, env: { IDEM_URL: url } }))
+    const app = CommandLine.ofApp()
+    const idem = (...args: ReadonlyArray<string>) => app(args, { env: { IDEM_URL: url } })
     const config = JSON.stringify({ rootUrl: mailbox.said.trim(), quota: { unitsPerMinute: 1e9 } })
     const credentials = JSON.stringify({ accessToken: "token" })
     const args = ["--name", "large", "--every", "1 day", "--config", config, "--credentials", credentials]
@@ -91,19 +98,19 @@ it.live("eight messages of 35 MB are never in the memory of `idem serve` togethe
     assert.strictEqual(connected.code, 0, connected.stderr)
     const synced = yield* idem("sync", "large", "--json")
     assert.strictEqual(synced.code, 0, synced.stderr)
-    const { contents } = JSON.parse((yield* idem("contents", "large", "--json")).stdout) as {
+    const { contents } = CommandLine.json(yield* idem("contents", "large", "--json")) as {
       readonly contents: ReadonlyArray<{ readonly title: string; readonly size: number }>
     }
     assert.deepStrictEqual(
       contents.map(({ size }) => size),
-      Array.from({ length: 8 }, () => 35 * megabyte)
+      Array.from({ length: 4 }, () => 35 * megabyte)
     )
     assert.sameMembers(
       contents.map(({ title }) => title),
-      Array.from({ length: 8 }, (_, index) => `Large ${index}`)
+      Array.from({ length: 4 }, (_, index) => `Large ${index}`)
     )
     server.child.kill("SIGTERM")
     yield* ended(server.child)
-    assert.isBelow(Number(Fs.readFileSync(peakFile, "utf8")), 8 * 35 * megabyte)
+    assert.isBelow(Number(Fs.readFileSync(peakFile, "utf8")), 4 * 35 * megabyte)
   }).pipe(Effect.scoped)
 )
