@@ -58,7 +58,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<BlobStore | Unfinished
         for (const [size, cut] of [
           [1_048_575, 10_007],
           [1_048_576, 10_007],
-          [1_048_576, 1_048_576],
+          [2_097_152, 1_048_576],
           [1_048_577, 700_001],
           [3_145_728, 3_145_728]
         ] as const) {
