@@ -5,6 +5,8 @@ import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import * as CommandLine from "../cli/CommandLine.ts"
+import * as EmbeddedUser from "../support/EmbeddedUser.ts"
 import * as IdemProcess from "../support/IdemProcess.ts"
 import * as GmailServer from "../support/GmailServer.ts"
 
@@ -61,12 +63,12 @@ describe("the command line through a process that serves", () => {
       for (let index = 0; index < 12; index++) gmail.mailbox.add({ id: `m${index}`, subject: `Letter ${index}` })
       const folder = yield* temporary
       const elsewhere = yield* temporary
-      const here = { IDEM_DATA_DIR: Path.join(folder, "data") }
+      const here = { IDEM_DATA_DIR: yield* EmbeddedUser.folderWithData }
       const url = yield* serving({ ...here, PORT: "0", IDEM_API_TOKEN: token, IDEM_SOURCE_ALLOW: "127.0.0.1" }, folder)
 
       const there = { IDEM_URL: `${url}/`, IDEM_API_TOKEN: token }
-      const remote = (...args: ReadonlyArray<string>) =>
-        Effect.promise(() => IdemProcess.run(args, { cwd: elsewhere, env: there }))
+      const app = CommandLine.ofApp()
+      const remote = (...args: ReadonlyArray<string>) => app(args, { env: there })
       const config = JSON.stringify({ rootUrl: gmail.url, quota: { unitsPerMinute: 1e9 } })
       const connected = yield* remote(
         "connect",
@@ -82,16 +84,16 @@ describe("the command line through a process that serves", () => {
         "--json"
       )
       assert.strictEqual(connected.code, 0, connected.stderr)
-      const synced = yield* remote("sync", "work", "--json")
+      const synced = yield* Effect.promise(() =>
+        IdemProcess.run(["sync", "work", "--json"], { cwd: elsewhere, env: there })
+      )
       assert.strictEqual(synced.code, 0, synced.stderr)
       assert.include(JSON.parse(synced.stdout), { connection: "work", status: "succeeded", failed: 0 })
 
-      const local = yield* Effect.promise(() => IdemProcess.run(["contents", "work", "--json"], { env: here }))
-      assert.strictEqual(JSON.parse(local.stdout).contents.length, 12)
+      const local = yield* app(["contents", "work", "--json"], { env: here })
+      assert.strictEqual(CommandLine.json(local)["contents"].length, 12)
       assert.deepStrictEqual(yield* remote("contents", "work", "--json"), local)
-      const wrong = yield* Effect.promise(() =>
-        IdemProcess.run(["status"], { env: { ...there, IDEM_API_TOKEN: "another" } })
-      )
+      const wrong = yield* app(["status"], { env: { ...there, IDEM_API_TOKEN: "another" } })
       assert.strictEqual(wrong.code, 1)
       assert.match(
         wrong.stderr,
@@ -111,7 +113,7 @@ describe("the command line through a process that serves", () => {
       assert.include(stderr, "no longer watching; the server continues the task: idem status work")
       // The same command follows the same task until the task has ended.
       const again = yield* remote("sync", "work", "--force", "--json")
-      assert.include(JSON.parse(again.stdout), { status: "succeeded", unchanged: 12 })
+      assert.include(CommandLine.json(again), { status: "succeeded", unchanged: 12 })
       assert.deepStrictEqual(Fs.readdirSync(elsewhere), [])
     }).pipe(Effect.scoped)
   )
