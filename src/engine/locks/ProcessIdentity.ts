@@ -4,43 +4,41 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { readFile } from "node:fs/promises"
+import { readFileSync } from "node:fs"
 import { hostname } from "node:os"
 
 /** Reads the start time of a process from the kernel, because pids are reused. Undefined without /proc. */
-const startOf = (pid: number): Promise<string | undefined> =>
-  readFile(`/proc/${pid}/stat`, "utf8").then(
+const startOf = (pid: number): string | undefined => {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
     // The second field is the command in parentheses and may hold spaces: count from the last parenthesis.
-    (stat) => stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19],
-    () => undefined
-  )
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]
+  } catch {
+    return undefined
+  }
+}
 
 const pattern = /^process (\d+)(?: \(started (\d+)\))? on (.+)$/
 
-// Read once, because every poll needs it.
-const own = Effect.runSync(
-  Effect.cached(
-    Effect.map(
-      Effect.promise(() => startOf(process.pid)),
-      (start) =>
-        start === undefined
-          ? `process ${process.pid} on ${hostname()}`
-          : `process ${process.pid} (started ${start}) on ${hostname()}`
-    )
-  )
-)
+const nameOwn = () => {
+  const start = startOf(process.pid)
+  return `process ${process.pid}${start === undefined ? "" : ` (started ${start})`} on ${hostname()}`
+}
 
-const isGone = Effect.fnUntraced(function* (holder: string) {
+// Read once, because every poll needs it.
+const own = Effect.runSync(Effect.cached(Effect.sync(nameOwn)))
+
+const isGone = (holder: string): boolean => {
   const [, pid, start, host] = pattern.exec(holder) ?? []
   if (pid === undefined || host !== hostname()) return false
-  if (start !== undefined) return (yield* Effect.promise(() => startOf(Number(pid)))) !== start
+  if (start !== undefined) return startOf(Number(pid)) !== start
   try {
     process.kill(Number(pid), 0)
     return false
   } catch (error) {
     return error instanceof Error && "code" in error && error.code === "ESRCH"
   }
-})
+}
 
 interface ProcessIdentity {
   readonly self: Effect.Effect<string>
@@ -49,7 +47,7 @@ interface ProcessIdentity {
 
 /** The identity of this process. The simulation replaces it, because it runs several simulated processes in one. */
 export const ProcessIdentity = Context.Reference<ProcessIdentity>("idem/engine/locks/ProcessIdentity", {
-  defaultValue: () => ({ self: own, isDead: isGone })
+  defaultValue: () => ({ self: own, isDead: (holder) => Effect.sync(() => isGone(holder)) })
 })
 
 /** Names this process: `process 4711 (started 123456) on host`. */
