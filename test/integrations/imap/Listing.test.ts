@@ -28,11 +28,6 @@ const makeMirror = (account: ReturnType<typeof MemoryAccount.make>) => {
   /** The open pass, with what was stored when it began: nothing else can be absent from it. */
   let pass: { readonly name: string; readonly before: Set<string>; readonly covers: Array<Coverage> } | undefined
 
-  const remove = (id: string) => {
-    assert.isFalse(account.messages().has(id), `${id} is deleted, and is in the account`)
-    known.delete(id)
-  }
-
   const commit = (page: ImapPage) => {
     if (checkpoint === undefined) parts.clear()
     checkpoint = page.checkpoint
@@ -48,6 +43,10 @@ const makeMirror = (account: ReturnType<typeof MemoryAccount.make>) => {
       pass = { name: listing, before: new Set(known.keys()), covers: [] }
     }
     const present = account.messages()
+    const remove = (id: string) => {
+      assert.isFalse(present.has(id), `${id} is deleted, and is in the account`)
+      known.delete(id)
+    }
     for (const { externalId } of page.download) known.set(externalId, present.get(externalId) ?? [])
     for (const { externalId, metadata } of page.patches ?? []) {
       if (known.has(externalId)) known.set(externalId, metadata.flags as ReadonlyArray<string>)
