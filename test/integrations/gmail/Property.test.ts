@@ -91,7 +91,7 @@ it.effect.prop(
   "whatever happens to a mailbox between and during polls, the mirror ends with its messages and their labels",
   { plan: Plan },
   ({ plan }) => follow(plan),
-  runs(150)
+  runs(60)
 )
 
 it.effect("a message that is back from Trash while labels are walked keeps all its labels", () =>
