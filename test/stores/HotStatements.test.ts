@@ -18,8 +18,8 @@ import { awaitVisible } from "./awaitVisible.ts"
 import { contentTables, looked, reads } from "./rowReads.ts"
 import { allRead, item, ledgerUpdate, nextRun, page, running, type Running } from "./scenario.ts"
 
-/** The stored rows of the large connection. A third as many were deleted, and a tenth as many failed. */
-const size = 60_000
+/** The stored rows of the large connection. A third as many were deleted, and a fifth as many failed. */
+const size = 30_000
 
 /** The most rows that an operation may read: far fewer than there are of any kind. */
 const atMost = 3000
@@ -52,12 +52,12 @@ const seed = Effect.fnUntraced(function* ({ id }: Running) {
     FROM generate_series(0, ${count - 1}::int) AS i`
   yield* fill("item ", "stored", size)
   yield* fill("old ", "deleted", size / 3)
-  yield* fill("zzz ", "failed", size / 10)
+  yield* fill("zzz ", "failed", size / 5)
   yield* sql`INSERT INTO body (hash, size) SELECT DISTINCT body_hash, 1 FROM content WHERE body_hash IS NOT NULL`
   yield* sql`INSERT INTO staged_deletion (connection_id, external_id, cause, held, of_pass, ready, since)
     SELECT CASE WHEN i < 12000 THEN ${id}::uuid ELSE gen_random_uuid() END, 'item ' || lpad(i::text, 6, '0'), 'absence',
       true, true, true, now() - interval '1 hour'
-    FROM generate_series(10000, 39999) AS i`
+    FROM generate_series(10000, 29999) AS i`
   yield* sql`INSERT INTO seen (connection_id, external_id)
     SELECT gen_random_uuid(), 'x' FROM generate_series(1, 5000)`
   yield* sql`INSERT INTO connection (name, domain, account, config, every_ms, due_at)
