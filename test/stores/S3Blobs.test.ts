@@ -48,7 +48,7 @@ suite(
 )
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
-const body = Buffer.alloc(2_500_000).map((_, n) => (n * 31 + (n >> 9)) & 255)
+const body = Buffer.alloc(250_000).map((_, n) => (n * 31 + (n >> 9)) & 255)
 const isPart =
   (method: string, query: string) =>
   (request: { readonly method?: string | undefined; readonly url?: string | undefined }) =>
@@ -62,7 +62,7 @@ describe.concurrent("a bucket", () => {
     it.live(name, () =>
       Effect.gen(function* () {
         const running = yield* S3Servers.servers.s3rver
-        yield* Effect.provide(work(running.proxy), layerOf(running, 1_000_000))
+        yield* Effect.provide(work(running.proxy), layerOf(running, 100_000))
         assert.strictEqual(running.proxy.unmet, 0)
       }).pipe(Effect.scoped)
     )
@@ -126,10 +126,8 @@ describe.concurrent("a bucket", () => {
       proxy.fault("midway", isPart("GET", ""), 5)
       assert.isTrue((yield* read(hash)).equals(body))
       proxy.fault("midway", isPart("GET", ""), 2)
-      const part = yield* BlobStore.use((blobs) =>
-        Stream.runCollect(blobs.read(hex(hash), { start: 7, end: 2_000_001 }))
-      )
-      assert.isTrue(Buffer.concat(part).equals(body.subarray(7, 2_000_001)))
+      const part = yield* BlobStore.use((blobs) => Stream.runCollect(blobs.read(hex(hash), { start: 7, end: 200_001 })))
+      assert.isTrue(Buffer.concat(part).equals(body.subarray(7, 200_001)))
     })
   )
 
