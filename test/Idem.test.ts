@@ -4,7 +4,7 @@ import { createIdem } from "@idem-sync/idem"
 import * as Effect from "effect/Effect"
 import { once } from "node:events"
 import type { AddressInfo } from "node:net"
-import { setImmediate } from "node:timers/promises"
+import { setTimeout } from "node:timers/promises"
 import { Client } from "pg"
 import * as ExpressExample from "./example/express.ts"
 import * as FastifyExample from "./example/fastify.ts"
@@ -217,7 +217,7 @@ describe("createIdem", () => {
           const payload = { domain: "memory", name: "mine", credentials: { token: "t" } }
           assert.strictEqual((await app.inject({ method: "POST", url: "/connections", payload })).statusCode, 200)
           const titles = async () => (await app.inject("/titles/mine")).json() as Array<string>
-          while ((await titles()).length < 2) await setImmediate()
+          while ((await titles()).length < 2) await setTimeout(50)
         } finally {
           await app.close()
         }
@@ -245,7 +245,7 @@ describe("createIdem", () => {
           const connected = await fetch(`${url}/connections`, { method: "POST", headers, body })
           assert.strictEqual(connected.status, 200)
           const titles = async () => (await (await fetch(`${url}/titles/mine`)).json()) as Array<string>
-          while ((await titles()).length < 2) await setImmediate()
+          while ((await titles()).length < 2) await setTimeout(50)
           assert.strictEqual((await fetch(`${url}/titles/unknown`)).status, 404)
         } finally {
           server.close()
@@ -270,13 +270,13 @@ describe("createIdem", () => {
           const names = ["a", "b", "c", "d"]
           for (const name of names) await first.connect({ domain: "memory", name, credentials: { token: "t" } })
           for (const name of names) {
-            while ((await second.status(name)).totals.stored < 4) await setImmediate()
+            while ((await second.status(name)).totals.stored < 4) await setTimeout(50)
           }
           // When one worker closes, the other takes over its polls.
           await first.close()
           source.add("later")
           await second.connect({ domain: "memory", name: "e", credentials: { token: "t" } })
-          while ((await second.status("e")).totals.stored < 5) await setImmediate()
+          while ((await second.status("e")).totals.stored < 5) await setTimeout(50)
         } finally {
           await first.close()
           await second.close()

@@ -109,15 +109,15 @@ describe("a requested task", () => {
       yield* stored(true)
       let refusals = 0
       source.answer = (method) => {
-        if (method !== "list" || refusals === 8) return Effect.void
+        if (method !== "list" || refusals === 6) return Effect.void
         refusals += 1
-        return fault(new RateLimited({ message: "slow down", retryAfter: Duration.minutes(20) }))
+        return fault(new RateLimited({ message: "slow down", retryAfter: Duration.minutes(5) }))
       }
       const from = yield* Clock.currentTimeMillis
       yield* polling
       const end = yield* ended(yield* submit(forced))
-      assert.deepStrictEqual([refusals, end.status, end.counts.unchanged], [8, "succeeded", 3])
-      assert.isAtLeast((yield* Clock.currentTimeMillis) - from, 8 * 20 * 60_000)
+      assert.deepStrictEqual([refusals, end.status, end.counts.unchanged], [6, "succeeded", 3])
+      assert.isAtLeast((yield* Clock.currentTimeMillis) - from, 6 * 5 * 60_000)
     }).pipe(Effect.scoped, Effect.provide(layer(source)))
   })
 
