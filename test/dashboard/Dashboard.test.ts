@@ -6,6 +6,7 @@ import { connecting } from "./Connecting.ts"
 import { contents } from "./Contents.ts"
 import { reading } from "./Reading.ts"
 import { states } from "./States.ts"
+import { reference } from "./Reference.ts"
 import { ServerAndBrowser } from "./ServerAndBrowser.ts"
 import { webhooks } from "./Webhooks.ts"
 
@@ -17,5 +18,6 @@ describe.skipIf(skips("the dashboard's tests", Browser.missing))("the dashboard"
     states(it)
     contents(it)
     webhooks(it)
+    reference(it)
   })
 })
