@@ -1,5 +1,5 @@
 /** Servers of feeds: their responses, their redirects, and the addresses to which they must not redirect Idem. */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import * as NodeDns from "@effect/platform-node/NodeDns"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
@@ -14,6 +14,7 @@ import type { AddressInfo } from "node:net"
 import * as Path from "node:path"
 import { gzipSync } from "node:zlib"
 import * as SourceNetwork from "../../../src/engine/network/SourceNetwork.ts"
+import * as FeedReader from "../../../src/integrations/rss/FeedReader.ts"
 import { integration } from "../../../src/integrations/Rss.ts"
 import * as CommandLine from "../../cli/CommandLine.ts"
 import { freePort } from "../../support/FreePort.ts"
@@ -28,8 +29,9 @@ const refused = (...args: Parameters<typeof list>) =>
     return error.reason
   })
 
-describe("a feed server", () => {
-  it.live("is asked again with what it said of the feed; where it says nothing, the same feed lists nothing", () =>
+// The reader's threads stay warm for all tests, as for all connections of a process.
+layer(FeedReader.layer, { excludeTestServices: true })("a feed server", (it) => {
+  it.effect("is asked again with what it said of the feed; where it says nothing, the same feed lists nothing", () =>
     Effect.gen(function* () {
       const feed = yield* FeedServer.make
       feed.add("a")
@@ -52,7 +54,7 @@ describe("a feed server", () => {
   )
 
   // RFC 9110, 8.8.2.2: a second change within the same second as the first would be missed.
-  it.live("is not asked by a time of change that is as young as its answer", () =>
+  it.effect("is not asked by a time of change that is as young as its answer", () =>
     Effect.gen(function* () {
       const feed = yield* FeedServer.make
       let conditional = 0
@@ -69,7 +71,7 @@ describe("a feed server", () => {
     })
   )
 
-  it.live("that refuses is told apart by its answer, and no error says more than its host", () =>
+  it.effect("that refuses is told apart by its answer, and no error says more than its host", () =>
     Effect.gen(function* () {
       const feed = yield* FeedServer.make
       const cases: ReadonlyArray<readonly [number, Record<string, string>, string, number?]> = [
@@ -98,7 +100,7 @@ describe("a feed server", () => {
     })
   )
 
-  it.live("that moved is followed to another server, with the same condition, and not in circles", () =>
+  it.effect("that moved is followed to another server, with the same condition, and not in circles", () =>
     Effect.gen(function* () {
       const [old, feed] = [yield* FeedServer.make, yield* FeedServer.make]
       feed.add("a")
@@ -118,7 +120,7 @@ describe("a feed server", () => {
     })
   )
 
-  it.live("does not lead a connection that was made over HTTP to an address of the inside", () =>
+  it.effect("does not lead a connection that was made over HTTP to an address of the inside", () =>
     Effect.gen(function* () {
       const feed = yield* FeedServer.make
       feed.answer = (response) =>
@@ -134,7 +136,7 @@ describe("a feed server", () => {
     )
   )
 
-  it.live("may not send more than is read as a whole, compressed or not", () =>
+  it.effect("may not send more than is read as a whole, compressed or not", () =>
     Effect.gen(function* () {
       const feed = yield* FeedServer.make
       const large = Buffer.alloc(17 * 1024 * 1024, " ")
@@ -147,7 +149,7 @@ describe("a feed server", () => {
     })
   )
 
-  it.live("whose feed has many pages is listed on where a listing was interrupted, and again where it changed", () =>
+  it.effect("whose feed has many pages is listed on where a listing was interrupted, and again where it changed", () =>
     Effect.gen(function* () {
       const feed = yield* FeedServer.make
       for (let index = 0; index < 1200; index++) feed.add(String(index))
@@ -164,7 +166,7 @@ describe("a feed server", () => {
     })
   )
 
-  it.live("is refused where its address holds a password, or is no address of the web", () =>
+  it.effect("is refused where its address holds a password, or is no address of the web", () =>
     Effect.gen(function* () {
       for (const [url, why] of [
         ["https://ann:s3cret@feed.example/", "may not hold a user name or a password"],
