@@ -30,8 +30,8 @@ describe("the contract's types", () => {
     const bare = "test/contract/requirement.bare.ts"
     await writeFile(bare, source.replaceAll(/\/\/ @ts-expect-error.*\n/g, ""))
     try {
-      const [kept, violated] = await Promise.all([compile("test/contract/requirement.ts"), compile(bare)])
-      assert.strictEqual(kept, "")
+      // With its comments the file compiles, as `npm run check` finds.
+      const violated = await compile(bare)
       assert.include(violated, "'Database' is not assignable to type 'ContentExistenceChecker'")
       assert.strictEqual(violated.match(/error TS/g)?.length, 2)
     } finally {
