@@ -16,23 +16,35 @@ const list = Path.join(folder, "sources.txt")
 // A config file that is bundled with the command line shares its modules.
 const programs = [
   "src/main.ts",
+  "src/derive/extract/Worker.ts",
+  "src/integrations/rss/Worker.ts",
   "test/chaos/child.ts",
   "test/cli/instant.config.ts",
   "test/cluster/idem.config.ts",
   "test/support/embedded-user.ts"
 ]
 
+/** Returns what this module takes for its own path: beside it are its bundled program, or the files of its source. */
+const placeOf = (path: string): string => {
+  const source = Path.relative(root, path)
+  const hasProgram = programs.includes(Path.join(Path.dirname(source), "Worker.ts"))
+  return hasProgram ? Path.join(folder, source.replace(/\.ts$/, ".js")) : path
+}
+
 /** Lets a bundled module find the files beside its source. */
 const inItsFolder: Esbuild.Plugin = {
   name: "in its folder",
   setup: (build) =>
-    build.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
-      contents: Fs.readFileSync(path, "utf8")
-        .replaceAll("import.meta.dirname", JSON.stringify(Path.dirname(path)))
-        .replaceAll("import.meta.filename", JSON.stringify(path))
-        .replaceAll("import.meta.url", JSON.stringify(pathToFileURL(path).href)),
-      loader: "ts"
-    }))
+    build.onLoad({ filter: /\.ts$/ }, ({ path }) => {
+      const own = placeOf(path)
+      return {
+        contents: Fs.readFileSync(path, "utf8")
+          .replaceAll("import.meta.dirname", JSON.stringify(Path.dirname(own)))
+          .replaceAll("import.meta.filename", JSON.stringify(own))
+          .replaceAll("import.meta.url", JSON.stringify(pathToFileURL(own).href)),
+        loader: "ts"
+      }
+    })
 }
 
 const isStale = (): boolean => {
