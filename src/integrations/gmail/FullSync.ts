@@ -107,7 +107,7 @@ export const end = Effect.fnUntraced(function* (
 
   const walks = current.initial && metKnown
   const after: Live = { historyId, ...(walks ? { labels: { after: "", since: historyId } } : {}) }
-  const covers = coversAll(source) && !current.shifted ? { covers: [{ prefix: "" }] } : {}
+  const covers = coversAll(source) ? { covers: [{ prefix: "" }] } : {}
   const pages = [{ ...given, ...covers, remaining: 0, checkpoint: after }]
   return walks ? next(pages, { ...state, checkpoint: after, stage: { _tag: "Labels" } }) : done(pages)
 })
