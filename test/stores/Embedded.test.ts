@@ -223,26 +223,40 @@ describe("Embedded", () => {
     }).pipe(Effect.scoped)
   )
 
+  /** Kills the server of a new folder, and listens at its socket in its place. */
+  const replacedAtSocket = Effect.fnUntraced(function* (onConnection: (connection: Net.Socket) => void) {
+    const folder = yield* EmbeddedUser.folderWithData
+    const { pid, socket } = yield* Effect.scoped(
+      Effect.tap(Embedded.make({ folder }), ({ pid }) => Effect.sync(() => process.kill(pid, "SIGKILL")))
+    )
+    // The system takes a moment to end a killed process.
+    yield* Effect.repeat(EmbeddedUser.runs(pid), { until: (runs) => !runs })
+    yield* Effect.promise(() => Fs.rm(socket, { force: true }))
+    yield* Effect.acquireRelease(
+      Effect.promise(async () => {
+        const other = Net.createServer(onConnection)
+        other.listen(socket)
+        await once(other, "listening")
+        return other
+      }),
+      (other) => Effect.sync(() => other.close())
+    )
+    return folder
+  })
+
   it.live("starts no second server beside one whose processes can't be seen", () =>
     Effect.gen(function* () {
-      const folder = yield* EmbeddedUser.folderWithData
-      const { pid, socket } = yield* Effect.scoped(
-        Effect.tap(Embedded.make({ folder }), ({ pid }) => Effect.sync(() => process.kill(pid, "SIGKILL")))
-      )
-      // The system takes a moment to end a killed process.
-      yield* Effect.repeat(EmbeddedUser.runs(pid), { until: (runs) => !runs })
-      yield* Effect.promise(() => Fs.rm(socket, { force: true }))
-      yield* Effect.acquireRelease(
-        Effect.promise(async () => {
-          const other = Net.createServer((connection) => connection.destroy())
-          other.listen(socket)
-          await once(other, "listening")
-          return other
-        }),
-        (other) => Effect.sync(() => other.close())
-      )
+      // PostgreSQL's response to a client that asks for TLS on a local socket.
+      const folder = yield* replacedAtSocket((connection) => connection.once("data", () => connection.end("N")))
       const error = yield* Effect.flip(Embedded.make({ folder }))
       assert.match(error.message, /runs in another container/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("starts where a process that a dead server left behind still held the socket", () =>
+    Effect.gen(function* () {
+      const folder = yield* replacedAtSocket((connection) => connection.once("data", () => connection.destroy()))
+      assert.isTrue((yield* Embedded.make({ folder })).started)
     }).pipe(Effect.scoped)
   )
 })

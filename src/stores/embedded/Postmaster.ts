@@ -87,21 +87,28 @@ export const find = (cluster: string): Effect.Effect<Postmaster | undefined, Emb
     }
   })
 
+/** PostgreSQL's SSLRequest. A server responds to it with one byte, also while it starts and on a local socket. */
+const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
+
 /**
- * Returns true if a server accepts connections at the socket named in `postmaster.pid`. If `find` found no server, that
- * server runs in another container on the same folder, so its process is not visible here. PostgreSQL itself would not
- * notice it, and a second server would destroy the data.
+ * Returns true if a server responds at the socket named in `postmaster.pid`. If `find` found no server, that server runs
+ * in another container on the same folder, so its process is not visible here. PostgreSQL itself would not notice it,
+ * and a second server would destroy the data. A process that a dead server has left behind may still hold the socket: it
+ * does not respond, and closes the socket when it ends. A socket that stays open counts as a server.
  */
 export const isElsewhere = (cluster: string): Effect.Effect<boolean, EmbeddedError> =>
   io(pidFile(cluster), async () => {
     const directory = (await read(cluster))?.lines[4]?.trim() ?? ""
     if (directory === "") return false
     const connection = Net.connect(Path.join(directory, socketName))
-    return once(connection, "connect")
-      .then(
-        () => true,
-        () => false
-      )
+    connection.setTimeout(5000)
+    connection.write(sslRequest)
+    return Promise.race([
+      once(connection, "data").then(() => true),
+      once(connection, "timeout").then(() => true),
+      once(connection, "close").then(() => false)
+    ])
+      .catch(() => false)
       .finally(() => connection.destroy())
   })
 
