@@ -20,13 +20,9 @@ const startOf = (pid: number): string | undefined => {
 
 const pattern = /^process (\d+)(?: \(started (\d+)\))? on (.+)$/
 
-const nameOwn = () => {
-  const start = startOf(process.pid)
-  return `process ${process.pid}${start === undefined ? "" : ` (started ${start})`} on ${hostname()}`
-}
-
 // Read once, because every poll needs it.
-const own = Effect.runSync(Effect.cached(Effect.sync(nameOwn)))
+const ownStart = startOf(process.pid)
+const own = `process ${process.pid}${ownStart === undefined ? "" : ` (started ${ownStart})`} on ${hostname()}`
 
 const isGone = (holder: string): boolean => {
   const [, pid, start, host] = pattern.exec(holder) ?? []
@@ -47,7 +43,7 @@ interface ProcessIdentity {
 
 /** The identity of this process. The simulation replaces it, because it runs several simulated processes in one. */
 export const ProcessIdentity = Context.Reference<ProcessIdentity>("idem/engine/locks/ProcessIdentity", {
-  defaultValue: () => ({ self: own, isDead: (holder) => Effect.sync(() => isGone(holder)) })
+  defaultValue: () => ({ self: Effect.succeed(own), isDead: (holder) => Effect.sync(() => isGone(holder)) })
 })
 
 /** Names this process: `process 4711 (started 123456) on host`. */

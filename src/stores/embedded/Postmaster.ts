@@ -91,10 +91,10 @@ export const find = (cluster: string): Effect.Effect<Postmaster | undefined, Emb
 const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 
 /**
- * Returns true if a server responds at the socket named in `postmaster.pid`. If `find` found no server, that server runs
- * in another container on the same folder, so its process is not visible here. PostgreSQL itself would not notice it,
- * and a second server would destroy the data. A process that a dead server has left behind may still hold the socket: it
- * does not respond, and closes the socket when it ends. A socket that stays open counts as a server.
+ * Returns true if a server responds at the socket named in `postmaster.pid`. If `find` found no server, that server
+ * runs in another container on the same folder, so its process is not visible here. PostgreSQL itself would not notice
+ * it, and a second server would destroy the data. A process that a dead server has left behind may still hold the
+ * socket: it does not respond, and closes the socket when it ends. A socket that stays open counts as a server.
  */
 export const isElsewhere = (cluster: string): Effect.Effect<boolean, EmbeddedError> =>
   io(pidFile(cluster), async () => {
